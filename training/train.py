@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+
 from model import Config, Llama
 from optimiser import Muon
-from safetensors.torch import load_file, save_file
 from tokenizer import BOS, EOS, SEPARATOR, stories, train_tokenizer
-from tokenizers import Tokenizer
 
 IGNORE = -100
 
@@ -72,7 +73,8 @@ def save(model: Llama, tokenizer: Tokenizer, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     tensors = {"model.embed_tokens.weight": model.embed, "model.norm.weight": model.norm_out}
     names = {
-        "self_attn.q_proj": model.q, "self_attn.k_proj": model.k, "self_attn.v_proj": model.v, "self_attn.o_proj": model.o,
+        "self_attn.q_proj": model.q, "self_attn.k_proj": model.k,
+       "self_attn.v_proj": model.v, "self_attn.o_proj": model.o,
         "mlp.gate_proj": model.gate, "mlp.up_proj": model.up, "mlp.down_proj": model.down,
         "input_layernorm": model.norm_attn, "post_attention_layernorm": model.norm_ffn,
     }  # fmt: skip
@@ -99,7 +101,9 @@ def main() -> None:
     parser.add_argument("--tokens", type=float, default=40e6, help="tokens to train on")
     parser.add_argument("--batch", type=int, default=16, help="windows per step")
     parser.add_argument("--lr", type=float, default=0.02, help="peak learning rate of Muon; AdamW takes 0.15 of it")
-    parser.add_argument("--real", type=float, default=0.6, help="share of real text at first; rises to 0.9 in the decay")
+    parser.add_argument(
+        "--real", type=float, default=0.6, help="share of real text at first; rises to 0.9 in the decay"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--compile", action="store_true", help="torch.compile, needs a C++ compiler")
     parser.add_argument("--resume", type=Path, help="start from this checkpoint's weights (checkpoint.safetensors)")
@@ -109,7 +113,8 @@ def main() -> None:
     rng = np.random.default_rng(args.seed)
     cfg = Config()
     real_text = stories(args.text / "tinystories_train.txt") + stories(args.text / "tinystories_extra.txt")
-    sampled_text = lzma.open(args.text / "sampled_by_stories260K.txt.xz", "rt").read().split(SEPARATOR)
+    with lzma.open(args.text / "sampled_by_stories260K.txt.xz", "rt") as file:
+        sampled_text = file.read().split(SEPARATOR)
     tokenizer = train_tokenizer(real_text, cfg.vocab)
     real = Stream(tokenizer, real_text)
     sampled = Stream(tokenizer, [piece.strip() for piece in sampled_text if piece.strip()])
@@ -147,7 +152,10 @@ def main() -> None:
         mean = loss.item() if step == 0 else 0.98 * mean + 0.02 * loss.item()
         if step % 100 == 0:
             rate = (step + 1) * per_step / (time.time() - began)
-            print(f"step {step}/{steps} loss {mean:.4f} {rate:,.0f} tokens/s {time.time() - began:.0f} s", flush=True)
+            print(
+                f"step {step}/{steps} loss {mean:.4f} {rate:,.0f} tokens/s {time.time() - began:.0f} s",
+                flush=True,
+            )
         if step % 1000 == 999 or step == steps - 1:
             save(model, tokenizer, args.out)
             save_file(model.state_dict(), args.out / "checkpoint.safetensors")
