@@ -6,14 +6,18 @@ import re
 from collections.abc import Hashable
 
 _RESERVED = frozenset(
-    ["auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while", "main"]
+    """auto break case char const continue default do double else enum extern float for goto if inline int long
+    register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
+    main arena block i""".split()  # noqa: SIM905 (a table of words reads best as words)
 )
 
 
 def identifier(text: str) -> str:
     """The text as a C identifier of at most 48 characters."""
     name = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_")[:48] or "x"
-    return f"{name}_" if name in _RESERVED else f"_{name}"[1:] if not name[0].isdigit() else f"n{name}"
+    if name in _RESERVED:
+        return f"{name}_"
+    return f"n{name}" if name[0].isdigit() else name
 
 
 def short(text: str) -> str:

@@ -53,6 +53,8 @@ class _Printer:
     def __init__(self, programs: Sequence[Program], prefix: str) -> None:
         self.programs, self.prefix = programs, prefix
         self.arena_names, self.names = Names(), Names()
+        self.callers = {p.name: Names() for p in programs}
+        self.owner = {b: p for p in programs for b in (*p.inputs, *p.outputs)}
         self.members: dict[tuple[int, str, int], str] = {}  # (offset, C type, elements) with name -> member text
         self.tables: list[str] = []
 
@@ -75,6 +77,10 @@ class _Printer:
         prefix = f"{self.prefix}_" if buffer.kind is Kind.CONST else ""
         return self.names.of(buffer, prefix + identifier(buffer.name))
 
+    def caller(self, program: Program, buffer: Buffer) -> str:
+        """The parameter that carries memory of the caller."""
+        return self.callers[program.name].of(buffer, identifier(buffer.name))
+
     def member(self, buffer: Buffer) -> str:
         """The arena member of a transient buffer; buffers of one role at one place share it."""
         assert buffer.offset is not None
@@ -95,8 +101,8 @@ class _Printer:
     # Functions
 
     def prototype(self, program: Program) -> str:
-        inputs = [f"const {b.dtype.ctype} *{self.names.of(b, identifier(b.name))}" for b in program.inputs]
-        outputs = [f"{b.dtype.ctype} *{self.names.of(b, identifier(b.name))}" for b in program.outputs]
+        inputs = [f"const {b.dtype.ctype} *{self.caller(program, b)}" for b in program.inputs]
+        outputs = [f"{b.dtype.ctype} *{self.caller(program, b)}" for b in program.outputs]
         parameters = [*inputs, *outputs, *(f"int32_t {s.name}" for s in program.syms)]
         return f"void {self.prefix}_{program.name}({', '.join(parameters) or 'void'})"
 
@@ -127,7 +133,7 @@ class _Printer:
         self.table(loop, name)
         lines = [f"{pad}for (int i = 0; i < {len(loop.table.rows)}; i++) {{"]
         if loop.table.columns:
-            lines.append(f"{pad}{INDENT}const struct {name} *b = &{name}_table[i];")
+            lines.append(f"{pad}{INDENT}const struct {name} *block = &{name}_table[i];")
         for step in loop.body:
             lines += self.step(step, depth + 1, loop, program)
         return [*lines, f"{pad}}}"]
@@ -164,14 +170,14 @@ class _Printer:
     def operand(self, operand: Operand, loop: Loop | None) -> str:
         if isinstance(operand, Column):
             assert loop is not None
-            return f"b->{self.columns(loop)[operand.index]}"
+            return f"block->{self.columns(loop)[operand.index]}"
         b = operand.buffer
         base = self.member(b) if b.offset is not None else self.base(b)
         return base + _plus(operand)
 
     def base(self, buffer: Buffer) -> str:
         if buffer.kind in (Kind.INPUT, Kind.OUTPUT):
-            return self.names.of(buffer, identifier(buffer.name))
+            return self.caller(self.owner[buffer], buffer)
         return self.name(buffer)
 
 

@@ -145,7 +145,7 @@ class _Execution:
         buffer = self.resolve(operand, row).buffer
         raw = self.bytes_of(operand, self.size(operand, kind, row), row).view(buffer.dtype.numpy)
         shape = self.shape(kind)
-        return buffer.packing.unpack(raw, shape).copy() if buffer.packing else raw.reshape(shape).copy()
+        return np.array(buffer.packing.unpack(raw, shape) if buffer.packing else raw.reshape(shape))
 
     def write(self, operand: Operand, array: Array, row: tuple[Ref, ...]) -> None:
         buffer = self.resolve(operand, row).buffer
