@@ -54,7 +54,7 @@ def _objects(elf: Any, section: Any) -> int:
     return sum(s["st_size"] for s in symbols if s["st_shndx"] == index and s["st_info"]["type"] == "STT_OBJECT")
 
 
-def _function_at(elf: Any, file: str, symbol: Any, addend: int) -> str | None:
+def _function_at(elf: Any, file: str, symbol: Any) -> str | None:
     """The function that a relocation names, by symbol or by its own section; file-local names carry the file's."""
     kind = symbol["st_info"]["type"]
     if kind == "STT_SECTION":
@@ -76,7 +76,7 @@ def _frames(elf: Any, file: str, frames: dict[str, int]) -> None:
         symbols = sections[section["sh_link"]]
         for relocation in section.iter_relocations():
             symbol = symbols.get_symbol(relocation["r_info_sym"])
-            name = _function_at(elf, file, symbol, relocation["r_addend"])
+            name = _function_at(elf, file, symbol)
             at, size, shift = relocation["r_offset"] + 8, 0, 0
             while True:
                 byte = data[at]
@@ -106,7 +106,7 @@ def _calls(elf: Any, file: str, calls: dict[str, set[str]]) -> None:
         symbols = sections[section["sh_link"]]
         for relocation in section.iter_relocations():
             symbol = symbols.get_symbol(relocation["r_info_sym"])
-            callee = _function_at(elf, file, symbol, relocation["r_addend"])
+            callee = _function_at(elf, file, symbol)
             if callee:
                 calls.setdefault(caller, set()).add(_canonical(elf, file, callee))
 
