@@ -1,4 +1,4 @@
-"""A model as the frontends deliver it: graphs that share constants and state, and the language face where it has one."""
+"""A model as the frontends deliver it: graphs that share constants and state, and its language face if any."""
 
 from __future__ import annotations
 
