@@ -21,6 +21,11 @@ class Language:
     context: int
     chunk: int  # tokens per pass of a prompt
 
+    @property
+    def size(self) -> int:
+        """Entries of the vocabulary."""
+        return self.checkpoint.config.vocab
+
 
 @dataclass(frozen=True)
 class Model:
