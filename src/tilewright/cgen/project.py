@@ -184,7 +184,7 @@ def _plain_face(compiled: Compiled) -> dict[str, str]:
         role = "input" if buffer.kind is Kind.INPUT else "output"
         variable = f"{role}_{name}"
         interface.append({
-            "name": value.name.replace("*/", "* /"), "macro": f"{role}_{name}".upper(), "variable": variable, "role": role,
+            "name": value.name.replace("*/", "* /"), "macro": variable.upper(), "variable": variable, "role": role,
             "elements": max(1, value.type.size), "type": repr(value.type), "ctype": buffer.dtype.ctype,
         })  # fmt: skip
     shared = {"prefix": compiled.prefix, "guard": guard(compiled.prefix), "interface": interface}
