@@ -45,7 +45,7 @@ def attention(q: F32, k: F32, v: F32) -> F32:
         scores = np.where(future, np.float32(-np.inf), scores)
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         out[:, :, first:last] = weights @ values[:, :, :last] / weights.sum(axis=-1, keepdims=True)
-    return out.transpose(2, 0, 1, 3).reshape(time, heads * size)
+    return np.asarray(out.transpose(2, 0, 1, 3).reshape(time, heads * size), np.float32)
 
 
 class Reference:

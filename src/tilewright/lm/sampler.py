@@ -58,7 +58,7 @@ class Sampling:
 
 
 def seed_state(seed: int) -> int:
-    """The first state of xorshift32: the seed mixed by MurmurHash3's finaliser, for small states stay small for long."""
+    """The first state of xorshift32: the seed mixed by MurmurHash3's finaliser, as small states stay small."""
     seed ^= seed >> 16
     seed = seed * 0x85EBCA6B & 0xFFFFFFFF
     seed ^= seed >> 13
@@ -78,7 +78,8 @@ def logits_to_int(logits: npt.NDArray[Any]) -> IntArray:
     with np.errstate(over="ignore"):
         scaled = (np.asarray(logits, np.float32) * np.float32(65536)).astype(np.float64)
     rounded = np.trunc(scaled + np.copysign(0.5, scaled))
-    return np.nan_to_num(np.clip(rounded, -(2.0**31), 2.0**31 - 1), nan=-(2.0**31)).astype(np.int32)
+    clamped = np.nan_to_num(np.clip(rounded, -(2.0**31), 2.0**31 - 1), nan=-(2.0**31))
+    return np.asarray(clamped, np.int32)
 
 
 class Sampler:
