@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from .domain import Domain
-from .types import Array, Expr, Sym, TensorType, substitute
+from .types import Array, Dim, Expr, Sym, TensorType, substitute
 
 REGISTRY: dict[str, type[Op]] = {}
 
@@ -22,7 +22,7 @@ class Op:
 
     `operands` and `results` name the inputs and outputs in order, as the access maps do; a name that ends in "?" is
     optional, one that ends in "*" takes all the rest. `aliases` maps a result to the operand whose storage it reuses
-    (state that is updated in place). `view` marks operators that move no data: they are placement.
+    (state that is updated in place). `view` marks operators that move no data: they are placement (see `offset`).
     """
 
     operands: ClassVar[tuple[str, ...]] = ()
@@ -51,6 +51,10 @@ class Op:
     def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
         """Random legal instance for property tests: `draw` is hypothesis's. The operator and its operands' types."""
         raise NotImplementedError
+
+    def offset(self, *types: TensorType | None) -> Dim:
+        """Views only: first element of the result within the operand, whose elements follow each other."""
+        return 0
 
     def tiled(self) -> Op:
         """The operator that computes one tile from footprints that were cut out and filled (padding done)."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..ir.domain import Domain
 from ..ir.op import Op, require
-from ..ir.types import F32, I32, Array, Dim, TensorType
+from ..ir.types import F32, I32, Array, Dim, Expr, TensorType
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ class Row(Op):
 
     def domain(self, *types: TensorType | None) -> Domain:
         return Domain.of("t c", {"x": "*, c", "y": "t, c"}, macs=0)
+
+    def offset(self, *types: TensorType | None) -> Dim:
+        assert types[0] is not None
+        assert isinstance(types[0].shape[1], int)
+        return (Expr.of(self.index) * types[0].shape[1]).simplified()
 
     def reference(self, *arrays: Array | None) -> Array:
         (x,) = arrays

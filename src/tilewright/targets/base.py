@@ -22,6 +22,7 @@ class Packing:
     name: str
     pack: Callable[[Array], Array]  # logical array -> 1-D array of the same element type
     unpack: Callable[[Array, tuple[int, ...]], Array]
+    elements: Callable[[tuple[int, ...]], int]  # how many elements the packed form has
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,199 @@
+"""Programs -> C. The only place where C is made from a program.
+
+The arena is a union of structs, one per buffer, each padded to its address: every access is a named, typed member
+(`arena.q.v`), overlap is visible in the source, and no pointer is ever cast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..ir.program import Barrier, Buffer, Call, Column, Copy, Job, Loop, Operand, Phase, Program, Ref, Step, Wait
+from ..ir.types import Expr, Kind
+from ..targets.base import Scalar
+from .names import Names, identifier, short
+
+INDENT = "    "
+WIDTH = 118
+
+
+@dataclass(frozen=True)
+class Source:
+    """The parts of one network's C: declarations of memory, tables, and one function per program."""
+
+    arena: str
+    states: str
+    tables: str
+    functions: tuple[tuple[str, str], ...]  # (prototype, body with braces)
+    constants: tuple[tuple[Buffer, str], ...]  # with their C names
+    state_names: tuple[tuple[Buffer, str], ...]
+
+
+def print_programs(programs: Sequence[Program], prefix: str) -> Source:
+    """C for programs that share constants, states and an arena; every external name starts with the prefix."""
+    return _Printer(programs, prefix).source()
+
+
+def expression(value: Scalar) -> str:
+    """A scalar argument as C."""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float):
+        text = repr(value)
+        return f"{text}f" if any(c in text for c in ".en") else f"{text}.0f"
+    if isinstance(value, int):
+        return str(value) if value > -(2**31) else "(-2147483647 - 1)"
+    terms = [f"{'' if c == 1 else f'{c} * '}{s.name}" for s, c in Expr.of(value).terms]
+    constant = Expr.of(value).const
+    return (" + ".join(terms) + (f" + {constant}" if constant > 0 else f" - {-constant}" if constant else "")) or "0"
+
+
+class _Printer:
+    def __init__(self, programs: Sequence[Program], prefix: str) -> None:
+        self.programs, self.prefix = programs, prefix
+        self.arena_names, self.names = Names(), Names()
+        self.callers = {p.name: Names() for p in programs}
+        self.owner = {b: p for p in programs for b in (*p.inputs, *p.outputs)}
+        self.members: dict[tuple[int, str, int], str] = {}  # (offset, C type, elements) with name -> member text
+        self.tables: list[str] = []
+
+    def source(self) -> Source:
+        functions = tuple((self.prototype(p), self.body(p)) for p in self.programs)
+        buffers = list(dict.fromkeys(b for p in self.programs for b in self.all_buffers(p)))
+        constants = [(b, self.name(b)) for b in buffers if b.kind is Kind.CONST]
+        states = [(b, self.name(b)) for b in buffers if b.kind is Kind.STATE]
+        declared = "\n".join(f"static {b.dtype.ctype} {name}[{b.elements}];" for b, name in states)
+        return Source(
+            self.arena(), declared, "\n\n".join(self.tables), functions, tuple(constants), tuple(states)
+        )  # fmt: skip
+
+    def all_buffers(self, program: Program) -> list[Buffer]:
+        return [b for b in program.buffers if b.kind in (Kind.CONST, Kind.STATE)]
+
+    # Names
+
+    def name(self, buffer: Buffer) -> str:
+        prefix = f"{self.prefix}_" if buffer.kind is Kind.CONST else ""
+        return self.names.of(buffer, prefix + identifier(buffer.name))
+
+    def caller(self, program: Program, buffer: Buffer) -> str:
+        """The parameter that carries memory of the caller."""
+        return self.callers[program.name].of(buffer, identifier(buffer.name))
+
+    def member(self, buffer: Buffer) -> str:
+        """The arena member of a transient buffer; buffers of one role at one place share it."""
+        assert buffer.offset is not None
+        key = (short(buffer.name), buffer.offset, buffer.dtype, buffer.elements)
+        name = self.arena_names.of(key, short(buffer.name))
+        pad = f"unsigned char at[{buffer.offset}]; " if buffer.offset else ""
+        self.members[(buffer.offset, name, buffer.elements)] = (
+            f"    struct {{ {pad}{buffer.dtype.ctype} v[{max(1, buffer.elements)}]; }} {name};"
+        )
+        return f"arena.{name}.v"
+
+    def arena(self) -> str:
+        if not self.members:
+            return ""
+        lines = [self.members[key] for key in sorted(self.members)]
+        return "static union {\n" + "\n".join(lines) + "\n} arena;"
+
+    # Functions
+
+    def prototype(self, program: Program) -> str:
+        inputs = [f"const {b.dtype.ctype} *{self.caller(program, b)}" for b in program.inputs]
+        outputs = [f"{b.dtype.ctype} *{self.caller(program, b)}" for b in program.outputs]
+        parameters = [*inputs, *outputs, *(f"int32_t {s.name}" for s in program.syms)]
+        return f"void {self.prefix}_{program.name}({', '.join(parameters) or 'void'})"
+
+    def body(self, program: Program) -> str:
+        lines = [text for step in program.steps for text in self.step(step, 1, None, program)]
+        return "{\n" + "\n".join(lines) + "\n}"
+
+    def step(self, step: Step, depth: int, loop: Loop | None, program: Program) -> list[str]:
+        pad = INDENT * depth
+        match step:
+            case Phase():
+                return [line for call in step.calls for line in self.call(call, pad, loop)]
+            case Loop():
+                return self.loop(step, depth, program)
+            case Copy():
+                target, source = self.operand(step.target, loop), self.operand(step.source, loop)
+                return [f"{pad}tw_copy({step.token}, {target}, {source}, {step.bytes});"]
+            case Job():
+                return [f"{pad}/* token {step.token} */", *self.call(step.call, pad, loop)]
+            case Wait():
+                return [f"{pad}tw_wait({step.token});"]
+            case Barrier():
+                return [f"{pad}tw_barrier();"]
+
+    def loop(self, loop: Loop, depth: int, program: Program) -> list[str]:
+        pad = INDENT * depth
+        name = f"{program.name}_{loop.table.name}"
+        self.table(loop, name)
+        lines = [f"{pad}for (int i = 0; i < {len(loop.table.rows)}; i++) {{"]
+        if loop.table.columns:
+            lines.append(f"{pad}{INDENT}const struct {name} *block = &{name}_table[i];")
+        for step in loop.body:
+            lines += self.step(step, depth + 1, loop, program)
+        return [*lines, f"{pad}}}"]
+
+    def table(self, loop: Loop, name: str) -> None:
+        if not loop.table.columns:
+            return
+        fields, columns = [], self.columns(loop)
+        for index, column in enumerate(columns):
+            first = loop.table.rows[0][index].buffer
+            constant = "const " if first.kind in (Kind.CONST, Kind.INPUT) else ""
+            fields.append(f"    {constant}{first.dtype.ctype} *{column};")
+        rows = [_wrap("    {" + ", ".join(self.operand(ref, None) for ref in row) + "},", 8) for row in loop.table.rows]
+        self.tables.append(
+            f"struct {name} {{\n" + "\n".join(fields) + "\n};\n\n"
+            f"static const struct {name} {name}_table[{len(rows)}] = {{\n" + "\n".join(rows) + "\n};"
+        )  # fmt: skip
+
+    def columns(self, loop: Loop) -> list[str]:
+        names = Names()
+        return [names.of(index, short(column)) for index, column in enumerate(loop.table.columns)]
+
+    def call(self, call: Call, pad: str, loop: Loop | None) -> list[str]:
+        operands, scalars = dict(call.operands), dict(call.scalars)
+        arguments = []
+        for _, name in call.kernel.parameters:
+            if name in operands:
+                operand = operands[name]
+                arguments.append("0" if operand is None else self.operand(operand, loop))
+            else:
+                arguments.append(expression(scalars[name]))
+        return [_wrap(f"{pad}{call.kernel.symbol}({', '.join(arguments)});", len(pad) + 4)]
+
+    def operand(self, operand: Operand, loop: Loop | None) -> str:
+        if isinstance(operand, Column):
+            assert loop is not None
+            return f"block->{self.columns(loop)[operand.index]}"
+        b = operand.buffer
+        base = self.member(b) if b.offset is not None else self.base(b)
+        return base + _plus(operand)
+
+    def base(self, buffer: Buffer) -> str:
+        if buffer.kind in (Kind.INPUT, Kind.OUTPUT):
+            return self.caller(self.owner[buffer], buffer)
+        return self.name(buffer)
+
+
+def _plus(ref: Ref) -> str:
+    if isinstance(ref.offset, int):
+        return f" + {ref.offset}" if ref.offset else ""
+    return f" + ({expression(ref.offset)})"
+
+
+def _wrap(text: str, indent: int) -> str:
+    """Break a line at commas so that no line is longer than 118 characters."""
+    lines = []
+    while len(text) > WIDTH:
+        at = text.rfind(", ", 0, WIDTH)
+        if at <= indent:
+            break
+        lines.append(text[: at + 1])
+        text = " " * indent + text[at + 2 :]
+    return "\n".join([*lines, text])
