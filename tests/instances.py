@@ -1,4 +1,4 @@
-"""Random instances of kernel rows: a node that the row takes, and operands for it."""
+"""Random instances of operators: a node, operands for it, and what its definition says."""
 
 from __future__ import annotations
 
@@ -9,31 +9,46 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from tilewright.ir.graph import Builder, Node
-from tilewright.ir.op import operand_names
+from tilewright.ir.op import Op, operand_names
 from tilewright.ir.types import Array, TensorType
-from tilewright.ops import Append, Attention, Embed
+from tilewright.ops import Append, Attention
 from tilewright.targets.base import Kernel
 
 
 @st.composite
-def instances(draw: Any, kernel: Kernel) -> tuple[Node, dict[str, Array]]:
-    """A node that the row can run, and random operands, by name."""
-    op, types = kernel.op.examples(draw)
+def op_instances(draw: Any, op_class: type[Op]) -> tuple[Node, dict[str, Array]]:
+    """A node of the class and random operands, by name."""
+    op, types = op_class.examples(draw)
+    node = node_of(op, *types)
+    return node, random_operands(node, np.random.default_rng(draw(st.integers(0, 2**32 - 1))))
+
+
+@st.composite
+def row_instances(draw: Any, kernel: Kernel) -> tuple[Node, dict[str, Array]]:
+    """The same, of nodes that the kernel row can run."""
+    node, arrays = draw(op_instances(kernel.op))
+    assume(kernel.misfit(node) is None)
+    return node, arrays
+
+
+def node_of(op: Op, *types: TensorType | None) -> Node:
+    """A node of its own, operands named as in the access maps."""
     builder = Builder("instance")
     names = operand_names(op, len(types))
-    values = [kind and builder.input(name, kind) for name, kind in zip(names, types, strict=True)]
-    builder.add(op, *values)
-    (node,) = builder.nodes
-    assume(kernel.misfit(node) is None)
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    return node, operands(node, rng)
+    builder.add(op, *(kind and builder.input(name, kind) for name, kind in zip(names, types, strict=True)))
+    return builder.nodes[0]
 
 
-def operands(node: Node, rng: np.random.Generator) -> dict[str, Array]:
+def random_operands(node: Node, rng: np.random.Generator) -> dict[str, Array]:
     """Random values for the inputs of a node. What a causal operator must not read is not a number."""
-    arrays = {name: random_array(node.operands[name].type, rng) for name in input_names(node)}
-    if isinstance(node.op, Embed):
-        arrays["tokens"] %= len(arrays["table"])
+    types = [value and value.type for value in node.inputs]
+    arrays = {}
+    for name in input_names(node):
+        kind, limits = node.operands[name].type, node.op.limits(name, *types)
+        if limits is not None:
+            arrays[name] = rng.integers(*limits, kind.static_shape, kind.dtype.numpy)
+        else:
+            arrays[name] = random_array(kind, rng)
     if isinstance(node.op, Attention):
         for name in ("k", "v"):
             arrays[name][int(node.op.pos) + len(arrays["q"]) :] = np.nan  # type: ignore[arg-type]
@@ -64,8 +79,10 @@ def expected(node: Node, arrays: dict[str, Array]) -> dict[str, Array]:
     return dict(zip(outputs, results if isinstance(results, tuple) else (results,), strict=True))
 
 
-def agree(got: Array, want: Array) -> bool:
-    """Integers to the bit, floats within 1e-4 + 1e-4 |want|."""
+def agree(got: Array, want: Array, tolerance: float = 1e-4) -> bool:
+    """Integers to the bit, floats within tolerance * (1 + |want|)."""
+    if got.shape != want.shape:
+        return False
     if want.dtype.kind != "f":
         return np.array_equal(got, want)
-    return bool(np.allclose(got, want, rtol=1e-4, atol=1e-4, equal_nan=True))
+    return bool(np.allclose(got, want, rtol=tolerance, atol=tolerance, equal_nan=True))
