@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..ir.program import Barrier, Buffer, Call, Column, Copy, Job, Loop, Operand, Phase, Program, Ref, Step, Wait
 from ..ir.types import Expr, Kind
 from ..targets.base import Scalar
@@ -40,7 +42,7 @@ def expression(value: Scalar) -> str:
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, float):
-        text = repr(value)
+        text = str(np.float32(value))
         return f"{text}f" if any(c in text for c in ".en") else f"{text}.0f"
     if isinstance(value, int):
         return str(value) if value > -(2**31) else "(-2147483647 - 1)"
@@ -52,11 +54,13 @@ def expression(value: Scalar) -> str:
 class _Printer:
     def __init__(self, programs: Sequence[Program], prefix: str) -> None:
         self.programs, self.prefix = programs, prefix
-        self.arena_names, self.names = Names(), Names()
+        self.names, self.table_names = Names(), Names()
+        self.members = {p.name: Names() for p in programs}
+        self.arena_lines: dict[str, dict[tuple[int, str], str]] = {p.name: {} for p in programs}
+        self.current = programs[0]
         self.callers = {p.name: Names() for p in programs}
         self.owner = {b: p for p in programs for b in (*p.inputs, *p.outputs)}
-        self.members: dict[tuple[int, str, int], str] = {}  # (offset, C type, elements) with name -> member text
-        self.tables: list[str] = []
+        self.tables: dict[str, str] = {}
 
     def source(self) -> Source:
         functions = tuple((self.prototype(p), self.body(p)) for p in self.programs)
@@ -65,7 +69,7 @@ class _Printer:
         states = [(b, self.name(b)) for b in buffers if b.kind is Kind.STATE]
         declared = "\n".join(f"static {b.dtype.ctype} {name}[{b.elements}];" for b, name in states)
         return Source(
-            self.arena(), declared, "\n\n".join(self.tables), functions, tuple(constants), tuple(states)
+            self.arena(), declared, "\n\n".join(self.tables.values()), functions, tuple(constants), tuple(states)
         )  # fmt: skip
 
     def all_buffers(self, program: Program) -> list[Buffer]:
@@ -84,19 +88,30 @@ class _Printer:
     def member(self, buffer: Buffer) -> str:
         """The arena member of a transient buffer; buffers of one role at one place share it."""
         assert buffer.offset is not None
+        program = self.current.name
         key = (short(buffer.name), buffer.offset, buffer.dtype, buffer.elements)
-        name = self.arena_names.of(key, short(buffer.name))
+        name = self.members[program].of(key, short(buffer.name))
         pad = f"unsigned char at[{buffer.offset}]; " if buffer.offset else ""
-        self.members[(buffer.offset, name, buffer.elements)] = (
-            f"    struct {{ {pad}{buffer.dtype.ctype} v[{max(1, buffer.elements)}]; }} {name};"
-        )
-        return f"arena.{name}.v"
+        text = f"struct {{ {pad}{buffer.dtype.ctype} v[{max(1, buffer.elements)}]; }} {name};"
+        self.arena_lines[program][buffer.offset, name] = text
+        return f"arena.{name}.v" if len(self.programs) == 1 else f"arena.{identifier(program)}.{name}.v"
 
     def arena(self) -> str:
-        if not self.members:
+        """The union of all members; with several entries, a union of their unions."""
+        lines = {p: [text for _, text in sorted(members.items())] for p, members in self.arena_lines.items() if members}
+        if not lines:
             return ""
-        lines = [self.members[key] for key in sorted(self.members)]
-        return "static union {\n" + "\n".join(lines) + "\n} arena;"
+        if len(self.programs) == 1:
+            body = [INDENT + text for members in lines.values() for text in members]
+        else:
+            body = []
+            for program, members in lines.items():
+                body += [
+                    f"{INDENT}union {{",
+                    *(INDENT * 2 + text for text in members),
+                    f"{INDENT}}} {identifier(program)};",
+                ]
+        return "static union {\n" + "\n".join(body) + "\n} arena;"
 
     # Functions
 
@@ -107,16 +122,17 @@ class _Printer:
         return f"void {self.prefix}_{program.name}({', '.join(parameters) or 'void'})"
 
     def body(self, program: Program) -> str:
-        lines = [text for step in program.steps for text in self.step(step, 1, None, program)]
+        self.current = program
+        lines = [text for step in program.steps for text in self.step(step, 1, None)]
         return "{\n" + "\n".join(lines) + "\n}"
 
-    def step(self, step: Step, depth: int, loop: Loop | None, program: Program) -> list[str]:
+    def step(self, step: Step, depth: int, loop: Loop | None) -> list[str]:
         pad = INDENT * depth
         match step:
             case Phase():
                 return [line for call in step.calls for line in self.call(call, pad, loop)]
             case Loop():
-                return self.loop(step, depth, program)
+                return self.loop(step, depth)
             case Copy():
                 target, source = self.operand(step.target, loop), self.operand(step.source, loop)
                 return [f"{pad}tw_copy({step.token}, {target}, {source}, {step.bytes});"]
@@ -127,30 +143,32 @@ class _Printer:
             case Barrier():
                 return [f"{pad}tw_barrier();"]
 
-    def loop(self, loop: Loop, depth: int, program: Program) -> list[str]:
+    def loop(self, loop: Loop, depth: int) -> list[str]:
         pad = INDENT * depth
-        name = f"{program.name}_{loop.table.name}"
-        self.table(loop, name)
+        name = self.table(loop)
         lines = [f"{pad}for (int i = 0; i < {len(loop.table.rows)}; i++) {{"]
         if loop.table.columns:
-            lines.append(f"{pad}{INDENT}const struct {name} *block = &{name}_table[i];")
+            lines.append(f"{pad}{INDENT}const struct {name} *block = &{name}s[i];")
         for step in loop.body:
-            lines += self.step(step, depth + 1, loop, program)
+            lines += self.step(step, depth + 1, loop)
         return [*lines, f"{pad}}}"]
 
-    def table(self, loop: Loop, name: str) -> None:
+    def table(self, loop: Loop) -> str:
+        """The name of the loop's table; loops over the same rows share one."""
         if not loop.table.columns:
-            return
-        fields, columns = [], self.columns(loop)
-        for index, column in enumerate(columns):
+            return ""
+        fields = []
+        for index, column in enumerate(self.columns(loop)):
             first = loop.table.rows[0][index].buffer
             constant = "const " if first.kind in (Kind.CONST, Kind.INPUT) else ""
             fields.append(f"    {constant}{first.dtype.ctype} *{column};")
         rows = [_wrap("    {" + ", ".join(self.operand(ref, None) for ref in row) + "},", 8) for row in loop.table.rows]
-        self.tables.append(
+        name = self.table_names.of((tuple(fields), tuple(rows)), "block")
+        self.tables[name] = (
             f"struct {name} {{\n" + "\n".join(fields) + "\n};\n\n"
-            f"static const struct {name} {name}_table[{len(rows)}] = {{\n" + "\n".join(rows) + "\n};"
+            f"static const struct {name} {name}s[{len(rows)}] = {{\n" + "\n".join(rows) + "\n};"
         )  # fmt: skip
+        return name
 
     def columns(self, loop: Loop) -> list[str]:
         names = Names()

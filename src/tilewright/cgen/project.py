@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..errors import UserError
-from ..ir.types import Kind
+from ..ir.program import Buffer
+from ..ir.types import Array, Kind
 from ..solve.place import peak_step
 from ..solve.record import record
 from .names import identifier
@@ -154,10 +155,7 @@ def _internal(compiled: Compiled) -> str:
 
 
 def _weights(compiled: Compiled) -> str:
-    arrays = [
-        (declaration(b, name), array_literal(b.data if b.data is not None else []))
-        for b, name in compiled.source.constants
-    ]
+    arrays = [(declaration(b, name), array_literal(_data(b))) for b, name in compiled.source.constants]
     special = any("TW_NAN" in text or "TW_INFINITY" in text for _, text in arrays)
     return render("weights.c.j2", prefix=compiled.prefix, arrays=arrays, special=special)
 
@@ -184,7 +182,7 @@ def _plain_face(compiled: Compiled) -> dict[str, str]:
         role = "input" if buffer.kind is Kind.INPUT else "output"
         variable = f"{role}_{name}"
         interface.append({
-            "name": value.name.replace("*/", "* /"), "macro": f"{role}_{name}".upper(), "variable": variable, "role": role,
+            "name": value.name.replace("*/", "* /"), "macro": variable.upper(), "variable": variable, "role": role,
             "elements": max(1, value.type.size), "type": repr(value.type), "ctype": buffer.dtype.ctype,
         })  # fmt: skip
     shared = {"prefix": compiled.prefix, "guard": guard(compiled.prefix), "interface": interface}
@@ -199,3 +197,8 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+def _data(buffer: Buffer) -> Array:
+    assert buffer.data is not None, f"{buffer.name} is a constant without data"
+    return buffer.data

@@ -26,12 +26,14 @@ def graph(model: LlamaCheckpoint, chunk: int, *, all_logits: bool = False) -> Gr
 
     def weight(name: str) -> Value:
         if name not in constants:
-            constants[name] = const(name, model.tensors[name])
+            block, dot, last = name.rpartition(".")
+            label = f"{block}{dot}w_{last}" if last in ("gate", "up", "down") else name
+            constants[name] = const(label, model.tensors[name])
         return constants[name]
 
     rope = const("rope", np.asarray(rope_table(cfg.context, cfg.head_dim, cfg.rope_theta)))
     tokens = b.input("tokens", TensorType((n,), I32))
-    x = b(Embed(), tokens, weight("embed"), name="embedding")
+    x = b(Embed(), tokens, weight("embed"), name="x")
     for i in range(cfg.layers):
 
         def node(op: Op, *operands: Value, name: str, at: str = f"blocks.{i}.") -> Value:

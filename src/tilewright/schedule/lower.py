@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from ..ir.graph import Graph, Node
 from ..ir.op import operand_names
-from ..ir.plan import Choice, EntryPlan, Plan
+from ..ir.plan import Block, Choice, EntryPlan, Plan
 from ..ir.program import Buffer, Call, Operand, Phase, Program, Ref, Step
-from ..ir.types import U8, Expr, Kind, Value
+from ..ir.types import DTYPES, DType, Expr, Kind, Value
 from ..targets.base import Packing
 from .roll import roll
 
@@ -46,17 +46,15 @@ class _Lowering:
         operands: list[tuple[str, Operand | None]] = []
         for ctype, name in kernel.parameters:
             if name == "scratch":
-                operands.append((name, self.scratch(node)))
+                operands.append((name, self.scratch(node, ctype)))
             elif name in names and "*" in ctype:
                 operands.append((name, self.ref(by_name[name]) if name in by_name else None))
         return Call(kernel, node, tuple(operands), tuple(scalars.items()))
 
-    def scratch(self, node: Node) -> Ref:
+    def scratch(self, node: Node, ctype: str) -> Ref:
         block = self.blocks[f"{node.name}.scratch"]
-        key = (block.name, "u8")
-        if key not in self.local:
-            self.local[key] = Buffer(block.name, Kind.ACT, block.memory, block.offset, block.bytes, U8)
-        return Ref(self.local[key])
+        dtype = next(t for t in DTYPES.values() if t.ctype == ctype.replace("restrict", "").strip("* "))
+        return Ref(self.block_buffer(block, dtype))
 
     def ref(self, value: Value) -> Ref:
         """Where a value is, seen through in-place updates and views."""
@@ -71,11 +69,15 @@ class _Lowering:
             return Ref(self.shared_buffer(root), offset.simplified())
         home = self.entry.homes[root]
         assert home.block is not None
-        block = self.blocks[home.block]
-        key = (root.name, root.type.dtype.name)
+        return Ref(self.block_buffer(self.blocks[home.block], root.type.dtype), (offset + home.offset).simplified())
+
+    def block_buffer(self, block: Block, dtype: DType) -> Buffer:
+        """The buffer of a block as elements of one type; values that share the block share the buffer."""
+        key = (block.name, dtype.name)
         if key not in self.local:
-            self.local[key] = Buffer(root.name, Kind.ACT, block.memory, block.offset, root.type.size, root.type.dtype)
-        return Ref(self.local[key], (offset + home.offset).simplified())
+            elements = block.bytes * 8 // dtype.bits
+            self.local[key] = Buffer(block.name, Kind.ACT, block.memory, block.offset, elements, dtype)
+        return self.local[key]
 
     def shared_buffer(self, value: Value) -> Buffer:
         if value not in self.shared:

@@ -22,7 +22,12 @@ class Packing:
     name: str
     pack: Callable[[Array], Array]  # logical array -> 1-D array of the same element type
     unpack: Callable[[Array, tuple[int, ...]], Array]
-    elements: Callable[[tuple[int, ...]], int]  # how many elements the packed form has
+
+    def elements(self, shape: tuple[int, ...]) -> int:
+        """How many elements the packed form of a shape has."""
+        import numpy as np
+
+        return int(self.pack(np.zeros(shape, np.int8)).size)
 
 
 @dataclass(frozen=True)
