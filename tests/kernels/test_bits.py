@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.kernels.conftest import CACHE
 from tests.instances import node_of, random_operands, row_instances
+from tests.kernels.conftest import CACHE
 from tilewright.interp.native import FLAGS, ZIG, call, shared_library
 from tilewright.ir.graph import Node
 from tilewright.ir.op import Op

@@ -57,7 +57,7 @@ class Op:
         return 0
 
     def tiled(self, ranges: Ranges) -> Op:
-        """The operator that computes one tile of its domain from footprints that were cut out and filled (padding done).
+        """The operator that computes one tile of its domain from footprints, cut out and filled (padding done).
 
         Where an axis is WHOLE in its operands, the tile's operator may compute all of it and the caller cuts the tile
         out. `ranges` covers every dimension; reduced ones are never split.
