@@ -63,12 +63,16 @@ def input_names(node: Node) -> list[str]:
 
 
 def random_array(kind: TensorType, rng: np.random.Generator) -> Array:
-    """Normal floats; integers over the whole range of the type."""
-    if kind.dtype.is_float:
-        return rng.standard_normal(kind.static_shape).astype(kind.dtype.numpy)
-    if kind.dtype.is_integer:
-        return rng.integers(kind.dtype.low, kind.dtype.high, kind.static_shape, kind.dtype.numpy, endpoint=True)
-    return rng.random(kind.static_shape) < 0.5
+    """Normal floats; bytes over the whole range; wider integers of every magnitude, so that none drowns the others."""
+    shape, dtype = kind.static_shape, kind.dtype
+    if dtype.is_float:
+        return rng.standard_normal(shape).astype(dtype.numpy)
+    if dtype.is_integer and dtype.bits > 8:
+        magnitude = np.exp2(rng.uniform(0, dtype.bits - 1, shape)) - 1
+        return (magnitude * rng.choice([-1, 1] if dtype.is_signed else [1], shape)).astype(dtype.numpy)
+    if dtype.is_integer:
+        return rng.integers(dtype.low, dtype.high, shape, dtype.numpy, endpoint=True)
+    return rng.random(shape) < 0.5
 
 
 def expected(node: Node, arrays: dict[str, Array]) -> dict[str, Array]:

@@ -45,7 +45,8 @@ def tiles(places: Cuts, sizes: Mapping[str, int]) -> Iterator[Ranges]:
 
 def cut_out(array: Array, box: Box, fill: float) -> Array:
     """The box of an array, filled where it reaches over the edge."""
-    piece = np.full([high - low for low, high in box], array.dtype.type(fill))
+    outside = np.iinfo(array.dtype).min if fill == -np.inf and array.dtype.kind in "iu" else fill
+    piece = np.full([high - low for low, high in box], array.dtype.type(outside))
     inside = [(max(0, low), min(size, high)) for (low, high), size in zip(box, array.shape, strict=True)]
     if all(low < high for low, high in inside):
         target = tuple(slice(low - first, high - first) for (low, high), (first, _) in zip(inside, box, strict=True))

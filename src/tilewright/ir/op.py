@@ -65,7 +65,7 @@ class Op:
         return self
 
     def fill(self, operand: str) -> float | int:
-        """What lies outside an operand, where a footprint reaches over its edge."""
+        """What lies outside an operand, where a footprint reaches over its edge; -inf: the least value of its type."""
         return 0
 
     def limits(self, operand: str, *types: TensorType | None) -> tuple[int, int] | None:
