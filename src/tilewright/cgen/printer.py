@@ -119,7 +119,11 @@ class _Printer:
         inputs = [f"const {b.dtype.ctype} *{self.caller(program, b)}" for b in program.inputs]
         outputs = [f"{b.dtype.ctype} *{self.caller(program, b)}" for b in program.outputs]
         parameters = [*inputs, *outputs, *(f"int32_t {s.name}" for s in program.syms)]
-        return f"void {self.prefix}_{program.name}({', '.join(parameters) or 'void'})"
+        return f"void {self.prefix}_{self.function(program)}({', '.join(parameters) or 'void'})"
+
+    def function(self, program: Program) -> str:
+        """A network's only entry is its API; of several, a face of the network makes the API."""
+        return program.name if len(self.programs) == 1 else f"forward_{program.name}"
 
     def body(self, program: Program) -> str:
         self.current = program
