@@ -1,4 +1,4 @@
-"""Arrays from and to npz files: read without trust, matched to a network's interface, cast only where nothing is lost."""
+"""Arrays from and to npz files: read without trust, matched to an interface, cast only where nothing is lost."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def read_npz(path: Path) -> dict[str, Array]:
         zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError, SyntaxError, TypeError,
         MemoryError, KeyError, OverflowError,
     ) as error:  # fmt: skip
-        raise UserError(f"{path} is not a usable npz file: {str(error)[:200]}", hint="write it with numpy.savez") from None
+        raise UserError(
+            f"{path} is not a usable npz file: {str(error)[:200]}", hint="write it with numpy.savez"
+        ) from None
 
 
 def _arrays(archive: zipfile.ZipFile, path: Path) -> dict[str, Array]:
@@ -55,13 +57,16 @@ def _arrays(archive: zipfile.ZipFile, path: Path) -> dict[str, Array]:
     total = sum(entry.file_size for entry in entries)
     if total > MAX_BYTES or len(entries) > MAX_ARRAYS:
         raise UserError(
-            f"{path} holds {len(entries)} arrays of {total:,} bytes", rule=f"at most {MAX_ARRAYS} of {MAX_BYTES:,} bytes"
+            f"{path} holds {len(entries)} arrays of {total:,} bytes",
+            rule=f"at most {MAX_ARRAYS} of {MAX_BYTES:,} bytes",
         )
     found: dict[str, Array] = {}
     for entry in entries:
         name = entry.filename.removesuffix(".npy")
         if name == entry.filename or name in found:
-            raise UserError(f"{path}: entry {entry.filename!r} is no array of its own", hint="write it with numpy.savez")
+            raise UserError(
+                f"{path}: entry {entry.filename!r} is no array of its own", hint="write it with numpy.savez"
+            )
         with archive.open(entry) as file:
             found[name] = _array(file, entry.file_size, f"{path}: {name}")
     return found
@@ -76,7 +81,9 @@ def _array(file: IO[bytes], size: int, where: str) -> Array:
     reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = reader(start)
     if dtype.kind not in "biuf" or dtype.itemsize > 8:
-        raise UserError(f"{where} has elements of type {dtype}", rule="arrays hold numbers of at most 64 bit or booleans")
+        raise UserError(
+            f"{where} has elements of type {dtype}", rule="arrays hold numbers of at most 64 bit or booleans"
+        )
     if any(d < 0 for d in shape) or len(shape) > 32:
         raise UserError(f"{where} has shape {shape}")
     count = 1
@@ -147,7 +154,8 @@ def cast(array: Array, port: Port) -> Array:
     if lost.any():
         at = tuple(int(i) for i in np.argwhere(lost)[0])
         raise UserError(
-            f"input {port.name} is {port.dtype}: {array[at]} at {list(at)} does not fit", rule="every value must fit the type"
+            f"input {port.name} is {port.dtype}: {array[at]} at {list(at)} does not fit",
+            rule="every value must fit the type",
         )
     return result
 

@@ -35,7 +35,10 @@ class Verb:
 
     @property
     def exists(self) -> bool:
-        return find_spec(f"{PACKAGE}.{self.module}") is not None
+        try:
+            return find_spec(f"{PACKAGE}.{self.module}") is not None
+        except ModuleNotFoundError:  # not even the folder
+            return False
 
     def load(self) -> click.Command:
         found = getattr(importlib.import_module(f"{PACKAGE}.{self.module}"), self.command)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -88,8 +89,9 @@ def build(folder: Path, target: str) -> tuple[Path, dict[str, Any] | None]:
 def write(
     model: str, target: str, folder: Path, pairs: tuple[str, ...], tokenizer: Path | None, dump: Path | None,
     name: str | None = None,
-) -> Compiled:  # fmt: skip
-    """Compile a model and write its C project."""
+) -> tuple[Compiled, float]:  # fmt: skip
+    """Compile a model and write its C project. Also the CPU seconds of that, of all processes."""
+    began = _cpu_seconds()
     chosen = options(pairs, tokenizer, name)
     with step(f"compiling {model} for {target}"):
         from ..api import compile_file
@@ -97,10 +99,15 @@ def write(
 
         compiled = compile_file(model, target, chosen, dump)
         write_project(compiled, folder)
-    return compiled
+    return compiled, round(_cpu_seconds() - began, 3)
 
 
-def table(rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> str:
+def _cpu_seconds() -> float:
+    """Of this process and of those that it waited for."""
+    return sum(os.times()[:4])
+
+
+def table(rows: Sequence[tuple[str, ...]], right: tuple[int, ...] = ()) -> str:
     """Rows as aligned columns, those in `right` to the right."""
     if not rows:
         return ""

@@ -25,8 +25,8 @@ def compile_(
 ) -> None:  # fmt: skip
     """Compile MODEL to a self-contained C project, and tell its memory before anything runs."""
     outcome.add(target=target)
-    compiled = write(model, target, folder, pairs, tokenizer, dump, name)
-    outcome.add(compile_seconds=round(compiled.seconds, 3))
+    _, seconds = write(model, target, folder, pairs, tokenizer, dump, name)
+    outcome.add(compile_seconds=seconds)
     sizes = None if no_build else build(folder, target)[1]
 
     from ..report.html import html
@@ -38,4 +38,4 @@ def compile_(
         replace_file(folder / "report.html", html(plan, sizes))
     outcome.add(**fields(plan, sizes))
     click.echo(f"{plan['name']} for {target}: {folder}")
-    click.echo(table(lines(facts(plan, sizes), compiled.seconds)))
+    click.echo(table(lines(facts(plan, sizes), seconds)))

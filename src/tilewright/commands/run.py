@@ -48,8 +48,7 @@ def run(
         raise UserError(f"{folder} is not a compiled network", hint="make one with `tilewright compile MODEL -o DIR`")
     with scratch_folder() as compiled:
         outcome.add(target=target)
-        seconds = write(str(folder), target, compiled, pairs, tokenizer, dump).seconds
-        outcome.add(compile_seconds=round(seconds, 3))
+        outcome.add(compile_seconds=write(str(folder), target, compiled, pairs, tokenizer, dump)[1])
         return _run(outcome, compiled, read(compiled)[0], inputs_file, outputs_file, expect_file, repeat)
 
 
@@ -123,7 +122,9 @@ def _zeros(ports: Sequence[Port], plan: dict[str, Any]) -> list[Array]:
 
     if plan["language"] is not None:
         raise UserError(
-            f"{plan['name']} is a language model", rule="its input is an array of tokens", hint="give --inputs, or use `tilewright generate`"
+            f"{plan['name']} is a language model",
+            rule="its input is an array of tokens",
+            hint="give --inputs, or use `tilewright generate`",
         )
     if ports:
         say("note: no --inputs, all inputs are zeros")
@@ -150,8 +151,8 @@ class _Verdict:
                 index = _index(found.first, port.shape)
                 g, w = got.reshape(-1)[found.first], wanted.reshape(-1)[found.first]
                 self.first = (
-                    f"output {port.name} at {index} is {_number(g)}, expected {_number(w)}, in repetition {repetition + 1}; "
-                    f"{found.wrong:,} of {got.size:,} values of this output are wrong"
+                    f"output {port.name} at {index} is {_number(g)}, expected {_number(w)}, "
+                    f"in repetition {repetition + 1}; {found.wrong:,} of {got.size:,} values of this output are wrong"
                 )
 
 

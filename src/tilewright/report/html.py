@@ -75,8 +75,8 @@ def timeline(entry: Mapping[str, Any], capacity: int) -> Timeline | None:
             height=max(1.0, b["bytes"] * scale),
             hue=HUES[zlib.crc32(_role(b["name"]).encode()) % len(HUES)],
             label=_fitting(_role(b["name"]), (b["last"] - b["first"] + 1) * per_step, b["bytes"] * scale),
-            title=f"{b['name']}: {b['bytes']:,} bytes at {b['offset']:,}, steps {b['first']} ({nodes[b['first']]['name']}) "
-            f"to {b['last']} ({nodes[b['last']]['name']})",
+            title=f"{b['name']}: {b['bytes']:,} bytes at {b['offset']:,}, "
+            f"steps {b['first']} ({nodes[b['first']]['name']}) to {b['last']} ({nodes[b['last']]['name']})",
         )
         for b in blocks
     )
@@ -87,15 +87,18 @@ def timeline(entry: Mapping[str, Any], capacity: int) -> Timeline | None:
 
 
 def _entry(entry: Mapping[str, Any], capacity: int) -> dict[str, Any]:
-    most = max((n["cycles"] for n in entry["nodes"]), default=0) or 1
+    most = max((n["cycles"] or 0 for n in entry["nodes"]), default=0)
     found: Peak = peak(entry)
     return {
         "plan": entry,
         "timeline": timeline(entry, capacity),
         "peak": found,
         "alive": alive(entry, found.step),
-        "nodes": [{**n, "step": i, "share": 100 * n["cycles"] / most} for i, n in enumerate(entry["nodes"])],
-        "totals": {key: sum(n[key] for n in entry["nodes"]) for key in ("macs", "cycles")},
+        "nodes": [
+            {**n, "step": i, "share": 100 * (n["cycles"] or 0) / (most or 1)} for i, n in enumerate(entry["nodes"])
+        ],
+        "macs": sum(n["macs"] for n in entry["nodes"]),
+        "costed": most > 0,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
     for entry in plan["entries"] if not damage else ():
         damage = damage or _missing(entry, _ENTRY, "an entry")
         for kind, records in ((_NODE, "nodes"), (_BLOCK, "blocks")):
-            damage = damage or next(filter(None, (_missing(r, kind, f"one of the {records}") for r in entry[records])), "")
+            damage = damage or next(
+                filter(None, (_missing(r, kind, f"one of the {records}") for r in entry[records])), ""
+            )
         damage = damage or _out_of_range(entry)
     if damage or not plan["entries"]:
         raise UserError(f"{path} is damaged: {damage or 'it has no entry'}", hint="compile the model again")
@@ -49,7 +52,7 @@ def _json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _missing(record: object, kinds: dict[str, type], what: str) -> str:
+def _missing(record: object, kinds: Mapping[str, type], what: str) -> str:
     """What is wrong with a record, "" where nothing is."""
     if not isinstance(record, dict):
         return f"{what} is no JSON object"

@@ -54,7 +54,7 @@ def memory(plan: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> dict[str
 
 
 def fields(plan: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The fields of `--json` that describe a compiled network. Without a build, code and stack are unknown: left out."""
+    """The fields of `--json` about a compiled network; those of code and stack only after a build."""
     total = memory(plan, sizes)
     planned = plan["memory"]
     found: dict[str, Any] = {
@@ -95,7 +95,9 @@ def facts(plan: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> list[Fact
     if sizes is None:
         found.append(Fact("flash", bytes_text(total["flash"]), "weights only; code is known after a build"))
     else:
-        found.append(Fact("flash", bytes_text(total["flash"]), f"constants {sizes['constants']:,} + code {sizes['code']:,}"))
+        found.append(
+            Fact("flash", bytes_text(total["flash"]), f"constants {sizes['constants']:,} + code {sizes['code']:,}")
+        )
         unseen = f"; not counting {', '.join(sizes['unknown'])}" if sizes["unknown"] else ""
         found.append(Fact("stack", bytes_text(sizes["stack"]), f"at most{unseen}"))
     found.append(Fact("peak", f"{top.node}", f"{top.bytes:,} bytes alive in {top.entry}"))

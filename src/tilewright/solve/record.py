@@ -8,7 +8,7 @@ from typing import Any
 from ..ir.graph import Graph, Node
 from ..ir.plan import Choice, EntryPlan, Plan
 from ..ir.types import Expr, Kind, Value, maximum, nominal
-from ..targets.base import Target
+from ..targets.base import Kernel, Target
 
 
 def record(plan: Plan, target: Target) -> dict[str, Any]:
@@ -31,11 +31,8 @@ def _entry(entry: EntryPlan, target: Target, layouts: Mapping[str, str]) -> dict
         "inputs": [_value(v) for v in graph.inputs],
         "outputs": [_value(v) for v in graph.outputs],
         "states": [_value(v) for v in graph.states],
-        "cycles": entry.cycles,
-        "nodes": [
-            _node(graph, node, entry.choices.get(node.name), target, layouts)
-            for node in graph.nodes
-        ],
+        "cycles": entry.cycles if all(c.kernel.costed for c in entry.choices.values()) else None,
+        "nodes": [_node(graph, node, entry.choices.get(node.name), target, layouts) for node in graph.nodes],
         "blocks": [
             {"name": b.name, "memory": b.memory, "offset": b.offset, "bytes": b.bytes, "first": b.first, "last": b.last}
             for b in entry.blocks
@@ -59,8 +56,8 @@ def _node(
         "origin": node.origin,
         "kernel": choice.kernel.symbol if choice else None,
         "engine": choice.kernel.engine if choice else None,
-        "cycles": choice.cycles if choice else 0,
-        "worst_cycles": choice.worst_cycles if choice else 0,
+        "cycles": choice.cycles if choice and choice.kernel.costed else None,
+        "worst_cycles": choice.worst_cycles if choice and choice.kernel.costed else None,
         "scratch": choice.scratch if choice else 0,
         "macs": 0 if node.op.view else nominal(node.op.domain(*node.types).macs(shapes)),
         "bytes": sum(value.type.bytes for value in dict.fromkeys(node.operands.values())),
@@ -86,10 +83,16 @@ def _others(
                 if value.kind in (Kind.CONST, Kind.STATE)
                 and (p.name if (p := kernel.packing.get(name)) else "") != layouts.get(graph.storage(value).name, "")
             ]
-            cost = f"predicted {kernel.cycles(node):,.0f} cycles, the chosen one {choice.cycles:,.0f}"
+            cost = _cost(kernel, node, choice)
             why = f"{cost}; would lay out {', '.join(clash)} otherwise" if clash else cost
         found.append({"kernel": kernel.symbol, "why": why})
     return found
+
+
+def _cost(kernel: Kernel, node: Node, choice: Choice) -> str:
+    if kernel.costed and choice.kernel.costed:
+        return f"predicted {kernel.cycles(node):,.0f} cycles, the chosen one {choice.cycles:,.0f}"
+    return "fits as well, the chosen one comes first"
 
 
 def _value(value: Value) -> dict[str, Any]:

@@ -54,6 +54,11 @@ class Kernel:
     engine: str = "cpu"
 
     @property
+    def costed(self) -> bool:
+        """Whether the row has a cycle model of its own."""
+        return self.cycles is not type(self).cycles
+
+    @property
     def parameters(self) -> tuple[tuple[str, str], ...]:
         """(C type, name) of every parameter."""
         pairs = []
