@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.instances import node_of, random_operands, row_instances
 from tests.kernels.conftest import CACHE
-from tests.kernels.instances import instances, operands
 from tilewright.interp.native import FLAGS, ZIG, call, shared_library
-from tilewright.ir.graph import Builder, Node
+from tilewright.ir.graph import Node
 from tilewright.ir.op import Op
 from tilewright.ir.types import F32, Array, TensorType
 from tilewright.ops import Attention, Linear
@@ -44,22 +44,20 @@ def other_library(request: pytest.FixtureRequest) -> ctypes.CDLL:
 def test_every_build_gives_the_same_bits(
     kernel: Kernel, host_library: ctypes.CDLL, other_library: ctypes.CDLL, data: st.DataObject
 ) -> None:
-    node, arrays = data.draw(instances(kernel))
+    node, arrays = data.draw(row_instances(kernel))
     ours, theirs = call(host_library, kernel, node, arrays), call(other_library, kernel, node, arrays)
     for name, array in ours.items():
         np.testing.assert_array_equal(array, theirs[name], err_msg=name)
 
 
+def _node(op: Op, shapes: dict[str, tuple[int, ...]]) -> Node:
+    return node_of(op, *(TensorType(shape, F32) for shape in shapes.values()))
+
+
 def _run(library: ctypes.CDLL, op: Op, arrays: dict[str, Array]) -> Array:
-    node = _node(op, {name: TensorType(array.shape, F32) for name, array in arrays.items()})
+    node = _node(op, {name: array.shape for name, array in arrays.items()})
     (kernel,) = HOST.candidates(node)
     return call(library, kernel, node, arrays)["y"]
-
-
-def _node(op: Op, types: dict[str, TensorType]) -> Node:
-    builder = Builder("instance")
-    builder.add(op, *(builder.input(name, kind) for name, kind in types.items()))
-    return builder.nodes[0]
 
 
 @settings(max_examples=30, deadline=None)
@@ -68,7 +66,7 @@ def test_linear_of_many_tokens_is_linear_of_each(
     host_library: ctypes.CDLL, tokens: int, rows: int, cols: int, seed: int
 ) -> None:
     shapes = {"x": (tokens, cols), "w": (rows, cols), "b": (rows,)}
-    arrays = operands(_node(Linear(), {n: TensorType(s, F32) for n, s in shapes.items()}), np.random.default_rng(seed))
+    arrays = random_operands(_node(Linear(), shapes), np.random.default_rng(seed))
     together = _run(host_library, Linear(), arrays)
     for t in range(tokens):
         one = _run(host_library, Linear(), arrays | {"x": arrays["x"][t : t + 1]})
@@ -82,7 +80,7 @@ def test_attention_of_many_tokens_is_attention_of_each(
 ) -> None:
     op, cache = Attention(2 * group, 2, 0.3, pos), (pos + tokens + 5, 4 * half)
     shapes = {"q": (tokens, 4 * group * half), "k": cache, "v": cache}
-    arrays = operands(_node(op, {n: TensorType(s, F32) for n, s in shapes.items()}), np.random.default_rng(seed))
+    arrays = random_operands(_node(op, shapes), np.random.default_rng(seed))
     together = _run(host_library, op, arrays)
     for t in range(tokens):
         one = _run(host_library, dataclasses.replace(op, pos=pos + t), arrays | {"q": arrays["q"][t : t + 1]})

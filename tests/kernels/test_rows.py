@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.kernels.instances import agree, expected, instances
+from tests.instances import agree, expected, row_instances
 from tilewright.interp.native import call
 from tilewright.ir.types import Array
 from tilewright.targets.base import Kernel
@@ -44,7 +44,7 @@ class GuardedMemory:
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_row_computes_its_operator(kernel: Kernel, host_library: ctypes.CDLL, data: st.DataObject) -> None:
-    node, arrays = data.draw(instances(kernel))
+    node, arrays = data.draw(row_instances(kernel))
     memory = GuardedMemory(shift=data.draw(st.sampled_from([0, 4, 20])))
     results = call(host_library, kernel, node, arrays, allocate=memory)
     for name, want in expected(node, arrays).items():
@@ -56,12 +56,13 @@ def test_row_computes_its_operator(kernel: Kernel, host_library: ctypes.CDLL, da
 @settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_packing_is_undone_by_unpacking(kernel: Kernel, data: st.DataObject) -> None:
-    _, arrays = data.draw(instances(kernel))
+    _, arrays = data.draw(row_instances(kernel))
     for name, packing in kernel.packing.items():
         if name in arrays:
             packed = packing.pack(arrays[name])
             assert packed.ndim == 1
             assert packed.dtype == arrays[name].dtype
+            assert packed.size == packing.elements(arrays[name].shape)
             np.testing.assert_array_equal(packing.unpack(packed, arrays[name].shape), arrays[name])
 
 
@@ -69,7 +70,7 @@ def test_packing_is_undone_by_unpacking(kernel: Kernel, data: st.DataObject) -> 
 @settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_row_may_run_in_place_where_it_says_so(kernel: Kernel, host_library: ctypes.CDLL, data: st.DataObject) -> None:
-    node, arrays = data.draw(instances(kernel))
+    node, arrays = data.draw(row_instances(kernel))
     for result, operand in kernel.in_place.items():
         apart = call(host_library, kernel, node, arrays)[result]
         together = call(host_library, kernel, node, arrays, overlay={result: operand})[result]

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from tests.kernels.instances import agree, expected, instances
+from tests.instances import agree, expected, row_instances
 from tilewright.interp.native import call, shared_library
 from tilewright.ir.types import Array
 from tilewright.targets.base import Kernel
@@ -47,7 +47,7 @@ def _check(kernel: Kernel, library: ctypes.CDLL, cut: int) -> None:
     )  # fmt: skip
     @given(data=st.data())
     def check(data: st.DataObject) -> None:
-        node, arrays = data.draw(instances(kernel))
+        node, arrays = data.draw(row_instances(kernel))
         results = call(library, kernel, node, arrays, allocate=allocate)
         assert all(agree(results[name], want) for name, want in expected(node, arrays).items())
 
