@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from .domain import Domain
-from .types import Array, Expr, Sym, TensorType, substitute
+from .domain import Domain, Ranges
+from .types import Array, Dim, Expr, Sym, TensorType, substitute
 
 REGISTRY: dict[str, type[Op]] = {}
 
@@ -22,7 +22,7 @@ class Op:
 
     `operands` and `results` name the inputs and outputs in order, as the access maps do; a name that ends in "?" is
     optional, one that ends in "*" takes all the rest. `aliases` maps a result to the operand whose storage it reuses
-    (state that is updated in place). `view` marks operators that move no data: they are placement.
+    (state that is updated in place). `view` marks operators that move no data: they are placement (see `offset`).
     """
 
     operands: ClassVar[tuple[str, ...]] = ()
@@ -52,13 +52,25 @@ class Op:
         """Random legal instance for property tests: `draw` is hypothesis's. The operator and its operands' types."""
         raise NotImplementedError
 
-    def tiled(self) -> Op:
-        """The operator that computes one tile from footprints that were cut out and filled (padding done)."""
+    def offset(self, *types: TensorType | None) -> Dim:
+        """Views only: first element of the result within the operand, whose elements follow each other."""
+        return 0
+
+    def tiled(self, ranges: Ranges) -> Op:
+        """The operator that computes one tile of its domain from footprints, cut out and filled (padding done).
+
+        Where an axis is WHOLE in its operands, the tile's operator may compute all of it and the caller cuts the tile
+        out. `ranges` covers every dimension; reduced ones are never split.
+        """
         return self
 
     def fill(self, operand: str) -> float | int:
-        """What lies outside an operand, where a footprint reaches over its edge."""
+        """What lies outside an operand, where a footprint reaches over its edge; -inf: the least value of its type."""
         return 0
+
+    def limits(self, operand: str, *types: TensorType | None) -> tuple[int, int] | None:
+        """First value and one past the last that an operand of indices may hold; None: any."""
+        return None
 
     def at(self, env: Mapping[str, int]) -> Op:
         """The operator with Syms in its attributes replaced by numbers where the environment has them."""

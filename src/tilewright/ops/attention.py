@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.domain import Domain
+from ..ir.domain import Domain, Ranges
 from ..ir.op import Op, require
 from ..ir.types import F32, Array, Dim, Expr, TensorType, maximum
 
@@ -34,6 +34,9 @@ class Append(Op):
 
     def domain(self, *types: TensorType | None) -> Domain:
         return Domain.of("t c", {"state": "*, c", "x": "t, c", "y": "*, c"}, macs=0)
+
+    def tiled(self, ranges: Ranges) -> Op:
+        return Append((Expr.of(self.pos) + ranges["t"][0]).simplified())
 
     def reference(self, *arrays: Array | None) -> Array:
         state, x = arrays
@@ -89,11 +92,18 @@ class Attention(Op):
         q = types[0]
         assert q is not None
         assert isinstance(q.shape[1], int)
-        hd = q.shape[1] // self.heads
+        group = self.heads // self.kv_heads
+        width = q.shape[1] // self.kv_heads  # channels of the query heads that share a head of the cache
         seen = (Expr.of(self.pos) + q.shape[0]).simplified()
-        extents: dict[str, Dim] = {"h": self.heads, "d": hd, "s": seen}
-        maps = {"q": f"t, {hd}*h+d", "k": "s, *", "v": "s, *", "y": "t, *"}
-        return Domain.of("t h | s d", maps, extents=extents, macs=2)
+        extents: dict[str, Dim] = {"g": self.kv_heads, "e": width, "s": seen}
+        queries, cache = f"t, {width}*g+e", f"s, {width}*g+e/{group}"
+        maps = {"q": queries, "k": cache, "v": cache, "y": queries}
+        return Domain.of("t g | s e", maps, extents=extents, macs=2)
+
+    def tiled(self, ranges: Ranges) -> Op:
+        kv_heads = ranges["g"][1] - ranges["g"][0]
+        heads = self.heads // self.kv_heads * kv_heads
+        return Attention(heads, kv_heads, self.scale, (Expr.of(self.pos) + ranges["t"][0]).simplified())
 
     def reference(self, *arrays: Array | None) -> Array:
         q, k, v = arrays

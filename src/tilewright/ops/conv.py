@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.domain import Domain
+from ..ir.domain import Domain, Ranges
 from ..ir.op import Op, require
 from ..ir.types import F32, I8, I32, U8, Array, TensorType
 from .common import exact_product, padded, present, static
@@ -71,7 +71,7 @@ class _Convolution(Op):
         (sy, sx), (dy, dx), (top, left, _, _) = self.stride, self.dilation, self.pad
         return f"oy*{sy}+ky*{dy}-{top}", f"ox*{sx}+kx*{dx}-{left}"
 
-    def tiled(self) -> Op:
+    def tiled(self, ranges: Ranges) -> Op:
         return type(self)(self.stride, (0, 0, 0, 0), self.dilation, self.pad_value, self.epilogue)
 
     def fill(self, operand: str) -> float | int:

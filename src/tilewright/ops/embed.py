@@ -9,7 +9,7 @@ import numpy as np
 
 from ..ir.domain import Domain
 from ..ir.op import Op, require
-from ..ir.types import F32, I32, Array, Dim, TensorType
+from ..ir.types import F32, I32, Array, Dim, Expr, TensorType, maximum
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,10 @@ class Embed(Op):
 
     def domain(self, *types: TensorType | None) -> Domain:
         return Domain.of("t c", {"tokens": "t", "table": "*, c", "y": "t, c"}, macs=0)
+
+    def limits(self, operand: str, *types: TensorType | None) -> tuple[int, int] | None:
+        assert types[1] is not None
+        return (0, maximum(types[1].shape[0])) if operand == "tokens" else None
 
     def reference(self, *arrays: Array | None) -> Array:
         tokens, table = arrays
@@ -59,6 +63,11 @@ class Row(Op):
 
     def domain(self, *types: TensorType | None) -> Domain:
         return Domain.of("t c", {"x": "*, c", "y": "t, c"}, macs=0)
+
+    def offset(self, *types: TensorType | None) -> Dim:
+        assert types[0] is not None
+        assert isinstance(types[0].shape[1], int)
+        return (Expr.of(self.index) * types[0].shape[1]).simplified()
 
     def reference(self, *arrays: Array | None) -> Array:
         (x,) = arrays

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.domain import Domain
+from ..ir.domain import Domain, Ranges
 from ..ir.op import Op, require
 from ..ir.types import F32, I8, I64, Array, TensorType
 from .common import aligned, broadcast, dims, present, shape_strategy, static, volume, whole
@@ -119,12 +119,11 @@ class Slice(Op):
             extents=dict(zip(names, self.shape, strict=True)), macs=0,
         )  # fmt: skip
 
-    def tiled(self) -> Op:
-        """Over a footprint that was cut out: it starts at 0 going up, at its last element going down.
-
-        The size follows the footprint (see `_sizes`), so that it is given as -1.
-        """
-        return _Strided(self.step)
+    def tiled(self, ranges: Ranges) -> Op:
+        """Over a footprint that was cut out: it begins at 0 going up, at the footprint's last element going down."""
+        sizes = tuple(stop - first for first, stop in (ranges[name] for name in dims(len(self.shape))))
+        start = tuple(0 if step > 0 else (size - 1) * -step for step, size in zip(self.step, sizes, strict=True))
+        return Slice(start, self.step, sizes)
 
     def reference(self, *arrays: Array | None) -> Array:
         (x,) = present(arrays)
@@ -148,23 +147,6 @@ class Slice(Op):
 
 
 @dataclass(frozen=True)
-class _Strided(Op):
-    """Every step-th element of a footprint, from its first (going up) or its last (going down)."""
-
-    step: tuple[int, ...] = ()
-    operands = ("x",)
-
-    def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
-        (x,) = present(types)
-        sizes = tuple(-(-d // abs(k)) for d, k in zip(static(x.shape), self.step, strict=True))
-        return (x.with_shape(sizes),)
-
-    def reference(self, *arrays: Array | None) -> Array:
-        (x,) = present(arrays)
-        return np.ascontiguousarray(x[tuple(slice(None, None, k) for k in self.step)])
-
-
-@dataclass(frozen=True)
 class Expand(Op):
     """x broadcast to a shape."""
 
@@ -181,6 +163,9 @@ class Expand(Op):
         names = dims(len(self.shape))
         maps = {"x": aligned(x.shape, names), "y": ", ".join(names)}
         return Domain.of(" ".join(names), maps, extents=dict(zip(names, self.shape, strict=True)), macs=0)
+
+    def tiled(self, ranges: Ranges) -> Op:
+        return Expand(tuple(stop - first for first, stop in (ranges[name] for name in dims(len(self.shape)))))
 
     def reference(self, *arrays: Array | None) -> Array:
         return np.ascontiguousarray(np.broadcast_to(present(arrays)[0], self.shape))
@@ -258,9 +243,13 @@ class Pad(Op):
     def domain(self, *types: TensorType | None) -> Domain:
         names = dims(len(self.before))
         source = ", ".join(f"{n}-{b}" for n, b in zip(names, self.before, strict=True))
-        return Domain.of(" ".join(names), {"x": source, "y": ", ".join(names)}, macs=0)
+        _, y = present(types)
+        return Domain.of(
+            " ".join(names), {"x": source, "y": ", ".join(names)},
+            extents=dict(zip(names, y.shape, strict=True)), macs=0,
+        )  # fmt: skip
 
-    def tiled(self) -> Op:
+    def tiled(self, ranges: Ranges) -> Op:
         return Pad((0,) * len(self.before), (0,) * len(self.after), self.value)
 
     def fill(self, operand: str) -> float | int:

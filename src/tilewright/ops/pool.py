@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.domain import Domain
+from ..ir.domain import Domain, Ranges
 from ..ir.op import Op, require
 from ..ir.types import F32, I8, U8, Array, TensorType
 from .common import present, static
@@ -60,7 +60,7 @@ class _Pool(Op):
 class MaxPool2D(_Pool):
     """The largest element of each window; what lies outside is the least value of the type."""
 
-    def tiled(self) -> Op:
+    def tiled(self, ranges: Ranges) -> Op:
         return MaxPool2D(self.kernel, self.stride, (0, 0, 0, 0), self.dilation)
 
     def fill(self, operand: str) -> float | int:
@@ -101,7 +101,7 @@ class AveragePool2D(_Pool):
             return super().domain(*types)
         return Domain.of("n c", {"x": "n, *, *, c", "y": "n, *, *, c"}, macs=0)  # counts depend on the position
 
-    def tiled(self) -> Op:
+    def tiled(self, ranges: Ranges) -> Op:
         if self.count_pad and self.over == (0, 0):
             return AveragePool2D(self.kernel, self.stride, (0, 0, 0, 0), self.dilation)
         return self

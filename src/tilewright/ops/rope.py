@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.domain import Domain
+from ..ir.domain import Domain, Ranges
 from ..ir.op import Op, require
-from ..ir.types import F32, Array, Dim, TensorType
+from ..ir.types import F32, Array, Dim, Expr, TensorType
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,9 @@ class RoPE(Op):
 
     def domain(self, *types: TensorType | None) -> Domain:
         return Domain.of("t c", {"x": "t, *", "table": "*, *", "y": "t, c"}, macs=0)
+
+    def tiled(self, ranges: Ranges) -> Op:
+        return RoPE(self.heads, (Expr.of(self.pos) + ranges["t"][0]).simplified())
 
     def reference(self, *arrays: Array | None) -> Array:
         x, table = arrays

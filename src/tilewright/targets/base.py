@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 from ..errors import UserError
 from ..ir.graph import Node
@@ -22,6 +23,12 @@ class Packing:
     name: str
     pack: Callable[[Array], Array]  # logical array -> 1-D array of the same element type
     unpack: Callable[[Array, tuple[int, ...]], Array]
+
+    def elements(self, shape: tuple[int, ...]) -> int:
+        """How many elements the packed form of a shape has."""
+        import numpy as np
+
+        return int(self.pack(np.zeros(shape, np.int8)).size)
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,11 @@ class Kernel:
     cycles: Callable[[Node], float] = lambda node: 1.0  # noqa: ARG005
     in_place: Mapping[str, str] = field(default_factory=dict)  # result -> operand that it may overwrite
     engine: str = "cpu"
+
+    @property
+    def costed(self) -> bool:
+        """Whether the row has a cycle model of its own."""
+        return self.cycles is not type(self).cycles
 
     @property
     def parameters(self) -> tuple[tuple[str, str], ...]:
@@ -87,6 +99,25 @@ class Engine:
     name: str
     cores: int
     clock_mhz: float | None = None
+
+
+class Runner(Protocol):
+    """A built network that can be called: `run` for plain networks, `prefill` and `decode` for language models."""
+
+    plan: dict[str, Any]
+    built: Any
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """One run; arrays in the order of the interface."""
+
+    def reset(self) -> None:
+        """State back to what it was before the first run."""
+
+    def prefill(self, tokens: Sequence[int]) -> Array:
+        """Logits after a prompt."""
+
+    def decode(self, token: int) -> Array:
+        """Logits after one more token."""
 
 
 @dataclass(frozen=True)
