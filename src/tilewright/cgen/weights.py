@@ -1,4 +1,4 @@
-"""Constants as C arrays: shortest decimals that read back to the same bits, integers as they are."""
+"""Constants as C arrays: decimals that read back to the same bits, integers as they are."""
 
 from __future__ import annotations
 
@@ -28,19 +28,20 @@ def declaration(buffer: Buffer, name: str) -> str:
 
 
 def _floats(flat: Array) -> list[str]:
-    suffix = "" if flat.dtype == np.float64 else "f"
-    items = []
-    for value in flat:
-        if np.isnan(value):
-            items.append("TW_NAN")
-        elif np.isinf(value):
-            items.append("TW_INFINITY" if value > 0 else "-TW_INFINITY")
-        else:
-            text = np.format_float_scientific(value, trim="-", exp_digits=1) if value else "0"
-            plain = np.format_float_positional(value, trim="-") if 1e-4 < abs(value) < 1e7 else text
-            best = min((plain, text), key=len)
-            items.append((best if any(c in best for c in ".en") else f"{best}.") + suffix)
-    return items
+    """Decimals that read back to the same bits: 9 significant digits for float, 17 for double."""
+    digits, suffix = (17, "") if flat.dtype == np.float64 else (9, "f")
+    return [
+        _special(text) if text in ("nan", "inf", "-inf") else _float(text) + suffix
+        for text in (f"{value:.{digits}g}" for value in flat.tolist())
+    ]
+
+
+def _float(text: str) -> str:
+    return text if "." in text or "e" in text else f"{text}.0"
+
+
+def _special(text: str) -> str:
+    return {"nan": "TW_NAN", "inf": "TW_INFINITY", "-inf": "-TW_INFINITY"}[text]
 
 
 def _lines(items: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 RETURN_ADDRESS = 8  # bytes that a call pushes on x86-64; on other hosts the frame holds it
 SHF_WRITE, SHF_ALLOC = 1, 2
+CALLS = {"EM_X86_64": {2, 4}, "EM_AARCH64": {282, 283}, "EM_RISCV": {17, 18, 19}}  # relocations of calls and tail calls
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def _function_at(elf: Any, file: str, symbol: Any) -> str | None:
     if kind == "STT_SECTION":
         name = str(elf.get_section(symbol["st_shndx"]).name)
         return f"{file}:{name.removeprefix('.text.')}" if name.startswith(".text.") else None
-    if kind == "STT_OBJECT" or not symbol.name:
+    if kind == "STT_OBJECT" or not symbol.name or symbol.name.startswith(".L"):
         return None
     local = symbol["st_info"]["bind"] == "STB_LOCAL"
     return f"{file}:{symbol.name}" if local else str(symbol.name)
@@ -107,7 +108,7 @@ def _calls(elf: Any, file: str, calls: dict[str, set[str]]) -> None:
         for relocation in section.iter_relocations():
             symbol = symbols.get_symbol(relocation["r_info_sym"])
             callee = _function_at(elf, file, symbol)
-            if callee:
+            if callee and relocation["r_info_type"] in CALLS.get(elf["e_machine"], ()):
                 calls.setdefault(caller, set()).add(_canonical(elf, file, callee))
 
 
