@@ -29,14 +29,22 @@ class Comparison:
         )
 
 
-def compare(ours: Callable[[], object], theirs: Callable[[], object], *, rounds: int = 300) -> Comparison:
-    """Call both alternately, so that whatever slows the machine down slows both."""
+def compare(
+    ours: Callable[[], object],
+    theirs: Callable[[], object],
+    *,
+    rounds: int = 300,
+    before: Callable[[], object] = lambda: None,
+) -> Comparison:
+    """Call both alternately, so that whatever slows the machine down slows both; `before` each call, not timed."""
     times: tuple[list[float], list[float]] = ([], [])
     for call in (ours, theirs):
         for _ in range(10):
+            before()
             call()
     for _ in range(rounds):
         for call, into in zip((ours, theirs), times, strict=True):
+            before()
             start = time.process_time_ns()
             call()
             into.append((time.process_time_ns() - start) / 1e3)

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from .cgen.language import face_bytes
 from .cgen.names import identifier
 from .cgen.printer import Source, print_programs
 from .frontend.load import load
@@ -44,15 +45,22 @@ class Compiled:
         return total
 
     @property
+    def ram_bytes(self) -> int:
+        """Static RAM of the network's own files: what .data and .bss of the built library add up to."""
+        return sum(self.memory[use] for use in ("arena", "state", "face"))
+
+    @property
     def memory(self) -> dict[str, int]:
-        """Bytes per use: constants, arena of transients, state, and memory of the caller."""
+        """Bytes per use: constants, arena of transients, state, language face (all static), memory of the caller."""
         buffers = {b for p in self.programs for b in p.buffers}
         last = self.plan.entries[-1].graph
+        outside = () if self.model.language else (*last.inputs, *last.outputs)
         return {
             "weights": sum(b.bytes for b in buffers if b.kind.value == "const"),
             "arena": sum(self.plan.capacity.values()),
             "state": sum(b.bytes for b in buffers if b.kind.value == "state"),
-            "io": sum(v.type.size * v.type.dtype.bits // 8 for v in (*last.inputs, *last.outputs)),
+            "face": face_bytes(self.model.language) if self.model.language else 0,
+            "io": sum(v.type.size * v.type.dtype.bits // 8 for v in outside),
         }
 
 
@@ -63,7 +71,7 @@ def compile_model(model: Model, target: Target, options: Options, dump: Path | N
     plan = solve(graphs, target)
     programs = lower(plan)
     prefix = identifier(options.name or model.name).lower()
-    source = print_programs(programs, prefix)
+    source = print_programs(programs, prefix, sum(plan.capacity.values()))
     return Compiled(model, target, plan, programs, source, prefix, time.process_time() - began)
 
 

@@ -9,6 +9,7 @@ from ..lm.emit import vocabulary_c
 
 if TYPE_CHECKING:
     from ..api import Compiled
+    from ..model import Language
 
 HAND_WRITTEN = ("tokenizer.c", "tokenizer.h", "sampler.c", "sampler.h", "sampler_float.c", "sampler_float.h")
 MIN_SYMBOLS = 1024
@@ -17,6 +18,12 @@ MIN_SYMBOLS = 1024
 def symbols(context: int) -> int:
     """Symbols that a prompt may have before merging: a full context of four-byte tokens, and room for a short one."""
     return max(MIN_SYMBOLS, 4 * context)
+
+
+def face_bytes(language: Language) -> int:
+    """RAM of the language face: position, logits as the model and as the sampler have them, bins, prompt buffers."""
+    vocabulary, context = len(language.vocabulary), language.context
+    return 4 + (4 + 4 + 1) * vocabulary + 2 * 2 * symbols(context) + 4 * context
 
 
 def language_files(compiled: Compiled) -> dict[str, str]:

@@ -14,6 +14,7 @@ from .. import __version__
 from ..errors import UserError
 from ..ir.program import Buffer
 from ..ir.types import Array, Kind
+from ..report.html import html
 from ..solve.place import peak_step
 from ..solve.record import record
 from .names import identifier
@@ -49,13 +50,14 @@ def write(compiled: Compiled, folder: Path) -> None:
 
 def files(compiled: Compiled) -> dict[str, str]:
     """Path -> content of every file; the same bytes for the same model, options and version."""
-    prefix = compiled.prefix
+    prefix, plan = compiled.prefix, describe(compiled)
     texts = {
         f"{prefix}.c": _network(compiled),
         f"{prefix}_internal.h": _internal(compiled),
         f"{prefix}_weights.c": _weights(compiled),
         "memory.h": _memory(compiled),
-        "plan.json": json.dumps(describe(compiled), indent=1) + "\n",
+        "plan.json": json.dumps(plan, indent=1) + "\n",
+        "report.html": html(plan),
     }
     texts |= {f"kernels/{name}": text for name, text in kernel_files(compiled).items()}
     if compiled.model.language is None:
@@ -94,7 +96,7 @@ def describe(compiled: Compiled) -> dict[str, Any]:
         "macs": compiled.macs,
         "memory": compiled.memory,
         "language": language,
-        **record(compiled.plan),
+        **record(compiled.plan, compiled.target),
     }
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 from ..errors import UserError
 from ..ir.graph import Node
@@ -53,6 +54,11 @@ class Kernel:
     engine: str = "cpu"
 
     @property
+    def costed(self) -> bool:
+        """Whether the row has a cycle model of its own."""
+        return self.cycles is not type(self).cycles
+
+    @property
     def parameters(self) -> tuple[tuple[str, str], ...]:
         """(C type, name) of every parameter."""
         pairs = []
@@ -93,6 +99,25 @@ class Engine:
     name: str
     cores: int
     clock_mhz: float | None = None
+
+
+class Runner(Protocol):
+    """A built network that can be called: `run` for plain networks, `prefill` and `decode` for language models."""
+
+    plan: dict[str, Any]
+    built: Any
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """One run; arrays in the order of the interface."""
+
+    def reset(self) -> None:
+        """State back to what it was before the first run."""
+
+    def prefill(self, tokens: Sequence[int]) -> Array:
+        """Logits after a prompt."""
+
+    def decode(self, token: int) -> Array:
+        """Logits after one more token."""
 
 
 @dataclass(frozen=True)
