@@ -71,7 +71,7 @@ def compile_model(model: Model, target: Target, options: Options, dump: Path | N
     plan = solve(graphs, target)
     programs = lower(plan)
     prefix = identifier(options.name or model.name).lower()
-    source = print_programs(programs, prefix)
+    source = print_programs(programs, prefix, sum(plan.capacity.values()))
     return Compiled(model, target, plan, programs, source, prefix, time.process_time() - began)
 
 

@@ -32,9 +32,9 @@ class Source:
     state_names: tuple[tuple[Buffer, str], ...]
 
 
-def print_programs(programs: Sequence[Program], prefix: str) -> Source:
+def print_programs(programs: Sequence[Program], prefix: str, arena_bytes: int) -> Source:
     """C for programs that share constants, states and an arena; every external name starts with the prefix."""
-    return _Printer(programs, prefix).source()
+    return _Printer(programs, prefix, arena_bytes).source()
 
 
 def expression(value: Scalar) -> str:
@@ -52,8 +52,8 @@ def expression(value: Scalar) -> str:
 
 
 class _Printer:
-    def __init__(self, programs: Sequence[Program], prefix: str) -> None:
-        self.programs, self.prefix = programs, prefix
+    def __init__(self, programs: Sequence[Program], prefix: str, arena_bytes: int) -> None:
+        self.programs, self.prefix, self.arena_bytes = programs, prefix, arena_bytes
         self.names, self.table_names = Names(), Names()
         self.members = {p.name: Names() for p in programs}
         self.arena_lines: dict[str, dict[tuple[int, str], str]] = {p.name: {} for p in programs}
@@ -111,6 +111,7 @@ class _Printer:
                     *(INDENT * 2 + text for text in members),
                     f"{INDENT}}} {identifier(program)};",
                 ]
+        body.append(f"{INDENT}unsigned char all[{self.arena_bytes}];")
         return "static union {\n" + "\n".join(body) + "\n} arena;"
 
     # Functions

@@ -12,6 +12,12 @@ from ..ops.rope import rope_table
 from .checkpoint import LlamaCheckpoint
 
 
+def entries(model: LlamaCheckpoint, chunk: int) -> tuple[Graph, Graph]:
+    """`prefill` of up to `chunk` tokens, and `decode` of one: the same graph, with the same weights and state."""
+    whole = graph(model, chunk)
+    return whole.specialise("prefill", {}), whole.specialise("decode", {"n": 1})
+
+
 def graph(model: LlamaCheckpoint, chunk: int, *, all_logits: bool = False) -> Graph:
     """Forward pass of n <= chunk tokens at positions pos .. pos + n - 1; logits [1, vocab] of the last one.
 

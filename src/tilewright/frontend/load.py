@@ -6,7 +6,6 @@ from importlib.resources import files
 from pathlib import Path
 
 from ..errors import UserError
-from ..ir.types import maximum
 from ..model import Language, Model
 from ..options import Options
 
@@ -27,13 +26,10 @@ def load(model: str, options: Options) -> Model:
 
 def load_language_model(path: Path, options: Options) -> Model:
     """A llama checkpoint with its tokenizer: entries `prefill` (n tokens) and `decode` (one)."""
-    from .llama import graph
+    from .llama import entries
     from .llm import load_model
 
     checkpoint, vocabulary = load_model(path, options.tokenizer)
     chunk = min(options.chunk, checkpoint.config.context)
-    prefill = graph(checkpoint, chunk)
-    decode = prefill.specialise("decode", {"n": 1})
-    assert maximum(decode.outputs[0].type.shape[0]) == 1
     language = Language(checkpoint, vocabulary, checkpoint.config.context, chunk)
-    return Model(checkpoint.name, (prefill.specialise("prefill", {}), decode), language)
+    return Model(checkpoint.name, entries(checkpoint, chunk), language)

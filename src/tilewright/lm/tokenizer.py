@@ -32,13 +32,13 @@ def symbols(vocabulary: Vocabulary, text: bytes) -> list[int]:
     return found
 
 
-def _words(vocabulary: Vocabulary, text: bytes) -> Iterator[tuple[int, ...]]:
-    """The symbols of each word."""
+def _words(vocabulary: Vocabulary, prefix: bytes, text: bytes) -> Iterator[tuple[int, ...]]:
+    """The symbols of each word. prefix: the space in front of the text, or nothing."""
     if vocabulary.split is Split.GPT2:
-        for word in gpt2_words(text):
+        for word in gpt2_words(prefix + text):
             yield tuple(symbols(vocabulary, word))
         return
-    tokens, start, space = symbols(vocabulary, text), 0, vocabulary.space
+    tokens, start, space = symbols(vocabulary, prefix) + symbols(vocabulary, text), 0, vocabulary.space
     if vocabulary.split is not Split.NONE:
         for at in range(1, len(tokens)):
             if tokens[at] == space and (vocabulary.split is Split.EACH_SPACE or tokens[at - 1] != space):
@@ -92,9 +92,8 @@ class Encoder:
         if not data:
             return tokens
         spaced = vocabulary.prefix is Prefix.UNLESS_SPACE and symbols(vocabulary, data[:4])[0] == vocabulary.space
-        if vocabulary.prefix is not Prefix.NEVER and not spaced:
-            data = b" " + data
-        for word in _words(vocabulary, data):
+        prefix = b"" if vocabulary.prefix is Prefix.NEVER or spaced else b" "
+        for word in _words(vocabulary, prefix, data):
             if word not in self._known:
                 if len(self._known) >= self.LIMIT:
                     self._known.clear()

@@ -11,6 +11,8 @@ from dataclasses import replace
 
 from ..ir.plan import Block
 
+WORD = 8  # bytes of the largest element: an arena is a whole number of them
+
 
 def lower_bound(blocks: Sequence[Block]) -> int:
     """Most bytes alive at one step: no placement needs fewer."""
@@ -40,8 +42,9 @@ def place(blocks: Sequence[Block], alignment: int = 16, seconds: float = 5.0) ->
     best = min((_first_fit(sorted(padded, key=order)) for order in orders), key=lambda r: r[1])
     if best[1] > bound and 1 < len(blocks) <= 400:
         best = _search(padded, bound, best, alignment, seconds)
-    offsets = best[0]
-    return tuple(replace(b, offset=offsets[b.name]) for b in blocks), best[1]
+    placed = tuple(replace(b, offset=best[0][b.name]) for b in blocks)
+    end = max((b.offset + b.bytes for b in placed), default=0)
+    return placed, -(-end // WORD) * WORD
 
 
 def _first_fit(order: list[Block]) -> tuple[dict[str, int], int]:

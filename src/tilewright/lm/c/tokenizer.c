@@ -31,12 +31,15 @@ static uint32_t find(const uint32_t *keys, uint32_t count, uint32_t key)
     return low < count && keys[low] == key ? low : count;
 }
 
-/* The number of bytes of the group at `at`: one and up to three continuation bytes. Their value goes to *key. */
+/*
+ * The number of bytes of the group at `at`: one and up to three continuation bytes. Their value goes to *key. The space
+ * in front of the text stands alone.
+ */
 static uint32_t group(const input *in, uint32_t at, uint32_t *key)
 {
     uint32_t size = 1;
     *key = (uint32_t)byte_at(in, at) << 24;
-    while (size < 4 && at + size < in->size && (byte_at(in, at + size) & 0xC0) == 0x80) {
+    while (at >= in->lead && size < 4 && at + size < in->size && (byte_at(in, at + size) & 0xC0) == 0x80) {
         *key |= (uint32_t)byte_at(in, at + size) << (24 - 8 * size);
         size++;
     }
