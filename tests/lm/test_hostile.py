@@ -34,7 +34,7 @@ CHECKPOINT = random_checkpoint(SMALL)
 
 
 def try_it(load: Callable[[Path], object], path: Path) -> bool:
-    """Load and use; True if it was refused. Anything but UserError, and a second of this process, and 48 MiB, is a failure."""
+    """Load and use; True if it was refused. Other errors, a second of this process and 48 MiB are failures."""
     message = ""
     tracemalloc.start()
     began = time.process_time()
