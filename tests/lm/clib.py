@@ -1,4 +1,4 @@
-"""The C tokenizer and sampler through ctypes. Vocabularies are read back from the emitted C, so that it is tested too."""
+"""The C tokenizer and sampler through ctypes; vocabularies are read back from the emitted C, which is so tested too."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def build(output: Path, *extra: str) -> Path:
 
 class CVocabulary(ctypes.Structure):
     _fields_ = [
-        *[(name, ctypes.c_void_p) for name in "text offsets symbols symbol_tokens byte_tokens".split()],
-        *[(name, ctypes.c_void_p) for name in "pairs merged ranks classes".split()],
-        *[(name, u32) for name in "tokens symbol_count merge_count class_bytes".split()],
-        *[(name, i32) for name in "bos eos unk".split()],
-        *[(name, u8) for name in "split prefix strip".split()],
+        *[(name, ctypes.c_void_p) for name in ["text", "offsets", "symbols", "symbol_tokens", "byte_tokens"]],
+        *[(name, ctypes.c_void_p) for name in ["pairs", "merged", "ranks", "classes"]],
+        *[(name, u32) for name in ["tokens", "symbol_count", "merge_count", "class_bytes"]],
+        *[(name, i32) for name in ["bos", "eos", "unk"]],
+        *[(name, u8) for name in ["split", "prefix", "strip"]],
     ]
 
 
 class CSampler(ctypes.Structure):
-    _fields_ = [(name, u32) for name in "multiplier shift top_p state".split()]
+    _fields_ = [(name, u32) for name in ["multiplier", "shift", "top_p", "state"]]
 
 
 class CSamplerWork(ctypes.Structure):

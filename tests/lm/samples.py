@@ -34,7 +34,7 @@ def _byte_level(variant: str) -> bytes:
     level = pre_tokenizers.ByteLevel(add_prefix_space=variant == "prefix", use_regex=variant != "whole")
     printable = "".join(map(chr, range(32, 127))) + "\n"
     partial = sorted({symbol for word, _ in level.pre_tokenize_str(printable) for symbol in word})
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>") if variant == "partial" else models.BPE())
+    tokenizer = Tokenizer(models.BPE(unk_token=SPECIAL[0]) if variant == "partial" else models.BPE())
     tokenizer.pre_tokenizer, tokenizer.decoder = level, decoders.ByteLevel()
     alphabet = partial if variant == "partial" else pre_tokenizers.ByteLevel.alphabet()
     tokenizer.train_from_iterator(CORPUS, _trainer(SPECIAL, initial_alphabet=alphabet))
@@ -42,7 +42,7 @@ def _byte_level(variant: str) -> bytes:
 
 
 def _llama(family: str, variant: str) -> bytes:
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer = Tokenizer(models.BPE(unk_token=SPECIAL[0], byte_fallback=True, fuse_unk=True))
     plain = [decoders.Replace(MARK, " "), decoders.ByteFallback(), decoders.Fuse()]
     if family == "meta":
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(split=variant != "whole")
