@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..base import Engine, Memory, Target
+from .integer import INTEGER
 from .language import LANGUAGE
+from .product import PRODUCT
 from .vision import VISION
 
 HOST = Target(
@@ -13,7 +15,7 @@ HOST = Target(
     description="portable C99 with static memory, for this machine and any microcontroller with a C compiler",
     memories=(Memory("flash", None, "const", alignment=64), Memory("ram", None, "data", alignment=64)),
     engines=(Engine("cpu", cores=1),),
-    kernels=(*LANGUAGE, *VISION),
+    kernels=(*LANGUAGE, *VISION, *INTEGER, *PRODUCT),
     kernel_folder=Path(__file__).parent / "kernels",
-    headers=("tw_math.h", "tw_dense.h"),
+    headers=("tw_math.h", "tw_dense.h", "tw_integer.h"),
 )
