@@ -103,7 +103,8 @@ def _logical(buffer: Array, kernel: Kernel, name: str, kind: TensorType) -> Arra
 
 
 _SCALARS: Mapping[str, type[ctypes._SimpleCData[int]] | type[ctypes._SimpleCData[float]]] = {
-    "int": ctypes.c_int, "int32_t": ctypes.c_int32, "uint32_t": ctypes.c_uint32, "int64_t": ctypes.c_int64,
+    "int": ctypes.c_int, "int8_t": ctypes.c_int8, "uint8_t": ctypes.c_uint8,
+    "int32_t": ctypes.c_int32, "uint32_t": ctypes.c_uint32, "int64_t": ctypes.c_int64,
     "float": ctypes.c_float, "double": ctypes.c_double,
 }  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ...ir.types import Array
@@ -28,6 +30,15 @@ def _unpack_panels(packed: Array, shape: tuple[int, ...]) -> Array:
     return np.asarray(packed.reshape(-1, cols, GROUP).transpose(0, 2, 1).reshape(-1, cols)[:rows])
 
 
+def _pack_filters(weight: Array) -> Array:
+    """[co, ky, kx, ci] -> [co / 16][ky][kx][ci][16], missing channels are zero."""
+    return _pack_panels(weight.reshape(weight.shape[0], -1))
+
+
+def _unpack_filters(packed: Array, shape: tuple[int, ...]) -> Array:
+    return _unpack_panels(packed, (shape[0], math.prod(shape[1:]))).reshape(shape)
+
+
 def _pack_channels(state: Array) -> Array:
     """[capacity, channels] -> [channels][pitch], missing positions are zero."""
     capacity, channels = state.shape
@@ -42,4 +53,5 @@ def _unpack_channels(packed: Array, shape: tuple[int, ...]) -> Array:
 
 
 PANELS = Packing("panels of 16 rows", _pack_panels, _unpack_panels)
+FILTERS = Packing("filters of 16 channels", _pack_filters, _unpack_filters)
 CHANNELS = Packing("channel by channel, positions in groups of 16", _pack_channels, _unpack_channels)

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from ..base import Engine, Memory, Target
 from .language import LANGUAGE
+from .vision import VISION
 
 HOST = Target(
     name="host",
     description="portable C99 with static memory, for this machine and any microcontroller with a C compiler",
     memories=(Memory("flash", None, "const", alignment=64), Memory("ram", None, "data", alignment=64)),
     engines=(Engine("cpu", cores=1),),
-    kernels=(*LANGUAGE,),
+    kernels=(*LANGUAGE, *VISION),
     kernel_folder=Path(__file__).parent / "kernels",
-    headers=("tw_math.h",),
+    headers=("tw_math.h", "tw_dense.h"),
 )

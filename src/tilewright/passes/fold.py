@@ -1,0 +1,44 @@
+"""Constant folding: operators whose operands are all known are computed by their own references."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..ir.graph import Graph, Node
+from ..ir.op import Op
+from ..ir.types import Array, TensorType, Value, const
+from ..ops import Copy, Dequantize
+from .rewrite import Rewriter, rewrite
+
+LARGEST_FOLD = 1 << 28  # bytes of a result that is worth keeping as a constant
+
+
+def foldable(op: Op, inputs: Sequence[Value | None]) -> bool:
+    """Whether the results are constants. Dequantised weights stay as they are until quantised operators are made."""
+    if isinstance(op, (Dequantize, Copy)) or not inputs:
+        return False
+    return all(v is None or v.data is not None for v in inputs)
+
+
+def evaluate(op: Op, inputs: Sequence[Value | None]) -> list[tuple[Array, TensorType]]:
+    """Results of an operator on constants, with their types."""
+    types = op.infer(*(v.type if v is not None else None for v in inputs))
+    got = op.reference(*(v.data if v is not None else None for v in inputs))
+    return list(zip(got if isinstance(got, tuple) else (got,), types, strict=True))
+
+
+def fold(graph: Graph) -> Graph:
+    """Fold everything that is constant, dequantised weights included."""
+
+    def rule(rewriter: Rewriter, node: Node) -> tuple[Value, ...] | None:
+        if isinstance(node.op, Copy) or not node.inputs or any(v is not None and v.data is None for v in node.inputs):
+            return None
+        if sum(v.type.bytes for v in node.outputs) > LARGEST_FOLD:
+            return None
+        results = evaluate(node.op, node.inputs)
+        return tuple(
+            const(rewriter.unique(v.name), array, kind.dtype)
+            for v, (array, kind) in zip(node.outputs, results, strict=True)
+        )
+
+    return rewrite(graph, rule)
