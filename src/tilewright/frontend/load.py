@@ -17,10 +17,11 @@ def load(model: str, options: Options) -> Model:
     path = Path(str(files("tilewright") / "models" / BUNDLED)) if model == BUNDLED else Path(model)
     if not path.exists():
         raise UserError(f"no such model: {model}", hint=f"give a file, a folder, or `{BUNDLED}` for the bundled model")
-    if path.suffix == ".onnx":
-        from .onnx import load_onnx
+    network = path / "network.onnx" if path.is_dir() else path
+    if network.suffix == ".onnx" and network.exists():
+        from .quantlib import load_quantlib
 
-        return load_onnx(path)
+        return Model(path.stem, (load_quantlib(path),))
     return load_language_model(path, options)
 
 
