@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..base import Engine, Memory, Target
+from .generic_move import MOVE
 from .language import LANGUAGE
 from .vision import VISION
 
@@ -13,7 +14,7 @@ HOST = Target(
     description="portable C99 with static memory, for this machine and any microcontroller with a C compiler",
     memories=(Memory("flash", None, "const", alignment=64), Memory("ram", None, "data", alignment=64)),
     engines=(Engine("cpu", cores=1),),
-    kernels=(*LANGUAGE, *VISION),
+    kernels=(*LANGUAGE, *VISION, *MOVE),
     kernel_folder=Path(__file__).parent / "kernels",
-    headers=("tw_math.h", "tw_dense.h"),
+    headers=("tw_math.h", "tw_dense.h", "tw_generic.h"),
 )
