@@ -17,14 +17,15 @@
 #define TW_PANELS 4 /* panels of one input: enough sums in flight to hide the latency of an addition */
 #define TW_SUMS (TW_TOGETHER > TW_PANELS ? TW_TOGETHER : TW_PANELS)
 
-/* sum[p * count + i] += w[p][k] * x[i][k] for k < n, i < count, p < panels; panels lie `apart` floats apart. */
+/* sum[p * count + i] += w[p][k] * x[i][k] for k < n, i < count, p < panels. Panels lie `apart` floats apart, the weights
+ * of one k after those of the last by `step`. */
 TW_INLINE void tw_outer(int count, int panels, tw_vec sum[TW_SUMS][TW_VECS], const float *const x[],
-                        const float *restrict w, int apart, int n)
+                        const float *restrict w, int apart, int step, int n)
 {
     for (int k = 0; k < n; k++)
         for (int p = 0; p < panels; p++)
             for (int v = 0; v < TW_VECS; v++) {
-                tw_vec weights = TW_AT(w + p * apart + k * TW_GROUP, v);
+                tw_vec weights = TW_AT(w + p * apart + k * step, v);
                 for (int i = 0; i < count; i++)
                     sum[p * count + i][v] += weights * x[i][k];
             }
