@@ -34,10 +34,10 @@ CHECKPOINT = random_checkpoint(SMALL)
 
 
 def try_it(load: Callable[[Path], object], path: Path) -> bool:
-    """Load and use; True if it was refused. Anything but UserError, and a second, and 48 MiB, is a failure."""
+    """Load and use; True if it was refused. Other errors, a second of this process and 48 MiB are failures."""
     message = ""
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         use(load(path))
         refused = False
@@ -46,7 +46,7 @@ def try_it(load: Callable[[Path], object], path: Path) -> bool:
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert time.perf_counter() - began < SECONDS
+    assert time.process_time() - began < SECONDS
     assert len(message) < 1000
     assert "\n" not in message
     assert peak < BYTES
@@ -150,7 +150,8 @@ def test_damaged_bytes(mutation: Mutation, kind: str, tmp_path: Path) -> None:
 
 HOSTILE_VALUES = [
     None, True, False, 0, -1, 1, 2**31, 2**63, -(2**70), 10**400, 10**4000, 1e308, float("nan"), float("inf"),
-    "", "x", "\ud800", "x" * 100_000, "../../etc/passwd", "\0", [], [[]], [0], {}, {"type": "Sequence"}, {"type": []}, [None] * 1000,
+    "", "x", "\ud800", "x" * 100_000, "../../etc/passwd", "\0",
+    [], [[]], [0], {}, {"type": "Sequence"}, {"type": []}, [None] * 1000,
     {"a": {"b": {"c": 0}}}, "BPE", "ByteLevel", [["a", "b"]], {"SpecialToken": {"id": 5}}, "F64", [2**40, 2**40],
 ]  # fmt: skip
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, pre_tokenizers
 
 from tilewright.frontend.tokenizer_bin import read_tokenizer_bin
 from tilewright.frontend.tokenizer_json import read_tokenizer_json
@@ -69,7 +69,7 @@ def test_library(kind: str, text: str, folder: Path) -> None:
         assert decoded == library.decode(tokens)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(tokens=llama2c_tokens(), text=RAW)
 def test_llama2c(tokens: tuple[list[bytes], list[float]], text: bytes, folder: Path, c: LanguageLibrary) -> None:
     text = text.replace(b"\0", b"a").replace(b"e", b"a").replace(b"t", b"b").replace(b"o", b"c")
@@ -154,6 +154,19 @@ def test_character_classes() -> None:
                 expected = SPACE
             assert kind == expected, hex(point)
     assert class_runs()[-1][1] == 0x10FFFF
+
+
+@pytest.mark.full
+def test_character_classes_of_the_library() -> None:
+    """Every assigned code point that Python knows behind a letter, a digit and a sign: the library cuts alike."""
+    level = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    for point in range(0x110000):
+        character = chr(point)
+        if unicodedata.category(character) not in ("Cn", "Cs"):
+            for neighbour in "a1!":
+                text = neighbour + character
+                found = [text[first:last] for _, (first, last) in level.pre_tokenize_str(text)]
+                assert [word.decode() for word in gpt2_words(text.encode())] == found, hex(point)
 
 
 @settings(max_examples=300)

@@ -44,7 +44,7 @@ def run(
         if pairs:
             say(f"note: {folder} is compiled already, options do not change it")
         return _run(outcome, folder, plan, inputs_file, outputs_file, expect_file, repeat)
-    if folder.is_dir() and not any(folder.iterdir()):
+    if folder.is_dir() and not (folder / "config.json").exists():
         raise UserError(f"{folder} is not a compiled network", hint="make one with `tilewright compile MODEL -o DIR`")
     with scratch_folder() as compiled:
         outcome.add(target=target)

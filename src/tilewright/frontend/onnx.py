@@ -228,7 +228,7 @@ def standard_body(n: OnnxNode) -> Any | None:
 
     try:
         schema = onnx.defs.get_schema(n.op_type, n.version, n.proto.domain)
-    except Exception:  # noqa: BLE001 - onnx raises its own class, which is not exported
+    except Exception:
         return None
     for name, attribute in schema.attributes.items():
         if attribute.default_value.name:

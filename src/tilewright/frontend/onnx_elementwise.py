@@ -139,7 +139,7 @@ def prelu(g: Importer, n: OnnxNode) -> Results:
     return g.emit(Binary("prelu"), n.input(0), n.input(1))
 
 
-def identity(g: Importer, n: OnnxNode) -> Results:
+def identity(_g: Importer, n: OnnxNode) -> Results:
     return n.input(0)
 
 

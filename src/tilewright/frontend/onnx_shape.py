@@ -153,10 +153,12 @@ def size_of(g: Importer, n: OnnxNode) -> Results:
 
 
 def constant(g: Importer, n: OnnxNode) -> Results:
-    for name, value in (("value", None), ("value_int", np.int64), ("value_ints", np.int64), ("value_float", np.float32), ("value_floats", np.float32)):  # fmt: skip
+    if "value" in n.attributes:
+        return g.stored(n.attribute("value"))
+    numbers = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32}
+    for name, kind in numbers.items():
         if name in n.attributes:
-            data = n.attribute(name)
-            return g.stored(np.asarray(data) if value is None else np.asarray(data, value))
+            return g.stored(np.asarray(n.attribute(name), kind))
     raise n.refuse("a constant of strings or a sparse one", "constants are tensors of numbers")
 
 
@@ -273,7 +275,7 @@ def pad(g: Importer, n: OnnxNode) -> Results:
         raise n.refuse(f"padding mode {mode}", "the mode is constant, reflect, edge or wrap")
     for a, (b, e) in enumerate(zip(before, after, strict=True)):
         if b or e:
-            places = np.pad(np.arange(x.type.static_shape[a]), (b, e), mode=mode)
+            places = np.pad(np.arange(x.type.static_shape[a]), (b, e), mode=mode)  # type: ignore[call-overload]
             x = taken(g, x, a, places)
     return x
 
@@ -362,7 +364,8 @@ def range_(g: Importer, n: OnnxNode) -> Results:
     start, limit, delta = (n.known(i, what).reshape(-1)[0] for i, what in enumerate(("start", "limit", "delta")))
     if delta == 0 or not abs((limit - start) / delta) < 1 << 26:
         raise n.refuse(f"a range from {start} to {limit} by {delta}", "the step is not 0 and the range is short")
-    return g.const(np.arange(start, limit, delta, n.input(0).type.dtype.numpy), n.input(0).type.dtype)
+    dtype = n.input(0).type.dtype
+    return g.const(np.asarray(np.arange(start, limit, delta)).astype(dtype.numpy), dtype)
 
 
 def depth_to_space(g: Importer, n: OnnxNode) -> Results:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from ..ir.graph import Graph, Node
 from ..ir.op import Op
-from ..ir.types import Array, TensorType, Value, const
+from ..ir.types import Array, TensorType, Value
 from ..ops import Copy, Dequantize
+from ..targets.base import Target
 from .rewrite import Rewriter, rewrite
 
 LARGEST_FOLD = 1 << 28  # bytes of a result that is worth keeping as a constant
@@ -27,18 +28,24 @@ def evaluate(op: Op, inputs: Sequence[Value | None]) -> list[tuple[Array, Tensor
     return list(zip(got if isinstance(got, tuple) else (got,), types, strict=True))
 
 
-def fold(graph: Graph) -> Graph:
+def fold_rule(rewriter: Rewriter, node: Node) -> tuple[Value, ...] | None:
+    """Constants for a node whose operands are all constant, dequantised weights excepted."""
+    if not foldable(node.op, node.inputs) or sum(v.type.bytes for v in node.outputs) > LARGEST_FOLD:
+        return None
+    return _constants(rewriter, node)
+
+
+def _constants(rewriter: Rewriter, node: Node) -> tuple[Value, ...]:
+    results = zip(node.outputs, evaluate(node.op, node.inputs), strict=True)
+    return tuple(rewriter.const(value.name, array, kind.dtype) for value, (array, kind) in results)
+
+
+def fold(graph: Graph, _target: Target) -> Graph:
     """Fold everything that is constant, dequantised weights included."""
 
     def rule(rewriter: Rewriter, node: Node) -> tuple[Value, ...] | None:
         if isinstance(node.op, Copy) or not node.inputs or any(v is not None and v.data is None for v in node.inputs):
             return None
-        if sum(v.type.bytes for v in node.outputs) > LARGEST_FOLD:
-            return None
-        results = evaluate(node.op, node.inputs)
-        return tuple(
-            const(rewriter.unique(v.name), array, kind.dtype)
-            for v, (array, kind) in zip(node.outputs, results, strict=True)
-        )
+        return None if sum(v.type.bytes for v in node.outputs) > LARGEST_FOLD else _constants(rewriter, node)
 
     return rewrite(graph, rule)
