@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..base import Engine, Memory, Target
+from .generic_elementwise import ELEMENTWISE
 from .generic_move import MOVE
 from .language import LANGUAGE
 from .vision import VISION
@@ -14,7 +15,7 @@ HOST = Target(
     description="portable C99 with static memory, for this machine and any microcontroller with a C compiler",
     memories=(Memory("flash", None, "const", alignment=64), Memory("ram", None, "data", alignment=64)),
     engines=(Engine("cpu", cores=1),),
-    kernels=(*LANGUAGE, *VISION, *MOVE),
+    kernels=(*LANGUAGE, *VISION, *MOVE, *ELEMENTWISE),
     kernel_folder=Path(__file__).parent / "kernels",
-    headers=("tw_math.h", "tw_dense.h", "tw_generic.h"),
+    headers=("tw_math.h", "tw_dense.h", "tw_generic.h", "tw_convert.h", "tw_functions.h"),
 )
