@@ -61,11 +61,13 @@ def run_batch(cases: Sequence[Case], target: Target, options: Options, folder: P
     try:
         library = build(ready, folder) if ready else None
     except UserError as error:
-        if len(ready) > 1:  # the culprit alone fails
-            return [
-                v for case in cases for v in run_batch([case], target, options, folder / case.name.replace("/", "_"))
-            ]
-        verdicts |= {item.case.name: Verdict(item.case.name, FAILED, str(error)) for item in ready}
+        if len(ready) > 1:  # by halves, until the culprit alone fails
+            half = len(cases) // 2
+            parts = (cases[:half], cases[half:])
+            return [v for i, part in enumerate(parts) for v in run_batch(part, target, options, folder / str(i))]
+        said = next((line for line in str(error).splitlines() if "error:" in line), str(error))
+        name = ready[0].case.name
+        verdicts[name] = Verdict(name, FAILED, f"the C does not compile: {said}")
         library = None
     if library is not None:
         verdicts |= {v.name: v for v in run_all(ready, library)}
@@ -92,9 +94,8 @@ def build(ready: Sequence[Ready], folder: Path) -> Path:
         (kernels / name).write_text(text)
     (folder / "batch.c").write_text("\n".join(unity) + "\n")
     sources = [folder / "batch.c", *(kernels / name for name in sorted(wanted) if name.endswith(".c"))]
-    return link(
-        compile_objects(sources, [folder, kernels], folder / "build"), folder / "build" / "batch.so", shared=True
-    )
+    objects = compile_objects(sources, [folder, kernels], folder / "build")
+    return link(objects, folder / "build" / "batch.so", shared=True)
 
 
 def run_all(ready: Sequence[Ready], library: Path) -> list[Verdict]:
@@ -106,21 +107,24 @@ def run_all(ready: Sequence[Ready], library: Path) -> list[Verdict]:
         child = context.Process(target=_serve, args=(ready[len(verdicts) :], library, there))
         child.start()
         there.close()
-        try:
-            while len(verdicts) < len(ready):
-                if not here.poll(PATIENCE):
-                    raise TimeoutError
-                verdicts.append(here.recv())
-        except (EOFError, TimeoutError) as error:
-            name = ready[len(verdicts)].case.name
-            child.kill()
-            child.join()
-            slow = isinstance(error, TimeoutError)
-            why = (
-                f"ran for more than {PATIENCE:.0f} s" if slow else f"the C crashed with signal {-(child.exitcode or 0)}"
-            )
-            verdicts.append(Verdict(name, FAILED, why))
+        verdicts += _received(here, [item.case.name for item in ready[len(verdicts) :]], child)
         child.join()
+    return verdicts
+
+
+def _received(results: Connection, names: Sequence[str], child: Any) -> list[Verdict]:
+    """Verdicts that a child sends, the last one made up where it crashes or takes too long."""
+    verdicts: list[Verdict] = []
+    while len(verdicts) < len(names):
+        if not results.poll(PATIENCE):
+            child.kill()
+            return [*verdicts, Verdict(names[len(verdicts)], FAILED, f"ran for more than {PATIENCE:.0f} s")]
+        try:
+            verdicts.append(results.recv())
+        except EOFError:
+            child.join()
+            why = f"the C crashed with signal {-(child.exitcode or 0)}"
+            return [*verdicts, Verdict(names[len(verdicts)], FAILED, why)]
     return verdicts
 
 
