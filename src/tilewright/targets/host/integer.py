@@ -18,12 +18,12 @@ _OPERANDS = (
     "const void *restrict x, const int8_t *restrict w, const int32_t *restrict b, const int32_t *restrict mul,"
     " const void *restrict add, void *restrict y"
 )
-_FINISH = "int x_signed, int mul_step, int add_bytes, int add_step, int shift, int low, int high, int y_bytes"
+FINISH = "int x_signed, int mul_step, int add_bytes, int add_step, int shift, int low, int high, int y_bytes"
 
 
-def _finish(node: Node) -> dict[str, int]:
-    """Element types and the requantisation; without one, sums are stored."""
-    types = {"x_signed": int(type_of(node, "x").dtype.is_signed), "y_bytes": type_of(node, "y").dtype.bits // 8}
+def finish(node: Node, x: str = "x") -> dict[str, int]:
+    """Element types of the operand `x` and the result, and the requantisation; without one, sums are stored."""
+    types = {"x_signed": int(type_of(node, x).dtype.is_signed), "y_bytes": type_of(node, "y").dtype.bits // 8}
     epilogue = node.op.attributes["epilogue"]
     if not isinstance(epilogue, Requantise):
         nothing = dict.fromkeys(("mul_step", "add_bytes", "add_step", "shift", "low", "high"), 0)
@@ -37,7 +37,7 @@ def _finish(node: Node) -> dict[str, int]:
 
 def _linear(node: Node) -> Mapping[str, Scalar]:
     rows, cols = type_of(node, "w").static_shape
-    return {"tokens": product(type_of(node, "x").shape[:-1]), "rows": rows, "cols": cols, **_finish(node)}
+    return {"tokens": product(type_of(node, "x").shape[:-1]), "rows": rows, "cols": cols, **finish(node)}
 
 
 def _columns(node: Node) -> int:
@@ -55,20 +55,20 @@ def _rows(dtype: str) -> tuple[Kernel, ...]:
     return (
         Kernel(
             Linear, "linear_i8.c", "tw_linear_i8",
-            f"{_OPERANDS}, int16_t *restrict scratch, int tokens, int rows, int cols, {_FINISH}",
+            f"{_OPERANDS}, int16_t *restrict scratch, int tokens, int rows, int cols, {FINISH}",
             types, _linear, packing={"w": PAIRS}, scratch=_columns,
         ),
         Kernel(
             Conv2D, "conv_i8.c", "tw_conv2d_i8",
             f"{_OPERANDS}, int16_t *restrict scratch, {IMAGE}, int ci, int oy, int ox, int co, {WINDOW}, int pad,"
-            f" {_FINISH}",
-            types, lambda node: {**filters(node), **_padding(node), **_finish(node)},
+            f" {FINISH}",
+            types, lambda node: {**filters(node), **_padding(node), **finish(node)},
             packing={"w": PAIRS}, scratch=_columns,
         ),
         Kernel(
             DepthwiseConv2D, "depthwise_i8.c", "tw_depthwise_i8",
-            f"{_OPERANDS}, {IMAGE}, int channels, int oy, int ox, {WINDOW}, int pad, {_FINISH}",
-            types, lambda node: {**single_filters(node), **_padding(node), **_finish(node)},
+            f"{_OPERANDS}, {IMAGE}, int channels, int oy, int ox, {WINDOW}, int pad, {FINISH}",
+            types, lambda node: {**single_filters(node), **_padding(node), **finish(node)},
         ),
     )  # fmt: skip
 

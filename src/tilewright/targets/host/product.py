@@ -10,6 +10,7 @@ from ...ir.graph import Node
 from ...ops import MatMul
 from ..base import Kernel, Rule, Scalar
 from .arguments import clamp, type_of
+from .integer import FINISH, TOGETHER, finish
 
 
 def _lead(node: Node, operand: str) -> tuple[int, ...]:
@@ -53,4 +54,26 @@ def _row(symbol: str, rule: Rule) -> Kernel:
     )  # fmt: skip
 
 
-PRODUCT = (_row("tw_matmul_f32", plain), _row("tw_matmul_transposed_f32", transposed))
+def _integer_sizes(node: Node) -> Mapping[str, Scalar]:
+    k, n = type_of(node, "a").static_shape[-1], type_of(node, "y").static_shape[-1]
+    down, right = (1, k) if transposed(node) else (n, 1)
+    return {**_sizes(node), "down": down, "right": right, **finish(node, "a")}
+
+
+def _integer_row(dtype: str) -> Kernel:
+    return Kernel(
+        MatMul, "matmul_i8.c", "tw_matmul_i8",
+        "const void *restrict a, const int8_t *restrict b, const int32_t *restrict mul, const void *restrict add,"
+        " void *restrict y, int16_t *restrict scratch, int batch, int m, int k, int n, int a_step, int b_step,"
+        f" int down, int right, {FINISH}",
+        {"a": dtype, "b": "i8"}, _integer_sizes, requires=(in_step,),
+        scratch=lambda node: 4 * TOGETHER * (type_of(node, "a").static_shape[-1] + 1),
+    )  # fmt: skip
+
+
+PRODUCT = (
+    _row("tw_matmul_f32", plain),
+    _row("tw_matmul_transposed_f32", transposed),
+    _integer_row("i8"),
+    _integer_row("u8"),
+)

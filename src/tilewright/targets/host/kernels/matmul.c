@@ -70,8 +70,7 @@ TW_INLINE void dots(const struct product *p, int count, int r, int c)
         float total = tw_sum16(sum[i]);
         for (int k = whole; k < p->k; k++)
             total += a[k] * b[i * p->k + k];
-        total = total < p->low ? p->low : total;
-        p->y[r * p->n + c + i] = total > p->high ? p->high : total;
+        p->y[r * p->n + c + i] = tw_clip(total, p->low, p->high);
     }
 }
 

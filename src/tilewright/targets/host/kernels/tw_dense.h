@@ -31,24 +31,26 @@ TW_INLINE void tw_outer(int count, int panels, tw_vec sum[TW_SUMS][TW_VECS], con
             }
 }
 
+TW_INLINE float tw_clip(float x, float low, float high)
+{
+    float above = x < low ? low : x;
+    return above > high ? high : above;
+}
+
 /* y[i] = clip(sum[i] + b[i], low, high) for i < count <= 16; b may be null. What is not a number stays so. */
 TW_INLINE void tw_store(float *restrict y, const tw_vec sum[TW_VECS], const float *restrict b, int count, float low,
                         float high)
 {
+    static const float nothing[TW_GROUP];
+    const float *restrict bias = b != 0 ? b : nothing;
     float lane[TW_GROUP];
     memcpy(lane, sum, sizeof lane);
-    if (b != 0)
-        for (int i = 0; i < count; i++)
-            lane[i] += b[i];
-    for (int i = 0; i < TW_GROUP; i++)
-        lane[i] = lane[i] < low ? low : lane[i];
-    for (int i = 0; i < TW_GROUP; i++)
-        lane[i] = lane[i] > high ? high : lane[i];
     if (count == TW_GROUP)
-        memcpy(y, lane, sizeof lane);
+        for (int i = 0; i < TW_GROUP; i++)
+            y[i] = tw_clip(lane[i] + bias[i], low, high);
     else
         for (int i = 0; i < count; i++)
-            y[i] = lane[i];
+            y[i] = tw_clip(lane[i] + bias[i], low, high);
 }
 
 /* How many of `rows` output channels belong to the panel that begins at channel r. */
