@@ -116,18 +116,23 @@ def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
         raise
 
 
-def match(given: Mapping[str, Array], ports: Sequence[Port], what: str, source: object) -> list[Array]:
-    """The arrays for the ports: by name, the rest in order. UserError where they do not pair up."""
+def match(
+    given: Mapping[str, Array], ports: Sequence[Port], what: str, source: object, *, surplus: bool = False
+) -> list[Array]:
+    """The arrays for the ports: by name, the rest in order. UserError where they do not pair up.
+
+    With `surplus`, more arrays may follow: vectors of some tools list constants behind the inputs.
+    """
     by_name = {p.name: given[p.name] for p in ports if p.name in given}
     rest = [(name, array) for name, array in given.items() if name not in by_name]
     open_ports = [p for p in ports if p.name not in by_name]
-    if len(rest) != len(open_ports):
+    if len(rest) < len(open_ports) or (len(rest) > len(open_ports) and not surplus):
         raise UserError(
             f"{source} has {len(given)} arrays ({', '.join(given) or 'none'}), the network has {len(ports)} {what}s "
             f"({', '.join(p.name for p in ports) or 'none'})",
             rule="arrays match by name, the others in order",
         )
-    by_order = {p.name: array for p, (_, array) in zip(open_ports, rest, strict=True)}
+    by_order = {p.name: array for p, (_, array) in zip(open_ports, rest, strict=False)}
     return [shaped(by_name.get(p.name, by_order.get(p.name, np.empty(0))), p, what) for p in ports]
 
 

@@ -67,7 +67,12 @@ def _run(
     elif plan["language"] is not None:
         arrays = [_prompt(given, ports[0], inputs_file)]
     else:
-        arrays = [cast(a, p) for a, p in zip(match(given, ports, "input", inputs_file), ports, strict=True)]
+        matched = match(given, ports, "input", inputs_file, surplus=True)
+        arrays = [cast(array, port) for array, port in zip(matched, ports, strict=True)]
+        if len(given) > len(ports):
+            say(
+                f"note: {inputs_file} has {len(given)} arrays for {len(ports)} inputs; the last are taken for constants"
+            )
 
     from dataclasses import asdict
 
