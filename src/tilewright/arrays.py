@@ -44,6 +44,8 @@ def read_npz(path: Path) -> dict[str, Array]:
         raise UserError(f"no such file: {path}") from None
     except IsADirectoryError:
         raise UserError(f"{path} is a folder, an npz file is wanted") from None
+    except OSError as error:  # zipfile seeks to wherever a damaged directory says
+        raise UserError(f"cannot read {path}: {error.strerror or error}", hint="write it with numpy.savez") from None
     except (
         zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError, SyntaxError, TypeError,
         MemoryError, KeyError, OverflowError, tokenize.TokenError,

@@ -162,3 +162,26 @@ def test_interrupt_ends_cleanly(toy: Path, tmp_path: Path) -> None:
     assert process.returncode == 130
     assert rest == "error: interrupted\n"
     assert '"ok": false' in (tmp_path / "o.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("level", "said"), [(1, "plan for host"), (2, "kernels of"), (3, "graph "), (4, "menu of"), (5, "first-fit packs")]
+)
+def test_debug_levels(toy: Path, tmp_path: Path, level: int, said: str) -> None:
+    command = [sys.executable, "-m", "tilewright", "compile", str(toy), "-o", str(tmp_path / "c"), "--no-build"]
+    printed = [
+        subprocess.run(
+            command, env={**os.environ, "TILEWRIGHT_DEBUG": str(n)}, capture_output=True, text=True, check=True
+        ).stderr
+        for n in (level - 1, level)
+    ]
+    lines = [[line.startswith(said) for line in text.splitlines()] for text in printed]
+    assert not any(lines[0])
+    assert any(lines[1])
+
+
+def test_dump_holds_the_graph_after_every_pass(tilewright: Tilewright, toy: Path, tmp_path: Path) -> None:
+    run = tilewright("compile", toy, "-o", tmp_path / "c", "--no-build", "--dump", tmp_path / "dump")
+    assert run.code == 0
+    names = sorted(p.name for p in (tmp_path / "dump").iterdir())
+    assert {"prefill.00.frontend.txt", "decode.00.frontend.txt"} <= set(names)

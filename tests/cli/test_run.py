@@ -65,6 +65,8 @@ def test_a_language_model_runs_a_prompt(tilewright: Tilewright, toy: Path, compi
     assert run.code == 0, run.err
     wrong = npz(tmp_path / "e.npz", logits=np.roll(logits, 1))
     assert tilewright("run", compiled_toy, "--inputs", inputs, "--expect", wrong).code == 1
+    two = npz(tmp_path / "two.npz", tokens=tokens, more=tokens)
+    assert tilewright("run", compiled_toy, "--inputs", two).code == 2
     long = npz(tmp_path / "i.npz", tokens=np.ones(TOY.context + 1, np.int32))
     assert tilewright("run", compiled_toy, "--inputs", long).code == 2
     assert tilewright("run", compiled_toy).code == 2, "a language model has no zeros to run on"

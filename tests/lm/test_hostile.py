@@ -146,6 +146,16 @@ def test_damaged_bytes(mutation: Mutation, kind: str, tmp_path: Path) -> None:
     assert refused >= (1 if kind == "tokenizer.bin" and mutation is truncate else expected)
 
 
+def test_every_cut_of_a_tokenizer_file(tmp_path: Path) -> None:
+    """The file of llama2.c does not say how many tokens it has: between two of them, and only there, it may end."""
+    data = FORMATS["tokenizer.bin"][1]()
+    ends = len(data) - np.cumsum([0, *(8 + len(text) for text in reversed(TEXTS[1:]))])
+    path = tmp_path / "tokenizer.bin"
+    for size in range(ends[-1] - 3, len(data) + 1):
+        path.write_bytes(data[:size])
+        assert try_it(read_tokenizer_bin, path) == (size not in ends)
+
+
 # --- mutations of JSON ---
 
 HOSTILE_VALUES = [

@@ -57,8 +57,8 @@ def parse_model(data: bytes, name: str) -> Model:
             f"{name} uses opset {version}", rule=f"opsets {OLDEST_OPSET} to {NEWEST_OPSET} are supported",
             hint="export the model with one of these",
         )  # fmt: skip
-    title = "".join(c if c.isalnum() else "_" for c in (proto.graph.name or Path(name).stem)) or "network"
-    return Model(proto, title, opsets)
+    title = str(proto.graph.name or Path(name).stem)
+    return Model(proto, "".join(c if c.isascii() and c.isalnum() else "_" for c in title) or "network", opsets)
 
 
 def _load_external(proto: Any, folder: Path) -> None:

@@ -248,8 +248,9 @@ class QuantizedAdd(_QuantizedBinary):
     def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
         from hypothesis import strategies as st
 
-        factor = st.integers(-(1 << 22), 1 << 22)
-        op = cls(draw(factor), draw(factor), draw(st.integers(-(1 << 40), 1 << 40)), draw(st.integers(0, 30)))
+        shift = draw(st.integers(4, 22))
+        factor, addend = st.integers(-(1 << shift), 1 << shift), st.integers(-20 << shift, 20 << shift)
+        op = cls(draw(factor), draw(factor), draw(addend), shift)
         return op, cls._types(draw)
 
 
@@ -275,6 +276,7 @@ class QuantizedMul(_QuantizedBinary):
     def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
         from hypothesis import strategies as st
 
-        op = cls(draw(st.integers(-9, 9)), draw(st.integers(0, 255)), draw(st.integers(0, 1 << 30)),
-                 draw(st.integers(-(1 << 40), 1 << 40)), draw(st.integers(0, 45)))  # fmt: skip
+        shift = draw(st.integers(8, 45))
+        mul, add = draw(st.integers(1, min(1 << (shift - 5), I32.high))), draw(st.integers(-20 << shift, 20 << shift))
+        op = cls(draw(st.integers(-9, 9)), draw(st.integers(0, 255)), mul, add, shift)
         return op, cls._types(draw)
