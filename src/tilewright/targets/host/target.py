@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..base import Engine, Memory, Target
+from .generic_elementwise import ELEMENTWISE
 from .generic_move import MOVE
 from .integer import INTEGER
 from .language import LANGUAGE
@@ -24,6 +25,7 @@ HOST = Target(
         *INTEGER,
         *PRODUCT,
         *MOVE,
+        *ELEMENTWISE,
     ),
     kernel_folder=KERNELS,
     headers=tuple(sorted(path.name for path in KERNELS.glob("*.h"))),
