@@ -15,7 +15,7 @@ struct EnergyConstant {
     std::string source;
 };
 
-std::vector<EnergyConstant> energy_constants();                       // the defaults, from the one file that holds them
+std::vector<EnergyConstant> energy_constants();                       // the defaults, from energy.def
 // Override from "name=pJ"; false with `error` filled when the name is unknown or the value is not a number >= 0.
 bool override_energy(std::vector<EnergyConstant> &constants, const std::string &assignment, std::string &error);
 
@@ -23,6 +23,8 @@ struct EnergyTerm {
     std::string name;
     double amount;         // cycles, bytes, MACs, words
     double microjoule;
+    double share;          // of the total, 0..1
+    double total_if_halved, total_if_doubled;   // uJ of the whole run, were this constant off by two
 };
 std::vector<EnergyTerm> energy(const Activity &activity, const std::vector<EnergyConstant> &constants);
 
