@@ -12,7 +12,8 @@ namespace {
 enum Offset : std::uint32_t { kTrigger = 0x00, kAcquire = 0x04, kStatus = 0x0c, kRunningJob = 0x10, kSoftClear = 0x14, kJobBase = 0x20 };
 constexpr std::int32_t kFree = -1;                     // no job id: the context is free
 constexpr std::uint32_t kNoContext = 0xffffffff, kUncommitted = 0xfffffffe;
-constexpr std::uint32_t kMalformedCycles = 2;          // start and end, nothing between
+constexpr Cycle kStartDelay = 1;                       // from TRIGGER to the first state
+constexpr Cycle kQueuedStartDelay = 2;                 // from the end of one job to the first state of the next
 
 }  // namespace
 
@@ -31,13 +32,14 @@ struct Neureka::State {
     std::uint8_t next_id = 0;
     std::int8_t running_id = 0;                        // a signed byte in the model
 
-    bool start_pending = false, running = false, dropped = false;
+    bool start_pending = false, running = false, dropped = false, ending = false;
     Cycle begin = 0;
     std::string what;
 
     std::uint32_t acquire();
     std::uint32_t *job_register(std::uint32_t offset);
-    Cycle start(Cycle now);
+    Cycle start(Cycle now);                            // these three return the cycle of the next call
+    Cycle advance(Cycle now);
     Cycle finish(Cycle now);
 };
 
@@ -58,23 +60,28 @@ std::uint32_t *Neureka::State::job_register(std::uint32_t offset) {
     return &contexts[bank == 0 ? configured : bank - 1][at];
 }
 
-// The next call's distance in cycles.
 Cycle Neureka::State::start(Cycle now) {
     const neureka::Job job = neureka::decode(contexts[used]);
-    start_pending = false, running = true;
+    start_pending = ending = false, running = true;
     running_id = static_cast<std::int8_t>(job_id[used]);
-    // TRIGGER, one cycle earlier, belongs to the job.
-    begin = now - 1;
+    begin = now;
     what = job.describe();
     const std::string fault = neureka::malformed(job);
     dropped = !fault.empty();
     if (dropped) {
         host.warn("N-EUREKA cannot run this job, it is dropped: " + fault);
-        return kMalformedCycles - 1;
+        ending = true;
+        return now + 1;
     }
     for (const std::string &doubt : neureka::doubts(job)) host.warn("N-EUREKA: " + doubt + " (job " + what + ")");
     engine.start(job);
-    return engine.advance(now);
+    return advance(now);
+}
+
+Cycle Neureka::State::advance(Cycle now) {
+    const Cycle cycles = engine.advance(now);
+    ending = engine.ended();
+    return now + (cycles ? cycles : 1);              // a 16-bit output takes no time at all
 }
 
 Cycle Neureka::State::finish(Cycle now) {
@@ -89,7 +96,7 @@ Cycle Neureka::State::finish(Cycle now) {
     host.npu_event(now);
     if (pending <= 0) return kNever;
     start_pending = true;
-    return now + 1;
+    return now + kQueuedStartDelay;
 }
 
 Neureka::Neureka(NpuHost &host, Timing) : state_(std::make_unique<State>(host)) {}
@@ -115,7 +122,7 @@ void Neureka::write(std::uint32_t offset, std::uint32_t value, Cycle now) {
         s.configured = 1 - s.configured;
         if (value == 0 && !s.running && !s.start_pending) {
             s.start_pending = true;
-            next_ = now + 1;
+            next_ = now + kStartDelay;
         }
     } else if (offset == kSoftClear) {
         s.host.warn("N-EUREKA: SOFT_CLEAR has no effect in the model and damages GVSoC's registers");
@@ -126,8 +133,7 @@ void Neureka::write(std::uint32_t offset, std::uint32_t value, Cycle now) {
 
 void Neureka::step(Cycle now) {
     State &s = *state_;
-    const Cycle cycles = s.start_pending ? s.start(now) : s.dropped ? 0 : s.engine.advance(now);
-    next_ = cycles ? now + cycles : s.finish(now);
+    next_ = s.start_pending ? s.start(now) : s.ending ? s.finish(now) : s.advance(now);
 }
 
 bool Neureka::busy() const { return state_->running || state_->start_pending; }

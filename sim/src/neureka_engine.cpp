@@ -51,7 +51,6 @@ Cycle Engine::run_phase(Cycle now) {
         case Phase::norm_scale: return norm_scale(now);
         case Phase::norm_bias: return norm_bias(now);
         case Phase::output: return output(now);
-        case Phase::end: phase_ = Phase::ended; return 1;
         case Phase::ended: break;
     }
     return 0;
@@ -308,7 +307,7 @@ void Engine::next_tile() {
     column_ = 0;
     if (++row_ < job_.nb_ho) return;
     row_ = 0;
-    if (++ko_ == job_.nb_ko) phase_ = Phase::end;
+    if (++ko_ == job_.nb_ko) phase_ = Phase::ended;
 }
 
 }  // namespace siracusa::neureka

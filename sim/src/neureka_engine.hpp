@@ -18,12 +18,13 @@ class Engine {
     explicit Engine(NpuHost &host) : host_(host), port_(host) {}
 
     void start(const Job &job);
-    // Does what happens in cycle `now`; returns the cycles until the next call, 0 when the job has ended.
+    // Does what happens in cycle `now`; returns the cycles until the next call, or until the end when ended() holds after it.
     Cycle advance(Cycle now);
+    bool ended() const { return phase_ == Phase::ended; }
     void count(NeurekaCounters &counters) const;       // adds what the job did so far
 
   private:
-    enum class Phase { tile, stream_in, load_prepare, load, weights_prepare, weights, norm_shift, norm_scale, norm_bias, output, end, ended };
+    enum class Phase { tile, stream_in, load_prepare, load, weights_prepare, weights, norm_shift, norm_scale, norm_bias, output, ended };
 
     Cycle run_phase(Cycle now);
     Cycle begin_tile();
