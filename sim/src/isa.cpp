@@ -53,10 +53,12 @@ void fill(Fields &f, std::uint32_t w) {
     const auto rs2 = static_cast<std::uint8_t>(w >> 20 & 31), top = static_cast<std::uint8_t>(w >> 25 & 31);
     switch (f.form) {
         case Form::none: break;
-        case Form::r: case Form::rd_rs1_rs2: case Form::fr: case Form::f_cmp: case Form::load_reg: case Form::load_post_reg: case Form::qnt:
+        case Form::fr: f.imm2 = static_cast<std::uint8_t>(w >> 12 & 7); [[fallthrough]];
+        case Form::r: case Form::rd_rs1_rs2: case Form::f_cmp: case Form::load_reg: case Form::load_post_reg: case Form::qnt:
             f.rd = rd, f.rs1 = rs1, f.rs2 = rs2; break;
-        case Form::r1: case Form::fr1: case Form::f_to_x: case Form::x_to_f: f.rd = rd, f.rs1 = rs1; break;
-        case Form::fr4: f.rd = rd, f.rs1 = rs1, f.rs2 = rs2, f.rs3 = static_cast<std::uint8_t>(w >> 27); break;
+        case Form::fr1: case Form::f_to_x: case Form::x_to_f: f.imm2 = static_cast<std::uint8_t>(w >> 12 & 7); [[fallthrough]];
+        case Form::r1: f.rd = rd, f.rs1 = rs1; break;
+        case Form::fr4: f.imm2 = static_cast<std::uint8_t>(w >> 12 & 7), f.rd = rd, f.rs1 = rs1, f.rs2 = rs2, f.rs3 = static_cast<std::uint8_t>(w >> 27); break;
         case Form::i: case Form::load: case Form::load_post: case Form::f_load: f.rd = rd, f.rs1 = rs1, f.imm = imm_i(w); break;
         case Form::shift: case Form::clip: f.rd = rd, f.rs1 = rs1, f.imm = rs2; break;
         case Form::u: f.rd = rd, f.imm = static_cast<std::int32_t>(w & 0xfffff000u); break;

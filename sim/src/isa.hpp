@@ -39,7 +39,7 @@ enum class Form : std::uint8_t {
     loop_r,    // loop rd, rs1: count
     loop_setup,    // loop rd, rs1, imm (halfwords)
     loop_setupi,   // loop rd, imm (count), imm2 (halfwords)
-    fr,        // fd, fs1, fs2
+    fr,        // fd, fs1, fs2; the rounding mode of float forms is in imm2
     fr1,       // fd, fs1
     fr4,       // fd, fs1, fs2, fs3
     f_to_x,    // rd, fs1

@@ -54,6 +54,19 @@ class Tcdm {
         conflicts_ += wait;
         return wait;
     }
+    // The same for bytes within one word.
+    std::uint32_t access_word(std::uint32_t offset, Cycle now) {
+        Cycle &free = next_free_[offset >> 2 & (kBanks - 1)];
+        accesses_++;
+        if (free <= now) {
+            free = now + 1;
+            return 0;
+        }
+        const auto wait = static_cast<std::uint32_t>(free - now);
+        free++;
+        conflicts_ += wait;
+        return wait;
+    }
     std::uint64_t accesses() const { return accesses_; }
     std::uint64_t conflict_cycles() const { return conflicts_; }
 
