@@ -2,6 +2,7 @@
 #include "neureka.hpp"
 
 #include <array>
+#include <set>
 
 #include "neureka_engine.hpp"
 
@@ -36,12 +37,19 @@ struct Neureka::State {
     Cycle begin = 0;
     std::string what;
 
+    std::set<std::string> warned;                      // a loop of doubtful jobs warns once
+
+    void warn_once(const std::string &text);
     std::uint32_t acquire();
     std::uint32_t *job_register(std::uint32_t offset);
     Cycle start(Cycle now);                            // these three return the cycle of the next call
     Cycle advance(Cycle now);
     Cycle finish(Cycle now);
 };
+
+void Neureka::State::warn_once(const std::string &text) {
+    if (warned.insert(text).second) host.warn(text);
+}
 
 std::uint32_t Neureka::State::acquire() {
     if (!acquired && pending < 2) {
@@ -69,11 +77,11 @@ Cycle Neureka::State::start(Cycle now) {
     const std::string fault = neureka::malformed(job);
     dropped = !fault.empty();
     if (dropped) {
-        host.warn("N-EUREKA cannot run this job, it is dropped: " + fault);
+        warn_once("a job that cannot run is dropped: " + fault);
         ending = true;
         return now + 1;
     }
-    for (const std::string &doubt : neureka::doubts(job)) host.warn("N-EUREKA: " + doubt + " (job " + what + ")");
+    for (const std::string &doubt : neureka::doubts(job)) warn_once(doubt + " (job " + what + ")");
     engine.start(job);
     return advance(now);
 }
@@ -125,7 +133,7 @@ void Neureka::write(std::uint32_t offset, std::uint32_t value, Cycle now) {
             next_ = now + kStartDelay;
         }
     } else if (offset == kSoftClear) {
-        s.host.warn("N-EUREKA: SOFT_CLEAR has no effect in the model and damages GVSoC's registers");
+        s.warn_once("SOFT_CLEAR has no effect in the model and damages GVSoC's registers");
     } else if (std::uint32_t *reg = s.job_register(offset)) {
         *reg = value;
     }

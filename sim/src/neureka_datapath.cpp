@@ -13,6 +13,10 @@ std::uint32_t word32(const std::uint8_t *bytes) {
            static_cast<std::uint32_t>(bytes[2]) << 16 | static_cast<std::uint32_t>(bytes[3]) << 24;
 }
 
+void store64(std::uint8_t *bytes, std::uint64_t value) {
+    for (int i = 0; i < 8; i++) bytes[i] = static_cast<std::uint8_t>(value >> (8 * i));
+}
+
 // Bit i of the index in byte i of the value.
 constexpr std::array<std::uint64_t, 256> spread_table() {
     std::array<std::uint64_t, 256> table{};
@@ -22,11 +26,18 @@ constexpr std::array<std::uint64_t, 256> spread_table() {
 }
 constexpr auto kSpread = spread_table();
 
-template <int N>
-std::int32_t dot_lanes(const std::int16_t *a, const std::int16_t *b) {
-    std::int32_t sum = 0;
-    for (int i = 0; i < N; i++) sum += static_cast<std::int32_t>(a[i]) * b[i];
-    return sum;
+// Products of one vector with four rows of weights, `Stride` apart: written so that compilers keep it in vector registers.
+template <int N, int Stride>
+void dot_four(const std::int16_t *x, const std::int16_t *w, std::int32_t *sums) {
+    std::int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    for (int i = 0; i < N; i++) {
+        const std::int32_t v = x[i];
+        s0 += v * w[i];
+        s1 += v * w[i + Stride];
+        s2 += v * w[i + 2 * Stride];
+        s3 += v * w[i + 3 * Stride];
+    }
+    sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;
 }
 
 std::int64_t wrapping_product(std::int64_t a, std::int64_t b) {
@@ -108,8 +119,9 @@ void Datapath::unpack(std::int16_t *weights, const std::uint8_t *words) const {
         }
     for (int tap = 0; tap < kTaps; tap++) {
         if (!tap_enabled(tap)) continue;
-        for (int lane = 0; lane < kLanes; lane++)
-            weights[tap * kLanes + lane] = static_cast<std::int16_t>(bytes[tap][lane / 8] >> (8 * (lane % 8)) & 255);
+        std::uint8_t lane[kLanes];
+        for (int group = 0; group < kLanes / 8; group++) store64(lane + 8 * group, bytes[tap][group]);
+        for (int i = 0; i < kLanes; i++) weights[tap * kLanes + i] = lane[i];
     }
 }
 
@@ -123,20 +135,32 @@ void Datapath::unpack_pointwise(std::int16_t *weights, const std::uint8_t *word)
     }
 }
 
-// The window's rows are contiguous, so three taps of a row are one run of 96 lanes.
-std::int32_t Datapath::dot(const std::int16_t *weights, int row, int column) const {
-    if (job_.pointwise) return dot_lanes<kLanes>(weights, pixel(row, column));
-    std::int32_t sum = 0;
-    for (int r = 0; r < 3; r++) sum += dot_lanes<3 * kLanes>(weights + r * 3 * kLanes, pixel(row + r, column));
-    return sum;
+// The taps of an output pixel side by side: tap, then channel.
+void Datapath::gather(int row, int column, std::int16_t *x) const {
+    if (job_.pointwise) {
+        std::memcpy(x, pixel(row, column), kLanes * sizeof *x);
+        return;
+    }
+    for (int r = 0; r < 3; r++) std::memcpy(x + r * 3 * kLanes, pixel(row + r, column), 3 * kLanes * sizeof *x);
 }
 
 void Datapath::accumulate(int outputs) {
+    alignas(64) std::int16_t x[kWeightLanes];
+    const int lanes = job_.pointwise ? kLanes : kWeightLanes;
     for (int row = 0; row < rows_out_; row++)
         for (int column = 0; column < columns_out_; column++) {
+            gather(row, column, x);
+            std::int32_t inputs = 0;
+            for (int i = 0; i < lanes; i++) inputs += x[i] * ones_[i];
+            const std::int64_t offset = static_cast<std::int64_t>(job_.weight_offset) * inputs;
             std::int64_t *sums = accumulator(row, column);
-            const std::int64_t offset = static_cast<std::int64_t>(job_.weight_offset) * dot(ones_, row, column);
-            for (int k = 0; k < outputs; k++) sums[k] += offset + dot(&weights_[k * kWeightLanes], row, column);
+            for (int k = 0; k < outputs; k += 4) {
+                std::int32_t products[4];
+                const std::int16_t *w = &weights_[k * kWeightLanes];
+                if (job_.pointwise) dot_four<kLanes, kWeightLanes>(x, w, products);
+                else dot_four<kWeightLanes, kWeightLanes>(x, w, products);
+                for (int i = 0; i < std::min(4, outputs - k); i++) sums[k + i] += offset + products[i];
+            }
         }
 }
 

@@ -43,7 +43,7 @@ class Datapath {
     void unpack(std::int16_t *weights, const std::uint8_t *words) const;
     void unpack_pointwise(std::int16_t *weights, const std::uint8_t *word) const;
     const std::int16_t *pixel(int row, int column) const { return &window_[(row * kWindow + column) * kLanes]; }
-    std::int32_t dot(const std::int16_t *weights, int row, int column) const;
+    void gather(int row, int column, std::int16_t *x) const;
     bool tap_enabled(int tap) const { return !(job_.filter_mask >> tap & 1); }
     void fill(int row0, int row1, int column0, int column1, int channels);
     unsigned shift_amount(int channel) const;

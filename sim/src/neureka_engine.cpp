@@ -160,7 +160,7 @@ Cycle Engine::fetch_weights(std::uint32_t address, std::uint8_t *bytes, Cycle no
         return 1;
     }
     std::memset(bytes, 0, kWeightBytes);
-    if (!warned_range_) host_.warn("N-EUREKA reads weights outside the weight memory: " + job_.describe());
+    if (!warned_range_) host_.warn("weights read outside the weight memory are zero: " + job_.describe());
     warned_range_ = true;
     return 1;
 }
@@ -243,7 +243,7 @@ Cycle Engine::norm_scale(Cycle now) {
         phase_ = Phase::norm_bias;
     }
     if (datapath_.overflowed() && !warned_overflow_) {
-        host_.warn("N-EUREKA: accumulator times scale exceeds 32 bits without a bias; the model keeps 64 bits: " + job_.describe());
+        host_.warn("accumulator times scale exceeds 32 bits without a bias; the model keeps 64 bits: " + job_.describe());
         warned_overflow_ = true;
     }
     return cycles;
