@@ -40,6 +40,7 @@ std::string short_form(const Fields &f, std::uint32_t pc) {
             if (f.rd == 0 && f.rs1 == 0 && f.imm == 0) return "nop";
             if (f.rs1 == 0) return format("li %s, %d", kX[f.rd], f.imm);
             return f.imm == 0 ? format("mv %s, %s", kX[f.rd], kX[f.rs1]) : "";
+        case Op::add: return f.rs1 == 0 ? format("mv %s, %s", kX[f.rd], kX[f.rs2]) : "";
         case Op::jal: return f.rd == 0 ? format("j 0x%x", target) : f.rd == 1 ? format("jal 0x%x", target) : "";
         case Op::jalr:
             if (f.imm != 0) return "";

@@ -86,37 +86,31 @@ bool Dma::complete(Command &command) const { return command.words == (command.tw
 
 // What has to happen next, each at the earliest in the following cycle.
 void Dma::schedule(Cycle now) {
-    const auto due = [&](Cycle &at, bool needed, Cycle when) {
-        if (needed && at == kNever) at = when;
+    const auto need = [&](Activity activity, bool needed, Cycle when) {
+        if (needed && due_[activity] == kNever) due_[activity] = when, place_[activity] = ++events_;
     };
-    due(at_queue_, (core_reads_ != 0 && !full(reads_)) || (core_writes_ != 0 && !full(writes_)), now + 1);
-    due(at_read_, (reading_ == kNone && !reads_.empty()) || (reading_ != kNone && reads_out_ < kOutstanding), now + 1);
-    due(at_write_, (writing_ == kNone && !writes_.empty()) || (writing_ != kNone && collecting_.empty()), now + 1);
-    if (!arrived_.empty() || !collecting_.empty()) due(at_move_, true, std::max(now + 1, *std::min_element(port_ready_.begin(), port_ready_.end())));
-    next_ = std::min(std::min(at_queue_, at_read_), std::min(at_write_, at_move_));
+    need(kQueue, (core_reads_ != 0 && !full(reads_)) || (core_writes_ != 0 && !full(writes_)), now + 1);
+    need(kRead, (reading_ == kNone && !reads_.empty()) || (reading_ != kNone && reads_out_ < kOutstanding), now + 1);
+    need(kWrite, (writing_ == kNone && !writes_.empty()) || (writing_ != kNone && collecting_.empty()), now + 1);
+    if (!arrived_.empty() || !collecting_.empty()) need(kMove, true, std::max(now + 1, *std::min_element(port_ready_.begin(), port_ready_.end())));
+    first_ = 0;
+    for (std::size_t k = 1; k < kActivities; k++) {
+        if (due_[k] < due_[first_] || (due_[k] == due_[first_] && place_[k] < place_[first_])) first_ = k;
+    }
+    next_ = due_[first_];
 }
 
 void Dma::step(Cycle now) {
-    const auto is_due = [now](Cycle &at) {
-        if (at > now) return false;
-        at = kNever;
-        return true;
-    };
-    if (is_due(at_move_)) {
-        move_words(now);
-        schedule(now);
-    }
-    if (is_due(at_read_)) {
-        issue_read(now);
-        schedule(now);
-    }
-    if (is_due(at_write_)) {
-        issue_write(now);
-        schedule(now);
-    }
-    if (is_due(at_queue_)) {
-        if (core_reads_ != 0 && !full(reads_)) move_to_global(true, now);
-        else if (core_writes_ != 0 && !full(writes_)) move_to_global(false, now);
+    const std::size_t activity = first_;
+    due_[activity] = kNever;
+    switch (activity) {
+        case kQueue:
+            if (core_reads_ != 0 && !full(reads_)) move_to_global(true, now);
+            else if (core_writes_ != 0 && !full(writes_)) move_to_global(false, now);
+            break;
+        case kRead: issue_read(now); break;
+        case kWrite: issue_write(now); break;
+        default: move_words(now); break;
     }
     schedule(now);
 }

@@ -30,7 +30,8 @@ class DmaHost {
 class Dma {
   public:
     static constexpr int kChannels = kClusterCores + 1;   // the last one is the shared port
-    Dma(DmaHost &host, Timing timing) : host_(host), timing_(timing) {}
+    // `events`: counts the events that the cluster's engines queue; those of one cycle are handled in that order.
+    Dma(DmaHost &host, Timing timing, std::uint64_t &events) : host_(host), timing_(timing), events_(events) {}
 
     struct Reply {
         bool ok = true, sleep = false;
@@ -39,8 +40,9 @@ class Dma {
     Reply read(int channel, std::uint32_t offset, Cycle now);
     Reply write(int channel, std::uint32_t offset, std::uint32_t value, Cycle now);
 
-    // As for N-EUREKA: step(next()) after the cores of that cycle.
+    // As for N-EUREKA: step(next()) after the cores of that cycle, until next() is later. One event per call.
     Cycle next() const { return next_; }
+    std::uint64_t next_place() const { return place_[first_]; }
     void step(Cycle now);
     bool busy() const { return next_ != kNever; }
     std::uint64_t bytes() const { return bytes_; }
@@ -91,7 +93,9 @@ class Dma {
 
     DmaHost &host_;
     Timing timing_;
+    std::uint64_t &events_;
     Cycle next_ = kNever;
+    std::size_t first_ = 0;                               // the activity that is due next
     std::vector<Command> commands_;
     std::vector<Slot> unused_;
     std::array<Channel, kChannels> channels_;
@@ -106,8 +110,10 @@ class Dma {
     std::uint32_t reads_out_ = 0;
     std::deque<Burst> collecting_;                        // at most one burst being read from L1
     std::array<Cycle, 4> port_ready_{};
-    // When the four internal activities are due; kNever: not needed.
-    Cycle at_queue_ = kNever, at_read_ = kNever, at_write_ = kNever, at_move_ = kNever;
+    // The internal activities: when each is due (kNever: not needed), and its place among all events of the cluster.
+    enum Activity : std::size_t { kQueue, kRead, kWrite, kMove, kActivities };
+    std::array<Cycle, kActivities> due_{kNever, kNever, kNever, kNever};
+    std::array<std::uint64_t, kActivities> place_{};
     std::uint64_t bytes_ = 0;
 };
 

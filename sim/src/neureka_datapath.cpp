@@ -40,9 +40,9 @@ void dot_four(const std::int16_t *x, const std::int16_t *w, std::int32_t *sums) 
     sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;
 }
 
-std::int64_t wrapping_product(std::int64_t a, std::int64_t b) {
-    return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b));
-}
+// Wild jobs leave 64 bits; they wrap.
+std::int64_t product(std::int64_t a, std::int64_t b) { return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b)); }
+void add(std::int64_t &sum, std::int64_t value) { sum = static_cast<std::int64_t>(static_cast<std::uint64_t>(sum) + static_cast<std::uint64_t>(value)); }
 
 }  // namespace
 
@@ -159,7 +159,7 @@ void Datapath::accumulate(int outputs) {
                 const std::int16_t *w = &weights_[k * kWeightLanes];
                 if (job_.pointwise) dot_four<kLanes, kWeightLanes>(x, w, products);
                 else dot_four<kWeightLanes, kWeightLanes>(x, w, products);
-                for (int i = 0; i < std::min(4, outputs - k); i++) sums[k + i] += offset + products[i];
+                for (int i = 0; i < std::min(4, outputs - k); i++) add(sums[k + i], offset + products[i]);
             }
         }
 }
@@ -174,7 +174,7 @@ void Datapath::accumulate_depthwise(const std::uint8_t *words, int channels) {
                 for (int k = 0; k < kLanes; k++) products[k] += static_cast<std::int32_t>(x[k]) * w[k], inputs[k] += x[k] * one[k];
             }
             std::int64_t *sums = accumulator(row, column);
-            for (int k = 0; k < channels; k++) sums[k] += products[k] + static_cast<std::int64_t>(job_.weight_offset) * inputs[k];
+            for (int k = 0; k < channels; k++) add(sums[k], products[k] + static_cast<std::int64_t>(job_.weight_offset) * inputs[k]);
         }
 }
 
@@ -192,7 +192,7 @@ void Datapath::scale(int first, int count, const std::uint8_t *bytes) {
         for (int row = 0; row < rows_out_; row++)
             for (int column = 0; column < columns_out_; column++) {
                 std::int64_t &sum = accumulator(row, column)[first + i];
-                sum = wrapping_product(sum, factor);
+                sum = product(sum, factor);
                 if (!job_.bias && sum != static_cast<std::int32_t>(sum)) overflowed_ = true;
             }
     }

@@ -147,8 +147,8 @@ Cycle Engine::charge_weights(Cycle cycles) {
 
 std::uint32_t Engine::dense_address(int channel, int plane) const {
     const int planes = job_.pointwise ? 1 : job_.weight_bits;
-    const auto word = static_cast<std::uint32_t>((ko_ * kLanes * job_.nb_ki + ki_) * planes);
-    return job_.weights + word * kWeightBytes + static_cast<std::uint32_t>(channel) * static_cast<std::uint32_t>(job_.weight.d1) +
+    const std::uint32_t tile = static_cast<std::uint32_t>(ko_) * kLanes * static_cast<std::uint32_t>(job_.nb_ki) + static_cast<std::uint32_t>(ki_);
+    return job_.weights + tile * static_cast<std::uint32_t>(planes) * kWeightBytes + static_cast<std::uint32_t>(channel) * static_cast<std::uint32_t>(job_.weight.d1) +
            static_cast<std::uint32_t>(plane) * static_cast<std::uint32_t>(job_.weight.d0);
 }
 

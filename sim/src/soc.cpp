@@ -10,9 +10,12 @@ namespace siracusa {
 // Memories power up with the pattern of the reference simulator.
 constexpr std::uint8_t kPowerUp = 0x57;
 
+// Latencies of the paths that instruction lines take: interconnects add fixed delays.
+constexpr std::uint32_t kFabricFetchPath = 5, kL2FetchPath = 14, kWmemFetchPath = 4, kL1FetchPath = 2;
+
 Soc::Soc(const Options &options)
-    : options_(options), l1_(kL1Size, kPowerUp), l2_(kL2Size, kPowerUp), wmem_(kWmemSize, kPowerUp), tcdm_(l1_.data()), events_(*this),
-      dma_(*this, options.timing), npu_(*this, options.timing), soc_registers_(0x20000 / 4) {
+    : options_(options), l1_(kL1Size, kPowerUp), l2_(kL2Size, kPowerUp), wmem_(kWmemSize, kPowerUp), tcdm_(l1_.data()), l2_banks_(options.timing), events_(*this),
+      dma_(*this, options.timing, events_queued_), npu_(*this, options.timing), soc_registers_(0x20000 / 4) {
     for (int id = 0; id < kCores; id++) {
         Core &core = core_at(id);
         core.id = id, core.soc = this, core.chip = options.timing == Timing::chip;
@@ -56,14 +59,19 @@ void Soc::leave(int core) {
 
 // --- one instruction
 
+// What the memory behind the cluster's caches takes for a line.
+std::uint32_t Soc::fetch_path(std::uint32_t line, Cycle now) {
+    if (line - kL2Base < kL2Size) return kL2FetchPath + l2_banks_.from_cluster(line - kL2Base, 16, now);
+    return line - kWmemBase < kWmemSize ? kWmemFetchPath : kL1FetchPath;
+}
+
 // The fetch buffer holds one line; its latency is paid after the instruction, before the next one.
 void Soc::fill(Core &core, std::uint32_t line) {
-    const bool fabric = core.id == kFabric;
     std::uint32_t latency;
-    if (fabric) {
-        latency = fabric_cache_.fetch(line, core.next, [] { return 5u; });
+    if (core.id == kFabric) {
+        latency = fabric_cache_.fetch(line, core.next, [] { return kFabricFetchPath; });
     } else {
-        latency = cluster_cache_.fetch(core.id, line, core.next, [line] { return line - kL2Base < kL2Size ? 14u : line - kWmemBase < kWmemSize ? 4u : 2u; });
+        latency = cluster_cache_.fetch(core.id, line, core.next, [&] { return fetch_path(map_alias(core, line), core.next); });
     }
     core.line = line;
     core.stall += latency;
@@ -217,9 +225,23 @@ void Soc::unknown_csr(const Core &core, std::uint32_t csr) {
 
 Cycle Soc::engines_next() const { return std::min({dma_.next(), npu_.next(), cluster_timer_.next()}); }
 
+// N-EUREKA's place in the queue of events changes whenever it asks for another cycle.
+void Soc::npu_asked() {
+    if (npu_.next() == npu_next_) return;
+    npu_next_ = npu_.next();
+    npu_place_ = ++events_queued_;
+}
+
 void Soc::run_engines() {
-    if (dma_.next() <= now_) dma_.step(now_);
-    if (npu_.next() <= now_) npu_.step(now_);
+    while (std::min(dma_.next(), npu_.next()) <= now_) {
+        const bool npu = npu_.next() <= now_ && (dma_.next() > now_ || npu_place_ < dma_.next_place());
+        if (npu) {
+            npu_.step(now_);
+            npu_asked();
+        } else {
+            dma_.step(now_);
+        }
+    }
     if (cluster_timer_.next() <= now_) {
         const std::uint32_t events = cluster_timer_.step(now_);
         if (events & 1) events_.raise(10, 0, now_);

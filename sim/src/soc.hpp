@@ -107,6 +107,7 @@ class Soc final : NpuHost, DmaHost, Sleepers {
     template <bool Observed>
     void step(Core &core);
     void fill(Core &core, std::uint32_t line);
+    std::uint32_t fetch_path(std::uint32_t line, Cycle now);
     void enter_page(Core &core);
     void decode_at(Core &core, Insn &insn);
     void resume(Core &core);
@@ -116,6 +117,7 @@ class Soc final : NpuHost, DmaHost, Sleepers {
     template <bool Observed>
     void run_alone(Core &core, Cycle limit);
     void run_engines();
+    void npu_asked();
     Cycle engines_next() const;
     void front(int core);
     void leave(int core);
@@ -145,6 +147,8 @@ class Soc final : NpuHost, DmaHost, Sleepers {
     L2Banks l2_banks_;
     CodeCache code_;
     std::array<Core, kCores> cores_{};
+    std::uint64_t events_queued_ = 0, npu_place_ = 0;
+    Cycle npu_next_ = kNever;
     EventUnit events_;
     Dma dma_;
     Neureka npu_;

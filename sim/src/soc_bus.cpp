@@ -47,9 +47,8 @@ Soc::Access Soc::access(Core &core, std::uint32_t asked, std::uint32_t size, boo
     const std::uint32_t to_cluster = fabric ? kAxi + kClusterInterconnect : 0;
     if (within(address, kL2Base, kL2Size)) {
         const std::uint32_t offset = address - kL2Base;
-        const Cycle bank_now = core.chip ? cluster_now : fabric ? now : now * kClusterPeriod / kSocPeriod;
-        const std::uint32_t path = fabric ? 1 : 1 + kClusterInterconnect + kAxi;
-        return memory_access(l2_.data() + offset, address, size, write, value, path + (l2_banks_.access(offset, size, bank_now), 0));
+        const std::uint32_t wait = fabric ? l2_banks_.from_fabric(offset, size, now) : l2_banks_.from_cluster(offset, size, now);
+        return memory_access(l2_.data() + offset, address, size, write, value, 1 + wait + (fabric ? 0 : kClusterInterconnect + kAxi));
     }
     if (within(address, kL1Base, kL1Size)) {
         const std::uint32_t offset = address - kL1Base;
@@ -119,6 +118,7 @@ std::uint32_t Soc::cluster_peripheral(Core &core, std::uint32_t offset, bool wri
     if (offset < 0x1400) {
         if (!write) return npu_.read(offset - 0x1000, now);
         npu_.write(offset - 0x1000, value, now);
+        npu_asked();
         return 0;
     }
     if (offset < 0x1800) {
@@ -285,7 +285,7 @@ std::uint8_t *Soc::external(std::uint32_t address, std::uint32_t bytes) {
 }
 std::uint32_t Soc::external_busy(std::uint32_t address, std::uint32_t bytes, Cycle now) {
     if (!within(address, kL2Base, kL2Size)) return 0;
-    return l2_banks_.access(address - kL2Base, bytes, options_.timing == Timing::chip ? now : now * kClusterPeriod / kSocPeriod);
+    return l2_banks_.from_cluster(address - kL2Base, bytes, now);
 }
 
 void Soc::dma_event(int channel, bool event, bool interrupt, bool broadcast, Cycle now) {
