@@ -112,15 +112,16 @@ void registers_read_back() {
 
 // Random registers, near a legal job or not at all: no crash, no access outside, time moves on.
 void wild_jobs() {
-    std::mt19937 random(1);
+    std::mt19937 generator(1);
+    const auto random = [&generator] { return static_cast<std::uint32_t>(generator()); };
     Host host;
     for (int trial = 0; trial < 4000; trial++) {
         Neureka npu(host, Timing::chip);
         neureka::Registers registers = small_job();
-        const unsigned changes = random() % 24;
-        for (unsigned i = 0; i < changes; i++) {
+        const std::uint32_t changes = random() % 24;
+        for (std::uint32_t i = 0; i < changes; i++) {
             std::uint32_t &r = registers[random() % registers.size()];
-            r = random() % 3 ? (random() & 0x00070007) | (random() & 0x1f) << (random() % 20) : static_cast<std::uint32_t>(random());
+            r = random() % 3 ? (random() & 0x00070007) | (random() & 0x1f) << (random() % 20) : random();
         }
         npu.read(kAcquire, 0);
         submit(npu, registers, 5);

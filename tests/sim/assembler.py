@@ -1,4 +1,4 @@
-"""A small assembler for tests: instruction words from fields, programs with labels, and ELF files. No compiler needed."""
+"""A small assembler for tests: instruction words from fields, programs with labels, ELF files. No compiler needed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,14 @@ def r_type(funct7: int, funct3: int, rd: int, rs1: int, rs2: int) -> int:
 
 
 def j_type(rd: int, imm: int) -> int:
-    return (imm >> 20 & 1) << 31 | (imm >> 1 & 1023) << 21 | (imm >> 11 & 1) << 20 | (imm >> 12 & 255) << 12 | rd << 7 | 0x6F
+    return (
+        (imm >> 20 & 1) << 31
+        | (imm >> 1 & 1023) << 21
+        | (imm >> 11 & 1) << 20
+        | (imm >> 12 & 255) << 12
+        | rd << 7
+        | 0x6F
+    )
 
 
 def b_type(funct3: int, rs1: int, imm: int, rs2: int = 0) -> int:
@@ -89,7 +96,9 @@ class Program:
 
     def la(self, rd: int, label: str) -> None:
         """Two words: auipc and addi."""
-        self._later(label, 2, lambda offset: [(offset + 0x800 & 0xFFFFF000) | rd << 7 | 0x17, i_type(0x13, 0, rd, rd, offset)])
+        self._later(
+            label, 2, lambda offset: [(offset + 0x800 & 0xFFFFF000) | rd << 7 | 0x17, i_type(0x13, 0, rd, rd, offset)]
+        )
 
     def assembled(self) -> bytes:
         code = bytearray(self.code)
@@ -129,7 +138,9 @@ def print_words(program: Program, begin: int, end: int, name: str) -> None:
     program.addi(pointer, pointer, 4)
     program.addi(shift, ZERO, 28)
     program.label(name + "_digit")
-    program.word(r_type(0, 5, digit, value, shift), i_type(0x13, 7, digit, digit, 15), i_type(0x13, 2, small, digit, 10))
+    program.word(
+        r_type(0, 5, digit, value, shift), i_type(0x13, 7, digit, digit, 15), i_type(0x13, 2, small, digit, 10)
+    )
     program.branch(BNE, small, ZERO, name + "_decimal")
     program.addi(digit, digit, ord("a") - ord("0") - 10)
     program.label(name + "_decimal")
@@ -151,7 +162,9 @@ def leave(program: Program, code: int = 0) -> None:
     program.jump("after_exit")
 
 
-def write_elf(path: Path, entry: int, segments: Iterable[tuple[int, bytes]], symbols: dict[str, int] | None = None) -> None:
+def write_elf(
+    path: Path, entry: int, segments: Iterable[tuple[int, bytes]], symbols: dict[str, int] | None = None
+) -> None:
     """A 32-bit RISC-V executable with one PT_LOAD per (address, bytes), and a symbol table."""
     parts = list(segments)
     names = sorted((symbols or {}).items())
@@ -170,8 +183,12 @@ def write_elf(path: Path, entry: int, segments: Iterable[tuple[int, bytes]], sym
         places.append((at + len(body), len(data)))
         body += data + bytes(-len(data) % 4)
     sections = bytearray(40)
-    for (name_at, kind, link, size), (offset, length) in zip(((1, 2, 2, 16), (9, 3, 0, 0), (17, 3, 0, 0)), places, strict=True):
+    for (name_at, kind, link, size), (offset, length) in zip(
+        ((1, 2, 2, 16), (9, 3, 0, 0), (17, 3, 0, 0)), places, strict=True
+    ):
         sections += struct.pack("<10I", name_at, kind, 0, 0, offset, length, link, 1 if kind == 2 else 0, 4, size)
     ident = b"\x7fELF" + bytes([1, 1, 1]) + bytes(9)
-    header = ident + struct.pack("<HHIIIIIHHHHHH", 2, 243, 1, entry, 52, at + len(body), 0, 52, 32, len(parts), 40, 4, 3)
+    header = ident + struct.pack(
+        "<HHIIIIIHHHHHH", 2, 243, 1, entry, 52, at + len(body), 0, 52, 32, len(parts), 40, 4, 3
+    )
     path.write_bytes(bytes(header + headers + body + sections))

@@ -40,7 +40,9 @@ def _quadrant0(h: int, funct3: int) -> int | None:
 def _quadrant1(h: int, funct3: int) -> int | None:
     rd = h >> 7 & 31
     imm = extended(bits(h, (12, 12, 5), (6, 2, 0)), 6)
-    jump = extended(bits(h, (12, 12, 11), (11, 11, 4), (10, 9, 8), (8, 8, 10), (7, 7, 6), (6, 6, 7), (5, 3, 1), (2, 2, 5)), 12)
+    jump = extended(
+        bits(h, (12, 12, 11), (11, 11, 4), (10, 9, 8), (8, 8, 10), (7, 7, 6), (6, 6, 7), (5, 3, 1), (2, 2, 5)), 12
+    )
     branch = extended(bits(h, (12, 12, 8), (11, 10, 3), (6, 5, 6), (4, 3, 1), (2, 2, 5)), 9)
     if funct3 == 3:
         if rd == 2:  # c.addi16sp

@@ -68,7 +68,7 @@ def value_is_zero(a: int) -> bool:
 
 
 def fma(a: int, b: int, c: int) -> int:
-    """a * b + c, rounded once."""
+    """A * b + c, rounded once."""
     if is_nan(a) or is_nan(b) or is_nan(c):
         return NAN
     sign = (a ^ b) & SIGN
@@ -146,7 +146,10 @@ def from_int(number: int) -> int:
 
 
 def to_int(a: int, is_signed: bool, rounding: int) -> int:
-    """Rounded to integer (0 nearest even, 1 to zero, 2 down, 3 up, 4 nearest away, 7 the default, 0) and saturated; NaN is largest."""
+    """Rounded to integer and saturated; NaN is the largest.
+
+    Rounding: 0 nearest even, 1 to zero, 2 down, 3 up, 4 nearest away from zero, 7 the default, which is 0.
+    """
     low, high = (-(1 << 31), (1 << 31) - 1) if is_signed else (0, (1 << 32) - 1)
     if is_nan(a):
         return high

@@ -1,4 +1,4 @@
-"""N-EUREKA layers for tests: what they mean in numpy, how weights are packed, and the job registers that ask for them."""
+"""N-EUREKA layers for tests: their meaning in numpy, the packing of weights, the job registers that ask for them."""
 
 from __future__ import annotations
 
@@ -70,11 +70,23 @@ def tensors(layer: Layer) -> Tensors:
     low, high = (-128, 128) if layer.signed else (0, 256)
     x = rng.integers(low, high, layer.input_shape)
     taps = layer.kernel**2
-    weights = rng.integers(0, 1 << layer.weight_bits, (layer.cout, 1 if layer.mode == "depthwise" else layer.cin, layer.kernel, layer.kernel))
+    weights = rng.integers(
+        0,
+        1 << layer.weight_bits,
+        (layer.cout, 1 if layer.mode == "depthwise" else layer.cin, layer.kernel, layer.kernel),
+    )
     largest = 256 * max(abs(layer.weight_offset), abs(layer.weight_offset + (1 << layer.weight_bits) - 1)) * taps
     largest *= 1 if layer.mode == "depthwise" else layer.cin
-    y0 = rng.integers(-100_000, 100_000, (layer.height, layer.width, layer.cout)) if layer.stream_in else np.zeros(0, np.int64)
-    top = (1 << layer.scale_bits) - 1 if layer.bias else min((1 << layer.scale_bits) - 1, (2**31 - 1) // (largest + 100_000))
+    y0 = (
+        rng.integers(-100_000, 100_000, (layer.height, layer.width, layer.cout))
+        if layer.stream_in
+        else np.zeros(0, np.int64)
+    )
+    top = (
+        (1 << layer.scale_bits) - 1
+        if layer.bias
+        else min((1 << layer.scale_bits) - 1, (2**31 - 1) // (largest + 100_000))
+    )
     scale = rng.integers(0, max(top, 0) + 1, layer.cout)
     bias = rng.integers(-(2**31), 2**31, layer.cout) >> rng.integers(0, 31)
     return Tensors(x, weights, scale, bias, rng.integers(0, 32, layer.cout), y0, int(rng.integers(0, 32)))
@@ -99,14 +111,14 @@ def reference(layer: Layer, t: Tensors) -> Ints:
     y = acc * t.scale
     if layer.bias:
         y = (y + t.bias + 2**31) % 2**32 - 2**31
-    y = y >> (t.shifts if layer.channel_shift else t.shift)
+    y = y >> (t.shifts if layer.channel_shift else np.int64(t.shift))
     if layer.out_bits == 32:
-        return np.maximum(y, 0) if layer.relu else y
-    return np.clip(y, 0, 255) if layer.relu else np.clip(y, -128, 127)
+        return np.asarray(np.maximum(y, 0) if layer.relu else y)
+    return np.asarray(np.clip(y, 0, 255) if layer.relu else np.clip(y, -128, 127))
 
 
 def pack_weights(weights: Ints, bits: int, depthwise: bool = False) -> bytes:
-    """256-bit words of bit planes. 3x3: bit 28 * tap + channel; 1x1: always eight planes, four channels of each side by side."""
+    """256-bit words of bit planes. 3x3: bit 28 * tap + channel; 1x1: always eight planes, four channels abreast."""
     if depthwise:
         weights = weights.transpose(1, 0, 2, 3)
     cout, cin, kernel, _ = weights.shape
@@ -172,8 +184,9 @@ def configuration(layer: Layer, t: Tensors) -> int:
     shift = t.shift if layer.scale_bits and not layer.channel_shift else 0
     flags = (
         (layer.weight_bits - 1, 0), (bool(layer.scale_bits), 4), (mode, 5), (layer.in_wmem, 9), (layer.prefetch, 10),
-        (2 if layer.scale_bits == 32 else 0, 12), (layer.stream_in, 14), (1, 15), (shift, 16), (2 if layer.out_bits == 32 else 0, 21),
-        (not layer.relu, 23), (layer.channel_shift, 24), (bool(layer.scale_bits) and layer.bias, 25), (layer.signed, 26),
+        (2 if layer.scale_bits == 32 else 0, 12), (layer.stream_in, 14), (1, 15), (shift, 16),
+        (2 if layer.out_bits == 32 else 0, 21), (not layer.relu, 23), (layer.channel_shift, 24),
+        (bool(layer.scale_bits) and layer.bias, 25), (layer.signed, 26),
     )  # fmt: skip
     return sum(int(value) << at for value, at in flags)
 
@@ -182,7 +195,12 @@ def place(values: Ints, pixel: int, row: int, element: int, fill: int) -> bytes:
     """A (height, width, channels) tensor as strided bytes; gaps hold `fill`."""
     height, width, channels = values.shape
     image = np.full((height - 1) * row + (width - 1) * pixel + channels * element, fill, np.uint8)
-    raw = (values & ((1 << 8 * element) - 1)).astype(f"<u{element}").view(np.uint8).reshape(height, width, channels * element)
+    raw = (
+        (values & ((1 << 8 * element) - 1))
+        .astype(f"<u{element}")
+        .view(np.uint8)
+        .reshape(height, width, channels * element)
+    )
     for y in range(height):
         for x in range(width):
             image[y * row + x * pixel : y * row + x * pixel + channels * element] = raw[y, x]

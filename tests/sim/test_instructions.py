@@ -1,7 +1,7 @@
 """Every instruction of the cores against the Python model, on thousands of random and chosen operands.
 
-A program of many snippets runs in the simulator and in the model: each snippet sets registers, executes one instruction and
-stores what it changed. Both memories must agree; the simulator's is printed by the program itself, word by word.
+A program of many snippets runs in the simulator and in the model: each snippet sets registers, executes one instruction
+and stores what it changed. Both memories must agree; the simulator's is printed by the program itself, word by word.
 """
 
 from __future__ import annotations
@@ -12,20 +12,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import assembler as asm
-import isa_model as isa
+import compressed
+import isa_machine as isa
+import isa_model
 import pytest
 from shared import encodings, simulate
 
 CODE, SCRATCH, RESULTS, END = 0x1C010000, 0x1C100000, 0x1C140000, 0x1C180000
 FREE = [1, 2, *range(5, 32)]  # x3 points to the results
 CORNERS = [
-    0, 1, 2, 7, 8, 15, 16, 30, 31, 32, 33, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0x80000001,
-    0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFF80, 0xFFFF8000, 0x7F7F7F7F, 0x80808080, 0x80007FFF, 0x7FFF8000, 0x00FF00FF, 0x03020100, 0x04050607,
-    0x3E0, 0x3FF,
+    0, 1, 2, 7, 8, 15, 16, 30, 31, 32, 33, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF,
+    0x80000000, 0x80000001, 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFF80, 0xFFFF8000, 0x7F7F7F7F, 0x80808080, 0x80007FFF,
+    0x7FFF8000, 0x00FF00FF, 0x03020100, 0x04050607, 0x3E0, 0x3FF,
 ]  # fmt: skip
 FLOATS = [
-    0, 0x80000000, 1, 0x80000001, 0x7FFFFF, 0x800000, 0x3F800000, 0xBF800000, 0x3F000000, 0x3FC00000, 0x40200000, 0x7F7FFFFF, 0xFF7FFFFF,
-    0x7F800000, 0xFF800000, 0x7FC00000, 0x7F800001, 0x4F000000, 0xCF000000, 0x4F7FFFFF, 0x4F800000, 0x4EFFFFFF, 0xBF000000, 0x3F7FFFFF,
+    0, 0x80000000, 1, 0x80000001, 0x7FFFFF, 0x800000, 0x3F800000, 0xBF800000, 0x3F000000, 0x3FC00000, 0x40200000,
+    0x7F7FFFFF, 0xFF7FFFFF, 0x7F800000, 0xFF800000, 0x7FC00000, 0x7F800001, 0x4F000000, 0xCF000000, 0x4F7FFFFF,
+    0x4F800000, 0x4EFFFFFF, 0xBF000000, 0x3F7FFFFF,
 ]  # fmt: skip
 
 
@@ -83,7 +86,9 @@ def with_fields(row: isa.Instruction, rng: random.Random, **fields: int) -> int:
     """The row's word with rd, rs1, rs2, rs3 and random bits elsewhere, as far as the mask leaves them free."""
     word = rng.getrandbits(32)
     for name, value in fields.items():
-        at, width = {"rd": (7, 5), "rs1": (15, 5), "rs2": (20, 5), "rs3": (27, 5), "top12": (20, 12), "top7": (25, 7)}[name]
+        at, width = {"rd": (7, 5), "rs1": (15, 5), "rs2": (20, 5), "rs3": (27, 5), "top12": (20, 12), "top7": (25, 7)}[
+            name
+        ]
         mask = ((1 << width) - 1) << at
         word = word & ~mask | value << at & mask
     return row.match | word & ~row.mask & isa.MASK32
@@ -109,7 +114,9 @@ def add_integer(batch: Batch, row: isa.Instruction) -> None:
         fields["rs2"] = batch.rng.getrandbits(1)
     word = with_fields(row, batch.rng, **fields)
     batch.program.word(word)
-    note = f"{row.name} {word:#010x} rd x{rd} rs1 x{rs1} rs2 x{rs2} with " + ", ".join(f"x{r}={v:#x}" for r, v in values.items())
+    note = f"{row.name} {word:#010x} rd x{rd} rs1 x{rs1} rs2 x{rs2} with " + ", ".join(
+        f"x{r}={v:#x}" for r, v in values.items()
+    )
     batch.keep(rd, note)
     if row.form == "jalr":
         batch.keep(rs1, note)
@@ -245,7 +252,10 @@ def add_loops(batch: Batch) -> None:
     for _ in range(after):
         program.word(asm.r_type(0, 0, b, b, a))
     for register, what in ((a, "inner"), (b, "after"), (c, "before")):
-        batch.keep(register, f"loops {style}: outer {outer_count}, inner {inner_count}, bodies {before} {inner} {after}: {what}")
+        batch.keep(
+            register,
+            f"loops {style}: outer {outer_count}, inner {inner_count}, bodies {before} {inner} {after}: {what}",
+        )
 
 
 def loop_word(funct3: int, index: int, rs1: int, top12: int) -> int:
@@ -274,7 +284,7 @@ def add_compressed(batch: Batch) -> None:
         if half & 3 == 3:
             continue
         try:
-            word = isa.compressed.expand(half)
+            word = compressed.expand(half)
         except ValueError:
             continue
         if word & 0x7F in (0x13, 0x33, 0x37) and word >> 7 & 31 not in (3,):
@@ -303,15 +313,24 @@ BRANCH_FORMS = {"branch", "branch_imm", "jal", "jalr"}
 
 def fill(batch: Batch, group: str, repeats: int) -> None:
     """The snippets of a group of instructions."""
-    for row in isa.TABLE:
+    for row in isa_model.TABLE:
         for _ in range(repeats):
-            if row.form in INTEGER_FORMS and (row.match & 0x7F == 0x57) == (group == "simd") and group in ("simd", "scalar"):
+            if (
+                row.form in INTEGER_FORMS
+                and (row.match & 0x7F == 0x57) == (group == "simd")
+                and group in ("simd", "scalar")
+            ):
                 add_integer(batch, row)
             elif row.form in MEMORY_FORMS | {"f_load", "f_store"} and group == "memory":
                 add_memory(batch, row)
             elif row.form in BRANCH_FORMS and group == "control":
                 add_branch(batch, row)
-            elif row.form.startswith(("f", "int_to_f", "x_to_f")) and "load" not in row.form and "store" not in row.form and group == "float":
+            elif (
+                row.form.startswith(("f", "int_to_f", "x_to_f"))
+                and "load" not in row.form
+                and "store" not in row.form
+                and group == "float"
+            ):
                 add_float(batch, row)
     if group == "control":
         for _ in range(40 * repeats):
@@ -326,9 +345,11 @@ def run_model(image: bytes, batch: Batch, until: int) -> list[int]:
     memory = bytearray(END - CODE)
     memory[: len(image)] = image
     memory[SCRATCH - CODE : SCRATCH - CODE + len(batch.scratch)] = batch.scratch
-    isa.Machine(memory, CODE, batch.program.labels["cluster"]).run(until)
+    isa_model.machine(memory, CODE, batch.program.labels["cluster"]).run(until)
     ranges = ((SCRATCH, len(batch.scratch)), (RESULTS, 4 * len(batch.notes)))
-    return [word for base, size in ranges for (word,) in struct.iter_unpack("<I", memory[base - CODE : base - CODE + size])]
+    return [
+        word for base, size in ranges for (word,) in struct.iter_unpack("<I", memory[base - CODE : base - CODE + size])
+    ]
 
 
 def differences(batch: Batch, path: Path) -> list[str]:
@@ -345,7 +366,9 @@ def differences(batch: Batch, path: Path) -> list[str]:
     got = [int(line, 16) for line in simulate(path).split()]
     assert len(got) == len(want)
     notes = batch.scratch_notes + batch.notes
-    return [f"{note}: simulator {g:#010x}, model {w:#010x}" for note, g, w in zip(notes, got, want, strict=True) if g != w]
+    return [
+        f"{note}: simulator {g:#010x}, model {w:#010x}" for note, g, w in zip(notes, got, want, strict=True) if g != w
+    ]
 
 
 GROUPS = {"scalar": 100, "simd": 60, "memory": 120, "control": 60, "float": 150, "compressed": 60}
@@ -362,7 +385,7 @@ def test_every_instruction_does_what_the_model_says(group: str, tmp_path: Path) 
 def test_every_group_reaches_every_encoding() -> None:
     forms = INTEGER_FORMS | MEMORY_FORMS | BRANCH_FORMS | {"loop"}
     floats = {"f_load", "f_store", "fr", "fr1", "fr4", "fr_exact", "f_cmp", "f_to_int", "int_to_f", "f_to_x", "x_to_f"}
-    assert {row.form for row in isa.TABLE} <= forms | floats
+    assert {row.form for row in isa_model.TABLE} <= forms | floats
 
 
 def test_the_model_covers_the_table_of_encodings() -> None:
@@ -370,12 +393,16 @@ def test_the_model_covers_the_table_of_encodings() -> None:
     missing = [name for name, match, _ in rows if name != "p.elw" and not covers(match)]
     assert not missing
     known = {(match, mask) for _, match, mask in rows}
-    assert [row.name for row in isa.TABLE if row.name.startswith(("p.", "pv.", "lp.")) and (row.match, row.mask) not in known] == []
+    assert [
+        row.name
+        for row in isa_model.TABLE
+        if row.name.startswith(("p.", "pv.", "lp.")) and (row.match, row.mask) not in known
+    ] == []
 
 
 def covers(match: int) -> bool:
     try:
-        return isa.decode(match).name.startswith(("p.", "pv.", "lp."))
+        return isa_model.decode(match).name.startswith(("p.", "pv.", "lp."))
     except ValueError:
         return False
 
@@ -391,10 +418,10 @@ def test_a_wrong_instruction_is_noticed(name: str, tmp_path: Path, monkeypatch: 
 
         return replace(row, execute=execute) if row.name == name else row
 
-    for key, entries in list(isa.BY_KEY.items()):
-        monkeypatch.setitem(isa.BY_KEY, key, [mutate(row) for row in entries])
+    for key, entries in list(isa_model.BY_KEY.items()):
+        monkeypatch.setitem(isa_model.BY_KEY, key, [mutate(row) for row in entries])
     batch = Batch(random.Random(f"mutation {name}"))
     add = add_memory if name.startswith("p.lh") else add_integer
     for _ in range(4):
-        add(batch, next(row for row in isa.TABLE if row.name == name))
+        add(batch, next(row for row in isa_model.TABLE if row.name == name))
     assert any(name in line for line in differences(batch, tmp_path / "mutated.elf"))

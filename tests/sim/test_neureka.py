@@ -1,7 +1,7 @@
 """N-EUREKA against a numpy convolution, its cycles against the shared cycle model, its job queue and its warnings.
 
-One program runs a list of jobs from a table in L2: copy the job's bytes in, write the registers, trigger, sleep until done, and
-copy the output with its surroundings out. The results are printed word by word.
+One program runs a list of jobs from a table in L2: copy the job's bytes in, write the registers, trigger, sleep until
+done, and copy the output with its surroundings out. The results are printed word by word.
 """
 
 from __future__ import annotations
@@ -19,8 +19,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from neureka_layers import (
-    BIAS, GUARD, SCALE, SHIFTS, WEIGHTS, WMEM_OFFSET, XIN, YOUT, Layer, Tensors,
-    input_image, output_image, pack_weights, reference, registers, tensors,
+    BIAS,
+    GUARD,
+    SCALE,
+    SHIFTS,
+    WEIGHTS,
+    WMEM_OFFSET,
+    XIN,
+    YOUT,
+    Layer,
+    Tensors,
+    input_image,
+    output_image,
+    pack_weights,
+    reference,
+    registers,
+    tensors,
 )  # fmt: skip
 from shared import run, shared_file, simulate
 
@@ -39,7 +53,7 @@ class Image:
         self.data_base = TABLE + 4 * table_words
 
     def copy_in(self, target: int, data: bytes) -> None:
-        """A copy of `data`, filled up to words, to `target`, which may lie anywhere in a word: the bytes before it become 0xa5."""
+        """A copy of `data`, filled up to words, to `target`, anywhere in a word: the bytes before it become 0xa5."""
         head = target & 3
         body = b"\xa5" * head + data
         body += b"\xa5" * (-len(body) % 4)
@@ -77,7 +91,7 @@ def elw(p: asm.Program, rd: int, imm: int, rs1: int) -> None:
 
 
 def begin_program() -> asm.Program:
-    """Fixed registers: x8 table, x9 results, x14 engine, x15 timer, x16 event unit, whose mask is set to the engine's event."""
+    """x8 table, x9 results, x14 engine, x15 timer, x16 event unit, whose mask is set to the engine's event."""
     p = asm.Program(CODE)
     asm.start_cluster(p, "cluster")
     p.label("cluster")
@@ -117,7 +131,7 @@ def end_program(p: asm.Program, result_words: int) -> None:
 
 
 def job_program(jobs: int, result_words: int) -> asm.Program:
-    """Table entry per job: copies in, 0, 24 registers, copies out, 0. The results begin with one word of cycles per job."""
+    """Table entry per job: copies in, 0, 24 registers, copies out, 0. Results: first a word of cycles per job."""
     p = begin_program()
     p.li(18, jobs)
     p.label("job")
@@ -161,7 +175,7 @@ Patch = Callable[[list[int]], None]
 
 
 def write_jobs(layers: Sequence[Layer], path: Path, patch: Patch | None = None) -> list[int]:
-    """An ELF that runs the layers one after the other; the words of each one's output. `patch` changes the job registers."""
+    """An ELF that runs the layers one by one; the words of each output. `patch` changes the job registers."""
     lengths: list[int] = []
     image = Image(4096)
     for layer in layers:
@@ -180,8 +194,13 @@ def write_jobs(layers: Sequence[Layer], path: Path, patch: Patch | None = None) 
 
 def write_image(path: Path, program: asm.Program, image: Image) -> None:
     table = struct.pack(f"<{len(image.words)}I", *image.words)
-    assert TABLE + len(table) <= image.data_base and image.data_base + len(image.data) <= RESULTS
-    asm.write_elf(path, CODE, [(CODE, program.assembled()), (TABLE, table), (image.data_base, bytes(image.data))], dict(program.labels))
+    assert TABLE + len(table) <= image.data_base <= RESULTS - len(image.data)
+    asm.write_elf(
+        path,
+        CODE,
+        [(CODE, program.assembled()), (TABLE, table), (image.data_base, bytes(image.data))],
+        dict(program.labels),
+    )
 
 
 def run_layers(layers: Sequence[Layer], path: Path, *options: str) -> list[tuple[int, bytes]]:
@@ -224,13 +243,15 @@ def layers(draw: st.DrawFn) -> Layer:
     out_bits = 32 if stream_in else draw(st.sampled_from([8, 8, 8, 32]))
     scale_bits = draw(st.sampled_from([8, 8, 32] if out_bits == 8 else [0, 0, 8, 32]))
     return Layer(
-        mode, cin, cout, height, width, weight_bits=bits, weight_offset=draw(st.sampled_from([-(1 << (bits - 1)), 0, -3])),
-        signed=draw(st.booleans()), relu=draw(st.booleans()), out_bits=out_bits, scale_bits=scale_bits, bias=draw(st.booleans()),
-        channel_shift=bool(scale_bits) and draw(st.integers(0, 3)) == 0, padding=padding, pad_value=value,
+        mode, cin, cout, height, width, weight_bits=bits,
+        weight_offset=draw(st.sampled_from([-(1 << (bits - 1)), 0, -3])),
+        signed=draw(st.booleans()), relu=draw(st.booleans()), out_bits=out_bits, scale_bits=scale_bits,
+        bias=draw(st.booleans()), channel_shift=bool(scale_bits) and draw(st.integers(0, 3)) == 0,
+        padding=padding, pad_value=value,
         mask=draw(st.integers(0, 511)) if mode != "1x1" and draw(st.integers(0, 2)) == 0 else 0,
         stream_in=stream_in, in_wmem=draw(st.booleans()), prefetch=draw(st.booleans()),
-        pixel_gap=draw(st.sampled_from([0, 0, 1, 4, 7])), row_gap=draw(st.sampled_from([0, 0, 3, 16])), skew=draw(st.integers(0, 3)),
-        seed=draw(st.integers(0, 1 << 32)),
+        pixel_gap=draw(st.sampled_from([0, 0, 1, 4, 7])), row_gap=draw(st.sampled_from([0, 0, 3, 16])),
+        skew=draw(st.integers(0, 3)), seed=draw(st.integers(0, 1 << 32)),
     )  # fmt: skip
 
 
@@ -248,7 +269,8 @@ def replay() -> Callable[[list[int]], int] | None:
     except pytest.skip.Exception:
         return None
     spec = util.spec_from_file_location("neureka_model", path)
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module: Any = util.module_from_spec(spec)
     spec.loader.exec_module(module)
     model: Callable[[list[int]], int] = module.replay
@@ -270,17 +292,26 @@ def test_legal_jobs_are_numpy_convolutions(tmp_path_factory: pytest.TempPathFact
 
 def test_packing_agrees_with_the_shared_encoder() -> None:
     spec = util.spec_from_file_location("neureka_weights", shared_file("neureka_weights.py"))
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module: Any = util.module_from_spec(spec)
     spec.loader.exec_module(module)
     rng = np.random.default_rng(1)
-    for cout, cin, kernel, bits, depthwise in ((3, 5, 1, 8, False), (2, 70, 1, 3, False), (4, 30, 3, 8, False), (2, 28, 3, 2, False), (33, 1, 3, 5, True)):
+    for cout, cin, kernel, bits, depthwise in (
+        (3, 5, 1, 8, False),
+        (2, 70, 1, 3, False),
+        (4, 30, 3, 8, False),
+        (2, 28, 3, 2, False),
+        (33, 1, 3, 5, True),
+    ):
         weights = rng.integers(0, 1 << bits, (cout, cin, kernel, kernel))
-        assert pack_weights(weights, bits, depthwise) == module.encode(weights.astype(np.uint8), bits, depthwise).tobytes()
+        assert (
+            pack_weights(weights, bits, depthwise) == module.encode(weights.astype(np.uint8), bits, depthwise).tobytes()
+        )
 
 
 def test_two_jobs_queue(tmp_path: Path) -> None:
-    """What ACQUIRE and STATUS say while two contexts fill, and that the second job ends its own length after the first."""
+    """What ACQUIRE and STATUS say while two contexts fill; the second job ends its own length after the first."""
     first, second = Layer("1x1", 64, 64, 6, 6, seed=1), Layer("1x1", 64, 32, 12, 6, seed=1)
     image = Image(4096)
     add_inputs(image, first, YOUT)
@@ -350,8 +381,9 @@ def test_jobs_outside_the_legal_ones_warn(words: str, tmp_path: Path) -> None:
     layer, patch = DOUBTFUL[words]
     write_jobs([layer], tmp_path / "job.elf", patch)
     lenient, strict = run(tmp_path / "job.elf"), run(tmp_path / "job.elf", "--strict")
-    assert lenient.returncode == 0 and words in lenient.stderr
-    assert strict.returncode == 3 and words in strict.stderr
+    assert (lenient.returncode, strict.returncode) == (0, 3)
+    assert words in lenient.stderr
+    assert words in strict.stderr
 
 
 def test_legal_jobs_do_not_warn(tmp_path: Path) -> None:
