@@ -43,6 +43,7 @@ struct Core {
     Cycle next = kNever;                 // cycle of the next instruction in the core's own clock; while executing: of this one
     std::uint64_t late = 0;              // register whose value arrives late (bit as in Insn::uses), seen by the next instruction only
     Cycle late_at = 0;                   // cycle from which it can be used without a stall
+    std::uint32_t late_counts = 1;       // whether that stall is counted as a load stall
     std::uint32_t line = 1;              // address of the 16-byte line in the fetch buffer; 1: none
     std::uint32_t page = 1;              // base of the code page that `code` points to; 1: none
     Insn *code = nullptr;

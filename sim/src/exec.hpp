@@ -13,7 +13,7 @@ inline std::uint32_t u32(std::int32_t value) { return static_cast<std::uint32_t>
 
 // The result of an access of `latency` cycles: blocks for latency - 1, a user in the next instruction waits one more.
 inline void arrives(Core &c, std::uint64_t reg_bit, std::uint32_t latency) {
-    c.late = reg_bit;
+    c.late = reg_bit, c.late_counts = 1;
     c.late_at = c.next + c.stall + latency + 1;
     c.stall += latency - 1;
 }

@@ -10,7 +10,9 @@ namespace siracusa {
 
 namespace {
 
-enum Offset : std::uint32_t { kTrigger = 0x00, kAcquire = 0x04, kStatus = 0x0c, kRunningJob = 0x10, kSoftClear = 0x14, kJobBase = 0x20 };
+enum Offset : std::uint32_t {
+    kTrigger = 0x00, kAcquire = 0x04, kStatus = 0x0c, kRunningJob = 0x10, kSoftClear = 0x14, kJobBase = 0x20
+};
 constexpr std::int32_t kFree = -1;                     // no job id: the context is free
 constexpr std::uint32_t kNoContext = 0xffffffff, kUncommitted = 0xfffffffe;
 constexpr Cycle kStartDelay = 1;                       // from TRIGGER to the first state
@@ -63,7 +65,8 @@ std::uint32_t Neureka::State::acquire() {
 // Registers of the context that is being written, then those of context 0 and of context 1 by themselves.
 std::uint32_t *Neureka::State::job_register(std::uint32_t offset) {
     if (offset < kJobBase) return nullptr;
-    const std::uint32_t index = (offset - kJobBase) / 4, bank = index / neureka::kJobRegisters, at = index % neureka::kJobRegisters;
+    const std::uint32_t index = (offset - kJobBase) / 4;
+    const std::uint32_t bank = index / neureka::kJobRegisters, at = index % neureka::kJobRegisters;
     if (bank > 2) return nullptr;
     return &contexts[bank == 0 ? configured : bank - 1][at];
 }

@@ -41,8 +41,12 @@ void dot_four(const std::int16_t *x, const std::int16_t *w, std::int32_t *sums) 
 }
 
 // Wild jobs leave 64 bits; they wrap.
-std::int64_t product(std::int64_t a, std::int64_t b) { return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b)); }
-void add(std::int64_t &sum, std::int64_t value) { sum = static_cast<std::int64_t>(static_cast<std::uint64_t>(sum) + static_cast<std::uint64_t>(value)); }
+std::int64_t product(std::int64_t a, std::int64_t b) {
+    return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b));
+}
+void add(std::int64_t &sum, std::int64_t value) {
+    sum = static_cast<std::int64_t>(static_cast<std::uint64_t>(sum) + static_cast<std::uint64_t>(value));
+}
 
 }  // namespace
 
@@ -170,11 +174,16 @@ void Datapath::accumulate_depthwise(const std::uint8_t *words, int channels) {
         for (int column = 0; column < columns_out_; column++) {
             std::int32_t products[kLanes] = {}, inputs[kLanes] = {};
             for (int tap = 0; tap < kTaps; tap++) {
-                const std::int16_t *x = pixel(row + tap / 3, column + tap % 3), *w = &weights_[tap * kLanes], *one = &ones_[tap * kLanes];
-                for (int k = 0; k < kLanes; k++) products[k] += static_cast<std::int32_t>(x[k]) * w[k], inputs[k] += x[k] * one[k];
+                const std::int16_t *x = pixel(row + tap / 3, column + tap % 3);
+                const std::int16_t *w = &weights_[tap * kLanes], *one = &ones_[tap * kLanes];
+                for (int k = 0; k < kLanes; k++) {
+                    products[k] += static_cast<std::int32_t>(x[k]) * w[k];
+                    inputs[k] += x[k] * one[k];
+                }
             }
+            const auto offset = static_cast<std::int64_t>(job_.weight_offset);
             std::int64_t *sums = accumulator(row, column);
-            for (int k = 0; k < channels; k++) add(sums[k], products[k] + static_cast<std::int64_t>(job_.weight_offset) * inputs[k]);
+            for (int k = 0; k < channels; k++) add(sums[k], products[k] + offset * inputs[k]);
         }
 }
 

@@ -14,6 +14,7 @@ constexpr Cycle kPrefetchLoadStart = 3;                // load cycles that alrea
 
 constexpr Cycle prepare_dense(bool pointwise, bool prefetch) { return pointwise ? (prefetch ? 7 : 10) : 6; }
 int groups_of_eight(int channels) { return (channels + 7) / 8; }
+std::uint32_t steps(int index, std::int32_t stride) { return static_cast<std::uint32_t>(index) * static_cast<std::uint32_t>(stride); }
 
 }  // namespace
 
@@ -63,9 +64,8 @@ bool Engine::last_of_output_tile() const {
 }
 
 AddressGenerator Engine::output_addresses(int groups) const {
-    const auto tile_offset = static_cast<std::uint32_t>(ko_ * job_.channels_out() * job_.out_bits / 8);
-    const std::uint32_t base = job_.outfeat + tile_offset + static_cast<std::uint32_t>(row_ * kTile) * static_cast<std::uint32_t>(job_.out.d2) +
-                               static_cast<std::uint32_t>(column_ * kTile) * static_cast<std::uint32_t>(job_.out.d1);
+    const std::uint32_t base = job_.outfeat + steps(row_ * kTile, job_.out.d2) + steps(column_ * kTile, job_.out.d1) +
+                               steps(ko_, job_.channels_out() * job_.out_bits / 8);
     return AddressGenerator(base, job_.out, groups, kTile);
 }
 
@@ -102,9 +102,8 @@ Cycle Engine::begin_load() {
     const int tile = job_.depthwise ? ko_ : ki_;
     rows_in_ = job_.input_rows(row_), columns_in_ = job_.input_columns(column_);
     channels_ = tile == job_.nb_ki - 1 ? job_.rem_ki : kLanes;
-    const std::uint32_t base = job_.infeat + static_cast<std::uint32_t>(row_ * kTile) * static_cast<std::uint32_t>(job_.in.d1) +
-                               static_cast<std::uint32_t>(column_ * kTile) * static_cast<std::uint32_t>(job_.in.d0) +
-                               static_cast<std::uint32_t>(tile * job_.channels_in());
+    const std::uint32_t base = job_.infeat + steps(row_ * kTile, job_.in.d1) + steps(column_ * kTile, job_.in.d0) +
+                               steps(tile, job_.channels_in());
     addresses_ = AddressGenerator(base, job_.in, columns_in_, rows_in_);
     datapath_.clear_window();
     pixel_ = 0;
@@ -147,9 +146,9 @@ Cycle Engine::charge_weights(Cycle cycles) {
 
 std::uint32_t Engine::dense_address(int channel, int plane) const {
     const int planes = job_.pointwise ? 1 : job_.weight_bits;
-    const std::uint32_t tile = static_cast<std::uint32_t>(ko_) * kLanes * static_cast<std::uint32_t>(job_.nb_ki) + static_cast<std::uint32_t>(ki_);
-    return job_.weights + tile * static_cast<std::uint32_t>(planes) * kWeightBytes + static_cast<std::uint32_t>(channel) * static_cast<std::uint32_t>(job_.weight.d1) +
-           static_cast<std::uint32_t>(plane) * static_cast<std::uint32_t>(job_.weight.d0);
+    const std::uint32_t tile = steps(ko_ * kLanes, job_.nb_ki) + static_cast<std::uint32_t>(ki_);
+    return job_.weights + tile * static_cast<std::uint32_t>(planes * kWeightBytes) + steps(channel, job_.weight.d1) +
+           steps(plane, job_.weight.d0);
 }
 
 Cycle Engine::fetch_weights(std::uint32_t address, std::uint8_t *bytes, Cycle now) {
@@ -188,8 +187,7 @@ Cycle Engine::depthwise_weights(Cycle now) {
     const int channels = job_.outputs(ko_), planes = job_.weight_bits;
     Cycle cycles = 0;
     do {
-        const std::uint32_t address = job_.weights + static_cast<std::uint32_t>(ko_ * planes * kWeightBytes) +
-                                      static_cast<std::uint32_t>(word_) * static_cast<std::uint32_t>(job_.weight.d0);
+        const std::uint32_t address = job_.weights + steps(ko_, planes * kWeightBytes) + steps(word_, job_.weight.d0);
         cycles += charge_weights(fetch_weights(address, planes_ + word_ * kWeightBytes, now));
         word_++;
     } while (word_ < planes && (job_.weights_in_wmem || cycles == 0));
@@ -220,7 +218,7 @@ void Engine::finish_input_tile() {
 
 Cycle Engine::norm_shift(Cycle now) {
     std::uint8_t bytes[kLanes];
-    const Cycle cycles = port_.read(job_.shift_table + static_cast<std::uint32_t>(ko_ * job_.channels_out()), kLanes, bytes, now);
+    const Cycle cycles = port_.read(job_.shift_table + steps(ko_, job_.channels_out()), kLanes, bytes, now);
     datapath_.set_shifts(bytes);
     phase_ = Phase::norm_scale;
     return cycles;
@@ -233,8 +231,8 @@ int Engine::scale_words() const {
 
 Cycle Engine::norm_scale(Cycle now) {
     std::uint8_t bytes[4];
-    const auto offset = static_cast<std::uint32_t>(ko_ * job_.channels_out() * job_.scale_bits / 8 + 4 * word_);
-    Cycle cycles = port_.read(job_.scale + offset, 4, bytes, now);
+    const std::uint32_t address = job_.scale + steps(ko_, job_.channels_out() * job_.scale_bits / 8) + steps(word_, 4);
+    Cycle cycles = port_.read(address, 4, bytes, now);
     const int per_word = 32 / job_.scale_bits;
     datapath_.scale(per_word * word_, per_word, bytes);
     if (++word_ == scale_words()) {
@@ -254,8 +252,7 @@ Cycle Engine::norm_bias(Cycle now) {
     Cycle cycles = 0;
     if (job_.bias) {
         std::uint8_t bytes[32];
-        const auto offset = static_cast<std::uint32_t>(4 * (ko_ * job_.channels_out() + 8 * group_));
-        cycles = port_.read(job_.bias_table + offset, 32, bytes, now);
+        cycles = port_.read(job_.bias_table + steps(ko_, 4 * job_.channels_out()) + steps(group_, 32), 32, bytes, now);
         datapath_.add_bias(8 * group_, bytes);
     } else {
         datapath_.shift(8 * group_);

@@ -123,7 +123,7 @@ inline void Soc::step(Core &c) {
     if (c.late & insn.uses) {
         const Cycle ready = c.next + c.stall;
         if (c.late_at > ready) {
-            c.n[kLoadStall] += c.late_at - ready;
+            c.n[kLoadStall] += (c.late_at - ready) * c.late_counts;
             c.stall += static_cast<std::uint32_t>(c.late_at - ready);
         }
     }

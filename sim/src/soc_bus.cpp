@@ -236,7 +236,7 @@ std::uint32_t Soc::load(Core &c, std::uint32_t address, std::uint32_t size, std:
         result.value = low.value | result.value << (8 * first);
     }
     c.stall += result.latency - 1;
-    c.late = reg_bit;
+    c.late = reg_bit, c.late_counts = 1;
     c.late_at = arrival + before + result.latency + 1;
     return result.value;
 }
