@@ -8,8 +8,8 @@
 
 namespace siracusa {
 
-// Clock periods in picoseconds after reset: SoC and fabric controller 50 MHz, cluster 72.03 MHz.
-inline constexpr Cycle kSocPeriod = 20000, kClusterPeriod = 13883;
+// Clock periods in picoseconds after reset: SoC and fabric controller 50 MHz, cluster 2198 x 32,768 Hz = 72.02 MHz.
+inline constexpr Cycle kSocPeriod = 20000, kClusterPeriod = 13884;
 
 class L2Banks {
   public:
