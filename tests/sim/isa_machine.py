@@ -98,6 +98,7 @@ class Machine:
     x: list[int] = field(default_factory=lambda: [0] * 32)
     f: list[int] = field(default_factory=lambda: [0] * 32)
     loops: tuple[Loop, Loop] = field(default_factory=lambda: (Loop(), Loop()))
+    special: list[int] = field(default_factory=lambda: [0] * 6)  # XpulpNN: two activation and four weight registers
     next_pc: int = 0
     decode: Callable[[int], Instruction] = field(default=lambda word: illegal(word))
 

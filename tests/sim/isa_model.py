@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from isa_base import base, multiply, single_float
 from isa_machine import Instruction, Machine
+from isa_nn import NN_TABLE
 from isa_pulp import pulp_control, pulp_memory, pulp_products, pulp_scalar
 from isa_simd import pulp_simd
 
@@ -15,10 +16,15 @@ TABLE = (
     *base(), *multiply(), *single_float(),
     *pulp_memory(), *pulp_control(), *pulp_scalar(), *pulp_products(), *pulp_simd(),
 )  # fmt: skip
-BY_KEY: dict[int, list[Instruction]] = {}
-for _key in range(1 << 8):
-    _word = (_key & 31) << 2 | 3 | (_key >> 5) << 12
-    BY_KEY[_key] = [row for row in TABLE if (_word ^ row.match) & row.mask & 0x707F == 0]
+
+
+def by_key(table: tuple[Instruction, ...]) -> dict[int, list[Instruction]]:
+    """Rows by the fields that most of them fix: opcode and funct3."""
+    words = {key: (key & 31) << 2 | 3 | (key >> 5) << 12 for key in range(1 << 8)}
+    return {key: [row for row in table if (word ^ row.match) & row.mask & 0x707F == 0] for key, word in words.items()}
+
+
+BY_KEY = by_key((*TABLE, *NN_TABLE))
 
 
 def decode(word: int) -> Instruction:

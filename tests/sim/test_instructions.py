@@ -15,8 +15,9 @@ import assembler as asm
 import compressed
 import isa_machine as isa
 import isa_model
+import isa_nn
 import pytest
-from shared import encodings, simulate
+from shared import encodings, run, simulate
 
 CODE, SCRATCH, RESULTS, END = 0x1C010000, 0x1C100000, 0x1C140000, 0x1C180000
 FREE = [1, 2, *range(5, 32)]  # x3 points to the results
@@ -306,6 +307,25 @@ def add_compressed(batch: Batch) -> None:
         batch.keep(fields.rd, f"compressed {half:#06x} ({word:#010x}) with {values}")
 
 
+def add_mac_loads(batch: Batch, row: isa.Instruction) -> None:
+    """Six MACs with load in a row over the special registers, walking through random words."""
+    rng, (rd, rs1) = batch.rng, batch.registers(2)
+    batch.set({rd: batch.value(), rs1: batch.scratch_words()})
+    for _ in range(6):
+        batch.program.word(with_fields(row, rng, rd=rd, rs1=rs1))
+    batch.keep(rd, f"{row.name}: six in a row, sum")
+    batch.keep(rs1, f"{row.name}: six in a row, address")
+
+
+def fill_nn(batch: Batch, repeats: int) -> None:
+    for row in isa_nn.NN_TABLE:
+        for _ in range(repeats):
+            if row.form == "mlsdot":
+                add_mac_loads(batch, row)
+            else:
+                add_integer(batch, row)
+
+
 INTEGER_FORMS = {"r", "r1", "i", "u", "shift", "clip", "bits", "n", "lane_s", "lane_u", "lane_index"}
 MEMORY_FORMS = {"load", "store", "load_post", "load_reg", "store_post", "store_reg"}
 BRANCH_FORMS = {"branch", "branch_imm", "jal", "jalr"}
@@ -352,7 +372,7 @@ def run_model(image: bytes, batch: Batch, until: int) -> list[int]:
     ]
 
 
-def differences(batch: Batch, path: Path) -> list[str]:
+def differences(batch: Batch, path: Path, *options: str) -> list[str]:
     """Run the batch in both; a line per word that differs."""
     program = batch.program
     until = program.here
@@ -363,7 +383,7 @@ def differences(batch: Batch, path: Path) -> list[str]:
     image = program.assembled()
     want = run_model(image, batch, until)
     asm.write_elf(path, CODE, [(CODE, image), (SCRATCH, bytes(batch.scratch))], dict(program.labels))
-    got = [int(line, 16) for line in simulate(path).split()]
+    got = [int(line, 16) for line in simulate(path, *options).split()]
     assert len(got) == len(want)
     notes = batch.scratch_notes + batch.notes
     return [
@@ -380,6 +400,16 @@ def test_every_instruction_does_what_the_model_says(group: str, tmp_path: Path) 
     fill(batch, group, GROUPS[group])
     wrong = differences(batch, tmp_path / f"{group}.elf")
     assert not wrong, f"{len(wrong)} of {len(batch.notes)} results differ\n" + "\n".join(wrong[:20])
+
+
+def test_the_optional_instructions_need_their_option(tmp_path: Path) -> None:
+    batch = Batch(random.Random("instructions nn"))
+    fill_nn(batch, 30)
+    wrong = differences(batch, tmp_path / "nn.elf", "--xpulpnn")
+    assert not wrong, f"{len(wrong)} of {len(batch.notes)} results differ\n" + "\n".join(wrong[:20])
+    without = run(tmp_path / "nn.elf")
+    assert without.returncode == 3
+    assert "illegal" in without.stderr
 
 
 def test_every_group_reaches_every_encoding() -> None:
