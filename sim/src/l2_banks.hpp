@@ -4,12 +4,10 @@
 #include <array>
 #include <cstdint>
 
+#include "clocks.hpp"
 #include "types.hpp"
 
 namespace siracusa {
-
-// Clock periods in picoseconds after reset: SoC and fabric controller 50 MHz, cluster 2198 x 32,768 Hz = 72.02 MHz.
-inline constexpr Cycle kSocPeriod = 20000, kClusterPeriod = 13884;
 
 class L2Banks {
   public:
@@ -19,7 +17,7 @@ class L2Banks {
     // `now`, one of the fabric controller at its own. Accesses smaller than a word wait but occupy nothing.
     std::uint32_t from_cluster(std::uint32_t offset, std::uint32_t size, Cycle now) { return access(offset, size, clock_from_cluster(now)); }
     std::uint32_t from_fabric(std::uint32_t offset, std::uint32_t size, Cycle now) {
-        return access(offset, size, timing_ == Timing::chip ? now * kSocPeriod / kClusterPeriod : now + resynchronised_);
+        return access(offset, size, timing_ == Timing::chip ? cluster_cycle(now) : now + resynchronised_);
     }
 
   private:
@@ -29,7 +27,7 @@ class L2Banks {
     // controllers hardly ever meet. chip: the cluster's clock.
     Cycle clock_from_cluster(Cycle now) {
         if (timing_ == Timing::chip) return now;
-        const Cycle soc = now * kClusterPeriod / kSocPeriod;
+        const Cycle soc = soc_cycle(now);
         resynchronised_ = soc;
         return 2 * soc;
     }

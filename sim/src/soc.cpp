@@ -37,7 +37,7 @@ std::uint8_t *Soc::memory(std::uint32_t address, std::uint32_t bytes) {
 }
 
 Cycle Soc::cluster_time(const Core &core) const {
-    return core.id == kFabric ? (core.next * kSocPeriod + kClusterPeriod - 1) / kClusterPeriod : core.next;
+    return core.id == kFabric ? cluster_cycle(core.next) : core.next;
 }
 
 // Service order: who wakes goes to the head.
@@ -279,7 +279,7 @@ void Soc::run_until_stopped() {
         if (fabric_due <= due) {
             now_ = std::max(now_, fabric_due);
             const Cycle limit = std::min(due, cycle_limit);
-            run_alone<Observed>(fabric, limit == kNever ? fabric.next + 4096 : limit * kClusterPeriod / kSocPeriod + 1);
+            run_alone<Observed>(fabric, limit == kNever ? fabric.next + 4096 : soc_cycle(limit) + 1);
             continue;
         }
         now_ = due;

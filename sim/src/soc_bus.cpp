@@ -43,7 +43,7 @@ Soc::Access Soc::memory_access(std::uint8_t *bytes, std::uint32_t address, std::
 Soc::Access Soc::access(Core &core, std::uint32_t asked, std::uint32_t size, bool write, std::uint32_t value, Cycle now) {
     const bool fabric = core.id == kFabric;
     const std::uint32_t address = map_alias(core, asked);
-    const Cycle cluster_now = fabric ? (now * kSocPeriod + kClusterPeriod - 1) / kClusterPeriod : now;
+    const Cycle cluster_now = fabric ? cluster_cycle(now) : now;
     const std::uint32_t to_cluster = fabric ? kAxi + kClusterInterconnect : 0;
     if (within(address, kL2Base, kL2Size)) {
         const std::uint32_t offset = address - kL2Base;
@@ -160,7 +160,7 @@ void Soc::fetch_enable(std::uint32_t mask, Cycle now) {
 }
 
 std::uint32_t Soc::soc_peripheral(Core &core, std::uint32_t address, bool write, std::uint32_t value) {
-    const auto fabric_now = [&] { return core.id == kFabric ? core.next : core.next * kClusterPeriod / kSocPeriod; };
+    const auto fabric_now = [&] { return core.id == kFabric ? core.next : soc_cycle(core.next); };
     if (within(address, kStdout, 0x1000)) {
         if (write) put_char(address - kStdout, static_cast<char>(value));
         return 0;
