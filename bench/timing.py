@@ -1,0 +1,66 @@
+"""Comparing two programs on a machine that others use too."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """CPU microseconds per call, median and least, of ours and theirs, measured in turn."""
+
+    ours: float
+    theirs: float
+    ours_least: float
+    theirs_least: float
+
+    @property
+    def ratio(self) -> float:
+        """Our median over theirs."""
+        return self.ours / self.theirs
+
+    def __str__(self) -> str:
+        return (
+            f"ours {self.ours:.1f} us (least {self.ours_least:.1f}), theirs {self.theirs:.1f} us "
+            f"(least {self.theirs_least:.1f}), ratio {self.ratio:.3f}"
+        )
+
+
+def compare(
+    ours: Callable[[], object],
+    theirs: Callable[[], object],
+    *,
+    rounds: int = 300,
+    before: Callable[[], object] = lambda: None,
+) -> Comparison:
+    """Call both alternately, so that whatever slows the machine down slows both; `before` each call, not timed."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for call in (ours, theirs):
+        for _ in range(10):
+            before()
+            call()
+    for _ in range(rounds):
+        for call, into in zip((ours, theirs), times, strict=True):
+            before()
+            start = time.process_time_ns()
+            call()
+            into.append((time.process_time_ns() - start) / 1e3)
+    left, right = times
+    return Comparison(statistics.median(left), statistics.median(right), min(left), min(right))
+
+
+def onnxruntime_call(model: str) -> Callable[[], object]:
+    """One inference of an ONNX file on one thread, with zeros for inputs."""
+    import numpy as np
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    types = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
+    feeds = {i.name: np.zeros([d if isinstance(d, int) else 1 for d in i.shape], types[i.type])
+             for i in session.get_inputs()}  # fmt: skip
+    return lambda: session.run(None, feeds)

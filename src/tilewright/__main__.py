@@ -1,0 +1,5 @@
+"""`python -m tilewright` is the program `tilewright`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,55 @@
+"""The language face of a compiled model: tokenizer, sampler, prefill and decode, the example program."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from ..lm.emit import vocabulary_c
+
+if TYPE_CHECKING:
+    from ..api import Compiled
+    from ..model import Language
+
+HAND_WRITTEN = ("tokenizer.c", "tokenizer.h", "sampler.c", "sampler.h", "sampler_float.c", "sampler_float.h")
+MIN_SYMBOLS = 1024
+
+
+def symbols(context: int) -> int:
+    """Symbols that a prompt may have before merging: a full context of four-byte tokens, and room for a short one."""
+    return max(MIN_SYMBOLS, 4 * context)
+
+
+def face_bytes(language: Language) -> int:
+    """RAM of the language face: position, logits as the model and as the sampler have them, bins, prompt buffers."""
+    vocabulary, context = len(language.vocabulary), language.context
+    return 4 + (4 + 4 + 1) * vocabulary + 2 * 2 * symbols(context) + 4 * context
+
+
+def language_files(compiled: Compiled) -> dict[str, str]:
+    """Path -> content."""
+    from .project import guard, render, summary
+
+    language = compiled.model.language
+    assert language is not None
+    prefix, vocabulary = compiled.prefix, language.vocabulary
+    values = {
+        "prefix": prefix,
+        "guard": guard(prefix),
+        "summary": summary(compiled),
+        "memory": compiled.memory,
+        "vocabulary": len(vocabulary),
+        "context": language.context,
+        "chunk": language.chunk,
+        "bos": vocabulary.bos,
+        "eos": vocabulary.eos,
+        "symbols": symbols(language.context),
+    }
+    folder = files("tilewright.lm") / "c"
+    return {
+        f"{prefix}_lm.h": render("lm.h.j2", **values),
+        f"{prefix}_lm.c": render("lm.c.j2", **values),
+        "main.c": render("lm_main.c.j2", **values),
+        f"{prefix}_vocabulary.c": vocabulary_c(vocabulary, f"{prefix}_vocabulary"),
+        **{f"lm/{name}": (folder / name).read_text() for name in HAND_WRITTEN},
+    }

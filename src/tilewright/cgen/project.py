@@ -1,0 +1,206 @@
+"""The C project of a compiled network: sources, header, weights, build file, memory map, plan. Self-contained."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import __version__
+from ..errors import UserError
+from ..ir.program import Buffer
+from ..ir.types import Array, Kind
+from ..report.html import html
+from ..solve.place import peak_step
+from ..solve.record import record
+from .names import identifier
+from .prototypes import prototypes
+from .weights import array_literal, declaration
+
+if TYPE_CHECKING:
+    import jinja2
+
+    from ..api import Compiled
+
+
+def write(compiled: Compiled, folder: Path) -> None:
+    """Write the project; the folder appears complete or not at all. A folder that is not ours is left alone."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / "plan.json").exists():
+        raise UserError(f"{folder} exists and is not a compiled network", hint="choose another folder with -o")
+    texts = files(compiled)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        for name, content in texts.items():
+            path = fresh / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+        fresh.chmod(0o777 & ~_umask())
+        if folder.exists():
+            shutil.rmtree(folder)
+        fresh.replace(folder)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+
+
+def files(compiled: Compiled) -> dict[str, str]:
+    """Path -> content of every file; the same bytes for the same model, options and version."""
+    prefix, plan = compiled.prefix, describe(compiled)
+    texts = {
+        f"{prefix}.c": _network(compiled),
+        f"{prefix}_internal.h": _internal(compiled),
+        f"{prefix}_weights.c": _weights(compiled),
+        "memory.h": _memory(compiled),
+        "plan.json": json.dumps(plan, indent=1) + "\n",
+        "report.html": html(plan),
+    }
+    texts |= {f"kernels/{name}": text for name, text in kernel_files(compiled).items()}
+    if compiled.model.language is None:
+        texts |= _plain_face(compiled)
+        includes = ["kernels"]
+    else:
+        from .language import language_files
+
+        texts |= language_files(compiled)
+        includes = ["kernels", "lm"]
+    library = sorted(name for name in texts if name.endswith(".c") and name != "main.c")
+    texts["CMakeLists.txt"] = render("CMakeLists.txt.j2", prefix=prefix, library=library, includes=includes)
+    return dict(sorted(texts.items()))
+
+
+def kernel_files(compiled: Compiled) -> dict[str, str]:
+    """The kernels that the network calls, byte for byte as in the package, and their prototypes."""
+    target = compiled.target
+    used = {choice.kernel.file for entry in compiled.plan.entries for choice in entry.choices.values()}
+    texts = {name: (target.kernel_folder / name).read_text() for name in sorted({*used, *target.headers})}
+    texts["tw_kernels.h"] = prototypes(target.kernels)
+    return texts
+
+
+def describe(compiled: Compiled) -> dict[str, Any]:
+    """plan.json: every decision, and the interface for runners."""
+    model = compiled.model
+    language = None
+    if model.language is not None:
+        language = {"context": model.language.context, "chunk": model.language.chunk, "vocabulary": model.language.size}
+    return {
+        "tilewright": __version__,
+        "name": model.name,
+        "prefix": compiled.prefix,
+        "target": compiled.target.name,
+        "macs": compiled.macs,
+        "memory": compiled.memory,
+        "language": language,
+        **record(compiled.plan, compiled.target),
+    }
+
+
+def guard(prefix: str) -> str:
+    """The prefix as macros spell it."""
+    return prefix.upper()
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("tilewright.cgen", "skeleton"),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=False,
+        autoescape=False,  # noqa: S701 (this makes C, not HTML)
+    )
+
+
+def render(skeleton: str, **values: Any) -> str:
+    """A file from its skeleton."""
+    return _environment().get_template(skeleton).render(**values)
+
+
+def summary(compiled: Compiled) -> str:
+    """One line on what this is."""
+    text = f"{compiled.model.name}, compiled by Tilewright {__version__} for {compiled.target.name}"
+    return text.replace("*/", "* /")
+
+
+def _network(compiled: Compiled) -> str:
+    source = compiled.source
+    plain = compiled.model.language is None
+    return render(
+        "network.c.j2",
+        prefix=compiled.prefix,
+        summary=summary(compiled),
+        public=plain,
+        arena=source.arena,
+        states=source.states,
+        tables=source.tables,
+        functions=source.functions,
+        reset=plain,
+        state_names=[name for _, name in source.state_names],
+    )
+
+
+def _internal(compiled: Compiled) -> str:
+    return render(
+        "internal.h.j2",
+        prefix=compiled.prefix,
+        guard=guard(compiled.prefix),
+        constants=[declaration(b, name) for b, name in compiled.source.constants],
+        prototypes=[prototype for prototype, _ in compiled.source.functions],
+    )
+
+
+def _weights(compiled: Compiled) -> str:
+    arrays = [(declaration(b, name), array_literal(_data(b))) for b, name in compiled.source.constants]
+    special = any("TW_NAN" in text or "TW_INFINITY" in text for _, text in arrays)
+    return render("weights.c.j2", prefix=compiled.prefix, arrays=arrays, special=special)
+
+
+def _memory(compiled: Compiled) -> str:
+    entries = []
+    for entry in compiled.plan.entries:
+        step = peak_step(entry.blocks)
+        blocks = sorted(entry.blocks, key=lambda b: (b.offset, b.first))
+        node = entry.graph.nodes[step].name if entry.graph.nodes else "-"
+        peak = max((b.offset + b.bytes for b in blocks), default=0)
+        entries.append({"name": entry.graph.name, "node": node, "peak": peak, "blocks": blocks})
+    return render(
+        "memory.h.j2", prefix=compiled.prefix, guard=guard(compiled.prefix), memory=compiled.memory, entries=entries
+    )
+
+
+def _plain_face(compiled: Compiled) -> dict[str, str]:
+    graph, program = compiled.plan.entries[-1].graph, compiled.programs[-1]
+    prototype = compiled.source.functions[-1][0]
+    interface = []
+    for value, buffer in zip((*graph.inputs, *graph.outputs), (*program.inputs, *program.outputs), strict=True):
+        name = identifier(value.name)
+        role = "input" if buffer.kind is Kind.INPUT else "output"
+        variable = f"{role}_{name}"
+        interface.append({
+            "name": value.name.replace("*/", "* /"), "macro": variable.upper(), "variable": variable, "role": role,
+            "elements": max(1, value.type.size), "type": repr(value.type), "ctype": buffer.dtype.ctype,
+        })  # fmt: skip
+    shared = {"prefix": compiled.prefix, "guard": guard(compiled.prefix), "interface": interface}
+    header = render(
+        "network.h.j2", summary=summary(compiled), memory=compiled.memory, prototype=prototype,
+        states=compiled.source.states, **shared,
+    )  # fmt: skip
+    return {f"{compiled.prefix}.h": header, "main.c": render("main.c.j2", **shared)}
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def _data(buffer: Buffer) -> Array:
+    assert buffer.data is not None, f"{buffer.name} is a constant without data"
+    return buffer.data

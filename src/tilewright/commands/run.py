@@ -1,0 +1,180 @@
+"""`tilewright run`: a compiled network on its target's runner, compared with what was expected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import UserError
+from ..output import DIFFERS, OK, Outcome, say, step
+from .common import FILE, compile_options, json_option, scratch_folder, target_option, write
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..arrays import Port
+    from ..ir.types import Array
+    from ..targets.base import Runner
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--inputs", "inputs_file", type=FILE, help="npz with the inputs; without it they are zeros.")
+@click.option("--outputs", "outputs_file", type=FILE, help="Write the outputs to this npz.")
+@click.option("--expect", "expect_file", type=FILE, help="npz with the outputs that every repetition must give.")
+@click.option("--repeat", type=click.IntRange(1, 1_000_000), default=1, show_default=True, help="Runs in a row.")
+@target_option()
+@compile_options
+@json_option
+@click.pass_obj
+def run(
+    outcome: Outcome, folder: Path, inputs_file: Path | None, outputs_file: Path | None, expect_file: Path | None,
+    repeat: int, target: str, pairs: tuple[str, ...], tokenizer: Path | None, dump: Path | None,
+) -> int:  # fmt: skip
+    """Build and run the compiled network in DIR; exit code 1 where an output is not as expected.
+
+    DIR may also be a model: it is compiled to a temporary folder first.
+    """
+    from ..report.record import read
+
+    if (folder / "plan.json").exists():
+        plan, _ = read(folder)
+        if pairs:
+            say(f"note: {folder} is compiled already, options do not change it")
+        return _run(outcome, folder, plan, inputs_file, outputs_file, expect_file, repeat)
+    if folder.is_dir() and not any(folder.iterdir()):
+        raise UserError(f"{folder} is not a compiled network", hint="make one with `tilewright compile MODEL -o DIR`")
+    with scratch_folder() as compiled:
+        outcome.add(target=target)
+        outcome.add(compile_seconds=write(str(folder), target, compiled, pairs, tokenizer, dump)[1])
+        return _run(outcome, compiled, read(compiled)[0], inputs_file, outputs_file, expect_file, repeat)
+
+
+def _run(
+    outcome: Outcome, folder: Path, plan: dict[str, Any], inputs_file: Path | None, outputs_file: Path | None,
+    expect_file: Path | None, repeat: int,
+) -> int:  # fmt: skip
+    from ..arrays import cast, match, read_npz, shaped, write_npz
+
+    ports, results = _ports(plan, "inputs"), _ports(plan, "outputs")
+    given = read_npz(inputs_file) if inputs_file else None
+    expected = match(read_npz(expect_file), results, "output", expect_file) if expect_file else None
+    if given is None:
+        arrays = _zeros(ports, plan)
+    elif plan["language"] is not None:
+        arrays = [cast(a, p) for a, p in zip(given.values(), ports, strict=False)]
+    else:
+        arrays = [cast(a, p) for a, p in zip(match(given, ports, "input", inputs_file), ports, strict=True)]
+
+    from dataclasses import asdict
+
+    from ..report.summary import fields
+    from ..targets.registry import runner
+
+    with step("compiling the C"):
+        network = runner(plan["target"], folder)
+    sizes = network.built.sizes
+    outcome.add(**fields(plan, asdict(sizes) if sizes is not None else None))
+    verdict = _Verdict(results, expected)
+    last: Sequence[Array] = ()
+    with step(f"running {repeat} times" if repeat > 1 else "running"):
+        network.reset()
+        for repetition in range(repeat):
+            last = _once(network, plan, arrays)
+            verdict.take(last, repetition)
+    if outputs_file:
+        write_npz(outputs_file, {p.name: shaped(a, p, "output") for p, a in zip(results, last, strict=True)})
+    if expected is not None:
+        outcome.add(wrong_values=verdict.wrong, max_abs_error=verdict.worst)
+        if verdict.first:
+            outcome.add(error=verdict.first)
+            say(f"error: {verdict.first}")
+            return DIFFERS
+    click.echo(_told(results, last, expected is not None, repeat, verdict.worst))
+    return OK
+
+
+def _once(network: Runner, plan: dict[str, Any], arrays: Sequence[Array]) -> Sequence[Array]:
+    """One repetition. A language model starts anew with its prompt; other networks keep their state."""
+    if plan["language"] is None:
+        return network.run(arrays)
+    network.reset()
+    return (network.prefill([int(t) for t in arrays[0].reshape(-1)]),)
+
+
+def _ports(plan: dict[str, Any], which: str) -> list[Port]:
+    from ..arrays import Port
+    from ..ir.types import DTYPES
+
+    try:
+        return [
+            Port(str(v["name"]), tuple(int(d) for d in v["max_shape"]), DTYPES[v["dtype"]].numpy)
+            for v in plan["entries"][-1][which]
+        ]
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"plan.json is damaged: {which}", hint="compile the model again") from None
+
+
+def _zeros(ports: Sequence[Port], plan: dict[str, Any]) -> list[Array]:
+    import numpy as np
+
+    if plan["language"] is not None:
+        raise UserError(
+            f"{plan['name']} is a language model",
+            rule="its input is an array of tokens",
+            hint="give --inputs, or use `tilewright generate`",
+        )
+    if ports:
+        say("note: no --inputs, all inputs are zeros")
+    return [np.zeros(p.shape, p.dtype) for p in ports]
+
+
+class _Verdict:
+    """Outputs of all repetitions against the expectation: wrong values, worst distance, the first mismatch."""
+
+    def __init__(self, ports: Sequence[Port], expected: Sequence[Array] | None) -> None:
+        self.ports, self.expected = ports, expected
+        self.wrong, self.worst, self.first = 0, 0.0, ""
+
+    def take(self, outputs: Sequence[Array], repetition: int) -> None:
+        from ..arrays import compare
+
+        if self.expected is None:
+            return
+        for port, got, wanted in zip(self.ports, outputs, self.expected, strict=True):
+            found = compare(got.reshape(wanted.shape), wanted)
+            self.wrong += found.wrong
+            self.worst = max(self.worst, found.worst)
+            if found.first is not None and not self.first:
+                index = _index(found.first, port.shape)
+                g, w = got.reshape(-1)[found.first], wanted.reshape(-1)[found.first]
+                self.first = (
+                    f"output {port.name} at {index} is {_number(g)}, expected {_number(w)}, "
+                    f"in repetition {repetition + 1}; {found.wrong:,} of {got.size:,} values of this output are wrong"
+                )
+
+
+def _index(flat: int, shape: tuple[int, ...]) -> list[int]:
+    index = []
+    for size in reversed(shape):
+        flat, at = divmod(flat, size)
+        index.append(at)
+    return index[::-1]
+
+
+def _number(value: Any) -> str:
+    return f"{float(value):.9g}" if value.dtype.kind == "f" else str(int(value))
+
+
+def _told(ports: Sequence[Port], outputs: Sequence[Array], compared: bool, repeat: int, worst: float) -> str:
+    rows = []
+    for port, array in zip(ports, outputs, strict=True):
+        flat = array.reshape(-1)
+        shown = ", ".join(_number(v) for v in flat[:4]) + (", ..." if flat.size > 4 else "")
+        rows.append(f"{port.name}  {port.dtype.name}{list(port.shape)}  {shown}")
+    if compared:
+        runs = f"all {repeat} runs agree" if repeat > 1 else "agrees"
+        rows.append(f"{runs} with what was expected; the largest difference is {worst:.3g}")
+    return "\n".join(rows)

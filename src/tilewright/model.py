@@ -1,0 +1,36 @@
+"""A model as the frontends deliver it: graphs that share constants and state, and its language face if any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .ir.graph import Graph
+
+if TYPE_CHECKING:
+    from .frontend.checkpoint import LlamaCheckpoint
+    from .lm.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Language:
+    """What makes a network a language model."""
+
+    checkpoint: LlamaCheckpoint
+    vocabulary: Vocabulary
+    context: int
+    chunk: int  # tokens per pass of a prompt
+
+    @property
+    def size(self) -> int:
+        """Entries of the vocabulary."""
+        return self.checkpoint.config.vocab
+
+
+@dataclass(frozen=True)
+class Model:
+    """Entry graphs in the order of compilation; a language model has `prefill` and `decode`, others have `run`."""
+
+    name: str
+    entries: tuple[Graph, ...]
+    language: Language | None = None

@@ -1,0 +1,79 @@
+"""Operators: one file per family. Importing this package registers them all."""
+
+from .attention import Append, Attention
+from .conv import Conv2D, DepthwiseConv2D
+from .dialect import (
+    IntegerAffine,
+    IntegerDivide,
+    IntegerGELU,
+    IntegerHardswish,
+    IntegerLayerNorm,
+    IntegerRMSNorm,
+    IntegerSoftmax,
+    ShiftSoftmax,
+)
+from .elementwise import Binary, Cast, Select, Unary
+from .embed import Embed, Row
+from .epilogue import Clamp, Epilogue, Requantise
+from .index import Gather, GatherElements, GatherND, Scatter, TopK
+from .linear import Linear
+from .matmul import MatMul
+from .move import Concat, Copy, Expand, Pad, Reshape, Slice, Transpose
+from .norm import LayerNorm, RMSNorm
+from .pointwise import Add, SwiGLU
+from .pool import AveragePool2D, MaxPool2D
+from .quantize import Dequantize, Quantize, Requant
+from .reduce import ArgReduce, Cumulative, Reduce, Softmax
+from .rope import RoPE
+
+__all__ = [
+    "Add",
+    "Append",
+    "ArgReduce",
+    "Attention",
+    "AveragePool2D",
+    "Binary",
+    "Cast",
+    "Clamp",
+    "Concat",
+    "Conv2D",
+    "Copy",
+    "Cumulative",
+    "DepthwiseConv2D",
+    "Dequantize",
+    "Embed",
+    "Epilogue",
+    "Expand",
+    "Gather",
+    "GatherElements",
+    "GatherND",
+    "IntegerAffine",
+    "IntegerDivide",
+    "IntegerGELU",
+    "IntegerHardswish",
+    "IntegerLayerNorm",
+    "IntegerRMSNorm",
+    "IntegerSoftmax",
+    "LayerNorm",
+    "Linear",
+    "MatMul",
+    "MaxPool2D",
+    "Pad",
+    "Quantize",
+    "RMSNorm",
+    "Reduce",
+    "Requant",
+    "Requantise",
+    "Reshape",
+    "RoPE",
+    "Row",
+    "Scatter",
+    "Select",
+    "ShiftSoftmax",
+    "Slice",
+    "Softmax",
+    "SwiGLU",
+    "TopK",
+    "Transpose",
+    "Unary",
+]

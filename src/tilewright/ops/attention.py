@@ -1,0 +1,142 @@
+"""Attention over a cache that is state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..ir.domain import Domain, Ranges
+from ..ir.op import Op, require
+from ..ir.types import F32, Array, Dim, Expr, TensorType, maximum
+
+
+@dataclass(frozen=True)
+class Append(Op):
+    """Write rows into a state, in place. state: [capacity, c], x: [t, c]; row t of x goes to row pos + t."""
+
+    pos: Dim = 0
+    operands = ("state", "x")
+    results = ("y",)
+    aliases = {"y": "state"}
+
+    def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
+        state, x = types
+        assert state
+        assert x
+        require(
+            state.rank == x.rank == 2 and state.shape[1] == x.shape[1],
+            "state and rows have the same channels",
+        )
+        require(state.dtype == x.dtype, "state and rows have the same element type")
+        return (state,)
+
+    def domain(self, *types: TensorType | None) -> Domain:
+        return Domain.of("t c", {"state": "*, c", "x": "t, c", "y": "*, c"}, macs=0)
+
+    def tiled(self, ranges: Ranges) -> Op:
+        return Append((Expr.of(self.pos) + ranges["t"][0]).simplified())
+
+    def reference(self, *arrays: Array | None) -> Array:
+        state, x = arrays
+        assert state is not None
+        assert x is not None
+        assert isinstance(self.pos, int)
+        after = np.array(state)
+        after[self.pos : self.pos + x.shape[0]] = x
+        return after
+
+    @classmethod
+    def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+        from hypothesis import strategies as st
+
+        t, c, pos = draw(st.integers(1, 4)), draw(st.integers(1, 20)), draw(st.integers(0, 6))
+        return cls(pos), (TensorType((pos + t + draw(st.integers(0, 3)), c), F32), TensorType((t, c), F32))
+
+
+@dataclass(frozen=True)
+class Attention(Op):
+    """Causal grouped-query attention (Ainslie et al. 2023) over cached keys and values.
+
+    q: [t, heads * hd], k and v: [capacity, kv_heads * hd]. Row t of q stands at position pos + t and sees the rows
+    0 .. pos + t of k and v. Softmax of q.k * scale, query head h reads head h * kv_heads // heads of the cache.
+    """
+
+    heads: int
+    kv_heads: int
+    scale: float
+    pos: Dim = 0
+    operands = ("q", "k", "v")
+
+    def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
+        q, k, v = types
+        assert q
+        assert k
+        assert v
+        require(self.heads % self.kv_heads == 0, "query heads are a multiple of key/value heads")
+        require(
+            q.rank == 2 and isinstance(q.shape[1], int) and q.shape[1] % self.heads == 0,
+            "q is [tokens, heads * hd]",
+        )
+        assert isinstance(q.shape[1], int)
+        width = q.shape[1] // self.heads * self.kv_heads
+        require(
+            k.shape == v.shape and k.rank == 2 and k.shape[1] == width,
+            "k and v are [capacity, kv_heads * hd]",
+        )
+        require(q.dtype == k.dtype == v.dtype, "q, k and v have the same element type")
+        return (q,)
+
+    def domain(self, *types: TensorType | None) -> Domain:
+        q = types[0]
+        assert q is not None
+        assert isinstance(q.shape[1], int)
+        group = self.heads // self.kv_heads
+        width = q.shape[1] // self.kv_heads  # channels of the query heads that share a head of the cache
+        seen = (Expr.of(self.pos) + q.shape[0]).simplified()
+        extents: dict[str, Dim] = {"g": self.kv_heads, "e": width, "s": seen}
+        queries, cache = f"t, {width}*g+e", f"s, {width}*g+e/{group}"
+        maps = {"q": queries, "k": cache, "v": cache, "y": queries}
+        return Domain.of("t g | s e", maps, extents=extents, macs=2)
+
+    def tiled(self, ranges: Ranges) -> Op:
+        kv_heads = ranges["g"][1] - ranges["g"][0]
+        heads = self.heads // self.kv_heads * kv_heads
+        return Attention(heads, kv_heads, self.scale, (Expr.of(self.pos) + ranges["t"][0]).simplified())
+
+    def reference(self, *arrays: Array | None) -> Array:
+        q, k, v = arrays
+        assert q is not None
+        assert k is not None
+        assert v is not None
+        assert isinstance(self.pos, int)
+        tokens, seen = q.shape[0], self.pos + q.shape[0]
+        hd, group = q.shape[1] // self.heads, self.heads // self.kv_heads
+        queries = q.astype(np.float64).reshape(tokens, self.kv_heads, group, hd)
+        keys = k[:seen].astype(np.float64).reshape(seen, self.kv_heads, hd)
+        values = v[:seen].astype(np.float64).reshape(seen, self.kv_heads, hd)
+        scores = np.einsum("tkgd,skd->kgts", queries, keys) * self.scale
+        hidden = np.arange(seen)[None, :] > self.pos + np.arange(tokens)[:, None]
+        scores = np.where(hidden, -np.inf, scores)
+        weights = np.exp(scores - scores.max(-1, keepdims=True))
+        weights /= weights.sum(-1, keepdims=True)
+        return np.asarray(np.einsum("kgts,skd->tkgd", weights, values)).reshape(q.shape).astype(q.dtype)
+
+    @classmethod
+    def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+        from hypothesis import strategies as st
+
+        t, kv, group, pos = (draw(st.integers(low, high)) for low, high in ((1, 4), (1, 3), (1, 3), (0, 9)))
+        hd = 2 * draw(st.integers(1, 9))
+        cache = TensorType((pos + t + draw(st.integers(0, 3)), kv * hd), F32)
+        return cls(kv * group, kv, float(hd) ** -0.5, pos), (
+            TensorType((t, kv * group * hd), F32),
+            cache,
+            cache,
+        )
+
+
+def capacity(state: TensorType) -> int:
+    """Rows that a state holds."""
+    return maximum(state.shape[0])

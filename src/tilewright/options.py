@@ -1,0 +1,55 @@
+"""Options of a compilation: `--option k=v` of the command line, checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from .errors import UserError
+
+
+def _bytes(text: str) -> int:
+    value = int(text.replace("_", "").replace(",", ""))
+    if value <= 0:
+        raise ValueError
+    return value
+
+
+def _one_of(*allowed: str) -> object:
+    def parse(text: str) -> str:
+        if text not in allowed:
+            raise ValueError
+        return text
+
+    parse.__doc__ = "|".join(allowed)
+    return parse
+
+
+@dataclass(frozen=True)
+class Options:
+    """`quant` of None means the target's default; `ram` and `l1` None mean all that there is."""
+
+    quant: str | None = field(default=None, metadata={"parse": _one_of("none"), "help": "none"})
+    npu: str = field(default="on", metadata={"parse": _one_of("on", "off"), "help": "on|off"})
+    ram: int | None = field(default=None, metadata={"parse": _bytes, "help": "BYTES of activations and state"})
+    l1: int | None = field(default=None, metadata={"parse": _bytes, "help": "BYTES of scratchpad"})
+    chunk: int = field(default=16, metadata={"parse": _bytes, "help": "TOKENS of a prompt per pass"})
+    tokenizer: Path | None = None
+    name: str | None = None
+
+
+def parse(pairs: Iterable[str], *, tokenizer: Path | None = None, name: str | None = None) -> Options:
+    """Options from `k=v` texts. UserError names the option, what it takes, and what exists."""
+    known = {f.name: f for f in fields(Options) if "parse" in f.metadata}
+    values: dict[str, object] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or key not in known:
+            listing = ", ".join(f"{k}={f.metadata['help']}" for k, f in known.items())
+            raise UserError(f"unknown option {pair!r}", hint=f"options are {listing}")
+        try:
+            values[key] = known[key].metadata["parse"](text)
+        except ValueError:
+            raise UserError(f"option {key} cannot be {text!r}", rule=f"{key}={known[key].metadata['help']}") from None
+    return Options(**values, tokenizer=tokenizer, name=name)  # type: ignore[arg-type]

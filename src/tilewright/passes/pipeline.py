@@ -1,0 +1,33 @@
+"""The list of passes. After each, the graph is verified and, where asked, dumped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ..debug import debug
+from ..ir.graph import Graph
+from ..ir.text import text
+from ..ir.verify import verify
+from ..targets.base import Target
+
+Pass = Callable[[Graph, Target], Graph]
+
+PIPELINE: tuple[Pass, ...] = ()
+
+
+def apply(graph: Graph, target: Target, dump: Path | None = None) -> Graph:
+    """The graph after all passes for a target."""
+    verify(graph)
+    _dump(graph, dump, 0, "frontend")
+    for number, step in enumerate(PIPELINE, 1):
+        graph = verify(step(graph, target))
+        _dump(graph, dump, number, step.__name__)
+    return graph
+
+
+def _dump(graph: Graph, folder: Path | None, number: int, name: str) -> None:
+    debug(3, lambda: f"{graph.name} after {name}:\n{text(graph)}")
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{graph.name}.{number:02d}.{name}.txt").write_text(text(graph))

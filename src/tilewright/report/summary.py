@@ -1,0 +1,118 @@
+"""A compiled network in numbers: from plan.json and, once built, the sizes of its binary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The step of an entry at which most bytes of the arena are alive."""
+
+    entry: str
+    step: int
+    node: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Fact:
+    name: str
+    value: str
+    note: str
+
+
+def alive(entry: Mapping[str, Any], step: int) -> list[Mapping[str, Any]]:
+    """Blocks alive at a step, largest first."""
+    found = [b for b in entry["blocks"] if b["first"] <= step <= b["last"]]
+    return sorted(found, key=lambda b: (-b["bytes"], b["name"]))
+
+
+def peak(entry: Mapping[str, Any]) -> Peak:
+    """The entry's peak; the earliest step among equals."""
+    starts = sorted({b["first"] for b in entry["blocks"]})
+    totals = [(sum(b["bytes"] for b in alive(entry, step)), step) for step in starts]
+    most, step = max(totals, key=lambda pair: (pair[0], -pair[1]), default=(0, 0))
+    nodes = entry["nodes"]
+    return Peak(entry["name"], step, nodes[step]["name"] if step < len(nodes) else "", most)
+
+
+def highest(plan: Mapping[str, Any]) -> Peak:
+    """The peak of the entry that needs most."""
+    return max((peak(entry) for entry in plan["entries"]), key=lambda p: p.bytes)
+
+
+def memory(plan: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> dict[str, int]:
+    """Bytes per memory. Inputs and outputs of a plain network belong to the caller, and count as RAM all the same."""
+    planned = plan["memory"]
+    ours = planned["io"] if plan["language"] is None else 0
+    if sizes is None:
+        return {"ram": planned["arena"] + planned["state"] + planned["io"], "flash": planned["weights"]}
+    return {"ram": sizes["variables"] + ours, "flash": sizes["code"] + sizes["constants"]}
+
+
+def fields(plan: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The fields of `--json` about a compiled network; those of code and stack only after a build."""
+    total = memory(plan, sizes)
+    planned = plan["memory"]
+    found: dict[str, Any] = {
+        "target": plan["target"],
+        "macs": plan["macs"],
+        "memory": total,
+        "ram_bytes": total["ram"],
+        "arena_bytes": planned["arena"],
+        "state_bytes": planned["state"],
+        "io_bytes": planned["io"],
+        "weight_bytes": planned["weights"],
+        "peak": vars(highest(plan)),
+        "layers": layers(plan),
+    }
+    if sizes is not None:
+        found |= {"flash_bytes": total["flash"], "code_bytes": sizes["code"], "stack_bytes": sizes["stack"]}
+    return found
+
+
+def layers(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One record per node of the last entry (decode, for a language model). Cycles are the kernels' own predictions."""
+    return [
+        {
+            "name": n["name"], "op": n["op"], "engine": n["engine"], "kernel": n["kernel"], "tile": None,
+            "cycles_predicted": n["cycles"], "macs": n["macs"], "bytes": n["bytes"],
+        }
+        for n in plan["entries"][-1]["nodes"]
+    ]  # fmt: skip
+
+
+def facts(plan: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> list[Fact]:
+    """The totals, as people read them."""
+    planned, total, top = plan["memory"], memory(plan, sizes), highest(plan)
+    parts = [f"arena {planned['arena']:,}", f"state {planned['state']:,}"]
+    rest = total["ram"] - planned["arena"] - planned["state"]
+    parts.append(f"text and interface {rest:,}" if plan["language"] is not None else f"inputs and outputs {rest:,}")
+    found = [Fact("RAM", bytes_text(total["ram"]), " + ".join(parts))]
+    if sizes is None:
+        found.append(Fact("flash", bytes_text(total["flash"]), "weights only; code is known after a build"))
+    else:
+        found.append(
+            Fact("flash", bytes_text(total["flash"]), f"constants {sizes['constants']:,} + code {sizes['code']:,}")
+        )
+        unseen = f"; not counting {', '.join(sizes['unknown'])}" if sizes["unknown"] else ""
+        found.append(Fact("stack", bytes_text(sizes["stack"]), f"at most{unseen}"))
+    found.append(Fact("peak", f"{top.node}", f"{top.bytes:,} bytes alive in {top.entry}"))
+    per = "per decoded token" if plan["language"] is not None else "per run"
+    found.append(Fact("MACs", f"{plan['macs']:,}", f"{per}, at nominal sizes"))
+    return found
+
+
+def bytes_text(count: int) -> str:
+    return f"{count:,} bytes"
+
+
+def lines(facts: Sequence[Fact], seconds: float | None = None) -> list[tuple[str, str, str]]:
+    """The summary that `compile` prints, as rows of a table."""
+    rows = [(f"  {fact.name}", fact.value, fact.note) for fact in facts]
+    if seconds is not None:
+        rows.append(("  compiled", f"{seconds:.2f} s", "CPU time, without the C compiler"))
+    return rows

@@ -1,0 +1,90 @@
+"""Addresses: pack blocks that live at different times into as few bytes as possible.
+
+`place` first tries first-fit in a few orders, which meets the lower bound for most networks; where it does not, CP-SAT
+searches for the optimum. Deterministic: one worker, fixed seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..ir.plan import Block
+
+WORD = 8  # bytes of the largest element: an arena is a whole number of them
+
+
+def lower_bound(blocks: Sequence[Block]) -> int:
+    """Most bytes alive at one step: no placement needs fewer."""
+    steps = {b.first for b in blocks}
+    return max((sum(b.bytes for b in blocks if b.first <= step <= b.last) for step in steps), default=0)
+
+
+def peak_step(blocks: Sequence[Block]) -> int:
+    """The step at which most bytes are alive."""
+    return max(
+        sorted({b.first for b in blocks}),
+        key=lambda step: sum(b.bytes for b in blocks if b.first <= step <= b.last),
+        default=0,
+    )
+
+
+def place(blocks: Sequence[Block], alignment: int = 16, seconds: float = 5.0) -> tuple[tuple[Block, ...], int]:
+    """Blocks with offsets, and the bytes that they need together."""
+    padded = [replace(b, bytes=-(-b.bytes // alignment) * alignment) for b in blocks]
+    bound = lower_bound(padded)
+    orders = (
+        lambda b: (-b.bytes, b.first),
+        lambda b: (-(b.last - b.first), -b.bytes, b.first),
+        lambda b: (b.first, -b.bytes),
+        lambda b: (-b.bytes * (b.last - b.first + 1), b.first),
+    )
+    best = min((_first_fit(sorted(padded, key=order)) for order in orders), key=lambda r: r[1])
+    if best[1] > bound and 1 < len(blocks) <= 400:
+        best = _search(padded, bound, best, alignment, seconds)
+    placed = tuple(replace(b, offset=best[0][b.name]) for b in blocks)
+    end = max((b.offset + b.bytes for b in placed), default=0)
+    return placed, -(-end // WORD) * WORD
+
+
+def _first_fit(order: list[Block]) -> tuple[dict[str, int], int]:
+    placed: list[tuple[Block, int]] = []
+    for block in order:
+        at = 0
+        for other, start in sorted(((o, s) for o, s in placed if o.overlaps_in_time(block)), key=lambda pair: pair[1]):
+            if at + block.bytes <= start:
+                break
+            at = max(at, start + other.bytes)
+        placed.append((block, at))
+    offsets = {block.name: at for block, at in placed}
+    return offsets, max((at + block.bytes for block, at in placed), default=0)
+
+
+def _search(
+    blocks: list[Block], bound: int, hint: tuple[dict[str, int], int], alignment: int, seconds: float
+) -> tuple[dict[str, int], int]:
+    """Rectangle packing by CP-SAT, in units of the alignment; the hint's answer where the search finds no better."""
+    from ortools.sat.python import cp_model
+
+    model = cp_model.CpModel()
+    most = hint[1] // alignment
+    height = model.new_int_var(bound // alignment, most, "height")
+    starts, times, spaces = {}, [], []
+    for b in blocks:
+        size = b.bytes // alignment
+        start = model.new_int_var(0, most - size, b.name)
+        starts[b.name] = start
+        times.append(model.new_fixed_size_interval_var(b.first, b.last - b.first + 1, ""))
+        spaces.append(model.new_fixed_size_interval_var(start, size, ""))
+        model.add(start + size <= height)
+        model.add_hint(start, hint[0][b.name] // alignment)
+    model.add_no_overlap_2d(times, spaces)
+    model.minimize(height)
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = 1
+    solver.parameters.random_seed = 0
+    solver.parameters.max_deterministic_time = seconds
+    if solver.solve(model) not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        return hint
+    offsets = {name: solver.value(start) * alignment for name, start in starts.items()}
+    return offsets, max(offsets[b.name] + b.bytes for b in blocks)

@@ -1,0 +1,103 @@
+"""Make a plan: kernels from the menu, blocks with lifetimes, addresses, and an independent check."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..errors import UserError
+from ..ir.graph import Graph, Node
+from ..ir.plan import Block, Choice, EntryPlan, Home, Plan
+from ..ir.types import Dim, Expr, Kind, Value
+from ..targets.base import Target
+from .check import check
+from .menu import choose
+from .place import lower_bound, peak_step, place
+
+
+def solve(entries: Sequence[Graph], target: Target) -> Plan:
+    """A checked plan for graphs that share constants and states, and whose transients share one arena."""
+    choices, packings = choose(entries, target)
+    arena = next(m for m in target.memories if m.holds in ("data", "both"))
+    plans, used, bound = [], 0, 0
+    for graph in entries:
+        blocks, homes = _blocks(graph, choices.get(graph.name, {}), arena.name)
+        placed, needed = place(blocks, arena.alignment)
+        used, bound = max(used, needed), max(bound, lower_bound(placed))
+        plans.append(EntryPlan(graph, choices.get(graph.name, {}), placed, homes))
+    if arena.bytes is not None and used > arena.bytes:
+        raise _too_large(plans, used, arena.name, arena.bytes)
+    return check(Plan(target.name, tuple(plans), packings, {arena.name: used}, bound), target)
+
+
+def _blocks(graph: Graph, choices: dict[str, Choice], memory: str) -> tuple[list[Block], dict[Value, Home]]:
+    """One block per storage: values that are views of each other or overwritten in place share one."""
+    last = _last_reads(graph)
+    homes: dict[Value, Home] = {v: Home(None) for v in graph.inputs}
+    blocks: dict[str, Block] = {}
+    outputs = set(graph.outputs)
+    for step, node in enumerate(graph.nodes):
+        for name, value in zip(node.operands, node.operands.values(), strict=True):
+            if value not in node.outputs or value.kind is not Kind.ACT:
+                continue
+            if value in outputs:
+                homes[value] = Home(None)
+                continue
+            host = _host(node, name, choices, homes, last, step)
+            if host is not None:
+                block_name, offset = host
+            else:
+                block_name, offset = value.name, 0
+                blocks[block_name] = Block(block_name, memory, value.type.bytes, step, step)
+            homes[value] = Home(block_name, offset)
+            if block_name is not None:
+                b = blocks[block_name]
+                blocks[block_name] = replace(b, last=max(b.last, last.get(value, step)))
+        choice = choices.get(node.name)
+        if choice is not None and choice.scratch:
+            label = f"{node.name}.scratch"
+            blocks[label] = Block(label, memory, choice.scratch, step, step)
+    return list(blocks.values()), homes
+
+
+def _host(
+    node: Node, result: str, choices: dict[str, Choice], homes: dict[Value, Home], last: dict[Value, int], step: int
+) -> tuple[str | None, Dim] | None:
+    """The existing storage that a result can use: what it is a view of, or an operand that dies here."""
+    if node.op.view:
+        source = node.inputs[0]
+        assert source is not None
+        home = homes.get(source, Home(None))
+        return home.block, (Expr.of(home.offset) + node.op.offset(*node.types)).simplified()
+    operand = choices[node.name].kernel.in_place.get(result)
+    source = node.operands.get(operand) if operand else None
+    if source is None or source.kind is not Kind.ACT or last[source] != step:
+        return None
+    home = homes[source]
+    mine = node.operands[result]
+    sharers = [v for v, h in homes.items() if h.block == home.block and last.get(v, -1) > step]
+    same = source.type.bytes == mine.type.bytes and source.type.shape == mine.type.shape
+    if home.block is None or sharers or not same or home.offset != 0:
+        return None
+    return home.block, 0
+
+
+def _last_reads(graph: Graph) -> dict[Value, int]:
+    """The last step that reads each value."""
+    last: dict[Value, int] = {}
+    for step, node in enumerate(graph.nodes):
+        last |= {value: step for value in node.inputs if value is not None}
+    return last
+
+
+def _too_large(plans: list[EntryPlan], used: int, memory: str, limit: int) -> UserError:
+    worst = max(plans, key=lambda e: lower_bound(e.blocks))
+    step = peak_step(worst.blocks)
+    alive = sorted((b for b in worst.blocks if b.first <= step <= b.last), key=lambda b: -b.bytes)
+    node = worst.graph.nodes[step]
+    largest = ", ".join(f"{b.name} ({b.bytes:,} B)" for b in alive[:4])
+    return UserError(
+        f"activations need {used:,} bytes of {memory}, {limit:,} are allowed: {used - limit:,} too many",
+        where=node.name, origin=node.origin, rule=f"alive at the peak: {largest}",
+        hint=f"give at least `--option {memory}={used}` or use a smaller model or an int8 one",
+    )  # fmt: skip

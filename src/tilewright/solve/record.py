@@ -1,0 +1,106 @@
+"""Plans as plain data, for plan.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..ir.graph import Graph, Node
+from ..ir.plan import Choice, EntryPlan, Plan
+from ..ir.types import Expr, Kind, Value, maximum, nominal
+from ..targets.base import Kernel, Target
+
+
+def record(plan: Plan, target: Target) -> dict[str, Any]:
+    """Everything that was decided, in an order that does not change."""
+    layouts = {value.name: layout for value, layout in plan.packings.items()}
+    return {
+        "capacity": dict(plan.capacity),
+        "lower_bound": plan.lower_bound,
+        "packings": {value.name: layout for value, layout in plan.packings.items() if layout},
+        "entries": [_entry(entry, target, layouts) for entry in plan.entries],
+        "constants": [_value(v) for v in dict.fromkeys(v for e in plan.entries for v in e.graph.constants)],
+    }
+
+
+def _entry(entry: EntryPlan, target: Target, layouts: Mapping[str, str]) -> dict[str, Any]:
+    graph = entry.graph
+    return {
+        "name": graph.name,
+        "syms": [{"name": s.name, "max": s.max, "nominal": s.nominal} for s in graph.syms],
+        "inputs": [_value(v) for v in graph.inputs],
+        "outputs": [_value(v) for v in graph.outputs],
+        "states": [_value(v) for v in graph.states],
+        "cycles": entry.cycles if all(c.kernel.costed for c in entry.choices.values()) else None,
+        "nodes": [_node(graph, node, entry.choices.get(node.name), target, layouts) for node in graph.nodes],
+        "blocks": [
+            {"name": b.name, "memory": b.memory, "offset": b.offset, "bytes": b.bytes, "first": b.first, "last": b.last}
+            for b in entry.blocks
+        ],
+        "homes": {
+            v.name: {"block": home.block, "offset": repr(Expr.of(home.offset))}
+            for v, home in entry.homes.items()
+            if home.block
+        },
+    }
+
+
+def _node(
+    graph: Graph, node: Node, choice: Choice | None, target: Target, layouts: Mapping[str, str]
+) -> dict[str, Any]:
+    """A node with what runs it, what else there was, and its sizes; bytes are those of all operands at the maximum."""
+    shapes = {name: value.type.shape for name, value in node.operands.items()}
+    return {
+        "name": node.name,
+        "op": type(node.op).__name__,
+        "origin": node.origin,
+        "kernel": choice.kernel.symbol if choice else None,
+        "engine": choice.kernel.engine if choice else None,
+        "cycles": choice.cycles if choice and choice.kernel.costed else None,
+        "worst_cycles": choice.worst_cycles if choice and choice.kernel.costed else None,
+        "scratch": choice.scratch if choice else 0,
+        "macs": 0 if node.op.view else nominal(node.op.domain(*node.types).macs(shapes)),
+        "bytes": sum(value.type.bytes for value in dict.fromkeys(node.operands.values())),
+        "inputs": [v.name if v is not None else None for v in node.inputs],
+        "outputs": [v.name for v in node.outputs],
+        "others": _others(graph, node, choice, target, layouts) if choice else [],
+    }
+
+
+def _others(
+    graph: Graph, node: Node, choice: Choice, target: Target, layouts: Mapping[str, str]
+) -> list[dict[str, str]]:
+    """The target's other kernels for the operator, and why each was not taken."""
+    found = []
+    for kernel in target.kernels:
+        if kernel.op is not type(node.op) or kernel is choice.kernel:
+            continue
+        why = kernel.misfit(node)
+        if why is None:
+            clash = [
+                value.name
+                for name, value in node.operands.items()
+                if value.kind in (Kind.CONST, Kind.STATE)
+                and (p.name if (p := kernel.packing.get(name)) else "") != layouts.get(graph.storage(value).name, "")
+            ]
+            cost = _cost(kernel, node, choice)
+            why = f"{cost}; would lay out {', '.join(clash)} otherwise" if clash else cost
+        found.append({"kernel": kernel.symbol, "why": why})
+    return found
+
+
+def _cost(kernel: Kernel, node: Node, choice: Choice) -> str:
+    if kernel.costed and choice.kernel.costed:
+        return f"predicted {kernel.cycles(node):,.0f} cycles, the chosen one {choice.cycles:,.0f}"
+    return "fits as well, the chosen one comes first"
+
+
+def _value(value: Value) -> dict[str, Any]:
+    shape = [d if isinstance(d, int) else repr(d) for d in value.type.shape]
+    return {
+        "name": value.name,
+        "dtype": value.type.dtype.name,
+        "shape": shape,
+        "max_shape": [maximum(d) for d in value.type.shape],
+        "bytes": value.type.bytes,
+    }

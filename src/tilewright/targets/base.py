@@ -1,0 +1,145 @@
+"""What a target is made of: memories, engines, a toolchain, a runner, and a table of kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..errors import UserError
+from ..ir.graph import Node
+from ..ir.op import Op
+from ..ir.types import Array, Expr, Sym
+
+Scalar = int | float | Sym | Expr
+Rule = Callable[[Node], bool]  # its docstring is the rejection message and the line in SUPPORT.md
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How a kernel wants a constant laid out. `unpack(pack(a), a.shape)` equals a, to the bit."""
+
+    name: str
+    pack: Callable[[Array], Array]  # logical array -> 1-D array of the same element type
+    unpack: Callable[[Array, tuple[int, ...]], Array]
+
+    def elements(self, shape: tuple[int, ...]) -> int:
+        """How many elements the packed form of a shape has."""
+        import numpy as np
+
+        return int(self.pack(np.zeros(shape, np.int8)).size)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One table row: an operator bound to a C function of an engine.
+
+    `signature` is the C parameter list. A pointer parameter named as an operand or result receives its address, one
+    named `scratch` receives the scratch buffer; scalars come from `arguments`, by name, and may be affine in Syms.
+    `dtypes` gives the element type of every operand, "*" for any. `cycles` is the cost in the engine's own unit.
+    """
+
+    op: type[Op]
+    file: str
+    symbol: str
+    signature: str
+    dtypes: Mapping[str, str]
+    arguments: Callable[[Node], Mapping[str, Scalar]] = lambda node: {}  # noqa: ARG005
+    requires: tuple[Rule, ...] = ()
+    packing: Mapping[str, Packing] = field(default_factory=dict)
+    scratch: Callable[[Node], int] = lambda node: 0  # noqa: ARG005
+    cycles: Callable[[Node], float] = lambda node: 1.0  # noqa: ARG005
+    in_place: Mapping[str, str] = field(default_factory=dict)  # result -> operand that it may overwrite
+    engine: str = "cpu"
+
+    @property
+    def costed(self) -> bool:
+        """Whether the row has a cycle model of its own."""
+        return self.cycles is not type(self).cycles
+
+    @property
+    def parameters(self) -> tuple[tuple[str, str], ...]:
+        """(C type, name) of every parameter."""
+        pairs = []
+        for text in self.signature.split(","):
+            kind, _, name = text.strip().rpartition(" ")
+            stars = len(name) - len(name.lstrip("*"))
+            pairs.append((f"{kind} {'*' * stars}".strip(), name.lstrip("*")))
+        return tuple(pairs)
+
+    def misfit(self, node: Node) -> str | None:
+        """Why the kernel cannot run this node, None where it can."""
+        if type(node.op) is not self.op:
+            return f"is for {self.op.__name__}"
+        for name, value in node.operands.items():
+            wanted = self.dtypes.get(name, self.dtypes.get(name.rstrip("0123456789"), "*"))
+            if wanted not in ("*", value.type.dtype.name):
+                return f"{name} must be {wanted}, it is {value.type.dtype.name}"
+        for rule in self.requires:
+            if not rule(node):
+                return (rule.__doc__ or rule.__name__).strip()
+        return None
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A memory that plans place buffers in. `bytes` None: as much as is asked for."""
+
+    name: str
+    bytes: int | None
+    holds: str  # "const": weights and tables; "data": activations and state; "both"
+    alignment: int = 16
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Something that executes kernels. `cores` > 1: SPMD."""
+
+    name: str
+    cores: int
+    clock_mhz: float | None = None
+
+
+class Runner(Protocol):
+    """A built network that can be called: `run` for plain networks, `prefill` and `decode` for language models."""
+
+    plan: dict[str, Any]
+    built: Any
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """One run; arrays in the order of the interface."""
+
+    def reset(self) -> None:
+        """State back to what it was before the first run."""
+
+    def prefill(self, tokens: Sequence[int]) -> Array:
+        """Logits after a prompt."""
+
+    def decode(self, token: int) -> Array:
+        """Logits after one more token."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A place where compiled networks run."""
+
+    name: str
+    description: str
+    memories: tuple[Memory, ...]
+    engines: tuple[Engine, ...]
+    kernels: tuple[Kernel, ...]
+    kernel_folder: Path
+    headers: tuple[str, ...] = ()  # hand-written headers in the kernel folder that every kernel may include
+
+    def candidates(self, node: Node) -> tuple[Kernel, ...]:
+        """Kernels that can run a node. UserError with every near miss where there is none."""
+        rows = [k for k in self.kernels if k.op is type(node.op)]
+        fitting = tuple(k for k in rows if k.misfit(node) is None)
+        if not fitting:
+            misses = "; ".join(f"{k.symbol}: {k.misfit(node)}" for k in rows) or "no kernel for this operator"
+            raise UserError(
+                f"{type(node.op).__name__} does not run on {self.name}", where=node.name, origin=node.origin,
+                rule=misses, hint="`tilewright targets` and docs/SUPPORT.md list what runs where",
+            )  # fmt: skip
+        return fitting

@@ -1,0 +1,130 @@
+"""Reads sizes and the worst-case stack out of object files (pyelftools)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RETURN_ADDRESS = 8  # bytes that a call pushes on x86-64; on other hosts the frame holds it
+SHF_WRITE, SHF_ALLOC = 1, 2
+CALLS = {"EM_X86_64": {2, 4}, "EM_AARCH64": {282, 283}, "EM_RISCV": {17, 18, 19}}  # relocations of calls and tail calls
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes: code and constants in flash, variables in RAM, the deepest stack below each entry function."""
+
+    code: int
+    constants: int
+    variables: int
+    stack: int
+    unknown: tuple[str, ...]  # functions that the bound cannot see into: of the C library, or the caller's
+
+
+def measure(objects: Sequence[Path], entries: Sequence[str] = ()) -> Sizes:
+    """Sizes of object files that were compiled with -ffunction-sections -fstack-size-section."""
+    code = constants = variables = 0
+    frames: dict[str, int] = {}
+    calls: dict[str, set[str]] = {}
+    for path in objects:
+        from elftools.elf.elffile import ELFFile
+
+        with path.open("rb") as file:
+            elf = ELFFile(file)
+            for section in elf.iter_sections():
+                if section["sh_flags"] & SHF_ALLOC and section["sh_size"]:
+                    relro = section.name.startswith(".data.rel.ro")
+                    if section.name.startswith(".text"):
+                        code += section["sh_size"]
+                    elif section["sh_flags"] & SHF_WRITE and not relro:
+                        variables += _objects(elf, section)
+                    else:
+                        constants += section["sh_size"]
+            _frames(elf, path.name, frames)
+            _calls(elf, path.name, calls)
+    deepest, unknown = _deepest(frames, calls, entries or tuple(frames))
+    return Sizes(code, constants, variables, deepest, tuple(sorted(unknown)))
+
+
+def _objects(elf: Any, section: Any) -> int:
+    """Bytes of the variables in a section, without padding between them."""
+    index = list(elf.iter_sections()).index(section)
+    symbols = elf.get_section_by_name(".symtab").iter_symbols()
+    return sum(s["st_size"] for s in symbols if s["st_shndx"] == index and s["st_info"]["type"] == "STT_OBJECT")
+
+
+def _function_at(elf: Any, file: str, symbol: Any) -> str | None:
+    """The function that a relocation names, by symbol or by its own section; file-local names carry the file's."""
+    kind = symbol["st_info"]["type"]
+    if kind == "STT_SECTION":
+        name = str(elf.get_section(symbol["st_shndx"]).name)
+        return f"{file}:{name.removeprefix('.text.')}" if name.startswith(".text.") else None
+    if kind == "STT_OBJECT" or not symbol.name or symbol.name.startswith(".L"):
+        return None
+    local = symbol["st_info"]["bind"] == "STB_LOCAL"
+    return f"{file}:{symbol.name}" if local else str(symbol.name)
+
+
+def _frames(elf: Any, file: str, frames: dict[str, int]) -> None:
+    """Frame size of every function, from .stack_sizes (address by relocation, then ULEB128)."""
+    sections = list(elf.iter_sections())
+    for section in sections:
+        if not section.name.startswith(".rela.stack_sizes"):
+            continue
+        data = sections[section["sh_info"]].data()
+        symbols = sections[section["sh_link"]]
+        for relocation in section.iter_relocations():
+            symbol = symbols.get_symbol(relocation["r_info_sym"])
+            name = _function_at(elf, file, symbol)
+            at, size, shift = relocation["r_offset"] + 8, 0, 0
+            while True:
+                byte = data[at]
+                size |= (byte & 127) << shift
+                at, shift = at + 1, shift + 7
+                if byte < 128:
+                    break
+            if name:
+                frames[_canonical(elf, file, name)] = size
+
+
+def _canonical(elf: Any, file: str, name: str) -> str:
+    """`file:f` and `f` are the same where f is global: give the global spelling."""
+    plain = name.removeprefix(f"{file}:")
+    for symbol in elf.get_section_by_name(".symtab").iter_symbols():
+        if symbol.name == plain and symbol["st_info"]["bind"] != "STB_LOCAL":
+            return plain
+    return name
+
+
+def _calls(elf: Any, file: str, calls: dict[str, set[str]]) -> None:
+    sections = list(elf.iter_sections())
+    for section in sections:
+        if not section.name.startswith(".rela.text."):
+            continue
+        caller = _canonical(elf, file, f"{file}:{section.name.removeprefix('.rela.text.')}")
+        symbols = sections[section["sh_link"]]
+        for relocation in section.iter_relocations():
+            symbol = symbols.get_symbol(relocation["r_info_sym"])
+            callee = _function_at(elf, file, symbol)
+            if callee and relocation["r_info_type"] in CALLS.get(elf["e_machine"], ()):
+                calls.setdefault(caller, set()).add(_canonical(elf, file, callee))
+
+
+def _deepest(frames: dict[str, int], calls: dict[str, set[str]], entries: Sequence[str]) -> tuple[int, set[str]]:
+    """Deepest stack below the entries; recursion is a defect (generated C has none)."""
+    known: dict[str, int] = {}
+    unknown: set[str] = set()
+
+    def depth(name: str, path: tuple[str, ...]) -> int:
+        if name in path:
+            raise AssertionError(f"recursion: {' -> '.join((*path, name))}")
+        if name not in known:
+            if name not in frames:
+                unknown.add(name.rpartition(":")[2])
+            below = max((depth(c, (*path, name)) for c in calls.get(name, ())), default=0)
+            known[name] = frames.get(name, 0) + RETURN_ADDRESS + below
+        return known[name]
+
+    return max((depth(entry, ()) for entry in entries if entry in frames), default=0), unknown

@@ -1,0 +1,45 @@
+"""How the host's kernels want constants and state laid out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...ir.types import Array
+from ..base import Packing
+
+GROUP = 16  # floats that a kernel works on at a time: TW_GROUP in kernels/tw_math.h
+
+
+def padded(size: int) -> int:
+    """The size rounded up to whole groups."""
+    return -(-size // GROUP) * GROUP
+
+
+def _pack_panels(weight: Array) -> Array:
+    """[rows, cols] -> [rows / 16][cols][16], missing rows are zero."""
+    rows, cols = weight.shape
+    filled = np.zeros((padded(rows), cols), weight.dtype)
+    filled[:rows] = weight
+    return np.ascontiguousarray(filled.reshape(-1, GROUP, cols).transpose(0, 2, 1)).reshape(-1)
+
+
+def _unpack_panels(packed: Array, shape: tuple[int, ...]) -> Array:
+    rows, cols = shape
+    return np.asarray(packed.reshape(-1, cols, GROUP).transpose(0, 2, 1).reshape(-1, cols)[:rows])
+
+
+def _pack_channels(state: Array) -> Array:
+    """[capacity, channels] -> [channels][pitch], missing positions are zero."""
+    capacity, channels = state.shape
+    filled = np.zeros((channels, padded(capacity)), state.dtype)
+    filled[:, :capacity] = state.T
+    return filled.reshape(-1)
+
+
+def _unpack_channels(packed: Array, shape: tuple[int, ...]) -> Array:
+    capacity, channels = shape
+    return np.asarray(packed.reshape(channels, -1)[:, :capacity].T)
+
+
+PANELS = Packing("panels of 16 rows", _pack_panels, _unpack_panels)
+CHANNELS = Packing("channel by channel, positions in groups of 16", _pack_channels, _unpack_channels)

@@ -1,0 +1,18 @@
+"""The host: one core, two unbounded memories, portable C99."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..base import Engine, Memory, Target
+from .language import LANGUAGE
+
+HOST = Target(
+    name="host",
+    description="portable C99 with static memory, for this machine and any microcontroller with a C compiler",
+    memories=(Memory("flash", None, "const", alignment=64), Memory("ram", None, "data", alignment=64)),
+    engines=(Engine("cpu", cores=1),),
+    kernels=(*LANGUAGE,),
+    kernel_folder=Path(__file__).parent / "kernels",
+    headers=("tw_math.h",),
+)
