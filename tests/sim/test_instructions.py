@@ -394,12 +394,23 @@ def differences(batch: Batch, path: Path, *options: str) -> list[str]:
 GROUPS = {"scalar": 100, "simd": 60, "memory": 120, "control": 60, "float": 150, "compressed": 60}
 
 
+def check_group(group: str, seed: str, path: Path) -> None:
+    batch = Batch(random.Random(f"{group} {seed}"))
+    fill(batch, group, GROUPS[group])
+    wrong = differences(batch, path)
+    assert not wrong, f"{len(wrong)} of {len(batch.notes)} results differ\n" + "\n".join(wrong[:20])
+
+
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_instruction_does_what_the_model_says(group: str, tmp_path: Path) -> None:
-    batch = Batch(random.Random(f"instructions {group}"))
-    fill(batch, group, GROUPS[group])
-    wrong = differences(batch, tmp_path / f"{group}.elf")
-    assert not wrong, f"{len(wrong)} of {len(batch.notes)} results differ\n" + "\n".join(wrong[:20])
+    check_group(group, "instructions", tmp_path / f"{group}.elf")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_instruction_many_times(group: str, seed: int, tmp_path: Path) -> None:
+    check_group(group, str(seed), tmp_path / f"{group}.elf")
 
 
 def test_the_optional_instructions_need_their_option(tmp_path: Path) -> None:

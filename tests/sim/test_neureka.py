@@ -277,17 +277,32 @@ def replay() -> Callable[[list[int]], int] | None:
     return model
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
-@given(st.lists(layers().filter(fits), min_size=6, max_size=12))
-def test_legal_jobs_are_numpy_convolutions(tmp_path_factory: pytest.TempPathFactory, batch: list[Layer]) -> None:
+BATCHES = st.lists(layers().filter(fits), min_size=6, max_size=12)
+
+
+def check_jobs(path: Path, batch: list[Layer]) -> None:
+    """Every byte in and around the outputs, and where the shared model is present the cycles of every job."""
     model = replay()
     # the first job runs twice, as the first one finds the program's loop not yet in the instruction cache
-    results = run_layers([batch[0], *batch], tmp_path_factory.mktemp("npu") / "jobs.elf")[1:]
+    results = run_layers([batch[0], *batch], path)[1:]
     for layer, (cycles, output) in zip(batch, results, strict=True):
         wrong = np.flatnonzero(np.frombuffer(output, np.uint8) != np.frombuffer(expected_output(layer), np.uint8))
         assert wrong.size == 0, f"{layer}: {wrong.size} bytes wrong, first at {wrong[:4] - GUARD}"
         if model:
             assert cycles == model(registers(layer, tensors(layer))), f"{layer}: {cycles} cycles"
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(BATCHES)
+def test_legal_jobs_are_numpy_convolutions(tmp_path_factory: pytest.TempPathFactory, batch: list[Layer]) -> None:
+    check_jobs(tmp_path_factory.mktemp("npu") / "jobs.elf", batch)
+
+
+@pytest.mark.full
+@settings(max_examples=300, deadline=None)
+@given(BATCHES)
+def test_many_legal_jobs(tmp_path_factory: pytest.TempPathFactory, batch: list[Layer]) -> None:
+    check_jobs(tmp_path_factory.mktemp("npu") / "jobs.elf", batch)
 
 
 def test_packing_agrees_with_the_shared_encoder() -> None:
