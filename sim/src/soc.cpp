@@ -263,7 +263,7 @@ void Soc::run_alone(Core &core, Cycle limit) {
 template <bool Observed>
 void Soc::run_until_stopped() {
     Core &fabric = core_at(kFabric);
-    const Cycle cycle_limit = options_.max_cycles == 0 ? kNever : options_.max_cycles;
+    const Cycle cycle_limit = limit_;
     while (ending_ == Ending::running) {
         Cycle nearest = kNever;
         for (int k = 0; k < running_; k++) nearest = std::min(nearest, core_at(order_[static_cast<std::size_t>(k)]).next);
@@ -301,7 +301,10 @@ void Soc::run_until_stopped() {
     }
 }
 
-Ending Soc::run() {
+Ending Soc::run(Cycle cycles) {
+    if (ending_ != Ending::running && ending_ != Ending::cycle_limit) return ending_;
+    ending_ = Ending::running;
+    limit_ = cycles != 0 ? now_ + cycles : options_.max_cycles != 0 ? options_.max_cycles : kNever;
     try {
         if (observer != nullptr) run_until_stopped<true>();
         else run_until_stopped<false>();

@@ -51,7 +51,8 @@ class Soc final : NpuHost, DmaHost, Sleepers {
     void memory_changed(std::uint32_t address, std::uint32_t bytes) { code_.changed(address, bytes); }
     void start(std::uint32_t entry);           // the fabric controller begins at `entry`
 
-    Ending run();                              // until something ends it
+    // Until something ends it, at most `cycles` more cluster cycles (0: what the options say). After a cycle limit it can go on.
+    Ending run(Cycle cycles = 0);
 
     // State for reports.
     const Core &core(int id) const { return cores_[static_cast<std::size_t>(id)]; }
@@ -164,7 +165,7 @@ class Soc final : NpuHost, DmaHost, Sleepers {
 
     std::array<int, kClusterCores> order_{};        // running cluster cores in the order of service within a cycle
     int running_ = 0;
-    Cycle now_ = 0;
+    Cycle now_ = 0, limit_ = kNever;
     Core *executing_ = nullptr;
     bool attention_ = false;                        // something happened that the scheduler has to look at
     Ending ending_ = Ending::running;
