@@ -28,7 +28,7 @@ format: $(STAMP).dev
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(STAMP): $(VENV)/bin/python pyproject.toml
+$(STAMP): $(VENV)/bin/python pyproject.toml hatch_build.py sim/CMakeLists.txt $(wildcard sim/src/*)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 

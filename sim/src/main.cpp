@@ -1,6 +1,6 @@
 // The program: command line, observers, one run, reports.
 #include <cerrno>
-#include <chrono>
+#include <ctime>
 #include <cstdio>
 #include <cstring>
 #include <memory>
@@ -120,9 +120,9 @@ int run(const Arguments &arguments) {
     if (!arguments.profile.empty()) observers.add(&profiler);
     if (!observers.empty()) machine->soc.observer = &observers;
 
-    const auto begin = std::chrono::steady_clock::now();
+    const std::clock_t begin = std::clock();
     machine->soc.run();
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+    const double cpu_seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
 
     if (timeline) timeline->finish(machine->soc.cycles());
     if (!arguments.profile.empty()) {
@@ -133,7 +133,7 @@ int run(const Arguments &arguments) {
     if (!arguments.json.empty()) {
         const File file = open_output(arguments.json, error);
         if (!file) return complain(error);
-        std::fprintf(file.get(), "%s\n", json_report(*machine, arguments.options, arguments.constants, seconds.count()).c_str());
+        std::fprintf(file.get(), "%s\n", json_report(*machine, arguments.options, arguments.constants, cpu_seconds).c_str());
     }
     if (!dump_all(*machine, arguments, error)) return complain(error);
     const std::string problem = ending_report(*machine);

@@ -187,7 +187,7 @@ std::string summary(const Machine &machine, const std::vector<EnergyConstant> &c
     return text;
 }
 
-std::string json_report(Machine &machine, const Options &options, const std::vector<EnergyConstant> &constants, double seconds) {
+std::string json_report(Machine &machine, const Options &options, const std::vector<EnergyConstant> &constants, double cpu_seconds) {
     const Soc &soc = machine.soc;
     const Activity activity = soc.activity();
     const std::vector<EnergyTerm> terms = energy(activity, constants);
@@ -214,7 +214,7 @@ std::string json_report(Machine &machine, const Options &options, const std::vec
     report.field("dma_bytes", activity.dma_bytes).field("npu_busy_cycles", activity.npu_busy).field("npu_macs", activity.npu_macs_raw);
     report.field("weight_words", activity.weight_words).field("l1_accesses", soc.l1_banks().accesses());
     report.field("l1_conflict_cycles", soc.l1_banks().conflict_cycles()).field("icache_l1_misses", soc.cluster_cache().shared_misses());
-    report.raw("cores", cores_json(machine, activity)).field("host_seconds", seconds);
+    report.raw("cores", cores_json(machine, activity)).field("host_cpu_seconds", cpu_seconds);
     return report.str();
 }
 

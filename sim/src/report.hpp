@@ -15,7 +15,7 @@ std::string core_name(int core);
 std::string ending_report(Machine &machine);
 // One line: cycles, instructions, energy (a model).
 std::string summary(const Machine &machine, const std::vector<EnergyConstant> &constants);
-std::string json_report(Machine &machine, const Options &options, const std::vector<EnergyConstant> &constants, double seconds);
+std::string json_report(Machine &machine, const Options &options, const std::vector<EnergyConstant> &constants, double cpu_seconds);
 // The exit status of the process.
 int exit_status(const Machine &machine);
 

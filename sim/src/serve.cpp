@@ -1,6 +1,6 @@
 #include "serve.hpp"
 
-#include <chrono>
+#include <ctime>
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -89,13 +89,13 @@ class Session {
     std::string run(std::istringstream &words) {
         std::uint64_t limit = 0;
         words >> limit;
-        const auto begin = std::chrono::steady_clock::now();
+        const std::clock_t begin = std::clock();
         output_.clear(), warnings_ = {};
         machine_->soc.run(limit);
-        const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+        const double cpu_seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
         JsonObject reply;
         reply.field("output", output_).raw("warnings", warnings_.str()).field("status", exit_status(*machine_));
-        reply.raw("report", json_report(*machine_, arguments_.options, arguments_.constants, seconds.count()));
+        reply.raw("report", json_report(*machine_, arguments_.options, arguments_.constants, cpu_seconds));
         return "ok " + reply.str();
     }
 
