@@ -5,7 +5,7 @@
 namespace siracusa {
 
 inline constexpr Cycle kSocPeriod = 20000, kClusterPeriod = 13884;       // picoseconds
-inline constexpr Cycle kClusterPhase = 13000;        // when cluster cycle 0 begins; not known, of little effect
+inline constexpr Cycle kClusterPhase = 10000;        // when cluster cycle 0 begins: not known, half a SoC cycle assumed
 
 // The SoC cycle that a cluster cycle begins in, and the first cluster cycle that begins at or after a SoC cycle's begin.
 inline Cycle soc_cycle(Cycle cluster) { return (cluster * kClusterPeriod + kClusterPhase) / kSocPeriod; }
