@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from tilewright.sim import find
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(elf: Path, *options: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
     """Run an ELF in the simulator."""
-    command = [os.environ["TILEWRIGHT_SIM"], *options, str(elf)]
+    command = [str(find()), "--quiet", *options, str(elf)]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
 
 
