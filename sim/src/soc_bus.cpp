@@ -79,7 +79,8 @@ Soc::Access Soc::access(Core &core, std::uint32_t asked, std::uint32_t size, boo
     }
     if (within(address, kSocPeripherals, kSocPeripheralsSize) || within(address, kRom, kRomSize)) {
         executing_peripheral_ = asked;
-        return {.value = soc_peripheral(core, address, write, value), .latency = 1 + kApb + (fabric ? 0 : kClusterInterconnect + kAxi)};
+        const std::uint32_t found = soc_peripheral(core, address, write, value) >> (8 * (address & 3));
+        return {.value = found, .latency = 1 + kApb + (fabric ? 0 : kClusterInterconnect + kAxi)};
     }
     bad_access(core, asked, write);
 }
@@ -223,6 +224,7 @@ std::uint32_t Soc::load(Core &c, std::uint32_t address, std::uint32_t size, std:
     const std::uint32_t before = c.stall;
     if (size <= first) {
         result = access(c, address, size, false, 0, c.next);
+        if (size < 4) result.value &= (1u << (8 * size)) - 1;
         if (result.sleep) {
             fall_asleep(c, c.waiting, c.waiting_for, reg_bit);
             return 0;
