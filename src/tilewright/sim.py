@@ -1,6 +1,6 @@
 """The chip simulator from Python: run an ELF on the model of Siracusa, look into its memory.
 
-The simulator is a program of its own (`sim/`, built with the package), so whatever an ELF does can only hurt that process.
+The simulator is a program of its own (`sim/`, built with the package): whatever an ELF does only hurts that process.
 `simulate()` runs a file from start to end; `Simulation` loads, pokes, runs and peeks through a line protocol.
 """
 
@@ -26,18 +26,20 @@ FAULT = 3  # exit status after a fault, a deadlock or the cycle limit
 def find() -> Path:
     """The simulator's program: `TILEWRIGHT_SIM`, else the one built with the package."""
     chosen = os.environ.get("TILEWRIGHT_SIM")
-    program = Path(chosen) if chosen else Path(__file__).parent / "_sim" / (PROGRAM + (".exe" if os.name == "nt" else ""))
+    program = (
+        Path(chosen) if chosen else Path(__file__).parent / "_sim" / (PROGRAM + (".exe" if os.name == "nt" else ""))
+    )
     if not program.is_file():
         raise UserError(
             f"the chip simulator is missing: {program}",
-            hint="install the package with a C++ compiler at hand (pip install .), or name the program in TILEWRIGHT_SIM",
+            hint="install the package (pip install .), or name the program in TILEWRIGHT_SIM",
         )
     return program
 
 
 @dataclass(frozen=True)
 class SimOptions:
-    """How to simulate. timing: `chip` (RTL-checked figures) or `gvsoc` (the calibrated reference, its artefacts included).
+    """How to simulate. timing: `chip` (RTL-checked figures) or `gvsoc` (the calibrated reference with its artefacts).
 
     max_cycles: cluster cycles, None for no limit. strict: a job outside N-EUREKA's legal ones is a fault.
     energy: constants of the energy model to override, name to pJ.
@@ -64,7 +66,7 @@ class SimOptions:
 class SimResult:
     """What a run gave: exit status (3 after fault, deadlock or cycle limit), the program's output, the report.
 
-    The report's fields: ending, cycles (cluster), instructions, energy_uj (a model), cores, ... ; `error` after a fault.
+    The report's fields: ending, cycles (cluster), instructions, energy_uj (a model), cores ...; `error` after a fault.
     """
 
     status: int
@@ -96,21 +98,31 @@ def simulate(
     """
     with tempfile.TemporaryDirectory(prefix="tilewright-sim-") as folder:
         report = Path(folder) / "report.json"
-        command = [str(find()), *(options or SimOptions()).arguments(), "--quiet", "--json", str(report), *extra, str(elf)]
+        command = [
+            str(find()),
+            *(options or SimOptions()).arguments(),
+            "--quiet",
+            "--json",
+            str(report),
+            *extra,
+            str(elf),
+        ]
         try:
             done = subprocess.run(command, capture_output=True, timeout=timeout, check=False)
         except subprocess.TimeoutExpired as error:
             raise UserError(f"{elf}: the simulation took more than {timeout:g} s") from error
         messages = done.stderr.decode("utf-8", "replace")
         if not report.exists():
-            raise UserError(messages.strip().removeprefix(f"{PROGRAM}: ") or f"{elf}: the simulator died ({done.returncode})")
+            raise UserError(
+                messages.strip().removeprefix(f"{PROGRAM}: ") or f"{elf}: the simulator died ({done.returncode})"
+            )
         return SimResult(done.returncode, done.stdout.decode("latin-1"), json.loads(report.read_text()), messages)
 
 
 class Simulation:
     """A loaded ELF: read and write memory by symbol or address, run to the end or for some cycles.
 
-    Use as a context manager. Places are addresses, or `"symbol"`, or `"symbol+0x10"`. UserError for every refused request.
+    Use as a context manager. Places are addresses, `"symbol"` or `"symbol+0x10"`. UserError for a refused request.
     """
 
     def __init__(self, elf: str | Path, options: SimOptions | None = None) -> None:
@@ -125,7 +137,9 @@ class Simulation:
     def __enter__(self) -> Simulation:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:

@@ -32,7 +32,7 @@ from .output import USER, Outcome
 @click.option("--quiet", is_flag=True, help="No summary on stderr.")
 @json_option
 @click.pass_context
-def simulate(ctx: click.Context, elf: Path, quiet: bool, **options: Any) -> None:
+def simulate(ctx: click.Context, /, elf: Path, quiet: bool, **options: Any) -> None:
     """Run ELF on a cycle-approximate model of Siracusa; exit with its code, 3 after a fault."""
     if not elf.exists():
         raise UserError(f"no such file: {elf}")

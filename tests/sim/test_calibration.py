@@ -1,7 +1,7 @@
 """The calibration programs print what the reference simulator printed, with cycles within the tolerance.
 
-Every number of a line that is a cycle figure may differ by 2 cycles or 2 %, whichever is larger (per-instruction figures
-by 0.02); everything else, verdicts and counts included, is compared exactly.
+Every number of a line that is a cycle figure may differ by 2 cycles or 2 %, whichever is larger (per-instruction
+figures by 0.02); everything else, verdicts and counts included, is compared exactly.
 """
 
 from __future__ import annotations
@@ -15,25 +15,28 @@ from shared import shared_file
 from tilewright.sim import SimOptions, simulate
 
 PROGRAMS = [
-    "hello", "core", "par", "icache", "eu", "dma", "neureka", "npu_1x1", "npu_3x3", "npu_dw", "npu_gemv", "npu_prefetch",
+    "hello", "core", "par", "icache", "eu", "dma", "neureka", "npu_1x1", "npu_3x3", "npu_dw", "npu_gemv",
+    "npu_prefetch",
     "decoder16_cores", "decoder16_npu", "decoder128_cores", "decoder128_npu",
 ]  # fmt: skip
 # Programs that have to agree to the last digit, cycles included.
 EXACT = {"hello", "core", "icache", "eu", "dma", "neureka", "npu_1x1", "npu_3x3", "npu_dw", "npu_gemv", "npu_prefetch"}
 # Lines that may be beyond the tolerance, by program, with the cause.
 KNOWN = {
-    "par": (1, "which core is last at a barrier after stores to one L2 bank depends on the phase between the two clocks"),
+    "par": (1, "who is last at a barrier after stores to one L2 bank depends on the phase of the clocks"),
     "decoder16_npu": (1, "pass 0: with a cold cache the random replacement follows every shift between the cores"),
     "decoder128_cores": (1, "imiss of an early pass: random replacement in the shared cache, as above"),
-    "decoder128_npu": (1, "load stalls of pass 0: a poll loop waits for a job that began elsewhere in the pass, as above"),
+    "decoder128_npu": (1, "load stalls of pass 0: a poll loop waits for a job that began elsewhere, as above"),
 }
 NUMBER = r"(\d+)"
 CYCLES = [
     re.compile(pattern)
     for pattern in (
-        rf"exit {NUMBER}$", rf"net={NUMBER}", rf"min {NUMBER} max {NUMBER}", rf"by master: {NUMBER}", rf"imiss {NUMBER}",
-        rf"(?:warm|1 call|L2-cold|hot|cold|2nd|3rd) {NUMBER}", rf"run\d {NUMBER}\.\.{NUMBER}", rf"disabled: seq 256: {NUMBER} {NUMBER}",
-        rf"(?<=[ :])\d:{NUMBER}/{NUMBER}/{NUMBER}/", rf"(?<=[ :])\d:{NUMBER}/{NUMBER}(?=[ \n]|$)", rf"(?<=[ :])\d:{NUMBER},{NUMBER}",
+        rf"exit {NUMBER}$", rf"net={NUMBER}", rf"min {NUMBER} max {NUMBER}", rf"by master: {NUMBER}",
+        rf"(?:warm|1 call|L2-cold|hot|cold|2nd|3rd) {NUMBER}", rf"run\d {NUMBER}\.\.{NUMBER}",
+        rf"disabled: seq 256: {NUMBER} {NUMBER}", rf"imiss {NUMBER}",
+        rf"(?<=[ :])\d:{NUMBER}/{NUMBER}/{NUMBER}/", rf"(?<=[ :])\d:{NUMBER}/{NUMBER}(?=[ \n]|$)",
+        rf"(?<=[ :])\d:{NUMBER},{NUMBER}",
         rf"setup={NUMBER}", rf"total\(poll\)={NUMBER}", rf"total\(event\)={NUMBER}", rf"cycle\*100={NUMBER}",
         rf"(?:alone|background|DMA total|done|setup|total|cycles|event|poll|cfg|cyc|instr|ldstall) {NUMBER}",
     )
