@@ -13,8 +13,10 @@ from shared import ROOT
 
 SIM = ROOT / "sim"
 UNITS = {
+    "caches": [],
     "disasm": ["disasm.cpp", "isa.cpp", "compressed.cpp"],
     "energy": ["energy.cpp"],
+    "events": ["event_unit.cpp", "timer.cpp"],
     "neureka": ["neureka.cpp", "neureka_job.cpp", "neureka_engine.cpp", "neureka_datapath.cpp"],
 }
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
