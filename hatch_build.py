@@ -6,6 +6,7 @@ The system's C++ compiler where there is one, else clang from the ziglang wheel;
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -51,8 +52,19 @@ def _run(command: list[str]) -> None:
         raise RuntimeError(f"building the chip simulator failed:\n{' '.join(command)}\n{done.stdout[-4000:]}")
 
 
+def _fingerprint(source: Path) -> str:
+    """Changes with everything that the program is made of."""
+    digest = hashlib.sha256(sysconfig.get_platform().encode())
+    for path in [source / "CMakeLists.txt", *sorted((source / "src").iterdir())]:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
 def build_simulator(source: Path, target: Path) -> Path:
-    """Configure and build `source` (the folder sim/), put the program into the folder `target`."""
+    """Configure and build `source` (the folder sim/), put the program into the folder `target`; nothing if it is there."""
+    made_from, stamp = _fingerprint(source), target / "made-from"
+    if (target / PROGRAM).exists() and stamp.exists() and stamp.read_text() == made_from:
+        return target / PROGRAM
     with tempfile.TemporaryDirectory(prefix="tilewright-sim-") as folder:
         scratch = Path(folder)
         build = scratch / "build"
@@ -66,6 +78,7 @@ def build_simulator(source: Path, target: Path) -> Path:
         fresh = target / (PROGRAM + ".new")
         shutil.copy2(build / PROGRAM, fresh)
         fresh.replace(target / PROGRAM)  # a running program keeps its file
+        stamp.write_text(made_from)
     return target / PROGRAM
 
 
@@ -78,7 +91,7 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[misc]
             return
         root = Path(self.root)
         program = build_simulator(root / "sim", root / "src" / "tilewright" / "_sim")
-        build_data["artifacts"].append("src/tilewright/_sim/*")
+        build_data["artifacts"].append(f"src/tilewright/_sim/{PROGRAM}")
         build_data["pure_python"] = False
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["tag"] = f"py3-none-{platform}"

@@ -148,7 +148,7 @@ int run(const Arguments &arguments) {
 int main(int count, char **words) {
     siracusa::Arguments arguments;
     std::string error;
-    if (!siracusa::parse_arguments(count, words, arguments, error)) return siracusa::complain(error + "\n" + siracusa::kUsage);
+    if (!siracusa::parse_arguments(count, words, arguments, error)) return siracusa::complain(error + " (--help lists the options)");
     if (arguments.help) {
         std::fputs(siracusa::kUsage, stdout);
         return 0;

@@ -40,17 +40,28 @@ def simulate(ctx: click.Context, /, elf: Path, quiet: bool, **options: Any) -> N
         report = Path(folder) / "report.json"
         command = [str(sim.find()), *_words(options), *(["--quiet"] if quiet else []), "--json", str(report), str(elf)]
         sys.stdout.flush()
-        status = subprocess.run(command, check=False).returncode
+        status, messages = _run(command)
         if report.exists():
             found = json.loads(report.read_text())
             found.pop("ok")
             ctx.ensure_object(Outcome).add(target="siracusa", **found)
         elif status == USER:  # the program has said why
-            ctx.ensure_object(Outcome).add(error=f"{elf} cannot be simulated")
+            ctx.ensure_object(Outcome).add(error=messages[0] if messages else f"{elf} cannot be simulated")
         else:
             raise UserError(f"{elf}: the simulator ended with status {status}")
     if status != 0:
         ctx.exit(status)
+
+
+def _run(command: list[str]) -> tuple[int, list[str]]:
+    """Exit status, and the lines of stderr, which are passed on as they come."""
+    lines = []
+    with subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8", errors="replace") as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            sys.stderr.write(line)
+            lines.append(line.strip().removeprefix(f"{sim.PROGRAM}: "))
+    return process.returncode, lines
 
 
 def _words(options: dict[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.instances import node_of, random_operands, row_instances
+from tests.instances import FILTERED, node_of, random_operands, row_instances
 from tests.kernels.conftest import CACHE
 from tilewright.interp.native import FLAGS, ZIG, call, shared_library
 from tilewright.ir.graph import Node
@@ -39,7 +39,7 @@ def other_library(request: pytest.FixtureRequest) -> ctypes.CDLL:
 
 
 @pytest.mark.parametrize("kernel", HOST.kernels, ids=lambda kernel: kernel.symbol)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15, deadline=None, suppress_health_check=FILTERED)
 @given(data=st.data())
 def test_every_build_gives_the_same_bits(
     kernel: Kernel, host_library: ctypes.CDLL, other_library: ctypes.CDLL, data: st.DataObject

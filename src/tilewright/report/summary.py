@@ -70,7 +70,8 @@ def fields(plan: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> dict[str
         "layers": layers(plan),
     }
     if sizes is not None:
-        found |= {"flash_bytes": total["flash"], "code_bytes": sizes["code"], "stack_bytes": sizes["stack"]}
+        found |= {"flash_bytes": total["flash"], "stack_bytes": sizes["stack"]}
+        found |= {"code_bytes": sizes["code"], "constant_bytes": sizes["constants"]}
     return found
 
 
@@ -100,7 +101,8 @@ def facts(plan: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> list[Fact
         )
         unseen = f"; not counting {', '.join(sizes['unknown'])}" if sizes["unknown"] else ""
         found.append(Fact("stack", bytes_text(sizes["stack"]), f"at most{unseen}"))
-    found.append(Fact("peak", f"{top.node}", f"{top.bytes:,} bytes alive in {top.entry}"))
+    if top.bytes:
+        found.append(Fact("peak", top.node, f"{top.bytes:,} bytes alive in {top.entry}"))
     per = "per decoded token" if plan["language"] is not None else "per run"
     found.append(Fact("MACs", f"{plan['macs']:,}", f"{per}, at nominal sizes"))
     return found
