@@ -61,7 +61,7 @@ def _fingerprint(source: Path) -> str:
 
 
 def build_simulator(source: Path, target: Path) -> Path:
-    """Configure and build `source` (the folder sim/), put the program into the folder `target`; nothing if it is there."""
+    """Build `source` (the folder sim/), put the program into the folder `target`; nothing to do if it is there."""
     made_from, stamp = _fingerprint(source), target / "made-from"
     if (target / PROGRAM).exists() and stamp.exists() and stamp.read_text() == made_from:
         return target / PROGRAM
