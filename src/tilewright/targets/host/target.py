@@ -6,7 +6,9 @@ from pathlib import Path
 
 from ..base import Engine, Memory, Target
 from .generic_elementwise import ELEMENTWISE
+from .generic_index import INDEX
 from .generic_move import MOVE
+from .generic_reduce import REDUCE
 from .integer import INTEGER
 from .language import LANGUAGE
 from .product import PRODUCT
@@ -26,6 +28,8 @@ HOST = Target(
         *PRODUCT,
         *MOVE,
         *ELEMENTWISE,
+        *REDUCE,
+        *INDEX,
     ),
     kernel_folder=KERNELS,
     headers=tuple(sorted(path.name for path in KERNELS.glob("*.h"))),
