@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..base import Engine, Memory, Target
 from .generic_elementwise import ELEMENTWISE
+from .generic_index import INDEX
 from .generic_move import MOVE
 from .generic_reduce import REDUCE
 from .integer import INTEGER
@@ -28,6 +29,7 @@ HOST = Target(
         *MOVE,
         *ELEMENTWISE,
         *REDUCE,
+        *INDEX,
     ),
     kernel_folder=KERNELS,
     headers=tuple(sorted(path.name for path in KERNELS.glob("*.h"))),
