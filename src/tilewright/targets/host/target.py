@@ -8,6 +8,7 @@ from ..base import Engine, Memory, Target
 from .generic_elementwise import ELEMENTWISE
 from .generic_index import INDEX
 from .generic_move import MOVE
+from .generic_quantize import DIALECT, QUANTIZE
 from .generic_reduce import REDUCE
 from .language import LANGUAGE
 from .vision import VISION
@@ -17,7 +18,7 @@ HOST = Target(
     description="portable C99 with static memory, for this machine and any microcontroller with a C compiler",
     memories=(Memory("flash", None, "const", alignment=64), Memory("ram", None, "data", alignment=64)),
     engines=(Engine("cpu", cores=1),),
-    kernels=(*LANGUAGE, *VISION, *MOVE, *ELEMENTWISE, *REDUCE, *INDEX),
+    kernels=(*LANGUAGE, *VISION, *MOVE, *ELEMENTWISE, *REDUCE, *INDEX, *QUANTIZE, *DIALECT),
     kernel_folder=Path(__file__).parent / "kernels",
     headers=("tw_math.h", "tw_dense.h", "tw_generic.h", "tw_convert.h", "tw_functions.h"),
 )
