@@ -116,31 +116,20 @@ def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
         raise
 
 
-<<<<<<< HEAD
 def match(
     given: Mapping[str, Array], ports: Sequence[Port], what: str, source: object, *, surplus: bool = False
 ) -> list[Array]:
     """The arrays for the ports: by name, the rest in order. UserError where they do not pair up.
 
-    With `surplus`, more arrays may follow: vectors of some tools list constants behind the inputs.
-=======
-def match(given: Mapping[str, Array], ports: Sequence[Port], what: str, source: object) -> list[Array]:
-    """The arrays for the ports: by name, the rest in order. UserError where they do not pair up.
-
-    A file may hold more arrays than there are ports, for instance the network's constants, which come after the inputs
-    or among them: those whose shapes do not fit the next port are passed over.
->>>>>>> onnx
+    With `surplus` there may be more arrays, for instance the network's constants, after the inputs or among them:
+    those whose shapes do not fit the next port are passed over.
     """
     by_name = {p.name: given[p.name] for p in ports if p.name in given}
     rest = [(name, array) for name, array in given.items() if name not in by_name]
     open_ports = [p for p in ports if p.name not in by_name]
-<<<<<<< HEAD
-    if len(rest) < len(open_ports) or (len(rest) > len(open_ports) and not surplus):
-=======
-    if len(rest) > len(open_ports):
+    if surplus and len(rest) > len(open_ports):
         rest = _fitting(rest, open_ports)
     if len(rest) != len(open_ports):
->>>>>>> onnx
         raise UserError(
             f"{source} has {len(given)} arrays ({', '.join(given) or 'none'}), the network has {len(ports)} {what}s "
             f"({', '.join(p.name for p in ports) or 'none'})",
