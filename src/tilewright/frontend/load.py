@@ -31,8 +31,8 @@ def load(model: str, options: Options) -> Model:
     if path.suffix == ".onnx" or (path / NETWORK).is_file():
         from .quantlib import load_quantlib
 
-        graph = load_quantlib(path)
-        return Model(graph.name, (replace(graph, name="run"),))
+        name = path.resolve().name.removesuffix(".onnx")  # exporters call every graph the same
+        return Model(name, (replace(load_quantlib(path), name="run"),))
     return load_language_model(path, options)
 
 
