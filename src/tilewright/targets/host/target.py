@@ -8,6 +8,7 @@ from ..base import Engine, Memory, Target
 from .generic_elementwise import ELEMENTWISE
 from .generic_index import INDEX
 from .generic_move import MOVE
+from .generic_quantize import DIALECT, QUANTIZE
 from .generic_reduce import REDUCE
 from .integer import INTEGER
 from .language import LANGUAGE
@@ -30,6 +31,8 @@ HOST = Target(
         *ELEMENTWISE,
         *REDUCE,
         *INDEX,
+        *QUANTIZE,
+        *DIALECT,
     ),
     kernel_folder=KERNELS,
     headers=tuple(sorted(path.name for path in KERNELS.glob("*.h"))),
