@@ -94,8 +94,8 @@ def quantlib(source: Path) -> list[Case]:
         def data(graph: Graph) -> list[DataSet]:
             ports = [Port(v.name, v.type.static_shape, v.type.dtype.numpy) for v in graph.inputs]
             results = [Port(v.name, v.type.static_shape, v.type.dtype.numpy) for v in graph.outputs]
-            given = match(read_npz(folder / "inputs.npz"), ports, "input", folder / "inputs.npz")
-            wanted = match(read_npz(folder / "outputs.npz"), results, "output", folder / "outputs.npz")
+            given = match(read_npz(folder / "inputs.npz"), ports, "input", folder / "inputs.npz", surplus=True)
+            wanted = match(read_npz(folder / "outputs.npz"), results, "output", folder / "outputs.npz", surplus=True)
             inputs = tuple(cast(array, port) for array, port in zip(given, ports, strict=True))
             return [DataSet(inputs, tuple(np.asarray(a) for a in wanted))]
 
