@@ -29,9 +29,10 @@ def op_instances(draw: Any, op_class: type[Op]) -> tuple[Node, dict[str, Array]]
 @st.composite
 def row_instances(draw: Any, kernel: Kernel) -> tuple[Node, dict[str, Array]]:
     """The same, of nodes that the kernel row can run."""
-    node, arrays = draw(op_instances(kernel.op))
+    op, types = kernel.examples(draw) if kernel.examples else kernel.op.examples(draw)
+    node = node_of(op, *types)
     assume(kernel.misfit(node) is None)
-    return node, arrays
+    return node, random_operands(node, np.random.default_rng(draw(st.integers(0, 2**32 - 1))))
 
 
 def node_of(op: Op, *types: TensorType | None) -> Node:

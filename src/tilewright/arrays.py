@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tempfile
+import tokenize
 import warnings
 import zipfile
 import zlib
@@ -43,9 +44,11 @@ def read_npz(path: Path) -> dict[str, Array]:
         raise UserError(f"no such file: {path}") from None
     except IsADirectoryError:
         raise UserError(f"{path} is a folder, an npz file is wanted") from None
+    except OSError as error:  # zipfile seeks to wherever a damaged directory says
+        raise UserError(f"cannot read {path}: {error.strerror or error}", hint="write it with numpy.savez") from None
     except (
         zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError, SyntaxError, TypeError,
-        MemoryError, KeyError, OverflowError,
+        MemoryError, KeyError, OverflowError, tokenize.TokenError,
     ) as error:  # fmt: skip
         raise UserError(
             f"{path} is not a usable npz file: {str(error)[:200]}", hint="write it with numpy.savez"

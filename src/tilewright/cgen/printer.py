@@ -13,7 +13,7 @@ import numpy as np
 
 from ..ir.program import Barrier, Buffer, Call, Column, Copy, Job, Loop, Operand, Phase, Program, Ref, Step, Wait
 from ..ir.types import Expr, Kind
-from ..targets.base import Scalar
+from ..targets.base import Argument, Scalar
 from .names import Names, identifier, short
 
 INDENT = "    "
@@ -37,15 +37,17 @@ def print_programs(programs: Sequence[Program], prefix: str, arena_bytes: int) -
     return _Printer(programs, prefix, arena_bytes).source()
 
 
-def expression(value: Scalar) -> str:
+def expression(value: Scalar, ctype: str = "") -> str:
     """A scalar argument as C."""
     if isinstance(value, bool):
         return str(int(value))
+    if isinstance(value, float) and ctype == "double":
+        return repr(value)
     if isinstance(value, float):
         text = str(np.float32(value))
         return f"{text}f" if any(c in text for c in ".en") else f"{text}.0f"
     if isinstance(value, int):
-        return str(value) if value > -(2**31) else "(-2147483647 - 1)"
+        return str(value) if value > -(2**31) else f"({value + 1} - 1)"
     terms = [f"{'' if c == 1 else f'{c} * '}{s.name}" for s, c in Expr.of(value).terms]
     constant = Expr.of(value).const
     return (" + ".join(terms) + (f" + {constant}" if constant > 0 else f" - {-constant}" if constant else "")) or "0"
@@ -182,13 +184,25 @@ class _Printer:
     def call(self, call: Call, pad: str, loop: Loop | None) -> list[str]:
         operands, scalars = dict(call.operands), dict(call.scalars)
         arguments = []
-        for _, name in call.kernel.parameters:
-            if name in operands:
+        for ctype, name in call.kernel.parameters:
+            if call.kernel.gathers(name):
+                all_of = [self.operand(o, loop) for n, o in operands.items() if o and n.rstrip("0123456789") == name]
+                arguments.append(f"({ctype.removesuffix('*').rstrip()}[]){{{', '.join(all_of)}}}")
+            elif name in operands:
                 operand = operands[name]
                 arguments.append("0" if operand is None else self.operand(operand, loop))
             else:
-                arguments.append(expression(scalars[name]))
+                arguments.append(self.argument(scalars[name], ctype))
         return [_wrap(f"{pad}{call.kernel.symbol}({', '.join(arguments)});", len(pad) + 4)]
+
+    def argument(self, value: Argument, ctype: str) -> str:
+        """A scalar, or the name of a table; equal tables are one."""
+        if not isinstance(value, tuple):
+            return expression(value, ctype)
+        name = self.names.of(value, f"{self.prefix}_table")
+        text = f"static const int32_t {name}[{len(value)}] = {{{', '.join(map(expression, value))}}};"
+        self.tables[name] = _wrap(text, 4)
+        return name
 
     def operand(self, operand: Operand, loop: Loop | None) -> str:
         if isinstance(operand, Column):

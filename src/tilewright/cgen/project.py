@@ -74,10 +74,15 @@ def files(compiled: Compiled) -> dict[str, str]:
 
 
 def kernel_files(compiled: Compiled) -> dict[str, str]:
-    """The kernels that the network calls, byte for byte as in the package, and their prototypes."""
+    """The kernels that the network calls, byte for byte as in the package, the headers they include, prototypes."""
     target = compiled.target
-    used = {choice.kernel.file for entry in compiled.plan.entries for choice in entry.choices.values()}
-    texts = {name: (target.kernel_folder / name).read_text() for name in sorted({*used, *target.headers})}
+    wanted = sorted({choice.kernel.file for entry in compiled.plan.entries for choice in entry.choices.values()})
+    texts: dict[str, str] = {}
+    while wanted:
+        name = wanted.pop()
+        if name not in texts:
+            texts[name] = (target.kernel_folder / name).read_text()
+            wanted += [header for header in target.headers if f'#include "{header}"' in texts[name]]
     texts["tw_kernels.h"] = prototypes(target.kernels)
     return texts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,10 +18,11 @@ def load(model: str, options: Options) -> Model:
     path = Path(str(files("tilewright") / "models" / BUNDLED)) if model == BUNDLED else Path(model)
     if not path.exists():
         raise UserError(f"no such model: {model}", hint=f"give a file, a folder, or `{BUNDLED}` for the bundled model")
-    if path.suffix == ".onnx":
-        from .onnx import load_onnx
+    if path.suffix == ".onnx" or (path / "network.onnx").is_file():
+        from .quantlib import load_quantlib
 
-        return load_onnx(path)
+        graph = load_quantlib(path)
+        return Model(graph.name, (replace(graph, name="run"),))
     return load_language_model(path, options)
 
 

@@ -188,7 +188,7 @@ QUANT: dict[str, Converter] = {
     "QLinearMatMul": q_matmul, "com.microsoft.QGemm": q_gemm, "com.microsoft.QLinearAdd": q_binary("add"),
     "com.microsoft.QLinearMul": q_binary("mul"), "com.microsoft.QLinearAveragePool": q_average_pool,
     "com.microsoft.QLinearGlobalAveragePool": q_global_average_pool, "com.microsoft.QLinearSoftmax": q_softmax,
-    "com.microsoft.QLinearConcat": q_concat, "com.microsoft.QLinearSigmoid": q_unary(lambda n: Unary("sigmoid")),
+    "com.microsoft.QLinearConcat": q_concat, "com.microsoft.QLinearSigmoid": q_unary(lambda _: Unary("sigmoid")),
     "com.microsoft.QLinearLeakyRelu": q_unary(lambda n: Unary("leaky", (n.real("alpha", 0.01),))),
     "DynamicQuantizeLinear": dynamic_quantize,
 }  # fmt: skip

@@ -78,8 +78,14 @@ def call(
     scalars = kernel.arguments(node)
     arguments: list[object] = []
     for ctype, name in kernel.parameters:
-        if name in scalars:
+        if kernel.gathers(name):
+            addresses = [b.ctypes.data for n, b in buffers.items() if n.rstrip("0123456789") == name]
+            arguments.append((ctypes.c_void_p * len(addresses))(*addresses))
+        elif name in scalars:
             value = scalars[name]
+            if isinstance(value, tuple):
+                arguments.append((ctypes.c_int32 * len(value))(*value))
+                continue
             arguments.append(_scalar(ctype, value if isinstance(value, float) else resolve(value, env)))
         else:
             buffer = buffers.get(aliases.get(name, name))

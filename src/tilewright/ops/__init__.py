@@ -22,7 +22,7 @@ from .move import Concat, Copy, Expand, Pad, Reshape, Slice, Transpose
 from .norm import LayerNorm, QuantisedRMSNorm, RMSNorm
 from .pointwise import Add, QuantisedSwiGLU, SwiGLU
 from .pool import AveragePool2D, MaxPool2D
-from .quantize import Dequantize, Quantize, Requant
+from .quantize import Dequantize, LookUp, Quantize, QuantizedAdd, QuantizedMul, Requant
 from .reduce import ArgReduce, Cumulative, Reduce, Softmax
 from .rope import QuantisedRoPE, RoPE
 from .weight_only import WeightOnlyEmbed, WeightOnlyLinear
@@ -58,6 +58,7 @@ __all__ = [
     "LayerNorm",
     "Linear",
     "LinearAdd",
+    "LookUp",
     "MatMul",
     "MaxPool2D",
     "Pad",
@@ -67,6 +68,8 @@ __all__ = [
     "QuantisedRoPE",
     "QuantisedSwiGLU",
     "Quantize",
+    "QuantizedAdd",
+    "QuantizedMul",
     "RMSNorm",
     "Reduce",
     "Requant",

@@ -47,6 +47,8 @@ class _Lowering:
         for ctype, name in kernel.parameters:
             if name == "scratch":
                 operands.append((name, self.scratch(node, ctype)))
+            elif kernel.gathers(name):
+                operands += [(n, self.ref(v)) for n, v in by_name.items() if n.rstrip("0123456789") == name]
             elif name in names and "*" in ctype:
                 operands.append((name, self.ref(by_name[name]) if name in by_name else None))
         return Call(kernel, node, tuple(operands), tuple(scalars.items()))

@@ -40,7 +40,7 @@ def build(folder: Path) -> Built:
     includes = [folder, folder / "kernels", folder / "lm"]
     out = folder / "build"
     objects = compile_objects(sources, includes, out)
-    library_objects = [o for o in objects if o.stem != "main"]
+    library_objects = [o for o in objects if o.name != "main.o"]
     library = link(library_objects, out / f"lib{prefix}.so", shared=True)
     executable = link(objects, out / prefix, shared=False)
     if not is_zig():

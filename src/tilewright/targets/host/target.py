@@ -5,15 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..base import Engine, Memory, Target
+from .generic_move import MOVE
+from .integer import INTEGER
 from .language import LANGUAGE
+from .product import PRODUCT
 from .vision import VISION
+
+KERNELS = Path(__file__).parent / "kernels"
 
 HOST = Target(
     name="host",
     description="portable C99 with static memory, for this machine and any microcontroller with a C compiler",
     memories=(Memory("flash", None, "const", alignment=64), Memory("ram", None, "data", alignment=64)),
     engines=(Engine("cpu", cores=1),),
-    kernels=(*LANGUAGE, *VISION),
-    kernel_folder=Path(__file__).parent / "kernels",
-    headers=("tw_math.h", "tw_dense.h"),
+    kernels=(
+        *LANGUAGE,
+        *VISION,
+        *INTEGER,
+        *PRODUCT,
+        *MOVE,
+    ),
+    kernel_folder=KERNELS,
+    headers=tuple(sorted(path.name for path in KERNELS.glob("*.h"))),
 )

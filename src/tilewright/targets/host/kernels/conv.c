@@ -32,7 +32,7 @@ TW_INLINE void sum_inside(const struct conv *c, int count, int panels, tw_vec su
             const float *x[TW_TOGETHER];
             for (int i = 0; i < count; i++)
                 x[i] = origin + ((ky * c->dy) * c->width + i * c->sx + run * c->dx) * c->ci;
-            tw_outer(count, panels, sum, x, w, apart, length);
+            tw_outer(count, panels, sum, x, w, apart, TW_GROUP, length);
         }
 }
 
@@ -52,7 +52,7 @@ TW_INLINE void sum_anywhere(const struct conv *c, int count, int panels, tw_vec 
                     int in = row >= 0 && row < c->h && column >= 0 && column < c->width;
                     x[i] = in ? image + (row * c->width + column) * c->ci + k : zeros;
                 }
-                tw_outer(count, panels, sum, x, w, apart, length);
+                tw_outer(count, panels, sum, x, w, apart, TW_GROUP, length);
                 w += length * TW_GROUP;
             }
 }

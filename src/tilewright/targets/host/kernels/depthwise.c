@@ -46,8 +46,7 @@ static void single(const struct depthwise *d, const float *image, float *y, int 
                 sum += at[c] * d->w[(ky * d->kx + kx) * d->channels + c];
         }
     sum += d->b != 0 ? d->b[c] : 0.0f;
-    sum = sum < d->low ? d->low : sum;
-    y[pixel * d->channels + c] = sum > d->high ? d->high : sum;
+    y[pixel * d->channels + c] = tw_clip(sum, d->low, d->high);
 }
 
 /* y = clip(conv(x, w) + b, low, high). x: [n][h][width][channels], w: [ky][kx][channels], y: [n][oy][ox][channels]. */
