@@ -169,7 +169,7 @@ class QuantisedAttention(Op):
         require(q.dtype == k.dtype == v.dtype == I8, "q, k and v are i8")
         require(mul.shape == out.shape == (self.heads,) and mul.dtype == out.dtype == I32, "mul and out: i32 per head")
         require(table.shape == (256,) and table.dtype == U8, "the table is 256 elements of u8")
-        require(0 <= self.shift <= 31 and 1 <= self.out_shift <= 30, "shift is 0 .. 31, out_shift 1 .. 30")
+        require(0 <= self.shift <= 31 and 1 <= self.out_shift <= 28, "shift is 0 .. 31, out_shift 1 .. 28")
         return self._plain.infer(q, k, v)
 
     @property
@@ -187,7 +187,10 @@ class QuantisedAttention(Op):
         return Domain.of("t g | s e m", maps, extents=extents, macs=2)
 
     def limits(self, operand: str, *types: TensorType | None) -> tuple[int, int] | None:
-        return {"mul": (0, 1 << 13), "out": (0, 1 << 23), "table": (1, 256)}.get(operand)
+        assert types[0] is not None
+        assert isinstance(types[0].shape[1], int)
+        furthest = 2 * types[0].shape[1] // self.heads * 128 * 128  # no distance between scores is greater
+        return {"mul": (0, (1 << 30) // furthest), "out": (0, 1 << 23), "table": (1, 256)}.get(operand)
 
     def tiled(self, ranges: Ranges) -> Op:
         plain = self._plain.tiled(ranges)

@@ -106,7 +106,7 @@ class QuantisedRMSNorm(Op):
         x, w = present(types)
         require(x.dtype == w.dtype == I16, "x and the weight are i16")
         require(x.rank >= 1 and w.shape == (x.shape[-1],), "the weight has one element per channel")
-        require(1 <= self.shift <= 30 and 1 <= self.eps < 1 << 52, "the shift is 1 .. 30, eps at least 1")
+        require(1 <= self.shift <= 30 and 1 <= self.eps < 1 << 51, "the shift is 1 .. 30, eps at least 1")
         require(isinstance(w.shape[0], int) and w.shape[0] <= 1 << 20, "at most 2^20 channels")
         return (x.with_dtype(I8),)
 
@@ -120,7 +120,7 @@ class QuantisedRMSNorm(Op):
         x, w = present(arrays)
         wide = x.astype(np.int64)
         total = (wide * wide).sum(-1, keepdims=True) + self.eps
-        k = (31 - np.floor(np.log2(total.astype(np.float64))).astype(np.int64)) >> 1
+        k = (32 - np.frexp(total.astype(np.float64))[1].astype(np.int64)) >> 1  # exact below 2^53
         scaled = np.where(k >= 0, total << np.maximum(2 * k, 0), total >> np.maximum(-2 * k, 0))
         t = wide * ((1 << 30) // integer_root(scaled)) >> (15 - k)
         return np.clip(t * w + half(self.shift) >> self.shift, I8.low, I8.high).astype(np.int8)

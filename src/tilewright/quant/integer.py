@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..frontend.checkpoint import LlamaCheckpoint, LlamaConfig
 from ..ir.graph import Builder, Graph
 from ..ir.op import Op
-from ..ir.types import I4, I8, I16, I32, U8, Array, Sym, TensorType, Value, const
+from ..ir.types import I4, I8, I16, I32, Array, Sym, TensorType, Value, const
 from ..ops import (
     Append,
     Linear,
@@ -28,9 +29,11 @@ from ..ops import (
 )
 from ..ops.rope import rope_table
 from .calibrate import Scales
-from .lower import Recipe
 from .requant import half
 from .rounding import Rows, group_size, quantise_matrices, row_ratios
+
+if TYPE_CHECKING:
+    from .lower import Recipe
 
 ROPE_BITS = 14
 TURN_BITS = 6
@@ -238,4 +241,3 @@ def graph(m: IntegerLlama, chunk: int, *, all_logits: bool = False) -> Graph:
     return b.finish((logits,), (n, pos))
 
 
-__all__ = ["U8", "IntegerLlama", "graph", "quantise"]

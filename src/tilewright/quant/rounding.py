@@ -78,7 +78,7 @@ class RowRatios:
         if self.second is None:
             weights = nearest(self.w, steps, top)
         else:
-            weights = compensated(self.w, steps, top, self.second)
+            weights = compensated(self.w, steps[:, None], top, self.second)
         return Rows(weights, steps, mul.astype(np.uint8), shift, self.bits)
 
 
@@ -124,15 +124,17 @@ def clipped_span(w: Array, top: int, second: Array | None) -> Array:
 def compensated(w: Array, steps: Array, top: int, second: Array, damping: float = 0.01) -> Array:
     """GPTQ (Frantar et al. 2023): round column by column, spread each error over the columns still to come.
 
-    second: [cols, cols], the mean of x x^T over the inputs. Columns go in order of falling importance.
+    steps: [rows, cols] or [rows, 1]; second: [cols, cols], the mean of x x^T over the inputs. Columns go in order of
+    falling importance. int8 within -top - 1 .. top.
     """
     order = np.argsort(-np.diag(second), kind="stable")
     moments = second[np.ix_(order, order)] + np.eye(len(order)) * (damping * np.trace(second) / len(order) + 1e-12)
     upper = np.linalg.cholesky(np.linalg.inv(moments)).T
     rest, rounded = w[:, order].astype(np.float64), np.empty(w.shape, np.int8)
+    spread = np.broadcast_to(steps, w.shape)[:, order]
     for at, column in enumerate(order):
-        q = np.clip(np.rint(rest[:, at] / steps), -top, top)
+        q = np.clip(np.rint(rest[:, at] / spread[:, at]), -top - 1, top)
         rounded[:, column] = q
-        error = (rest[:, at] - q * steps) / upper[at, at]
+        error = (rest[:, at] - q * spread[:, at]) / upper[at, at]
         rest[:, at + 1 :] -= np.outer(error, upper[at, at + 1 :])
     return rounded

@@ -9,6 +9,7 @@ from .generic_move import MOVE
 from .integer import INTEGER
 from .language import LANGUAGE
 from .product import PRODUCT
+from .quantised import QUANTISED
 from .vision import VISION
 
 KERNELS = Path(__file__).parent / "kernels"
@@ -20,6 +21,7 @@ HOST = Target(
     engines=(Engine("cpu", cores=1),),
     kernels=(
         *LANGUAGE,
+        *QUANTISED,
         *VISION,
         *INTEGER,
         *PRODUCT,
