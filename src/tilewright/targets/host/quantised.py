@@ -128,6 +128,9 @@ def no_groups(node: Node) -> bool:
     return "step" not in node.operands
 
 
+FILES = {"i8": "linear_rows.c", "i4": "linear_nibbles.c"}
+
+
 def _row_examples(weight: str, result: str) -> Callable[[Any], tuple[Op, tuple[TensorType | None, ...]]]:
     """Instances of one row of tw_rows_*: the operator's own have every other form of multiplier and addend."""
 
@@ -152,7 +155,7 @@ def _append_examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
 def _row(weight: str, result: str) -> Kernel:
     ctype = f"int{result[1:]}_t"
     return Kernel(
-        Linear, "linear_rows.c", f"tw_rows_i8_{weight}_{result}",
+        Linear, FILES[weight], f"tw_rows_i8_{weight}_{result}",
         "const int8_t *restrict x, const int8_t *restrict w, const uint8_t *restrict mul,"
         f" const int32_t *restrict add, {ctype} *restrict y, int tokens, int rows, int cols, int shift, int32_t low,"
         " int32_t high, int wide",
@@ -163,7 +166,7 @@ def _row(weight: str, result: str) -> Kernel:
 
 def _add_row(weight: str) -> Kernel:
     return Kernel(
-        LinearAdd, "linear_rows.c", f"tw_rows_add_i8_{weight}",
+        LinearAdd, FILES[weight], f"tw_rows_add_i8_{weight}",
         "const int8_t *restrict x, const int8_t *restrict w, const int16_t *r, const uint8_t *restrict mul,"
         " int16_t *y, int tokens, int rows, int cols, int shift, int wide",
         {"x": "i8", "w": weight, "r": "i16", "mul": "u8"}, _linear_add,
