@@ -6,7 +6,9 @@ from pathlib import Path
 
 from ..base import Engine, Memory, Target
 from .generic_elementwise import ELEMENTWISE
+from .generic_index import INDEX
 from .generic_move import MOVE
+from .generic_quantize import DIALECT, QUANTIZE
 from .generic_reduce import REDUCE
 from .integer import INTEGER
 from .language import LANGUAGE
@@ -28,6 +30,9 @@ HOST = Target(
         *MOVE,
         *ELEMENTWISE,
         *REDUCE,
+        *INDEX,
+        *QUANTIZE,
+        *DIALECT,
     ),
     kernel_folder=KERNELS,
     headers=tuple(sorted(path.name for path in KERNELS.glob("*.h"))),
