@@ -23,14 +23,14 @@ static void gather(const struct conv *c, int16_t *restrict column, const int8_t 
         if (row < 0 || row >= c->h)
             fill(column, (int16_t)c->pad, length);
         else if (whole)
-            tw_widen(column, image + (row * c->width + x0) * c->ci, length, c->x_signed);
+            tw_to_16(column, image + (row * c->width + x0) * c->ci, length, c->x_signed);
         else
             for (int kx = 0; kx < c->kx; kx++) {
                 int at = x0 + kx * c->dx;
                 if (at < 0 || at >= c->width)
                     fill(column + kx * c->ci, (int16_t)c->pad, c->ci);
                 else
-                    tw_widen(column + kx * c->ci, image + (row * c->width + at) * c->ci, c->ci, c->x_signed);
+                    tw_to_16(column + kx * c->ci, image + (row * c->width + at) * c->ci, c->ci, c->x_signed);
             }
         column += length;
     }

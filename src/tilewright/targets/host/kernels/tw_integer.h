@@ -65,7 +65,7 @@ TW_INLINE void tw_dot(int count, int panels, tw_ivec sum[TW_SUMS][TW_VECS], cons
 }
 
 /* `n` bytes at x as 16-bit numbers. */
-TW_INLINE void tw_widen(int16_t *restrict y, const void *restrict x, int n, int is_signed)
+TW_INLINE void tw_to_16(int16_t *restrict y, const void *restrict x, int n, int is_signed)
 {
     const int8_t *s = x;
     const uint8_t *u = x;
