@@ -16,8 +16,16 @@
 typedef int32_t tw_ivec __attribute__((vector_size(4 * TW_WIDE), aligned(4), may_alias));
 typedef int16_t tw_pairs __attribute__((vector_size(4 * TW_WIDE)));
 typedef int8_t tw_bytes __attribute__((vector_size(2 * TW_WIDE), aligned(1), may_alias));
+typedef int8_t tw_lane_i8 __attribute__((vector_size(TW_WIDE), aligned(1), may_alias));
+typedef uint8_t tw_lane_u8 __attribute__((vector_size(TW_WIDE), aligned(1), may_alias));
+typedef int16_t tw_lane_i16 __attribute__((vector_size(2 * TW_WIDE)));
+/* Bytes as 32-bit numbers, by way of 16 bits: gcc takes apart what does not double. */
+#define TW_WIDEN(type, p) __builtin_convertvector(__builtin_convertvector(*(const type *)(p), tw_lane_i16), tw_ivec)
 #else
 typedef int32_t tw_ivec;
+typedef int8_t tw_lane_i8;
+typedef uint8_t tw_lane_u8;
+#define TW_WIDEN(type, p) ((tw_ivec) * (const type *)(p))
 #endif
 
 /* sum + w[0] * x[0] + w[1] * x[1] in every lane; w: a pair per lane, x: one pair. */
