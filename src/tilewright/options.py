@@ -8,7 +8,6 @@ from pathlib import Path
 
 from .errors import UserError
 
-
 QUANTS = ("none", "int8", "w8", "w4", "w4a8")
 
 

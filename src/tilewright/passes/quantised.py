@@ -40,7 +40,7 @@ from ..ops import (
 from ..quant.requant import fixed_point, half
 from ..targets.base import Target
 from .fold import fold_rule
-from .layout import past_dequantize
+from .layout import before_reshape, past_dequantize
 from .rewrite import Rewriter, rewrite
 from .tidy import requantised_twice
 
@@ -392,6 +392,7 @@ def rescaled(r: Rewriter, x: Scaled, scale: float, zero: int, dtype: DType, node
 
 QUANTISED_RULES = (
     fold_rule, past_dequantize, requantised_twice, weighted, product, sum_of_two, mean, joined, unary_table, moved,
+    before_reshape,
 )  # fmt: skip
 
 

@@ -71,7 +71,8 @@ class RowRatios:
 
     def rounded(self, shift: int) -> Rows:
         """Integers for a shift. The ratio is rounded up to mul / 2^shift with mul of eight bits and the step of the
-        weights follows from it, so that no error of scale is left and narrow accelerator scales do."""
+        weights follows from it, so that no error of scale is left and narrow accelerator scales do.
+        """
         top = (1 << (self.bits - 1)) - 1
         mul = np.clip(np.ceil(np.ldexp(self.ratio, shift) * (1 - 1e-9)), 1, 255)
         steps = np.ldexp(mul, -shift) * self.unit
