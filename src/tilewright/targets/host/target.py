@@ -12,6 +12,7 @@ from .generic_quantize import DIALECT, QUANTIZE
 from .generic_reduce import REDUCE
 from .integer import INTEGER
 from .language import LANGUAGE
+from .pointwise_i8 import POINTWISE_I8
 from .product import PRODUCT
 from .quantised import QUANTISED
 from .vision import VISION
@@ -29,6 +30,7 @@ HOST = Target(
         *VISION,
         *INTEGER,
         *PRODUCT,
+        *POINTWISE_I8,
         *MOVE,
         *ELEMENTWISE,
         *REDUCE,
