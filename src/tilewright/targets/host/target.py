@@ -14,6 +14,7 @@ from .integer import INTEGER
 from .language import LANGUAGE
 from .pointwise_i8 import POINTWISE_I8
 from .product import PRODUCT
+from .quantised import QUANTISED
 from .vision import VISION
 
 KERNELS = Path(__file__).parent / "kernels"
@@ -25,6 +26,7 @@ HOST = Target(
     engines=(Engine("cpu", cores=1),),
     kernels=(
         *LANGUAGE,
+        *QUANTISED,
         *VISION,
         *INTEGER,
         *PRODUCT,
