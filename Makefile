@@ -25,15 +25,19 @@ format: $(STAMP).dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Debian splits ensurepip off from Python: without it, the pip of the machine fills the environment.
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV) && $(PYTHON) -m venv --without-pip $(VENV) && \
+		$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip; }
 
-$(STAMP): $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+$(STAMP): $(VENV)/bin/python pyproject.toml hatch_build.py sim/CMakeLists.txt $(wildcard sim/src/*)
+	@echo "installing into $(VENV), once" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 
 $(STAMP).dev: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@echo "installing what tests need into $(VENV), once" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	@touch $@
 
 clean:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+
+from tilewright.targets.host.runner import HostRunner
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,13 @@ def compare(
             into.append((time.process_time_ns() - start) / 1e3)
     left, right = times
     return Comparison(statistics.median(left), statistics.median(right), min(left), min(right))
+
+
+def compiled(model: str, folder: str, *options: str) -> HostRunner:
+    """The model in generated C, built for this machine."""
+    subprocess.run([sys.executable, "-m", "tilewright", "compile", model, "-t", "host", "-o", folder, *options],
+                   check=True, stdout=subprocess.DEVNULL)  # fmt: skip
+    return HostRunner(Path(folder))
 
 
 def onnxruntime_call(model: str) -> Callable[[], object]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from .cgen.language import face_bytes
 from .cgen.names import identifier
 from .cgen.printer import Source, print_programs
+from .debug import debug
 from .frontend.load import load
 from .ir.plan import Plan
 from .ir.program import Program
@@ -18,6 +19,7 @@ from .options import Options
 from .passes import pipeline
 from .schedule.lower import lower
 from .solve.plan import solve
+from .solve.trace import kernels_text, plan_text
 from .targets.base import Target
 from .targets.registry import find
 
@@ -69,6 +71,8 @@ def compile_model(model: Model, target: Target, options: Options, dump: Path | N
     began = time.process_time()
     graphs = [pipeline.apply(graph, target, dump) for graph in model.entries]
     plan = solve(graphs, target)
+    debug(1, lambda: plan_text(plan))
+    debug(2, lambda: "\n".join(map(kernels_text, plan.entries)))
     programs = lower(plan)
     prefix = identifier(options.name or model.name).lower()
     source = print_programs(programs, prefix, sum(plan.capacity.values()))

@@ -42,7 +42,7 @@ def _check(kernel: Kernel, library: ctypes.CDLL, cut: int) -> None:
 
     @seed(1)
     @settings(
-        max_examples=40, deadline=None, database=None, phases=[Phase.generate],
+        max_examples=25, deadline=None, database=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(data=st.data())

@@ -26,8 +26,8 @@ A, B, C = 3, 4, 5
 
 @pytest.fixture
 def letters() -> Vocabulary:
-    """<unk> <s> </s> and a, b, c; every other byte is the end of text, which texts cannot spell otherwise."""
-    tokens = tuple({97: A, 98: B, 99: C}.get(byte, 2) for byte in range(256))
+    """<unk> <s> </s> and a, b, c; ? begins and every other byte ends a text, which texts cannot spell otherwise."""
+    tokens = tuple({97: A, 98: B, 99: C, 63: 1}.get(byte, 2) for byte in range(256))
     pieces = (b"", b"", b"", b"a", b"b", b"c")
     return Vocabulary(pieces, 1, 2, 0, Split.NONE, Prefix.NEVER, False, {}, tokens, {})
 
@@ -73,8 +73,9 @@ def test_context_counts_bos(letters: Vocabulary) -> None:
     assert (loss.tokens, loss.bytes) == (3, 3)
 
 
-def test_end_of_text_is_unscored(letters: Vocabulary) -> None:
-    loss = evaluate(["a!b"], letters, 9, uniform(6))
+@pytest.mark.parametrize("special", ["!", "?"])
+def test_special_tokens_are_unscored(special: str, letters: Vocabulary) -> None:
+    loss = evaluate([f"a{special}b"], letters, 9, uniform(6))
     assert (loss.tokens, loss.bytes) == (2, 2)
 
 

@@ -34,10 +34,10 @@ CHECKPOINT = random_checkpoint(SMALL)
 
 
 def try_it(load: Callable[[Path], object], path: Path) -> bool:
-    """Load and use; True if it was refused. Anything but UserError, and a second, and 48 MiB, is a failure."""
+    """Load and use; True if it was refused. Other errors, a second of this process and 48 MiB are failures."""
     message = ""
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         use(load(path))
         refused = False
@@ -46,7 +46,7 @@ def try_it(load: Callable[[Path], object], path: Path) -> bool:
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert time.perf_counter() - began < SECONDS
+    assert time.process_time() - began < SECONDS
     assert len(message) < 1000
     assert "\n" not in message
     assert peak < BYTES
@@ -146,11 +146,22 @@ def test_damaged_bytes(mutation: Mutation, kind: str, tmp_path: Path) -> None:
     assert refused >= (1 if kind == "tokenizer.bin" and mutation is truncate else expected)
 
 
+def test_every_cut_of_a_tokenizer_file(tmp_path: Path) -> None:
+    """The file of llama2.c does not say how many tokens it has: between two of them, and only there, it may end."""
+    data = FORMATS["tokenizer.bin"][1]()
+    ends = len(data) - np.cumsum([0, *(8 + len(text) for text in reversed(TEXTS[1:]))])
+    path = tmp_path / "tokenizer.bin"
+    for size in range(ends[-1] - 3, len(data) + 1):
+        path.write_bytes(data[:size])
+        assert try_it(read_tokenizer_bin, path) == (size not in ends)
+
+
 # --- mutations of JSON ---
 
 HOSTILE_VALUES = [
     None, True, False, 0, -1, 1, 2**31, 2**63, -(2**70), 10**400, 10**4000, 1e308, float("nan"), float("inf"),
-    "", "x", "\ud800", "x" * 100_000, "../../etc/passwd", "\0", [], [[]], [0], {}, {"type": "Sequence"}, {"type": []}, [None] * 1000,
+    "", "x", "\ud800", "x" * 100_000, "../../etc/passwd", "\0",
+    [], [[]], [0], {}, {"type": "Sequence"}, {"type": []}, [None] * 1000,
     {"a": {"b": {"c": 0}}}, "BPE", "ByteLevel", [["a", "b"]], {"SpecialToken": {"id": 5}}, "F64", [2**40, 2**40],
 ]  # fmt: skip
 

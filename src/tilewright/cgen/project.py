@@ -52,9 +52,7 @@ def files(compiled: Compiled) -> dict[str, str]:
     """Path -> content of every file; the same bytes for the same model, options and version."""
     prefix, plan = compiled.prefix, describe(compiled)
     texts = {
-        f"{prefix}.c": _network(compiled),
-        f"{prefix}_internal.h": _internal(compiled),
-        f"{prefix}_weights.c": _weights(compiled),
+        **network_files(compiled),
         "memory.h": _memory(compiled),
         "plan.json": json.dumps(plan, indent=1) + "\n",
         "report.html": html(plan),
@@ -73,11 +71,29 @@ def files(compiled: Compiled) -> dict[str, str]:
     return dict(sorted(texts.items()))
 
 
+def network_files(compiled: Compiled) -> dict[str, str]:
+    """The network's own C: functions, constants, and the header of one without a language face."""
+    prefix = compiled.prefix
+    texts = {
+        f"{prefix}.c": _network(compiled),
+        f"{prefix}_internal.h": _internal(compiled),
+        f"{prefix}_weights.c": _weights(compiled),
+    }
+    if compiled.model.language is None:
+        texts[f"{prefix}.h"] = _plain_face(compiled)[f"{prefix}.h"]
+    return texts
+
+
 def kernel_files(compiled: Compiled) -> dict[str, str]:
-    """The kernels that the network calls, byte for byte as in the package, and their prototypes."""
+    """The kernels that the network calls, byte for byte as in the package, the headers they include, prototypes."""
     target = compiled.target
-    used = {choice.kernel.file for entry in compiled.plan.entries for choice in entry.choices.values()}
-    texts = {name: (target.kernel_folder / name).read_text() for name in sorted({*used, *target.headers})}
+    wanted = sorted({choice.kernel.file for entry in compiled.plan.entries for choice in entry.choices.values()})
+    texts: dict[str, str] = {}
+    while wanted:
+        name = wanted.pop()
+        if name not in texts:
+            texts[name] = (target.kernel_folder / name).read_text()
+            wanted += [header for header in target.headers if f'#include "{header}"' in texts[name]]
     texts["tw_kernels.h"] = prototypes(target.kernels)
     return texts
 

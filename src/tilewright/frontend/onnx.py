@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import onnx
+
 from ..errors import UserError
 from ..ir.graph import Graph
 from ..ir.types import Kind, TensorType, Value
@@ -16,7 +18,7 @@ from ..ops import Copy
 from ..passes.rewrite import renamed
 from .onnx_conv import CONV
 from .onnx_elementwise import ELEMENTWISE
-from .onnx_import import Converter, Importer, OnnxNode, Results, Scope, tensor
+from .onnx_import import ELEMENT_TYPES, Converter, Importer, OnnxNode, Results, Scope, tensor
 from .onnx_model import DAMAGED, Model, declared_shapes, input_type, read_model
 from .onnx_nn import NN
 from .onnx_quant import QUANT
@@ -163,7 +165,7 @@ def convert(g: Importer, n: OnnxNode) -> Results:
         return branch(g, n)
     converter = g.converters.get(key)
     if converter is not None:
-        return converter(g, n)
+        return guarded(converter, g, n)
     body = standard_body(n)
     if body is None:
         raise n.refuse(
@@ -171,6 +173,23 @@ def convert(g: Importer, n: OnnxNode) -> Results:
             "replace it in the model; docs/SUPPORT.md lists what there is",
         )  # fmt: skip
     return call(g, n, body, {o.domain: o.version for o in body.opset_import} or dict(n.scope.opsets))
+
+
+UNREADABLE = (
+    ValueError, TypeError, IndexError, KeyError, AttributeError, ArithmeticError, AssertionError, MemoryError,
+)  # fmt: skip
+
+
+def guarded(converter: Converter, g: Importer, n: OnnxNode) -> Results:
+    """A converter's results; whatever a malformed node makes it trip over becomes an error that names the node."""
+    try:
+        return converter(g, n)
+    except UNREADABLE as error:
+        shapes = ", ".join("-" if v is None else repr(v.type) for v in n.inputs)
+        raise n.refuse(
+            f"{n.op_type} cannot take ({shapes}) with attributes {', '.join(n.attributes) or 'none'}: {error}",
+            "inputs and attributes are those of the operator", "check the node in the model",
+        ) from error  # fmt: skip
 
 
 def call(g: Importer, n: OnnxNode, body: Any, opsets: Mapping[str, int]) -> Results:
@@ -223,25 +242,22 @@ def branch(g: Importer, n: OnnxNode) -> Results:
 
 
 def standard_body(n: OnnxNode) -> Any | None:
-    """The standard's own definition of an operator as a function of others, if it has one."""
-    import onnx
-
+    """The standard's own definition of an operator as a function of others, if it has one for these operands."""
     try:
         schema = onnx.defs.get_schema(n.op_type, n.version, n.proto.domain)
-    except Exception:  # noqa: BLE001 - onnx raises its own class, which is not exported
-        return None
-    for name, attribute in schema.attributes.items():
-        if attribute.default_value.name:
-            n.attributes.setdefault(name, attribute.default_value)
-    if schema.has_function:
-        body = schema.get_function_with_opset_version(_nearest(schema.function_opset_versions, n.version))
-    elif schema.has_context_dependent_function:
-        types = [_type_proto(v).SerializeToString() for v in n.inputs]
-        version = _nearest(schema.context_dependent_function_opset_versions, n.version)
-        body = schema.get_context_dependent_function_with_opset_version(
-            version, _resolved(n).SerializeToString(), types
-        )
-    else:
+        for name, attribute in schema.attributes.items():
+            if attribute.default_value.name:
+                n.attributes.setdefault(name, attribute.default_value)
+        if schema.has_function:
+            body = schema.get_function_with_opset_version(_nearest(schema.function_opset_versions, n.version))
+        elif schema.has_context_dependent_function:
+            types = [_type_proto(v).SerializeToString() for v in n.inputs]
+            version = _nearest(schema.context_dependent_function_opset_versions, n.version)
+            node = _resolved(n).SerializeToString()
+            body = schema.get_context_dependent_function_with_opset_version(version, node, types)
+        else:
+            return None
+    except Exception:
         return None
     function = onnx.FunctionProto()
     function.ParseFromString(body if isinstance(body, bytes) else body.SerializeToString())
@@ -265,10 +281,6 @@ def _nearest(versions: Any, wanted: int) -> int:
 
 
 def _type_proto(value: Value | None) -> Any:
-    import onnx
-
-    from .onnx_import import ELEMENT_TYPES
-
     if value is None:
         return onnx.TypeProto()
     code = next(c for c, t in ELEMENT_TYPES.items() if t == value.type.dtype)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..ir.types import I8, I32, Value
+from ..ir.types import I8, I32, Array, Value
 from ..ops import AveragePool2D, Binary, Conv2D, DepthwiseConv2D, MaxPool2D, Pad, Reduce, Unary
 from .onnx_import import Converter, Importer, OnnxNode, Results
 from .onnx_shape import joined, reshaped, sliced, transposed
@@ -247,7 +247,7 @@ def conv_integer(g: Importer, n: OnnxNode) -> Results:
     return channels_first(g, acc, x.type.rank)
 
 
-def weights_of(n: OnnxNode, w: Value) -> np.ndarray:  # type: ignore[type-arg]
+def weights_of(n: OnnxNode, w: Value) -> Array:
     """Constant weights."""
     if w.data is None:
         raise n.refuse("weights that are computed at run time, with a zero point", "quantised weights are constants")

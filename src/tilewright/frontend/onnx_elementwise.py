@@ -103,8 +103,8 @@ def clip(g: Importer, n: OnnxNode) -> Results:
     y = n.input(0)
     low, high = n.optional(1), n.optional(2)
     if n.version < 11:
-        low = g.like(y, n.real("min")) if "min" in n.attributes else None
-        high = g.like(y, n.real("max")) if "max" in n.attributes else None
+        low = g.like(y, n.real("min", finite=False)) if "min" in n.attributes else None
+        high = g.like(y, n.real("max", finite=False)) if "max" in n.attributes else None
     if low is not None:
         y = g.emit(Binary("max"), y, low)
     if high is not None:
@@ -139,7 +139,7 @@ def prelu(g: Importer, n: OnnxNode) -> Results:
     return g.emit(Binary("prelu"), n.input(0), n.input(1))
 
 
-def identity(g: Importer, n: OnnxNode) -> Results:
+def identity(_g: Importer, n: OnnxNode) -> Results:
     return n.input(0)
 
 

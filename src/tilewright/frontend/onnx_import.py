@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -125,12 +126,14 @@ class OnnxNode:
             raise self.refuse(f"attribute {name} is {value!r}", f"{name} is an integer")
         return int(value)
 
-    def real(self, name: str, default: float = 0.0) -> float:
+    def real(self, name: str, default: float = 0.0, *, finite: bool = True) -> float:
         value = self.attribute(name, default)
         if isinstance(value, np.ndarray) and value.size == 1:
             value = value.reshape(()).item()
         if not isinstance(value, (int, float)):
             raise self.refuse(f"attribute {name} is {value!r}", f"{name} is a number")
+        if finite and not math.isfinite(value):
+            raise self.refuse(f"attribute {name} is {value!r}", f"{name} is finite")
         return float(value)
 
     def text(self, name: str, default: str = "") -> str:
@@ -145,7 +148,7 @@ class OnnxNode:
             value = [value]
         if isinstance(value, np.ndarray):
             value = value.reshape(-1).tolist()
-        if not all(isinstance(v, int) for v in value):
+        if not isinstance(value, list | tuple) or not all(isinstance(v, int) for v in value):
             raise self.refuse(f"attribute {name} is {value!r}", f"{name} is a list of integers")
         return tuple(int(v) for v in value)
 
@@ -165,6 +168,20 @@ class OnnxNode:
 
     def shape(self, index: int = 0) -> tuple[int, ...]:
         return self.input(index).type.static_shape
+
+    def matrix(self) -> tuple[int, int]:
+        """The shape of the first input, a matrix."""
+        shape = self.shape()
+        if len(shape) != 2:
+            raise self.refuse(f"a tensor of {len(shape)} axes", f"{self.op_type} takes a matrix")
+        return shape[0], shape[1]
+
+    def image(self) -> tuple[int, int, int, int]:
+        """The shape of the first input, [n, c, h, w]."""
+        shape = self.shape()
+        if len(shape) != 4:
+            raise self.refuse(f"a tensor of {len(shape)} axes", f"{self.op_type} takes [n, c, h, w]")
+        return shape[0], shape[1], shape[2], shape[3]
 
     def known(self, index: int, what: str) -> Array:
         """The data of an input that has to be a constant."""
@@ -234,6 +251,7 @@ class Importer:
         self.builder = Builder(name)
         self.node: OnnxNode | None = None
         self.functions: dict[tuple[str, str], Any] = {}
+        self.folded = 0  # bytes of constants made so far
         self.makers: dict[Value, Op] = {}  # operators that made a value from constants alone, unfolded
 
     @property
@@ -262,12 +280,22 @@ class Importer:
         while inputs and inputs[-1] is None:
             inputs = inputs[:-1]
         self._check_size(op, inputs)
-        if foldable(op, inputs):
+        if self._foldable(op, inputs):
             return tuple(self.const(a, t.dtype) for a, t in evaluate(op, inputs))
         results = self.builder.add(op, *inputs, name=self.label, origin=origin)
         if all(v is None or v.data is not None for v in inputs):
             self.makers |= dict.fromkeys(results, op)
         return results
+
+    def _foldable(self, op: Op, inputs: Sequence[Value | None]) -> bool:
+        """Whether to compute the operator now; constants may not grow without bound."""
+        try:
+            if not foldable(op, inputs):
+                return False
+            self.folded += sum(t.bytes for t in op.infer(*(v.type if v is not None else None for v in inputs)))
+        except RuleError:
+            return False  # the builder says it with the node's name
+        return self.folded <= LARGEST >> 2
 
     def _check_size(self, op: Op, inputs: Sequence[Value | None]) -> None:
         try:
@@ -275,7 +303,7 @@ class Importer:
         except RuleError:
             return  # the builder says it better
         for kind in types:
-            if kind.bytes > LARGEST or (foldable(op, inputs) and kind.bytes > LARGEST >> 3):
+            if kind.bytes > LARGEST:
                 raise UserError(
                     f"{type(op).__name__} makes a tensor of {kind.bytes:,} bytes", where=self.label,
                     origin=self.node.origin if self.node else "", rule=f"a tensor has at most {LARGEST:,} bytes",

@@ -57,8 +57,8 @@ def parse_model(data: bytes, name: str) -> Model:
             f"{name} uses opset {version}", rule=f"opsets {OLDEST_OPSET} to {NEWEST_OPSET} are supported",
             hint="export the model with one of these",
         )  # fmt: skip
-    title = "".join(c if c.isalnum() else "_" for c in (proto.graph.name or Path(name).stem)) or "network"
-    return Model(proto, title, opsets)
+    title = str(proto.graph.name or Path(name).stem)
+    return Model(proto, "".join(c if c.isascii() and c.isalnum() else "_" for c in title) or "network", opsets)
 
 
 def _load_external(proto: Any, folder: Path) -> None:
@@ -72,7 +72,7 @@ def _load_external(proto: Any, folder: Path) -> None:
         target = (root / location).resolve()
         if not location or not target.is_relative_to(root) or not target.is_file():
             raise UserError(
-                f"the data of {item.name} lies in {location!r}", rule="external data is a file within the model's folder",
+                f"the data of {item.name} lies in {location!r}", rule="external data lies within the model's folder",
                 hint="put it beside the model",
             )  # fmt: skip
         try:
@@ -150,7 +150,7 @@ def input_type(proto: Any, batch: int) -> TensorType:
             for d in proto.type.tensor_type.shape.dim
         ]
         raise UserError(
-            f"input {proto.name} has the shape {shape}", rule="every dimension but a leading batch is known at compile time",
+            f"input {proto.name} has the shape {shape}", rule="all dimensions but a leading batch are fixed",
             hint="fix the dimensions when exporting, for instance with onnxruntime's make_dynamic_shape_fixed",
         )  # fmt: skip
     if math.prod(dims) * dtype.numpy.itemsize > LARGEST:

@@ -390,8 +390,8 @@ def einsum(g: Importer, n: OnnxNode) -> Results:
         return reshaped(g, transposed(g, value, order), [math.prod(size[c] for c in group) for group in groups])
 
     y = product(g, arranged(a, parts[0], batch, left, summed), arranged(b, parts[1], batch, summed, right))
-    letters = [*batch, *left, *right]
-    return transposed(g, reshaped(g, y, [size[c] for c in letters]), [letters.index(c) for c in result])
+    order = [*batch, *left, *right]
+    return transposed(g, reshaped(g, y, [size[c] for c in order]), [order.index(c) for c in result])
 
 
 NN: dict[str, Converter] = {

@@ -21,11 +21,11 @@ def _half_pixel_symmetric(i: Array, scale: float, size: int, out: int) -> Array:
 
 
 COORDINATES: dict[str, Coordinate] = {
-    "half_pixel": lambda i, scale, size, out: (i + 0.5) / scale - 0.5,
+    "half_pixel": lambda i, scale, _size, _out: (i + 0.5) / scale - 0.5,
     "half_pixel_symmetric": _half_pixel_symmetric,
-    "pytorch_half_pixel": lambda i, scale, size, out: (i + 0.5) / scale - 0.5 if out > 1 else np.zeros_like(i),
-    "align_corners": lambda i, scale, size, out: i * (size - 1) / (out - 1) if out > 1 else np.zeros_like(i),
-    "asymmetric": lambda i, scale, size, out: i / scale,
+    "pytorch_half_pixel": lambda i, scale, _size, out: (i + 0.5) / scale - 0.5 if out > 1 else np.zeros_like(i),
+    "align_corners": lambda i, _scale, size, out: i * (size - 1) / (out - 1) if out > 1 else np.zeros_like(i),
+    "asymmetric": lambda i, scale, _size, _out: i / scale,
 }
 ROUNDING: dict[str, Callable[[Array], Array]] = {
     "round_prefer_floor": lambda x: np.ceil(x - 0.5),
@@ -63,10 +63,10 @@ def matrix(n: OnnxNode, place: Array, scale: float, size: int, mode: str) -> Arr
         if n.integer("exclude_outside") or n.integer("antialias"):
             share = np.where(inside, share, 0.0)
         np.add.at(result, (np.arange(len(place)), np.clip(source, 0, size - 1)), share)
-    return result / result.sum(1, keepdims=True)
+    return np.asarray(result / result.sum(1, keepdims=True))
 
 
-def _geometry(n: OnnxNode, roi: int, scales: int, sizes: int) -> tuple[list[int], list[float], list[int]]:
+def _geometry(n: OnnxNode, scales: int, sizes: int) -> tuple[list[int], list[float], list[int]]:
     """Axes, scales and extents of the result."""
     shape = n.shape()
     axes = [n.inside(a, len(shape)) for a in n.integers("axes", tuple(range(len(shape))))]
@@ -78,13 +78,13 @@ def _geometry(n: OnnxNode, roi: int, scales: int, sizes: int) -> tuple[list[int]
         policy = n.text("keep_aspect_ratio_policy", "stretch")
         if policy != "stretch":
             factor = min(factors) if policy == "not_larger" else max(factors)
-            wanted = [int(math.floor(factor * shape[a] + 0.5)) for a in axes]
+            wanted = [math.floor(factor * shape[a] + 0.5) for a in axes]
             factors = [factor] * len(axes)
         return axes, factors, wanted
     factors = [float(s) for s in n.known(scales, "the scales").reshape(-1)]
     if len(factors) != len(axes) or not all(0 < f < 1e4 for f in factors):
         raise n.refuse(f"scales {factors}", "one positive scale per axis")
-    return axes, factors, [int(math.floor(shape[a] * f)) for a, f in zip(axes, factors, strict=True)]
+    return axes, factors, [math.floor(shape[a] * f) for a, f in zip(axes, factors, strict=True)]
 
 
 def resized(g: Importer, n: OnnxNode, x: Value, axes: list[int], factors: list[float], wanted: list[int], mode: str,
@@ -116,13 +116,13 @@ def resized(g: Importer, n: OnnxNode, x: Value, axes: list[int], factors: list[f
 def resize(g: Importer, n: OnnxNode) -> Results:
     x = n.input(0)
     if n.version < 11:
-        axes, factors, wanted = _geometry(n, 9, 1, 9)
+        axes, factors, wanted = _geometry(n, 1, 9)
         return (
             resized(g, n, x, axes, factors, wanted, _mode(n), "asymmetric")
             if _mode(n) != "nearest"
             else _upsampled(g, n, x, axes, factors, wanted)
         )
-    axes, factors, wanted = _geometry(n, 1, 2, 3)
+    axes, factors, wanted = _geometry(n, 2, 3)
     return resized(g, n, x, axes, factors, wanted, _mode(n), n.text("coordinate_transformation_mode", "half_pixel"))
 
 
@@ -132,9 +132,9 @@ def upsample(g: Importer, n: OnnxNode) -> Results:
     if n.version < 9:
         factors = [float(v) for v in n.attribute("scales", [])]
         axes = list(range(len(factors)))
-        wanted = [int(math.floor(x.type.static_shape[a] * f)) for a, f in zip(axes, factors, strict=True)]
+        wanted = [math.floor(x.type.static_shape[a] * f) for a, f in zip(axes, factors, strict=True)]
     else:
-        axes, factors, wanted = _geometry(n, 9, 1, 9)
+        axes, factors, wanted = _geometry(n, 1, 9)
     return _upsampled(g, n, x, axes, factors, wanted)
 
 

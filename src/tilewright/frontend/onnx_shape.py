@@ -54,6 +54,8 @@ def sliced(g: Importer, x: Value, axis: int, start: int, size: int, step: int = 
     shape = x.type.static_shape
     if (start, size, step) == (0, shape[axis], 1):
         return x
+    if size <= 0:
+        start, size, step = 0, 0, 1
     starts, steps, sizes = [0] * len(shape), [1] * len(shape), list(shape)
     starts[axis], steps[axis], sizes[axis] = start, step, size
     return g.emit(Slice(tuple(starts), tuple(steps), tuple(sizes)), x)
@@ -153,10 +155,12 @@ def size_of(g: Importer, n: OnnxNode) -> Results:
 
 
 def constant(g: Importer, n: OnnxNode) -> Results:
-    for name, value in (("value", None), ("value_int", np.int64), ("value_ints", np.int64), ("value_float", np.float32), ("value_floats", np.float32)):  # fmt: skip
+    if "value" in n.attributes:
+        return g.stored(n.attribute("value"))
+    numbers = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32}
+    for name, kind in numbers.items():
         if name in n.attributes:
-            data = n.attribute(name)
-            return g.stored(np.asarray(data) if value is None else np.asarray(data, value))
+            return g.stored(np.asarray(n.attribute(name), kind))
     raise n.refuse("a constant of strings or a sparse one", "constants are tensors of numbers")
 
 
@@ -209,7 +213,7 @@ def slice_(g: Importer, n: OnnxNode) -> Results:
     for start, end, axis, stride in zip(starts, ends, axes, steps, strict=True):
         a = n.inside(axis, len(shape))
         picked = range(shape[a])[slice(start, end, stride)]
-        first[a], step[a], size[a] = (picked.start if len(picked) else 0), stride, len(picked)
+        first[a], step[a], size[a] = (picked.start, stride, len(picked)) if len(picked) else (0, 1, 0)
     if (first, step, size) == ([0] * len(shape), [1] * len(shape), list(shape)):
         return x
     return g.emit(Slice(tuple(first), tuple(step), tuple(size)), x)
@@ -256,7 +260,7 @@ def pad(g: Importer, n: OnnxNode) -> Results:
         axes = tuple(n.inside(a, len(shape)) for a in n.known_integers(3, "axes"))
     if len(pads) != 2 * len(axes):
         raise n.refuse(f"{len(pads)} pads for {len(axes)} axes", "one pad before and one after each axis")
-    value: float | int = n.real("value")
+    value: float | int = n.real("value", finite=False)
     if n.version >= 11 and n.optional(2) is not None:
         value = n.known(2, "the value").reshape(-1)[0].item()
     before, after = [0] * len(shape), [0] * len(shape)
@@ -273,7 +277,7 @@ def pad(g: Importer, n: OnnxNode) -> Results:
         raise n.refuse(f"padding mode {mode}", "the mode is constant, reflect, edge or wrap")
     for a, (b, e) in enumerate(zip(before, after, strict=True)):
         if b or e:
-            places = np.pad(np.arange(x.type.static_shape[a]), (b, e), mode=mode)
+            places = np.pad(np.arange(x.type.static_shape[a]), (b, e), mode=mode)  # type: ignore[call-overload]
             x = taken(g, x, a, places)
     return x
 
@@ -352,7 +356,7 @@ def trilu(g: Importer, n: OnnxNode) -> Results:
 
 
 def eye_like(g: Importer, n: OnnxNode) -> Results:
-    rows, cols = n.shape()
+    rows, cols = n.matrix()
     code = n.attribute("dtype")
     dtype = n.input(0).type.dtype if code is None else ELEMENT_TYPES.get(int(code), F32)
     return g.const(np.eye(rows, cols, n.integer("k")).astype(dtype.numpy), dtype)
@@ -362,11 +366,12 @@ def range_(g: Importer, n: OnnxNode) -> Results:
     start, limit, delta = (n.known(i, what).reshape(-1)[0] for i, what in enumerate(("start", "limit", "delta")))
     if delta == 0 or not abs((limit - start) / delta) < 1 << 26:
         raise n.refuse(f"a range from {start} to {limit} by {delta}", "the step is not 0 and the range is short")
-    return g.const(np.arange(start, limit, delta, n.input(0).type.dtype.numpy), n.input(0).type.dtype)
+    dtype = n.input(0).type.dtype
+    return g.const(np.asarray(np.arange(start, limit, delta)).astype(dtype.numpy), dtype)
 
 
 def depth_to_space(g: Importer, n: OnnxNode) -> Results:
-    b, (batch, c, h, w) = n.integer("blocksize"), n.shape()
+    b, (batch, c, h, w) = n.integer("blocksize"), n.image()
     if b < 1 or c % (b * b):
         raise n.refuse(f"block size {b} of {c} channels", "channels are a multiple of the block's area")
     if n.text("mode", "DCR") == "DCR":
@@ -378,7 +383,7 @@ def depth_to_space(g: Importer, n: OnnxNode) -> Results:
 
 
 def space_to_depth(g: Importer, n: OnnxNode) -> Results:
-    b, (batch, c, h, w) = n.integer("blocksize"), n.shape()
+    b, (batch, c, h, w) = n.integer("blocksize"), n.image()
     if b < 1 or h % b or w % b:
         raise n.refuse(f"block size {b} of {h}x{w}", "height and width are multiples of the block")
     y = transposed(g, reshaped(g, n.input(0), (batch, c, h // b, b, w // b, b)), (0, 3, 5, 1, 2, 4))

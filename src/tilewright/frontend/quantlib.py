@@ -7,6 +7,7 @@ weights, i32 for sums. Files without a trace of the dialect are ordinary ONNX an
 from __future__ import annotations
 
 import math
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,12 +17,26 @@ from ..errors import UserError
 from ..ir.graph import Graph
 from ..ir.types import I8, I16, I32, I64, U8, U16, Array, DType, TensorType, Value
 from ..ops import (
-    Binary, Cast, IntegerAffine, IntegerDivide, IntegerGELU, IntegerHardswish, IntegerLayerNorm, IntegerRMSNorm,
-    IntegerSoftmax, Linear, MatMul, Reduce, Requant, ShiftSoftmax, Softmax, Unary,
+    Binary,
+    Cast,
+    IntegerAffine,
+    IntegerDivide,
+    IntegerGELU,
+    IntegerHardswish,
+    IntegerLayerNorm,
+    IntegerRMSNorm,
+    IntegerSoftmax,
+    Linear,
+    MatMul,
+    Reduce,
+    Requant,
+    ShiftSoftmax,
+    Softmax,
+    Unary,
 )  # fmt: skip
 from ..quant.requant import half
 from .onnx import CONVERTERS, build, import_model, network_inputs
-from .onnx_import import Converter, Importer, OnnxNode, Results
+from .onnx_import import LARGEST, Converter, Importer, OnnxNode, Results
 from .onnx_model import Model, input_type, read_model
 from .onnx_nn import is_weight
 from .onnx_shape import joined, reshaped, transposed
@@ -75,9 +90,12 @@ def _samples(path: Path) -> dict[str, Array]:
     if not path.is_file():
         return {}
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: np.asarray(archive[name]) for name in archive.files}
-    except Exception:  # noqa: BLE001 - numpy raises whatever zip, zlib and its own header parser raise
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        with np.load(path, allow_pickle=False) as arrays:
+            names = arrays.files if size <= LARGEST >> 1 else []
+            return {name: np.asarray(arrays[name]) for name in names}
+    except Exception:
         raise UserError(
             f"cannot read {path.name}", rule="inputs are an npz of plain arrays", hint="write it again"
         ) from None
@@ -215,7 +233,7 @@ def _product(g: Importer, a: Value, b: Value) -> Value:
 
 
 def gemm(g: Importer, n: OnnxNode) -> Results:
-    """alpha op(a) op(b) + beta c with whole alpha and beta."""
+    """Alpha op(a) op(b) + beta c with whole alpha and beta."""
     a, b, c = n.input(0), n.input(1), n.optional(2)
     alpha, beta = n.real("alpha", 1.0), n.real("beta", 1.0)
     if alpha != int(alpha) or beta != int(beta):
@@ -256,7 +274,7 @@ def concat(g: Importer, n: OnnxNode) -> Results:
 
 
 def true_integer_div(g: Importer, n: OnnxNode) -> Results:
-    """x * floor(delta eta / (y eta + eps))."""
+    """X * floor(delta eta / (y eta + eps))."""
     delta, eta, eps, y = (n.integer(k) for k in ("Delta", "eta", "eps", "y"))
     if y * eta + eps == 0:
         raise n.refuse("a division by zero", "y eta + eps is not 0")

@@ -61,7 +61,7 @@ def read_safetensors(path: Path) -> dict[str, Entry]:
         header = parse_object(file.read(length), path, "a safetensors header")
     header.pop("__metadata__", None)
     start = 8 + length
-    entries = {name: _entry(path, name, fields, start, size) for name, fields in header.items()}
+    entries = {name: _entry(path, name, fields, start) for name, fields in header.items()}
     end = start
     for entry in sorted(entries.values(), key=lambda entry: (entry.offset, entry.size)):
         if entry.offset != end:
@@ -70,11 +70,12 @@ def read_safetensors(path: Path) -> dict[str, Entry]:
             )
         end += entry.size
     if end != size:
-        raise UserError(f"{size - end:,} bytes behind the last tensor", where=str(path), rule="data fills the file")
+        rule = "the tensors fill the file"
+        raise UserError(f"tensors end at byte {end:,}, the file at {size:,}", where=str(path), rule=rule)
     return entries
 
 
-def _entry(path: Path, name: str, fields: Any, start: int, size: int) -> Entry:
+def _entry(path: Path, name: str, fields: Any, start: int) -> Entry:
     match fields:
         case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [first, last]}:
             numbers = [*shape, first, last]
@@ -88,7 +89,7 @@ def _entry(path: Path, name: str, fields: Any, start: int, size: int) -> Entry:
             f"tensor {shown(name)} is {shown(dtype)}", where=str(path), rule=f"weights are {', '.join(_SIZES)}"
         )
     wanted = math.prod(shape) * _SIZES[dtype]
-    if last - first != wanted or start + last > size:
-        rule = f"its shape takes {wanted:,} bytes, and the file has {size - start:,} bytes of data"
-        raise UserError(f"tensor {shown(name)} claims bytes {first:,} to {last:,}", where=str(path), rule=rule)
+    if last - first != wanted:
+        problem = f"tensor {shown(name)} claims bytes {first:,} to {last:,}"
+        raise UserError(problem, where=str(path), rule=f"its shape takes {wanted:,} bytes")
     return Entry(path, name, dtype, tuple(shape), start + first, wanted)

@@ -22,7 +22,7 @@ from .move import Concat, Copy, Expand, Pad, Reshape, Slice, Transpose
 from .norm import LayerNorm, RMSNorm
 from .pointwise import Add, SwiGLU
 from .pool import AveragePool2D, MaxPool2D
-from .quantize import Dequantize, Quantize, Requant
+from .quantize import Dequantize, LookUp, Quantize, QuantizedAdd, QuantizedMul, Requant
 from .reduce import ArgReduce, Cumulative, Reduce, Softmax
 from .rope import RoPE
 
@@ -56,10 +56,13 @@ __all__ = [
     "IntegerSoftmax",
     "LayerNorm",
     "Linear",
+    "LookUp",
     "MatMul",
     "MaxPool2D",
     "Pad",
     "Quantize",
+    "QuantizedAdd",
+    "QuantizedMul",
     "RMSNorm",
     "Reduce",
     "Requant",

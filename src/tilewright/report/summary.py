@@ -70,7 +70,8 @@ def fields(plan: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> dict[str
         "layers": layers(plan),
     }
     if sizes is not None:
-        found |= {"flash_bytes": total["flash"], "code_bytes": sizes["code"], "stack_bytes": sizes["stack"]}
+        found |= {"flash_bytes": total["flash"], "stack_bytes": sizes["stack"]}
+        found |= {"code_bytes": sizes["code"], "constant_bytes": sizes["constants"]}
     return found
 
 

@@ -197,7 +197,7 @@ ELEMENTWISE = (
     *(_compare(t) for t in KINDS if t != "bool"),
     _compare("bool", "u8"),
     Kernel(
-        Binary, "generic_convert.c", "tw_widen",
+        Binary, "generic_convert.c", "tw_binary_wide",
         "const void *restrict a, const void *restrict b, void *restrict y, int kind_a, int kind_b, int kind_y,"
         " int function, const int32_t *rows",
         {}, _widen_arguments, (widened, known_types, few_axes(_widen_arguments)),

@@ -39,6 +39,20 @@ def _unpack_filters(packed: Array, shape: tuple[int, ...]) -> Array:
     return _unpack_panels(packed, (shape[0], math.prod(shape[1:]))).reshape(shape)
 
 
+def _pack_pairs(weight: Array) -> Array:
+    """[co, ...] -> [co / 16][depth / 2][16][2], depth being the product of the rest; what is missing is zero."""
+    rows, cols = weight.shape[0], math.prod(weight.shape[1:])
+    filled = np.zeros((padded(rows), cols + cols % 2), weight.dtype)
+    filled[:rows, :cols] = weight.reshape(rows, cols)
+    return np.ascontiguousarray(filled.reshape(-1, GROUP, (cols + 1) // 2, 2).transpose(0, 2, 1, 3)).reshape(-1)
+
+
+def _unpack_pairs(packed: Array, shape: tuple[int, ...]) -> Array:
+    rows, cols = shape[0], math.prod(shape[1:])
+    panels = packed.reshape(-1, (cols + 1) // 2, GROUP, 2).transpose(0, 2, 1, 3)
+    return np.asarray(panels.reshape(padded(rows), -1)[:rows, :cols].reshape(shape))
+
+
 def _pack_channels(state: Array) -> Array:
     """[capacity, channels] -> [channels][pitch], missing positions are zero."""
     capacity, channels = state.shape
@@ -54,4 +68,5 @@ def _unpack_channels(packed: Array, shape: tuple[int, ...]) -> Array:
 
 PANELS = Packing("panels of 16 rows", _pack_panels, _unpack_panels)
 FILTERS = Packing("filters of 16 channels", _pack_filters, _unpack_filters)
+PAIRS = Packing("pairs of 16 rows", _pack_pairs, _unpack_pairs)
 CHANNELS = Packing("channel by channel, positions in groups of 16", _pack_channels, _unpack_channels)

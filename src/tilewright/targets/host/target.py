@@ -5,20 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..base import Engine, Memory, Target
+from .generic import fixed
 from .generic_elementwise import ELEMENTWISE
 from .generic_index import INDEX
 from .generic_move import MOVE
 from .generic_quantize import DIALECT, QUANTIZE
 from .generic_reduce import REDUCE
+from .integer import INTEGER
 from .language import LANGUAGE
+from .product import PRODUCT
 from .vision import VISION
+
+KERNELS = Path(__file__).parent / "kernels"
+GENERIC = fixed((*MOVE, *ELEMENTWISE, *REDUCE, *INDEX, *QUANTIZE, *DIALECT))
 
 HOST = Target(
     name="host",
     description="portable C99 with static memory, for this machine and any microcontroller with a C compiler",
     memories=(Memory("flash", None, "const", alignment=64), Memory("ram", None, "data", alignment=64)),
     engines=(Engine("cpu", cores=1),),
-    kernels=(*LANGUAGE, *VISION, *MOVE, *ELEMENTWISE, *REDUCE, *INDEX, *QUANTIZE, *DIALECT),
-    kernel_folder=Path(__file__).parent / "kernels",
-    headers=("tw_math.h", "tw_dense.h", "tw_generic.h", "tw_convert.h", "tw_functions.h"),
+    kernels=(*LANGUAGE, *VISION, *INTEGER, *PRODUCT, *GENERIC),
+    kernel_folder=KERNELS,
+    headers=tuple(sorted(path.name for path in KERNELS.glob("*.h"))),
 )

@@ -32,7 +32,7 @@ TW_INLINE void sum_inside(const struct conv *c, int count, int panels, tw_vec su
             const float *x[TW_TOGETHER];
             for (int i = 0; i < count; i++)
                 x[i] = origin + ((ky * c->dy) * c->width + i * c->sx + run * c->dx) * c->ci;
-            tw_outer(count, panels, sum, x, w, apart, length);
+            tw_outer(count, panels, sum, x, w, apart, TW_GROUP, length);
         }
 }
 
@@ -40,19 +40,22 @@ TW_INLINE void sum_inside(const struct conv *c, int count, int panels, tw_vec su
 TW_INLINE void sum_anywhere(const struct conv *c, int count, int panels, tw_vec sum[TW_SUMS][TW_VECS],
                             const float *restrict w, const float *restrict image, int pixel)
 {
-    int apart = c->ky * c->kx * c->ci * TW_GROUP;
+    int apart = c->ky * c->kx * c->ci * TW_GROUP, y0[TW_TOGETHER], x0[TW_TOGETHER];
+    for (int i = 0; i < count; i++) {
+        y0[i] = (pixel + i) / c->ox * c->sy - c->top;
+        x0[i] = (pixel + i) % c->ox * c->sx - c->left;
+    }
     for (int ky = 0; ky < c->ky; ky++)
         for (int kx = 0; kx < c->kx; kx++)
             for (int k = 0; k < c->ci; k += RUN) {
                 const float *x[TW_TOGETHER];
                 int length = c->ci - k < RUN ? c->ci - k : RUN;
                 for (int i = 0; i < count; i++) {
-                    int row = (pixel + i) / c->ox * c->sy - c->top + ky * c->dy;
-                    int column = (pixel + i) % c->ox * c->sx - c->left + kx * c->dx;
+                    int row = y0[i] + ky * c->dy, column = x0[i] + kx * c->dx;
                     int in = row >= 0 && row < c->h && column >= 0 && column < c->width;
                     x[i] = in ? image + (row * c->width + column) * c->ci + k : zeros;
                 }
-                tw_outer(count, panels, sum, x, w, apart, length);
+                tw_outer(count, panels, sum, x, w, apart, TW_GROUP, length);
                 w += length * TW_GROUP;
             }
 }

@@ -16,7 +16,7 @@ TW_INLINE void block(const struct linear *l, int tokens, int panels, int t, int 
     const float *x[TW_TOGETHER];
     for (int i = 0; i < tokens; i++)
         x[i] = l->x + (t + i) * l->cols;
-    tw_outer(tokens, panels, sum, x, l->w + r * l->cols, TW_GROUP * l->cols, l->cols);
+    tw_outer(tokens, panels, sum, x, l->w + r * l->cols, TW_GROUP * l->cols, TW_GROUP, l->cols);
     for (int p = 0; p < panels; p++, r += TW_GROUP)
         for (int i = 0; i < tokens; i++)
             tw_store(l->y + (t + i) * l->rows + r, sum[p * tokens + i], l->b != 0 ? l->b + r : 0,
