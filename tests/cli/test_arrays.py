@@ -144,6 +144,21 @@ def test_matching_by_name_then_by_order() -> None:
             match(bad, ports, "input", "I.npz")
 
 
+def test_constants_may_follow_the_inputs() -> None:
+    x, y, more = (np.full(2, i, np.float32) for i in range(3))
+    ports = [port("x", 2), port("y", 2)]
+    for arrays_given in (
+        {"arr_0": x, "arr_1": y, "arr_2": more},
+        {"more": more, "x": x, "y": y},
+        {"y": y, "a": x, "b": more},
+    ):
+        assert [float(a[0]) for a in match(arrays_given, ports, "input", "", surplus=True)] == [0, 1]
+        with pytest.raises(UserError):
+            match(arrays_given, ports, "input", "")
+    with pytest.raises(UserError):
+        match({"x": x}, ports, "input", "", surplus=True)
+
+
 def test_only_axes_of_one_may_differ() -> None:
     array = np.zeros((3, 4), np.float32)
     assert match({"x": array}, [port("x", 1, 3, 4)], "input", "")[0].shape == (1, 3, 4)

@@ -73,7 +73,8 @@ def test_the_peak_is_the_step_with_most_bytes_alive(spans: list[tuple[int, int, 
     totals = [sum(b["bytes"] for b in blocks if b["first"] <= step <= b["last"]) for step in range(10)]
     found = peak(entry)
     assert found.bytes == max(totals)
-    assert totals[found.step] == max(totals)
+    starts = sorted({b["first"] for b in blocks})
+    assert found.step == next(step for step in starts if totals[step] == max(totals)), "the first of equals"
     assert found.node == f"n{found.step}"
     assert sum(b["bytes"] for b in alive(entry, found.step)) == found.bytes
 
@@ -120,6 +121,17 @@ def test_explain_finds_a_node_by_its_origin(tilewright: Tilewright, compiled_den
     assert run.code == 0
     assert run.out.startswith("s in run: Linear, step 0, from /net/MatMul_7")
     assert run.json["nodes"][0]["places"]["x"] == {"kind": "the caller's"}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"first": -1}, {"last": 10_000}, {"first": 3, "last": 2}, {"bytes": -1}, {"offset": "0"}]
+)
+def test_blocks_outside_the_steps_are_damage(plan: dict[str, Any], tmp_path: Path, wrong: dict[str, Any]) -> None:
+    damaged = json.loads(json.dumps(plan))
+    damaged["entries"][0]["blocks"][0] |= wrong
+    (tmp_path / "plan.json").write_text(json.dumps(damaged))
+    with pytest.raises(UserError, match="damaged"):
+        read(tmp_path)
 
 
 @given(st.data())

@@ -37,6 +37,7 @@ def test_real_c_gives_what_numpy_gives(
     assert run.json["wrong_values"] == 0
     assert run.json["max_abs_error"] <= 1e-4
     assert {"target", "macs", "ram_bytes", "flash_bytes", "stack_bytes"} <= run.json.keys()
+    assert run.json["ram_bytes"] == 3 * X.nbytes, "input and outputs are the caller's, and RAM all the same"
     assert "cycles" not in run.json, "the host counts none"
     with np.load(outputs) as written:
         assert list(written) == ["s", "t"]

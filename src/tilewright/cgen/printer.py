@@ -152,30 +152,39 @@ class _Printer:
 
     def loop(self, loop: Loop, depth: int) -> list[str]:
         pad = INDENT * depth
-        name = self.table(loop)
-        lines = [f"{pad}for (int i = 0; i < {len(loop.table.rows)}; i++) {{"]
+        name, local = self.table(loop, pad)
+        lines = [*local, f"{pad}for (int i = 0; i < {len(loop.table.rows)}; i++) {{"]
         if loop.table.columns:
             lines.append(f"{pad}{INDENT}const struct {name} *block = &{name}s[i];")
         for step in loop.body:
             lines += self.step(step, depth + 1, loop)
         return [*lines, f"{pad}}}"]
 
-    def table(self, loop: Loop) -> str:
-        """The name of the loop's table; loops over the same rows share one."""
+    def table(self, loop: Loop, pad: str) -> tuple[str, list[str]]:
+        """The name of the loop's table, and its lines where it is local to the call: addresses of the caller's memory
+        are known only then. Other tables are constants, and loops over the same rows share one.
+        """
         if not loop.table.columns:
-            return ""
+            return "", []
         fields = []
         for index, column in enumerate(self.columns(loop)):
             first = loop.table.rows[0][index].buffer
             constant = "const " if first.kind in (Kind.CONST, Kind.INPUT) else ""
             fields.append(f"    {constant}{first.dtype.ctype} *{column};")
-        rows = [_wrap("    {" + ", ".join(self.operand(ref, None) for ref in row) + "},", 8) for row in loop.table.rows]
-        name = self.table_names.of((tuple(fields), tuple(rows)), "block")
-        self.tables[name] = (
-            f"struct {name} {{\n" + "\n".join(fields) + "\n};\n\n"
-            f"static const struct {name} {name}s[{len(rows)}] = {{\n" + "\n".join(rows) + "\n};"
-        )  # fmt: skip
-        return name
+        caller = any(ref.buffer.kind in (Kind.INPUT, Kind.OUTPUT) for row in loop.table.rows for ref in row)
+        inner = pad + INDENT if caller else INDENT
+        rows = [
+            _wrap(f"{inner}{{" + ", ".join(self.operand(ref, None) for ref in row) + "},", len(inner) + 4)
+            for row in loop.table.rows
+        ]
+        name = self.table_names.of((tuple(fields), tuple(rows), self.current.name if caller else ""), "block")
+        kind = f"struct {name} {{\n" + "\n".join(fields) + "\n};"
+        head = f"const struct {name} {name}s[{len(rows)}] = {{"
+        if caller:
+            self.tables[name] = kind
+            return name, [pad + head, *rows, f"{pad}}};"]
+        self.tables[name] = f"{kind}\n\nstatic {head}\n" + "\n".join(rows) + "\n};"
+        return name, []
 
     def columns(self, loop: Loop) -> list[str]:
         names = Names()

@@ -52,9 +52,7 @@ def files(compiled: Compiled) -> dict[str, str]:
     """Path -> content of every file; the same bytes for the same model, options and version."""
     prefix, plan = compiled.prefix, describe(compiled)
     texts = {
-        f"{prefix}.c": _network(compiled),
-        f"{prefix}_internal.h": _internal(compiled),
-        f"{prefix}_weights.c": _weights(compiled),
+        **network_files(compiled),
         "memory.h": _memory(compiled),
         "plan.json": json.dumps(plan, indent=1) + "\n",
         "report.html": html(plan),
@@ -71,6 +69,19 @@ def files(compiled: Compiled) -> dict[str, str]:
     library = sorted(name for name in texts if name.endswith(".c") and name != "main.c")
     texts["CMakeLists.txt"] = render("CMakeLists.txt.j2", prefix=prefix, library=library, includes=includes)
     return dict(sorted(texts.items()))
+
+
+def network_files(compiled: Compiled) -> dict[str, str]:
+    """The network's own C: functions, constants, and the header of one without a language face."""
+    prefix = compiled.prefix
+    texts = {
+        f"{prefix}.c": _network(compiled),
+        f"{prefix}_internal.h": _internal(compiled),
+        f"{prefix}_weights.c": _weights(compiled),
+    }
+    if compiled.model.language is None:
+        texts[f"{prefix}.h"] = _plain_face(compiled)[f"{prefix}.h"]
+    return texts
 
 
 def kernel_files(compiled: Compiled) -> dict[str, str]:

@@ -37,6 +37,7 @@ def run(
 
     DIR may also be a model: it is compiled to a temporary folder first.
     """
+    from ..frontend.load import holds_model
     from ..report.record import read
 
     if (folder / "plan.json").exists():
@@ -44,7 +45,7 @@ def run(
         if pairs:
             say(f"note: {folder} is compiled already, options do not change it")
         return _run(outcome, folder, plan, inputs_file, outputs_file, expect_file, repeat)
-    if folder.is_dir() and not (folder / "config.json").exists():
+    if folder.is_dir() and not holds_model(folder):
         raise UserError(f"{folder} is not a compiled network", hint="make one with `tilewright compile MODEL -o DIR`")
     with scratch_folder() as compiled:
         outcome.add(target=target)
@@ -66,7 +67,12 @@ def _run(
     elif plan["language"] is not None:
         arrays = [_prompt(given, ports[0], inputs_file)]
     else:
-        arrays = [cast(a, p) for a, p in zip(match(given, ports, "input", inputs_file), ports, strict=True)]
+        matched = match(given, ports, "input", inputs_file, surplus=True)
+        arrays = [cast(array, port) for array, port in zip(matched, ports, strict=True)]
+        if len(given) > len(ports):
+            say(
+                f"note: {inputs_file} has {len(given)} arrays for {len(ports)} inputs; the last are taken for constants"
+            )
 
     from dataclasses import asdict
 

@@ -13,16 +13,26 @@ from ..options import Options
 BUNDLED = "tinystories"
 
 
+NETWORK, CONFIG = "network.onnx", "config.json"  # what a folder holds: a network with its vectors, a Hugging Face model
+
+
+def holds_model(folder: Path) -> bool:
+    """Whether a folder is one that `load` takes."""
+    return any((folder / name).is_file() for name in (NETWORK, CONFIG))
+
+
 def load(model: str, options: Options) -> Model:
     """The model at a path, or the bundled one by name. UserError where it cannot be read or is of no known kind."""
     path = Path(str(files("tilewright") / "models" / BUNDLED)) if model == BUNDLED else Path(model)
     if not path.exists():
         raise UserError(f"no such model: {model}", hint=f"give a file, a folder, or `{BUNDLED}` for the bundled model")
-    if path.suffix == ".onnx" or (path / "network.onnx").is_file():
+    if path.is_dir() and not holds_model(path):
+        raise UserError(f"{model} holds no model", rule=f"a folder has {CONFIG} (Hugging Face) or {NETWORK}")
+    if path.suffix == ".onnx" or (path / NETWORK).is_file():
         from .quantlib import load_quantlib
 
-        graph = load_quantlib(path)
-        return Model(graph.name, (replace(graph, name="run"),))
+        name = path.resolve().name.removesuffix(".onnx")  # exporters call every graph the same
+        return Model(name, (replace(load_quantlib(path), name="run"),))
     return load_language_model(path, options)
 
 

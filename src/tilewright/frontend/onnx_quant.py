@@ -9,10 +9,10 @@ from collections.abc import Callable
 import numpy as np
 
 from ..ir.types import F32, I32, U8, Value
-from ..ops import Binary, Cast, Dequantize, Quantize, Softmax, Unary
+from ..ops import Binary, Cast, Dequantize, Linear, Quantize, Softmax, Unary
 from .onnx_conv import averaged, channels_first, channels_last, convolved, window
 from .onnx_import import ELEMENT_TYPES, Converter, Importer, OnnxNode, Results, type_name
-from .onnx_nn import product
+from .onnx_nn import is_weight, product
 from .onnx_shape import joined, reshaped, transposed
 
 _STORED = ("i8", "u8", "i16", "u16", "i32")
@@ -100,11 +100,15 @@ def q_gemm(g: Importer, n: OnnxNode) -> Results:
     b = dequantized(g, n, n.input(3), n.input(4), n.optional(5), 0 if flip else 1)
     if n.integer("transA") or n.real("alpha", 1.0) != 1.0:
         raise n.refuse("transA or alpha", "QGemm has a plain first operand and alpha 1")
-    y = product(g, a, transposed(g, b, (1, 0)) if flip else b)
     bias = n.optional(6)
     if bias is not None:
         scale = g.emit(Binary("mul"), _vector(g, n, n.input(1)), _vector(g, n, n.input(4)))
-        y = g.emit(Binary("add"), y, dequantized(g, n, bias, scale, None, -1))
+        bias = dequantized(g, n, bias, scale, None, -1)
+    if is_weight(g, b) and (bias is None or bias.type.rank == 1):
+        y = g.emit(Linear(), a, b if flip else transposed(g, b, (1, 0)), bias)
+    else:
+        y = product(g, a, transposed(g, b, (1, 0)) if flip else b)
+        y = y if bias is None else g.emit(Binary("add"), y, bias)
     return y if n.optional(7) is None else quantized(g, n, y, n.input(7), n.optional(8))
 
 

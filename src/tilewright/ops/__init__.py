@@ -1,7 +1,7 @@
 """Operators: one file per family. Importing this package registers them all."""
 
 from .attention import Append, Attention
-from .conv import Conv2D, DepthwiseConv2D
+from .conv import Conv2D, DepthwiseConv2D, ResidualConv2D
 from .dialect import (
     IntegerAffine,
     IntegerDivide,
@@ -68,6 +68,7 @@ __all__ = [
     "Requant",
     "Requantise",
     "Reshape",
+    "ResidualConv2D",
     "RoPE",
     "Row",
     "Scatter",

@@ -178,6 +178,30 @@ def _before(r: Rewriter, value: Value | None, perm: Perm, node: Node) -> Value |
     return None
 
 
+def before_reshape(r: Rewriter, node: Node) -> Results:
+    """Elementwise work comes before a reshape of its operand, where it is done in the shape that its maker gave it."""
+    shape = r.producer(node.inputs[0] if node.inputs else None, Reshape)
+    if shape is None or shape.inputs[0] is None or node.inputs[0] is None or not r.single(node.inputs[0]):
+        return None
+    x, old, new = shape.inputs[0], shape.inputs[0].type.static_shape, node.inputs[0].type.static_shape
+    match node.op:
+        case Unary() | Cast():
+            pass
+        case Requant() | Quantize() | Dequantize():
+            single = all(v is not None and v.type.size == 1 for v in node.inputs[1:])
+            if not single and (node.op.axis % len(new) != len(new) - 1 or old[-1:] != new[-1:]):
+                return None
+        case Binary():
+            other = node.inputs[1]
+            vector = other is not None and other.type.shape == new[-1:] == old[-1:]
+            if other is None or other.data is None or not (vector or other.type.shape in ((), (1,))) or not old:
+                return None
+        case _:
+            return None
+    y = r.add(node.op, [x, *node.inputs[1:]], node)[0]
+    return r.add(Reshape(new), [y], node)
+
+
 def into_weights(r: Rewriter, node: Node) -> Results:
     """A Linear that reads a flattened transpose reads the flattened source, its columns permuted."""
     if not isinstance(node.op, Linear) or node.inputs[1] is None:
@@ -236,7 +260,7 @@ def past_dequantize(r: Rewriter, node: Node) -> Results:
     return r.add(Dequantize(axis), [moved, scale, zero], node)
 
 
-LAYOUT_RULES = (fold_rule, past_dequantize, merge, through_reshape, sink, sink_joint, into_weights)
+LAYOUT_RULES = (fold_rule, past_dequantize, merge, through_reshape, sink, sink_joint, before_reshape, into_weights)
 
 
 def layout(graph: Graph, _target: Target) -> Graph:

@@ -42,7 +42,7 @@ from ..targets.base import Target
 from .fold import fold_rule
 from .fuse import bias as joined_bias
 from .fuse import clamp as joined_clamp
-from .layout import past_dequantize
+from .layout import before_reshape, past_dequantize
 from .rewrite import Rewriter, rewrite
 from .tidy import requantised_twice
 
@@ -432,7 +432,7 @@ def rescaled(r: Rewriter, x: Scaled, scale: float, zero: int, dtype: DType, node
 
 QUANTISED_RULES = (
     fold_rule, past_dequantize, requantised_twice, joined_bias, joined_clamp, weighted, product, sum_of_two, mean,
-    joined, unary_table, moved,
+    joined, unary_table, moved, before_reshape,
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 980, 300  # of a drawing, in CSS pixels, without its axes
 LEFT, BOTTOM = 64, 22
-NARROWEST = 2.0  # pixels per step; a longer network scrolls
+NARROWEST, WIDEST = 2.0, 140.0  # pixels per step; a longer network scrolls
 HUES = (210, 28, 140, 330, 265, 55, 180, 0, 95, 235, 300, 15)
 
 
@@ -64,7 +64,7 @@ def timeline(entry: Mapping[str, Any], capacity: int) -> Timeline | None:
     blocks, steps = entry["blocks"], len(entry["nodes"])
     if not blocks or not capacity:
         return None
-    per_step = max(NARROWEST, min(60.0, WIDTH / steps))
+    per_step = max(NARROWEST, min(WIDEST, WIDTH / steps))
     scale = HEIGHT / capacity
     nodes = entry["nodes"]
     operators = dict.fromkeys(nodes[b["first"]]["op"] for b in sorted(blocks, key=lambda b: b["first"]))

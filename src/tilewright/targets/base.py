@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from ..errors import UserError
 from ..ir.graph import Node
 from ..ir.op import Op
-from ..ir.types import Array, Expr, Sym, TensorType
+from ..ir.types import Array, Expr, Kind, Sym, TensorType
 
 Scalar = int | float | Sym | Expr
 Argument = Scalar | tuple[int, ...]  # a tuple is a table: extents, strides, offsets
@@ -75,6 +75,14 @@ class Kernel:
     def gathers(self, parameter: str) -> bool:
         """Whether the parameter takes the addresses of all operands of a "*" name."""
         return any(name == parameter and ctype.count("*") > 1 for ctype, name in self.parameters)
+
+    def unpacked(self, node: Node) -> str | None:
+        """Which operand the kernel wants packed that is computed at run time, None where there is none."""
+        for name in self.packing:
+            value = node.operands.get(name)
+            if value is not None and value.kind not in (Kind.CONST, Kind.STATE):
+                return f"{name} must be a constant, it is computed at run time"
+        return None
 
     def misfit(self, node: Node) -> str | None:
         """Why the kernel cannot run this node, None where it can."""
@@ -143,9 +151,11 @@ class Target:
     def candidates(self, node: Node) -> tuple[Kernel, ...]:
         """Kernels that can run a node. UserError with every near miss where there is none."""
         rows = [k for k in self.kernels if k.op is type(node.op)]
-        fitting = tuple(k for k in rows if k.misfit(node) is None)
+        whys = [k.misfit(node) or k.unpacked(node) for k in rows]
+        fitting = tuple(k for k, why in zip(rows, whys, strict=True) if why is None)
         if not fitting:
-            misses = "; ".join(f"{k.symbol}: {k.misfit(node)}" for k in rows) or "no kernel for this operator"
+            misses = "; ".join(f"{k.symbol}: {why}" for k, why in zip(rows, whys, strict=True))
+            misses = misses or "no kernel for this operator"
             raise UserError(
                 f"{type(node.op).__name__} does not run on {self.name}", where=node.name, origin=node.origin,
                 rule=misses, hint="`tilewright targets` and docs/SUPPORT.md list what runs where",

@@ -45,5 +45,5 @@ def build(folder: Path) -> Built:
     executable = link(objects, out / prefix, shared=False)
     if not is_zig():
         return Built(folder, library, executable, None)
-    names = ("run", "prefill", "decode", "generate", "encode")
+    names = ("run", "reset", "position", "prefill", "decode", "generate", "encode", "piece")
     return Built(folder, library, executable, measure(library_objects, [f"{prefix}_{name}" for name in names]))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...ir.graph import Node
-from ...ir.op import Op, operand_names
+from ...ir.op import Op, RuleError, operand_names
 from ...ir.types import DTYPES, TensorType
 from ..base import Argument, Rule
 from .arguments import type_of
@@ -98,14 +98,20 @@ def retyped(op: type[Op], *operands: str, dtypes: Sequence[str] = KINDS) -> Call
     """Examples of an operator with one element type out of `dtypes` for the named operands."""
 
     def examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+        from hypothesis import reject
         from hypothesis import strategies as st
 
         instance, types = op.examples(draw)
         dtype = DTYPES[draw(st.sampled_from(dtypes))]
         names = [name.rstrip("0123456789") for name in operand_names(instance, len(types))]
-        return instance, tuple(
+        renewed = tuple(
             kind and (replace(kind, dtype=dtype) if name in operands else kind)
             for name, kind in zip(names, types, strict=True)
         )
+        try:
+            instance.infer(*renewed)
+        except RuleError:
+            reject()
+        return instance, renewed
 
     return examples

@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..base import Engine, Memory, Target
+from .generic_elementwise import ELEMENTWISE
+from .generic_index import INDEX
 from .generic_move import MOVE
+from .generic_quantize import DIALECT, QUANTIZE
+from .generic_reduce import REDUCE
 from .integer import INTEGER
 from .language import LANGUAGE
 from .product import PRODUCT
@@ -24,6 +28,11 @@ HOST = Target(
         *INTEGER,
         *PRODUCT,
         *MOVE,
+        *ELEMENTWISE,
+        *REDUCE,
+        *INDEX,
+        *QUANTIZE,
+        *DIALECT,
     ),
     kernel_folder=KERNELS,
     headers=tuple(sorted(path.name for path in KERNELS.glob("*.h"))),

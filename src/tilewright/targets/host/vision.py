@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import cast
 
 from ...ir.graph import Node
-from ...ops import AveragePool2D, Conv2D, DepthwiseConv2D, MaxPool2D
+from ...ir.types import Kind
+from ...ops import AveragePool2D, Conv2D, DepthwiseConv2D, MaxPool2D, ResidualConv2D
 from ..base import Kernel, Scalar
 from .arguments import LARGEST, clamp, type_of
 from .packing import FILTERS
@@ -71,6 +72,11 @@ def _average_pool(node: Node) -> Mapping[str, Scalar]:
     }  # fmt: skip
 
 
+def run_time_filters(node: Node) -> bool:
+    """Filters are computed at run time; constant ones are packed for a faster kernel."""
+    return node.operands["w"].kind is not Kind.CONST
+
+
 def _max_pool_row(dtype: str, ctype: str) -> Kernel:
     return Kernel(
         MaxPool2D, "pool.c", f"tw_max_pool_{dtype}",
@@ -85,6 +91,18 @@ VISION = (
         "const float *restrict x, const float *restrict w, const float *restrict b, float *restrict y,"
         f" {IMAGE}, int ci, int oy, int ox, int co, {WINDOW}, float low, float high",
         {"x": "f32", "w": "f32", "b": "f32"}, _conv, packing={"w": FILTERS},
+    ),
+    Kernel(
+        ResidualConv2D, "conv.c", "tw_conv2d_residual_f32",
+        "const float *restrict x, const float *restrict w, const float *restrict b, const float *r, float *y,"
+        f" {IMAGE}, int ci, int oy, int ox, int co, {WINDOW}, float low, float high",
+        {"x": "f32", "w": "f32", "b": "f32"}, _conv, packing={"w": FILTERS}, in_place={"y": "r"},
+    ),
+    Kernel(
+        Conv2D, "conv_plain.c", "tw_conv2d_plain_f32",
+        "const float *restrict x, const float *restrict w, const float *restrict b, float *restrict y,"
+        f" {IMAGE}, int ci, int oy, int ox, int co, {WINDOW}, float low, float high",
+        {"x": "f32", "w": "f32", "b": "f32"}, _conv, (run_time_filters,),
     ),
     Kernel(
         DepthwiseConv2D, "depthwise.c", "tw_depthwise_f32",

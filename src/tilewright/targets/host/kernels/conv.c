@@ -7,7 +7,7 @@ enum { RUN = 64 }; /* channels read at a time where a pixel may lie outside: the
 static const float zeros[RUN];
 
 struct conv {
-    const float *x, *w, *b;
+    const float *x, *w, *b, *r;
     float *y;
     int h, width, ci, oy, ox, co, ky, kx, sy, sx, dy, dx, top, left;
     float low, high;
@@ -40,15 +40,18 @@ TW_INLINE void sum_inside(const struct conv *c, int count, int panels, tw_vec su
 TW_INLINE void sum_anywhere(const struct conv *c, int count, int panels, tw_vec sum[TW_SUMS][TW_VECS],
                             const float *restrict w, const float *restrict image, int pixel)
 {
-    int apart = c->ky * c->kx * c->ci * TW_GROUP;
+    int apart = c->ky * c->kx * c->ci * TW_GROUP, y0[TW_TOGETHER], x0[TW_TOGETHER];
+    for (int i = 0; i < count; i++) {
+        y0[i] = (pixel + i) / c->ox * c->sy - c->top;
+        x0[i] = (pixel + i) % c->ox * c->sx - c->left;
+    }
     for (int ky = 0; ky < c->ky; ky++)
         for (int kx = 0; kx < c->kx; kx++)
             for (int k = 0; k < c->ci; k += RUN) {
                 const float *x[TW_TOGETHER];
                 int length = c->ci - k < RUN ? c->ci - k : RUN;
                 for (int i = 0; i < count; i++) {
-                    int row = (pixel + i) / c->ox * c->sy - c->top + ky * c->dy;
-                    int column = (pixel + i) % c->ox * c->sx - c->left + kx * c->dx;
+                    int row = y0[i] + ky * c->dy, column = x0[i] + kx * c->dx;
                     int in = row >= 0 && row < c->h && column >= 0 && column < c->width;
                     x[i] = in ? image + (row * c->width + column) * c->ci + k : zeros;
                 }
@@ -68,11 +71,31 @@ TW_INLINE void block(const struct conv *c, int count, int panels, int n, int pix
                    image + ((oy * c->sy - c->top) * c->width + ox * c->sx - c->left) * c->ci);
     else
         sum_anywhere(c, count, panels, sum, w, image, pixel);
-    float *y = c->y + (n * c->oy * c->ox + pixel) * c->co;
+    int at = (n * c->oy * c->ox + pixel) * c->co;
+    float *y = c->y + at;
     for (int p = 0; p < panels; p++, r += TW_GROUP)
         for (int i = 0; i < count; i++)
-            tw_store(y + i * c->co + r, sum[p * count + i], c->b != 0 ? c->b + r : 0, tw_in_panel(c->co, r), c->low,
+            if (c->r != 0)
+                tw_store_onto(y + i * c->co + r, c->r + at + i * c->co + r, sum[p * count + i],
+                              c->b != 0 ? c->b + r : 0, tw_in_panel(c->co, r), c->low, c->high);
+            else
+                tw_store(y + i * c->co + r, sum[p * count + i], c->b != 0 ? c->b + r : 0, tw_in_panel(c->co, r), c->low,
                      c->high);
+}
+
+static void all(const struct conv *c, int n)
+{
+    int pixels = c->oy * c->ox;
+    for (int image = 0; image < n; image++)
+        for (int r = 0; r < c->co; r += TW_GROUP) {
+            int at = 0;
+            for (; at + TW_TOGETHER <= pixels; at += TW_TOGETHER)
+                block(c, TW_TOGETHER, 1, image, at, r);
+            for (; at + 4 <= pixels; at += 4)
+                block(c, 4, 1, image, at, r);
+            for (; at < pixels; at++)
+                block(c, 1, 1, image, at, r);
+        }
 }
 
 /* y = clip(conv(x, w) + b, low, high). x: [n][h][width][ci], w: packed [co / 16][ky][kx][ci][16], b: [co] or null,
@@ -81,16 +104,15 @@ void tw_conv2d_f32(const float *restrict x, const float *restrict w, const float
                    int h, int width, int ci, int oy, int ox, int co, int ky, int kx, int sy, int sx, int dy, int dx,
                    int top, int left, float low, float high)
 {
-    const struct conv c = {x, w, b, y, h, width, ci, oy, ox, co, ky, kx, sy, sx, dy, dx, top, left, low, high};
-    int pixels = oy * ox;
-    for (int image = 0; image < n; image++)
-        for (int r = 0; r < co; r += TW_GROUP) {
-            int at = 0;
-            for (; at + TW_TOGETHER <= pixels; at += TW_TOGETHER)
-                block(&c, TW_TOGETHER, 1, image, at, r);
-            for (; at + 4 <= pixels; at += 4)
-                block(&c, 4, 1, image, at, r);
-            for (; at < pixels; at++)
-                block(&c, 1, 1, image, at, r);
-        }
+    const struct conv c = {x, w, b, 0, y, h, width, ci, oy, ox, co, ky, kx, sy, sx, dy, dx, top, left, low, high};
+    all(&c, n);
+}
+
+/* The same with r added before the clip; r: [n][oy][ox][co], y may be r. */
+void tw_conv2d_residual_f32(const float *restrict x, const float *restrict w, const float *restrict b, const float *r,
+                            float *y, int n, int h, int width, int ci, int oy, int ox, int co, int ky, int kx, int sy,
+                            int sx, int dy, int dx, int top, int left, float low, float high)
+{
+    const struct conv c = {x, w, b, r, y, h, width, ci, oy, ox, co, ky, kx, sy, sx, dy, dx, top, left, low, high};
+    all(&c, n);
 }

@@ -11,10 +11,21 @@ struct depthwise {
     float low, high;
 };
 
-/* Where the window of a pixel has its element (ky, kx), null outside of the image. */
-TW_INLINE const float *element(const struct depthwise *d, const float *image, int pixel, int ky, int kx)
+/* Where the window of a pixel begins: row and column, which may lie outside of the image. */
+struct corner {
+    int row, column;
+};
+
+TW_INLINE struct corner corner(const struct depthwise *d, int pixel)
 {
-    int row = pixel / d->ox * d->sy - d->top + ky * d->dy, column = pixel % d->ox * d->sx - d->left + kx * d->dx;
+    struct corner at = {pixel / d->ox * d->sy - d->top, pixel % d->ox * d->sx - d->left};
+    return at;
+}
+
+/* Element (ky, kx) of a window, null outside of the image. */
+TW_INLINE const float *element(const struct depthwise *d, const float *image, struct corner at, int ky, int kx)
+{
+    int row = at.row + ky * d->dy, column = at.column + kx * d->dx;
     int in = row >= 0 && row < d->h && column >= 0 && column < d->width;
     return in ? image + (row * d->width + column) * d->channels : 0;
 }
@@ -23,11 +34,14 @@ TW_INLINE const float *element(const struct depthwise *d, const float *image, in
 TW_INLINE void block(const struct depthwise *d, int count, const float *image, float *y, int pixel, int c)
 {
     tw_vec sum[TW_TOGETHER][TW_VECS] = {0};
+    struct corner at[TW_TOGETHER];
     const float *w = d->w + c;
+    for (int i = 0; i < count; i++)
+        at[i] = corner(d, pixel + i);
     for (int ky = 0; ky < d->ky; ky++)
         for (int kx = 0; kx < d->kx; kx++, w += d->channels)
             for (int i = 0; i < count; i++) {
-                const float *at = element(d, image, pixel + i, ky, kx), *x = at != 0 ? at + c : zeros;
+                const float *tap = element(d, image, at[i], ky, kx), *x = tap != 0 ? tap + c : zeros;
                 for (int v = 0; v < TW_VECS; v++)
                     sum[i][v] += TW_AT(w, v) * TW_AT(x, v);
             }
@@ -38,12 +52,13 @@ TW_INLINE void block(const struct depthwise *d, int count, const float *image, f
 /* One channel of one pixel, for what is left of the channels. */
 static void single(const struct depthwise *d, const float *image, float *y, int pixel, int c)
 {
+    struct corner at = corner(d, pixel);
     float sum = 0.0f;
     for (int ky = 0; ky < d->ky; ky++)
         for (int kx = 0; kx < d->kx; kx++) {
-            const float *at = element(d, image, pixel, ky, kx);
-            if (at != 0)
-                sum += at[c] * d->w[(ky * d->kx + kx) * d->channels + c];
+            const float *tap = element(d, image, at, ky, kx);
+            if (tap != 0)
+                sum += tap[c] * d->w[(ky * d->kx + kx) * d->channels + c];
         }
     sum += d->b != 0 ? d->b[c] : 0.0f;
     y[pixel * d->channels + c] = tw_clip(sum, d->low, d->high);
