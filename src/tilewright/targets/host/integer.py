@@ -70,7 +70,7 @@ def bytes_join(node: Node) -> bool:
 
 
 def _rows(dtype: str) -> tuple[Kernel, ...]:
-    types = {"x": dtype, "w": "i8", "b": "i32"}
+    types = {"x": dtype, "w": "i8", "b": "i32", "mul": "i32"}
     return (
         Kernel(
             Linear, "linear_i8.c", "tw_linear_i8",

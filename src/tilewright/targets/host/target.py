@@ -13,6 +13,7 @@ from .generic_reduce import REDUCE
 from .integer import INTEGER
 from .language import LANGUAGE
 from .product import PRODUCT
+from .quantised import QUANTISED
 from .vision import VISION
 
 KERNELS = Path(__file__).parent / "kernels"
@@ -24,6 +25,7 @@ HOST = Target(
     engines=(Engine("cpu", cores=1),),
     kernels=(
         *LANGUAGE,
+        *QUANTISED,
         *VISION,
         *INTEGER,
         *PRODUCT,
