@@ -14,7 +14,7 @@ from ..ir.graph import Graph, Node
 from ..ir.types import Array, Value
 from ..ops import Concat, Quantize
 from ..passes.fold import fold
-from ..passes.fuse import fuse
+from ..passes.fuse import epilogues
 from ..passes.layout import layout
 from ..passes.quantised import lower_quantised
 from ..passes.tidy import tidy
@@ -91,7 +91,7 @@ def decibels(signal: float, noise: float) -> float:
 
 def lowered(graph: Graph, target: Target) -> Graph:
     """Integer operators of a graph with Quantize and Dequantize in it."""
-    for step in (lower_quantised, fuse, layout, tidy, fold):
+    for step in (lower_quantised, epilogues, layout, tidy, fold):
         graph = step(graph, target)
     return graph
 

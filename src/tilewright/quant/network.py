@@ -18,7 +18,7 @@ from ..ir.types import I32, Array, Value, const, nominal
 from ..ir.verify import verify
 from ..ops import AveragePool2D, Binary, Concat, DepthwiseConv2D, Dequantize, MatMul, Quantize
 from ..passes.fold import fold
-from ..passes.fuse import fuse
+from ..passes.fuse import epilogues
 from ..passes.layout import layout
 from ..passes.recognise import recognise
 from ..passes.tidy import tidy
@@ -61,7 +61,7 @@ def prepared(graph: Graph, target: Target) -> Graph:
                 f"{graph.name} is quantised already", where=integers[0].name, origin=integers[0].origin,
                 rule="quantisation starts from a float network", hint="compile it as it is",
             )  # fmt: skip
-    for step in (recognise, layout, tidy, fuse, layout, tidy, fold):
+    for step in (recognise, layout, tidy, epilogues, layout, tidy, fold):
         graph = verify(step(graph, target))
     return graph
 
