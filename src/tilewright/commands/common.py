@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..output import Outcome, replace_file, step
 
 if TYPE_CHECKING:
-    from ..api import Compiled
+    from ..compiled import Compiled
     from ..options import Options
 
 F = TypeVar("F", bound=Callable[..., Any])
