@@ -12,7 +12,7 @@ from ...ops import Binary, Cast, Unary
 from ...ops.common import partly_broadcast, shape_strategy
 from ..base import Argument, Kernel, Rule
 from .arguments import product, type_of
-from .generic import CTYPES, INTEGERS, KINDS, broadcast_rows, elements, few_axes, kind
+from .generic import CTYPES, INTEGERS, KINDS, broadcast_rows, elements, few_axes, kind, known_types
 
 Arguments = Mapping[str, Argument]
 Examples = Callable[[Any], tuple[Op, tuple[TensorType | None, ...]]]
@@ -173,11 +173,6 @@ def _widen_arguments(node: Node) -> Arguments:
 
 def _power_arguments(node: Node) -> Arguments:
     return {"kind_a": kind(node, "a"), "kind_b": kind(node, "b"), "rows": broadcast_rows(node, "a", "b")}
-
-
-def known_types(node: Node) -> bool:
-    """Elements are of a C type: bool, i8 to i64, u8 to u64, f32 or f64."""
-    return all(value.type.dtype.name in KINDS for value in node.operands.values())
 
 
 ELEMENTWISE = (
