@@ -56,7 +56,7 @@ def random_operands(node: Node, rng: np.random.Generator) -> dict[str, Array]:
     if isinstance(node.op, Attention):
         for name in ("k", "v"):
             arrays[name][int(node.op.pos) + len(arrays["q"]) :] = np.nan  # type: ignore[arg-type]
-    if isinstance(node.op, Append):
+    if isinstance(node.op, Append) and arrays["state"].dtype.kind == "f":
         arrays["state"][rng.random(arrays["state"].shape) < 0.1] = np.nan
     return arrays
 

@@ -198,7 +198,7 @@ void Dma::move_word(Burst &burst, std::size_t port, bool into_l1, Cycle now) {
     const std::uint32_t offset = (burst.local + burst.done) & (kL1Size - 1);
     const std::uint32_t size = std::min(4 - (offset & 3), burst.size - burst.done);
     std::uint32_t wait = host_.tcdm().access_word(offset, now);
-    if (timing_ == Timing::chip) wait = std::max(wait, host_.external_busy(burst.outside + burst.done, size, now));
+    if (timing_ == Timing::chip) wait = std::max(wait, outside_wait(burst, size, now));
     port_ready_[port] = now + wait + 1;
     std::uint8_t *inside = host_.tcdm().bytes() + offset, *buffered = burst.bytes.data() + burst.done;
     std::memcpy(into_l1 ? inside : buffered, into_l1 ? buffered : inside, size);
@@ -217,6 +217,13 @@ void Dma::move_word(Burst &burst, std::size_t port, bool into_l1, Cycle now) {
         finish_write(burst, now);
         collecting_.pop_front();
     }
+}
+
+// The wait for the outside words that these bytes are the first to need.
+std::uint32_t Dma::outside_wait(const Burst &burst, std::uint32_t size, Cycle now) {
+    const std::uint32_t from = burst.outside + burst.done, end = from + size;
+    const std::uint32_t begin = burst.done == 0 ? from : ((from - 1) | 3) + 1;
+    return begin < end ? host_.external_busy(begin, end - begin, now) : 0;
 }
 
 void Dma::finish_write(Burst &burst, Cycle now) {

@@ -86,6 +86,7 @@ class Dma {
     Burst next_burst(Slot slot, Cycle now);
     void move_words(Cycle now);
     void move_word(Burst &burst, std::size_t port, bool into_l1, Cycle now);
+    std::uint32_t outside_wait(const Burst &burst, std::uint32_t size, Cycle now);
     void finish_write(Burst &burst, Cycle now);
     void account(Slot slot, std::uint32_t bytes, Cycle now);
     void schedule(Cycle now);

@@ -124,7 +124,7 @@ int run(const Arguments &arguments) {
     machine->soc.run();
     const double cpu_seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
 
-    if (timeline) timeline->finish(machine->soc.cycles());
+    if (timeline) timeline->finish(machine->soc);
     if (!arguments.profile.empty()) {
         const File file = open_output(arguments.profile, error);
         if (!file) return complain(error);

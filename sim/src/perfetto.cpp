@@ -65,8 +65,13 @@ void Timeline::dma(Cycle begin, Cycle end, bool to_l1, std::uint32_t bytes) {
 
 void Timeline::npu(Cycle begin, Cycle end, const std::string &what) { span(kNpu, what, begin, end); }
 
-void Timeline::finish(Cycle now) {
-    for (int core = 0; core < kCores; core++) close(core, now);
+void Timeline::finish(const Soc &soc) {
+    for (int id = 0; id < kCores; id++) {
+        const Core &core = soc.core(id);
+        const bool asleep = core.state == CoreState::asleep && id != kFabric && core.slept_at < soc.cycles();
+        close(id, asleep ? core.slept_at : soc.cycles());
+        if (asleep) span(kSleepThreads + id, "asleep", core.slept_at, soc.cycles());
+    }
     std::fputs("\n]}\n", file_);
 }
 

@@ -17,7 +17,7 @@ class Timeline final : public Observer {
     void slept(const Core &core, Cycle begin, Cycle end) override;
     void dma(Cycle begin, Cycle end, bool to_l1, std::uint32_t bytes) override;
     void npu(Cycle begin, Cycle end, const std::string &what) override;
-    void finish(Cycle now);            // closes what is open and the file's array
+    void finish(const Soc &soc);       // closes what is open and the file's array
 
   private:
     struct Track {

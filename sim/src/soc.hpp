@@ -112,7 +112,6 @@ class Soc final : NpuHost, DmaHost, Sleepers {
     void enter_page(Core &core);
     void decode_at(Core &core, Insn &insn);
     void resume(Core &core);
-    void run_cluster_cycle();
     template <bool Observed>
     void run_until_stopped();
     template <bool Observed>
@@ -122,7 +121,6 @@ class Soc final : NpuHost, DmaHost, Sleepers {
     Cycle engines_next() const;
     void front(int core);
     void leave(int core);
-    std::string describe_deadlock() const;
     Cycle cluster_time(const Core &core) const;     // the cluster cycle of the core's present
 
     // NpuHost, DmaHost, Sleepers.
@@ -161,7 +159,7 @@ class Soc final : NpuHost, DmaHost, Sleepers {
     std::array<std::uint32_t, 256> control_registers_{};
     std::vector<std::uint32_t> soc_registers_;
     std::uint32_t interrupt_mask_ = 0, interrupt_status_ = 0;
-    std::uint32_t executing_peripheral_ = 0;        // the address asked for, for fault reports
+    std::uint32_t asked_ = 0;        // the address asked for, for fault reports
 
     std::array<int, kClusterCores> order_{};        // running cluster cores in the order of service within a cycle
     int running_ = 0;

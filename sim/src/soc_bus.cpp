@@ -74,11 +74,11 @@ Soc::Access Soc::access(Core &core, std::uint32_t asked, std::uint32_t size, boo
     attention_ = true;
     if (within(address, kPeripherals, 0x4000)) {
         if (size != 4) bad_access(core, asked, write);
-        executing_peripheral_ = asked;
+        asked_ = asked;
         return {.value = cluster_peripheral(core, address - kPeripherals, write, value, cluster_now), .latency = 1 + (fabric ? kAxi : 0) + kClusterInterconnect};
     }
     if (within(address, kSocPeripherals, kSocPeripheralsSize) || within(address, kRom, kRomSize)) {
-        executing_peripheral_ = asked;
+        asked_ = asked;
         const std::uint32_t found = soc_peripheral(core, address, write, value) >> (8 * (address & 3));
         return {.value = found, .latency = 1 + kApb + (fabric ? 0 : kClusterInterconnect + kAxi)};
     }
@@ -113,7 +113,7 @@ std::uint32_t Soc::cluster_peripheral(Core &core, std::uint32_t offset, bool wri
     }
     if (offset < 0x1000) {
         const EventUnit::Reply reply = write ? events_.write_shared(offset - 0x800, value, now) : events_.read_shared(offset - 0x800, now);
-        if (!reply.ok) bad_access(core, executing_peripheral_, write);
+        if (!reply.ok) bad_access(core, asked_, write);
         return reply.value;
     }
     if (offset < 0x1400) {
@@ -130,10 +130,10 @@ std::uint32_t Soc::cluster_peripheral(Core &core, std::uint32_t offset, bool wri
     }
     if (offset < 0x1c00) {
         const Dma::Reply reply = write ? dma_.write(kClusterCores, offset - 0x1800, value, now) : dma_.read(kClusterCores, offset - 0x1800, now);
-        if (!reply.ok || reply.sleep) bad_access(core, executing_peripheral_, write);
+        if (!reply.ok || reply.sleep) bad_access(core, asked_, write);
         return reply.value;
     }
-    bad_access(core, executing_peripheral_, write);
+    bad_access(core, asked_, write);
 }
 
 // End of computation, fetch enable, boot addresses; the rest only keeps what is written.

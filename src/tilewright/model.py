@@ -14,12 +14,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Language:
-    """What makes a network a language model."""
+    """What makes a network a language model.
+
+    `logit_scale`: None where the logits are real numbers; else they are integers, real logit = integer * scale.
+    `quant` is how the model was quantised, `calibration` the SHA-256 of the text that its scales come from.
+    """
 
     checkpoint: LlamaCheckpoint
     vocabulary: Vocabulary
     context: int
     chunk: int  # tokens per pass of a prompt
+    logit_scale: float | None = None
+    quant: str = "none"
+    calibration: str | None = None
 
     @property
     def size(self) -> int:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from .errors import UserError
 
+QUANTS = ("none", "int8", "w8", "w4", "w4a8")
+
 
 def _bytes(text: str) -> int:
     value = int(text.replace("_", "").replace(",", ""))
@@ -30,12 +32,13 @@ def _one_of(*allowed: str) -> object:
 class Options:
     """`quant` of None means the target's default; `ram` and `l1` None mean all that there is."""
 
-    quant: str | None = field(default=None, metadata={"parse": _one_of("none"), "help": "none"})
+    quant: str | None = field(default=None, metadata={"parse": _one_of(*QUANTS), "help": "|".join(QUANTS)})
     npu: str = field(default="on", metadata={"parse": _one_of("on", "off"), "help": "on|off"})
     ram: int | None = field(default=None, metadata={"parse": _bytes, "help": "BYTES of activations and state"})
     l1: int | None = field(default=None, metadata={"parse": _bytes, "help": "BYTES of scratchpad"})
     chunk: int = field(default=16, metadata={"parse": _bytes, "help": "TOKENS of a prompt per pass"})
     tokenizer: Path | None = None
+    calibrate: Path | None = None  # a text, or an npz of inputs; None: what ships with the package
     name: str | None = None
 
 

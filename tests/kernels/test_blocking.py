@@ -85,6 +85,6 @@ def test_larger_than_a_block(
     op, types = family(data.draw, dtype)
     node = node_of(op, *types)
     arrays = random_operands(node, np.random.default_rng(data.draw(st.integers(0, 999))))
-    kernel = HOST.candidates(node)[0]
+    kernel = next(k for k in HOST.kernels if k.misfit(node) is None)
     results = call(host_library, kernel, node, arrays)
     assert all(agree(results[name], want) for name, want in expected(node, arrays).items())

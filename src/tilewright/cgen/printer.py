@@ -162,7 +162,8 @@ class _Printer:
 
     def table(self, loop: Loop, pad: str) -> tuple[str, list[str]]:
         """The name of the loop's table, and its lines where it is local to the call: addresses of the caller's memory
-        are known only then. Other tables are constants, and loops over the same rows share one."""
+        are known only then. Other tables are constants, and loops over the same rows share one.
+        """
         if not loop.table.columns:
             return "", []
         fields = []

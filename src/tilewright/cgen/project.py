@@ -103,7 +103,11 @@ def describe(compiled: Compiled) -> dict[str, Any]:
     model = compiled.model
     language = None
     if model.language is not None:
-        language = {"context": model.language.context, "chunk": model.language.chunk, "vocabulary": model.language.size}
+        face = model.language
+        language = {
+            "context": face.context, "chunk": face.chunk, "vocabulary": face.size, "logit_scale": face.logit_scale,
+            "quant": face.quant, "calibration": face.calibration,
+        }  # fmt: skip
     return {
         "tilewright": __version__,
         "name": model.name,

@@ -74,8 +74,8 @@ def _onnx() -> list[str]:
         "Opsets 1 to the newest, static shapes; a leading unknown dimension is a batch and becomes 1.", "",
         f"Converted ({len(direct)}): {', '.join(direct)}.", "",
         f"Of other domains: {', '.join(contributed)}.", "",
-        "What the standard defines in terms of these is expanded: Attention, RotaryEmbedding, AffineGrid, CausalConvWithState,",
-        "NegativeLogLikelihoodLoss, SoftmaxCrossEntropyLoss and others. If with a constant condition takes its branch.", "",
+        "What the standard defines in terms of these is expanded: Attention, RotaryEmbedding, AffineGrid,",
+        "NegativeLogLikelihoodLoss, SoftmaxCrossEntropyLoss and others. If takes the branch of a constant.", "",
         f"QuantLib's integer dialect: {', '.join(dialect)}.", "",
     ]  # fmt: skip
 

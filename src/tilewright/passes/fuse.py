@@ -9,7 +9,19 @@ import numpy as np
 
 from ..ir.graph import Graph, Node
 from ..ir.types import F32, I8, I16, I32, I64, U8, Array, Value
-from ..ops import Binary, Clamp, Conv2D, DepthwiseConv2D, Linear, MatMul, Requant, Requantise, Unary
+from ..ops import (
+    Binary,
+    Clamp,
+    Conv2D,
+    DepthwiseConv2D,
+    Linear,
+    MatMul,
+    QuantizedAdd,
+    Requant,
+    Requantise,
+    ResidualConv2D,
+    Unary,
+)
 from ..quant.requant import accumulator_range
 from ..targets.base import Target
 from .rewrite import Rewriter, rewrite
@@ -97,9 +109,10 @@ def clamp(r: Rewriter, node: Node) -> Results:
     if bounds is None:
         return None
     x, low, high = bounds
-    maker = r.producer(x, WEIGHTED)
-    if maker is None or not r.single(x) or x.type.dtype != F32 or not isinstance(maker.op, WEIGHTED):
+    maker = r.producer(x, (*WEIGHTED, ResidualConv2D))
+    if maker is None or not r.single(x) or x.type.dtype != F32:
         return None
+    assert isinstance(maker.op, (*WEIGHTED, ResidualConv2D))
     old = maker.op.epilogue
     if old is not None and not isinstance(old, Clamp):
         return None
@@ -165,9 +178,40 @@ def _sums_fit(maker: Node, b: Array) -> bool:
     return bool((low + b).min() >= I32.low and (high + b).max() <= I32.high)
 
 
+def residual(r: Rewriter, node: Node) -> Results:
+    """Convolution + activation: the activation joins in the convolution, which may then write over it."""
+    integer = isinstance(node.op, QuantizedAdd)
+    if not integer and not (isinstance(node.op, Binary) and node.op.function == "add"):
+        return None
+    for index in range(2):
+        x, other = node.inputs[index], node.inputs[1 - index]
+        maker = r.producer(x, Conv2D)
+        if maker is None or x is None or other is None or not r.single(x) or other.data is not None:
+            continue
+        assert isinstance(maker.op, Conv2D)
+        fits = (
+            isinstance(maker.op.epilogue, Requantise) if integer else maker.op.epilogue is None and x.type.dtype == F32
+        )
+        if not fits or x.type.shape != other.type.shape or x.type.shape != node.outputs[0].type.shape:
+            continue
+        join = node.op if isinstance(node.op, QuantizedAdd) else None
+        if join is not None and index == 1:
+            join = replace(join, mul_a=join.mul_b, mul_b=join.mul_a)
+        o = maker.op
+        op = ResidualConv2D(o.stride, o.pad, o.dilation, o.pad_value, o.epilogue, join)
+        return r.add(op, [*maker.inputs, *(None for _ in range(5 - len(maker.inputs))), other], node)
+    return None
+
+
 FUSE_RULES = (bias, scale, clamp, requant)
 
 
-def fuse(graph: Graph, _target: Target) -> Graph:
-    """Epilogues and biases into convolutions and matrix products."""
+def epilogues(graph: Graph, _target: Target) -> Graph:
+    """Epilogues and biases into convolutions and products."""
     return rewrite(graph, *FUSE_RULES)
+
+
+def fuse(graph: Graph, target: Target) -> Graph:
+    """Epilogues, biases and, where the target has a kernel for that, residuals into convolutions and products."""
+    joins = (residual,) if any(k.op is ResidualConv2D for k in target.kernels) else ()
+    return rewrite(graph, *FUSE_RULES, *joins)

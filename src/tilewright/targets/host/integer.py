@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 from ...ir.graph import Node
-from ...ops import Conv2D, DepthwiseConv2D, Linear
+from ...ops import Conv2D, DepthwiseConv2D, Linear, ResidualConv2D
 from ...ops.epilogue import Requantise
 from ..base import Kernel, Scalar
 from .arguments import product, type_of
@@ -50,8 +51,26 @@ def _padding(node: Node) -> dict[str, int]:
     return {"pad": node.op.attributes["pad_value"]}
 
 
+def _residual(node: Node) -> Mapping[str, Scalar]:
+    join = cast(ResidualConv2D, node.op).join
+    assert join is not None
+    found = {**filters(node), **_padding(node), **finish(node)}
+    return {
+        **{name: number for name, number in found.items() if name != "y_bytes"},
+        "r_signed": int(type_of(node, "r").dtype.is_signed), "mul_y": join.mul_a, "mul_r": join.mul_b,
+        "join_add": join.add, "join_shift": join.shift, "join_low": join.low, "join_high": join.high,
+    }  # fmt: skip
+
+
+def bytes_join(node: Node) -> bool:
+    """Sums are requantised to bytes, the residual and the result are bytes, and there is no bias besides."""
+    epilogue, join = node.op.attributes["epilogue"], cast(ResidualConv2D, node.op).join
+    small = isinstance(epilogue, Requantise) and epilogue.dtype.bits == 8
+    return small and join is not None and join.dtype.bits == 8 and "b" not in node.operands
+
+
 def _rows(dtype: str) -> tuple[Kernel, ...]:
-    types = {"x": dtype, "w": "i8", "b": "i32"}
+    types = {"x": dtype, "w": "i8", "b": "i32", "mul": "i32"}
     return (
         Kernel(
             Linear, "linear_i8.c", "tw_linear_i8",
@@ -64,6 +83,14 @@ def _rows(dtype: str) -> tuple[Kernel, ...]:
             f" {FINISH}",
             types, lambda node: {**filters(node), **_padding(node), **finish(node)},
             packing={"w": PAIRS}, scratch=_columns,
+        ),
+        Kernel(
+            ResidualConv2D, "conv_i8.c", "tw_conv2d_residual_i8",
+            "const void *restrict x, const int8_t *restrict w, const int32_t *restrict mul, const void *restrict add,"
+            f" const void *r, void *y, int16_t *restrict scratch, {IMAGE}, int ci, int oy, int ox, int co, {WINDOW},"
+            f" int pad, {FINISH.removesuffix(', int y_bytes')}, int r_signed, int mul_y, int mul_r, int64_t join_add,"
+            " int join_shift, int join_low, int join_high",
+            types, _residual, (bytes_join,), packing={"w": PAIRS}, scratch=_columns, in_place={"y": "r"},
         ),
         Kernel(
             DepthwiseConv2D, "depthwise_i8.c", "tw_depthwise_i8",

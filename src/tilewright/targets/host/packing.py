@@ -66,7 +66,23 @@ def _unpack_channels(packed: Array, shape: tuple[int, ...]) -> Array:
     return np.asarray(packed.reshape(channels, -1)[:, :capacity].T)
 
 
+def _pack_nibbles(weight: Array) -> Array:
+    """[rows, cols] of 4 bits -> [rows / 16][(cols + 1) / 2][16] bytes: even column below, odd column above."""
+    rows, cols = weight.shape
+    even = np.zeros((rows, cols + cols % 2), np.int8)
+    even[:, :cols] = weight
+    return _pack_panels((even[:, ::2] & 15 | even[:, 1::2] << 4).astype(np.int8))
+
+
+def _unpack_nibbles(packed: Array, shape: tuple[int, ...]) -> Array:
+    rows, cols = shape
+    both = _unpack_panels(packed, (rows, (cols + 1) // 2))
+    columns = np.stack([((both & 15) ^ 8) - 8, both >> 4], axis=-1).reshape(rows, -1)
+    return np.asarray(columns[:, :cols].astype(np.int8))
+
+
 PANELS = Packing("panels of 16 rows", _pack_panels, _unpack_panels)
 FILTERS = Packing("filters of 16 channels", _pack_filters, _unpack_filters)
 PAIRS = Packing("pairs of 16 rows", _pack_pairs, _unpack_pairs)
+NIBBLES = Packing("panels of 16 rows, two columns to a byte", _pack_nibbles, _unpack_nibbles)
 CHANNELS = Packing("channel by channel, positions in groups of 16", _pack_channels, _unpack_channels)

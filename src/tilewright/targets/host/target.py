@@ -14,7 +14,9 @@ from .generic_quantize import DIALECT, QUANTIZE
 from .generic_reduce import REDUCE
 from .integer import INTEGER
 from .language import LANGUAGE
+from .pointwise_i8 import POINTWISE_I8
 from .product import PRODUCT
+from .quantised import QUANTISED
 from .vision import VISION
 
 KERNELS = Path(__file__).parent / "kernels"
@@ -25,7 +27,7 @@ HOST = Target(
     description="portable C99 with static memory, for this machine and any microcontroller with a C compiler",
     memories=(Memory("flash", None, "const", alignment=64), Memory("ram", None, "data", alignment=64)),
     engines=(Engine("cpu", cores=1),),
-    kernels=(*LANGUAGE, *VISION, *INTEGER, *PRODUCT, *GENERIC),
+    kernels=(*LANGUAGE, *QUANTISED, *VISION, *INTEGER, *PRODUCT, *POINTWISE_I8, *GENERIC),
     kernel_folder=KERNELS,
     headers=tuple(sorted(path.name for path in KERNELS.glob("*.h"))),
 )

@@ -7,7 +7,7 @@ from typing import cast
 
 from ...ir.graph import Node
 from ...ir.types import Kind
-from ...ops import AveragePool2D, Conv2D, DepthwiseConv2D, MaxPool2D
+from ...ops import AveragePool2D, Conv2D, DepthwiseConv2D, MaxPool2D, ResidualConv2D
 from ..base import Kernel, Scalar
 from .arguments import LARGEST, clamp, type_of
 from .packing import FILTERS
@@ -91,6 +91,12 @@ VISION = (
         "const float *restrict x, const float *restrict w, const float *restrict b, float *restrict y,"
         f" {IMAGE}, int ci, int oy, int ox, int co, {WINDOW}, float low, float high",
         {"x": "f32", "w": "f32", "b": "f32"}, _conv, packing={"w": FILTERS},
+    ),
+    Kernel(
+        ResidualConv2D, "conv.c", "tw_conv2d_residual_f32",
+        "const float *restrict x, const float *restrict w, const float *restrict b, const float *r, float *y,"
+        f" {IMAGE}, int ci, int oy, int ox, int co, {WINDOW}, float low, float high",
+        {"x": "f32", "w": "f32", "b": "f32"}, _conv, packing={"w": FILTERS}, in_place={"y": "r"},
     ),
     Kernel(
         Conv2D, "conv_plain.c", "tw_conv2d_plain_f32",

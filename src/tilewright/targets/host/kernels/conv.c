@@ -7,7 +7,7 @@ enum { RUN = 64 }; /* channels read at a time where a pixel may lie outside: the
 static const float zeros[RUN];
 
 struct conv {
-    const float *x, *w, *b;
+    const float *x, *w, *b, *r;
     float *y;
     int h, width, ci, oy, ox, co, ky, kx, sy, sx, dy, dx, top, left;
     float low, high;
@@ -71,11 +71,31 @@ TW_INLINE void block(const struct conv *c, int count, int panels, int n, int pix
                    image + ((oy * c->sy - c->top) * c->width + ox * c->sx - c->left) * c->ci);
     else
         sum_anywhere(c, count, panels, sum, w, image, pixel);
-    float *y = c->y + (n * c->oy * c->ox + pixel) * c->co;
+    int at = (n * c->oy * c->ox + pixel) * c->co;
+    float *y = c->y + at;
     for (int p = 0; p < panels; p++, r += TW_GROUP)
         for (int i = 0; i < count; i++)
-            tw_store(y + i * c->co + r, sum[p * count + i], c->b != 0 ? c->b + r : 0, tw_in_panel(c->co, r), c->low,
+            if (c->r != 0)
+                tw_store_onto(y + i * c->co + r, c->r + at + i * c->co + r, sum[p * count + i],
+                              c->b != 0 ? c->b + r : 0, tw_in_panel(c->co, r), c->low, c->high);
+            else
+                tw_store(y + i * c->co + r, sum[p * count + i], c->b != 0 ? c->b + r : 0, tw_in_panel(c->co, r), c->low,
                      c->high);
+}
+
+static void all(const struct conv *c, int n)
+{
+    int pixels = c->oy * c->ox;
+    for (int image = 0; image < n; image++)
+        for (int r = 0; r < c->co; r += TW_GROUP) {
+            int at = 0;
+            for (; at + TW_TOGETHER <= pixels; at += TW_TOGETHER)
+                block(c, TW_TOGETHER, 1, image, at, r);
+            for (; at + 4 <= pixels; at += 4)
+                block(c, 4, 1, image, at, r);
+            for (; at < pixels; at++)
+                block(c, 1, 1, image, at, r);
+        }
 }
 
 /* y = clip(conv(x, w) + b, low, high). x: [n][h][width][ci], w: packed [co / 16][ky][kx][ci][16], b: [co] or null,
@@ -84,16 +104,15 @@ void tw_conv2d_f32(const float *restrict x, const float *restrict w, const float
                    int h, int width, int ci, int oy, int ox, int co, int ky, int kx, int sy, int sx, int dy, int dx,
                    int top, int left, float low, float high)
 {
-    const struct conv c = {x, w, b, y, h, width, ci, oy, ox, co, ky, kx, sy, sx, dy, dx, top, left, low, high};
-    int pixels = oy * ox;
-    for (int image = 0; image < n; image++)
-        for (int r = 0; r < co; r += TW_GROUP) {
-            int at = 0;
-            for (; at + TW_TOGETHER <= pixels; at += TW_TOGETHER)
-                block(&c, TW_TOGETHER, 1, image, at, r);
-            for (; at + 4 <= pixels; at += 4)
-                block(&c, 4, 1, image, at, r);
-            for (; at < pixels; at++)
-                block(&c, 1, 1, image, at, r);
-        }
+    const struct conv c = {x, w, b, 0, y, h, width, ci, oy, ox, co, ky, kx, sy, sx, dy, dx, top, left, low, high};
+    all(&c, n);
+}
+
+/* The same with r added before the clip; r: [n][oy][ox][co], y may be r. */
+void tw_conv2d_residual_f32(const float *restrict x, const float *restrict w, const float *restrict b, const float *r,
+                            float *y, int n, int h, int width, int ci, int oy, int ox, int co, int ky, int kx, int sy,
+                            int sx, int dy, int dx, int top, int left, float low, float high)
+{
+    const struct conv c = {x, w, b, r, y, h, width, ci, oy, ox, co, ky, kx, sy, sx, dy, dx, top, left, low, high};
+    all(&c, n);
 }

@@ -23,21 +23,22 @@ static void gather(const struct conv *c, int16_t *restrict column, const int8_t 
         if (row < 0 || row >= c->h)
             fill(column, (int16_t)c->pad, length);
         else if (whole)
-            tw_widen(column, image + (row * c->width + x0) * c->ci, length, c->x_signed);
+            tw_to_16(column, image + (row * c->width + x0) * c->ci, length, c->x_signed);
         else
             for (int kx = 0; kx < c->kx; kx++) {
                 int at = x0 + kx * c->dx;
                 if (at < 0 || at >= c->width)
                     fill(column + kx * c->ci, (int16_t)c->pad, c->ci);
                 else
-                    tw_widen(column + kx * c->ci, image + (row * c->width + at) * c->ci, c->ci, c->x_signed);
+                    tw_to_16(column + kx * c->ci, image + (row * c->width + at) * c->ci, c->ci, c->x_signed);
             }
         column += length;
     }
 }
 
 /* All channels of `count` pixels of image n from `pixel`; `columns` has room for their windows. */
-TW_INLINE void block(const struct conv *c, const struct tw_finish *f, int count, int16_t *columns, int n, int pixel)
+TW_INLINE void block(const struct conv *c, const struct tw_finish *f, const struct tw_join *j, int count,
+                     int16_t *columns, int n, int pixel)
 {
     int taps = c->ky * c->kx * c->ci, depth = taps + taps % 2;
     for (int i = 0; i < count; i++) {
@@ -48,7 +49,22 @@ TW_INLINE void block(const struct conv *c, const struct tw_finish *f, int count,
         tw_ivec sum[TW_SUMS][TW_VECS] = {0};
         tw_dot(count, 1, sum, columns, c->w + r * depth, depth);
         struct tw_scales scales = tw_scales(f, r, tw_in_panel(c->co, r));
-        tw_finish(f, &scales, sum, count, (n * c->oy * c->ox + pixel) * c->co + r, c->co);
+        int at = (n * c->oy * c->ox + pixel) * c->co + r;
+        if (j != 0)
+            tw_finish_onto(f, &scales, j, sum, count, at, c->co);
+        else
+            tw_finish(f, &scales, sum, count, at, c->co);
+    }
+}
+
+static void all(const struct conv *c, const struct tw_finish *f, const struct tw_join *j, int16_t *scratch, int n)
+{
+    for (int image = 0; image < n; image++) {
+        int at = 0;
+        for (; at + TW_TOGETHER <= c->oy * c->ox; at += TW_TOGETHER)
+            block(c, f, j, TW_TOGETHER, scratch, image, at);
+        for (; at < c->oy * c->ox; at++)
+            block(c, f, j, 1, scratch, image, at);
     }
 }
 
@@ -62,11 +78,19 @@ void tw_conv2d_i8(const void *restrict x, const int8_t *restrict w, const int32_
 {
     const struct conv c = {x, w, h, width, ci, oy, ox, co, ky, kx, sy, sx, dy, dx, top, left, pad, x_signed};
     const struct tw_finish f = {b, mul, add, y, mul_step, add_bytes, add_step, shift, low, high, y_bytes};
-    for (int image = 0; image < n; image++) {
-        int at = 0;
-        for (; at + TW_TOGETHER <= oy * ox; at += TW_TOGETHER)
-            block(&c, &f, TW_TOGETHER, scratch, image, at);
-        for (; at < oy * ox; at++)
-            block(&c, &f, 1, scratch, image, at);
-    }
+    all(&c, &f, 0, scratch, n);
+}
+
+/* The same for results of bytes, which the residual r joins as struct tw_join says; r: [n][oy][ox][co], y may be r. */
+void tw_conv2d_residual_i8(const void *restrict x, const int8_t *restrict w, const int32_t *restrict mul,
+                           const void *restrict add, const void *r, void *y, int16_t *restrict scratch, int n, int h,
+                           int width, int ci, int oy, int ox, int co, int ky, int kx, int sy, int sx, int dy, int dx,
+                           int top, int left, int pad, int x_signed, int mul_step, int add_bytes, int add_step,
+                           int shift, int low, int high, int r_signed, int mul_y, int mul_r, int64_t join_add,
+                           int join_shift, int join_low, int join_high)
+{
+    const struct conv c = {x, w, h, width, ci, oy, ox, co, ky, kx, sy, sx, dy, dx, top, left, pad, x_signed};
+    const struct tw_finish f = {0, mul, add, y, mul_step, add_bytes, add_step, shift, low, high, 1};
+    const struct tw_join j = {r, join_add, r_signed, mul_y, mul_r, join_shift, join_low, join_high};
+    all(&c, &f, &j, scratch, n);
 }

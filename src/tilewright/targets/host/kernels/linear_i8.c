@@ -27,7 +27,7 @@ void tw_linear_i8(const void *restrict x, const int8_t *restrict w, const int32_
         step = tokens - t >= TW_TOGETHER ? TW_TOGETHER : 1;
         for (int i = 0; i < step; i++) {
             scratch[i * depth + depth - 1] = 0;
-            tw_widen(scratch + i * depth, (const int8_t *)x + (t + i) * cols, cols, x_signed);
+            tw_to_16(scratch + i * depth, (const int8_t *)x + (t + i) * cols, cols, x_signed);
         }
         int r = 0;
         if (step == TW_TOGETHER)

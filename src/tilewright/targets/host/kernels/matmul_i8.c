@@ -19,7 +19,7 @@ TW_INLINE void block(const struct tw_finish *f, const struct tw_scales *s, int r
     tw_ivec sum[TW_SUMS][TW_VECS] = {0};
     for (int i = 0; i < rows; i++) {
         columns[i * depth + depth - 1] = 0;
-        tw_widen(columns + i * depth, a + i * k, k, a_signed);
+        tw_to_16(columns + i * depth, a + i * k, k, a_signed);
     }
     tw_dot(rows, 1, sum, columns, panel, depth);
     tw_finish(f, s, sum, rows, at, n);

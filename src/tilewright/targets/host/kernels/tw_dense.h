@@ -53,6 +53,16 @@ TW_INLINE void tw_store(float *restrict y, const tw_vec sum[TW_VECS], const floa
             y[i] = tw_clip(lane[i] + bias[i], low, high);
 }
 
+/* The same with r[i] added; y may be r. */
+TW_INLINE void tw_store_onto(float *y, const float *r, const tw_vec sum[TW_VECS], const float *restrict b, int count,
+                             float low, float high)
+{
+    float lane[TW_GROUP];
+    memcpy(lane, sum, sizeof lane);
+    for (int i = 0; i < count; i++)
+        y[i] = tw_clip(lane[i] + (b != 0 ? b[i] : 0.0f) + r[i], low, high);
+}
+
 /* How many of `rows` output channels belong to the panel that begins at channel r. */
 TW_INLINE int tw_in_panel(int rows, int r)
 {

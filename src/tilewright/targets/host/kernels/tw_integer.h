@@ -65,7 +65,7 @@ TW_INLINE void tw_dot(int count, int panels, tw_ivec sum[TW_SUMS][TW_VECS], cons
 }
 
 /* `n` bytes at x as 16-bit numbers. */
-TW_INLINE void tw_widen(int16_t *restrict y, const void *restrict x, int n, int is_signed)
+TW_INLINE void tw_to_16(int16_t *restrict y, const void *restrict x, int n, int is_signed)
 {
     const int8_t *s = x;
     const uint8_t *u = x;
@@ -133,13 +133,9 @@ TW_STORE(tw_store_i8, int8_t)
 TW_STORE(tw_store_i16, int16_t)
 TW_STORE(tw_store_i32, int32_t)
 
-/* Store `results` panels, `stride` apart from y[at]. All are scaled before any is narrowed: a vector that was written in
- * halves cannot be read at once before it has left the store queue. */
-TW_INLINE void tw_finish(const struct tw_finish *f, const struct tw_scales *s, const void *sums, int results, int at,
-                         int stride)
+/* Sums of `results` panels scaled in place. */
+TW_INLINE void tw_scale(const struct tw_finish *f, const struct tw_scales *s, int32_t lane[][TW_GROUP], int results)
 {
-    int32_t lane[TW_SUMS][TW_GROUP];
-    memcpy(lane, sums, (size_t)results * sizeof lane[0]);
     if (f->mul != 0)
         for (int k = 0; k < results; k++)
             for (int i = 0; i < TW_GROUP; i++)
@@ -148,6 +144,16 @@ TW_INLINE void tw_finish(const struct tw_finish *f, const struct tw_scales *s, c
         for (int k = 0; k < results; k++)
             for (int i = 0; i < TW_GROUP; i++)
                 lane[k][i] = (int32_t)((uint32_t)lane[k][i] + (uint32_t)s->b[i]);
+}
+
+/* Store `results` panels, `stride` apart from y[at]. All are scaled before any is narrowed: a vector that was written in
+ * halves cannot be read at once before it has left the store queue. */
+TW_INLINE void tw_finish(const struct tw_finish *f, const struct tw_scales *s, const void *sums, int results, int at,
+                         int stride)
+{
+    int32_t lane[TW_SUMS][TW_GROUP];
+    memcpy(lane, sums, (size_t)results * sizeof lane[0]);
+    tw_scale(f, s, lane, results);
     for (int k = 0; k < results; k++, at += stride)
         if (f->y_bytes == 1)
             tw_store_i8((int8_t *)f->y + at, lane[k], s->count);
@@ -155,6 +161,31 @@ TW_INLINE void tw_finish(const struct tw_finish *f, const struct tw_scales *s, c
             tw_store_i16((int16_t *)f->y + at, lane[k], s->count);
         else
             tw_store_i32((int32_t *)f->y + at, lane[k], s->count);
+}
+
+/* A residual of bytes that joins: y = clip((scaled * mul_y + r * mul_r + add) >> shift, low, high); y may be r. */
+struct tw_join {
+    const void *r;
+    int64_t add;
+    int r_signed, mul_y, mul_r, shift, low, high;
+};
+
+/* As tw_finish for results of bytes, with the residual. */
+TW_INLINE void tw_finish_onto(const struct tw_finish *f, const struct tw_scales *s, const struct tw_join *j,
+                              const void *sums, int results, int at, int stride)
+{
+    int32_t lane[TW_SUMS][TW_GROUP];
+    memcpy(lane, sums, (size_t)results * sizeof lane[0]);
+    tw_scale(f, s, lane, results);
+    for (int k = 0; k < results; k++, at += stride) {
+        for (int i = 0; i < s->count; i++) {
+            int64_t r = j->r_signed ? ((const int8_t *)j->r)[at + i] : ((const uint8_t *)j->r)[at + i];
+            int64_t sum = ((int64_t)lane[k][i] * j->mul_y + r * j->mul_r + j->add) >> j->shift;
+            int64_t above = sum > j->low ? sum : j->low;
+            lane[k][i] = (int32_t)(above < j->high ? above : j->high);
+        }
+        tw_store_i8((int8_t *)f->y + at, lane[k], s->count);
+    }
 }
 
 #endif
