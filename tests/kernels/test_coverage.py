@@ -22,8 +22,8 @@ OPERATORS = [op for op in REGISTRY.values() if not op.view]
 def test_every_instance_has_a_kernel(op: type[Op], data: st.DataObject) -> None:
     instance, types = op.examples(data.draw)
     node = node_of(instance, *types)
-    whys = {kernel.symbol: kernel.misfit(node) for kernel in HOST.kernels if kernel.op is op}
-    assert None in whys.values(), whys
+    whys = [(kernel.symbol, kernel.misfit(node)) for kernel in HOST.kernels if kernel.op is op]
+    assert any(why is None for _, why in whys), whys
 
 
 def test_types_without_a_kernel_are_refused_by_name() -> None:
