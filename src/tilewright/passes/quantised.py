@@ -453,9 +453,14 @@ def rescaled(r: Rewriter, x: Scaled, scale: float, zero: int, dtype: DType, node
     return r.add(op, [x.stored, *consts], node)[0]
 
 
+def work_before_reshape(r: Rewriter, node: Node) -> Results:
+    """`layout.before_reshape`, but for Dequantize, which `moved` brings the other way, to what reads its result."""
+    return None if isinstance(node.op, Dequantize) else before_reshape(r, node)
+
+
 QUANTISED_RULES = (
     fold_rule, past_dequantize, requantised_twice, joined_bias, joined_clamp, weighted, product, sum_of_two, mean,
-    joined, unary_table, moved, before_reshape,
+    joined, unary_table, moved, work_before_reshape,
 )  # fmt: skip
 
 
