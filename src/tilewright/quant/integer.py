@@ -116,9 +116,7 @@ def quantise(model: LlamaCheckpoint, scales: Scales, seen: Mapping[str, Array], 
     score, score_shift = _common(
         [b.q * np.repeat(b.k, group) * hd**-0.5 * EXP_STEPS for b in blocks], _score_limit(hd), 31
     )
-    mix, mix_shift = _common(
-        [np.repeat(b.v, group) / b.attention for b in blocks], _mix_limit(cfg.context), 28
-    )
+    mix, mix_shift = _common([np.repeat(b.v, group) / b.attention for b in blocks], _mix_limit(cfg.context), 28)
     gate = [_silu(np.arange(-128, 128) * b.gate) * b.up / b.swiglu for b in blocks]
     swiglu, swiglu_shift = _common(gate, 32767, 24)
     embed, head, logit_scale = _embedding(model, scales)
@@ -239,5 +237,3 @@ def graph(m: IntegerLlama, chunk: int, *, all_logits: bool = False) -> Graph:
     w, mul = (embed, embed_mul) if m.head is None else weights(m.head, "head")
     (logits,) = b.add(Linear(Requantise(0, I32.low, I32.high, I32)), x, w, None, mul, rounding(0), name="logits")
     return b.finish((logits,), (n, pos))
-
-
