@@ -57,7 +57,6 @@ class Sampling:
             multiplier = min(max(int(factor + 0.5), 1), 2**31 - 1)
         return cls(multiplier, shift, min(int(top_p * 2.0**32 + 0.5), 2**32 - 1), seed_state(seed))
 
-
     @classmethod
     def fixed(cls, unit: int, exponent: int, temperature: int, top_p: int, seed: int) -> Sampling:
         """Settings in integers, as tw_sampler_fixed makes them: temperature and top_p in thousandths.

@@ -215,7 +215,7 @@ class QuantisedAttention(Op):
         r = (out.astype(np.int64).reshape(self.kv_heads, group, 1, 1) + total // 2) // total
         mixed = (p.astype(np.float64) @ values.transpose(1, 0, 2)[:, None]).astype(np.int64)
         y = np.clip(mixed * r + half(self.out_shift) >> self.out_shift, I8.low, I8.high)
-        return y.transpose(2, 0, 1, 3).reshape(q.shape).astype(np.int8)
+        return np.asarray(y.transpose(2, 0, 1, 3).reshape(q.shape), np.int8)
 
     @classmethod
     def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
