@@ -206,6 +206,11 @@ def residual(r: Rewriter, node: Node) -> Results:
 FUSE_RULES = (bias, scale, clamp, requant)
 
 
+def epilogues(graph: Graph, _target: Target) -> Graph:
+    """Epilogues and biases into convolutions and products."""
+    return rewrite(graph, *FUSE_RULES)
+
+
 def fuse(graph: Graph, target: Target) -> Graph:
     """Epilogues, biases and, where the target has a kernel for that, residuals into convolutions and products."""
     joins = (residual,) if any(k.op is ResidualConv2D for k in target.kernels) else ()

@@ -37,9 +37,11 @@ from ..ops import (
     Transpose,
     Unary,
 )  # fmt: skip
-from ..quant.requant import fixed_point, half
+from ..quant.requant import fixed_point, half, multipliers
 from ..targets.base import Target
 from .fold import fold_rule
+from .fuse import bias as joined_bias
+from .fuse import clamp as joined_clamp
 from .layout import before_reshape, past_dequantize
 from .rewrite import Rewriter, rewrite
 from .tidy import requantised_twice
@@ -112,41 +114,79 @@ def weighted(r: Rewriter, node: Node) -> Results:
     assert isinstance(maker.op, (Conv2D, DepthwiseConv2D, Linear))
     if isinstance(maker.op.epilogue, Requantise):
         return None
-    x, w = scaled(r, maker.inputs[0]), scaled(r, maker.inputs[1])
-    bias = maker.inputs[2] if len(maker.inputs) > 2 else None
-    if x is None or w is None or not x.single or x.stored.type.dtype not in SMALL or w.stored.data is None:
+    sums = integer_sums(r, maker)
+    if sums is None:
         return None
-    integers = _integer_weights(maker, w)
-    if integers is None:
-        return None
-    weights, per_channel = integers
-    sums = (
-        weights.reshape(-1, weights.shape[-1]).sum(0)
-        if isinstance(maker.op, DepthwiseConv2D)
-        else weights.reshape(len(weights), -1).sum(1)
-    )
-    channels = sums.size
-    real = _bias(r, bias)
-    if bias is not None and real is None:
-        return None
-    acc_scale = float(x.scale[0]) * np.broadcast_to(per_channel, (channels,))
-    offset = np.zeros(channels) if real is None else np.rint(np.broadcast_to(real, (channels,)) / acc_scale)
+    x, weights = sums.x, sums.weights
     scale, zero, dtype = goal
     low, high = bounds(dtype, maker.op.epilogue, scale, zero)
-    parameters = _parameters(acc_scale / scale, offset - int(x.zero[0]) * sums, zero)
+    parameters = _parameters(sums.scale / scale, sums.offset, zero)
     if parameters is None:
         return None
     mul, add, shift = parameters
-    narrow = I8 if weights.min(initial=0) >= -128 and weights.max(initial=0) <= 127 else I16
     changes = {"epilogue": Requantise(shift, low, high, dtype)}
     if not isinstance(maker.op, Linear):
         changes |= {"pad_value": int(x.zero[0])}  # type: ignore[dict-item]
     op = replace(maker.op, **changes)  # type: ignore[arg-type]
     operands = [
-        x.stored, r.const(f"{w.stored.name}.i", weights, narrow), None,
+        x.stored, weights, None,
         r.const(f"{node.name}.mul", mul, I32), r.const(f"{node.name}.add", add, _addend(add)),
     ]  # fmt: skip
     return r.add(op, operands, node)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """A product in integers: real = scale * (sum of x * weights + offset), scale and offset per output channel."""
+
+    x: Scaled
+    weights: Value
+    scale: Array  # float64
+    offset: Array  # float64, whole numbers; bias and zero point of x
+
+
+def integer_sums(r: Rewriter, maker: Node) -> Sums | None:
+    """The product of a dequantised activation and dequantised weights, where it is exact in integers."""
+    x, w = scaled(r, maker.inputs[0]), scaled(r, maker.inputs[1])
+    bias = maker.inputs[2] if len(maker.inputs) > 2 else None
+    if x is None or w is None or not x.single or x.stored.type.dtype not in SMALL or w.stored.data is None:
+        return None
+    integers, real = _integer_weights(maker, w), _bias(r, bias)
+    if integers is None or (bias is not None and real is None):
+        return None
+    weights, per_channel = integers
+    depthwise = isinstance(maker.op, DepthwiseConv2D)
+    matrix = weights.reshape(-1, weights.shape[-1]).T if depthwise else weights.reshape(len(weights), -1)
+    scale = float(x.scale[0]) * np.broadcast_to(per_channel, len(matrix))
+    offset = np.zeros(len(matrix)) if real is None else np.rint(np.broadcast_to(real, len(matrix)) / scale)
+    narrow = I8 if weights.min(initial=0) >= -128 and weights.max(initial=0) <= 127 else I16
+    stored = r.const(f"{w.stored.name}.i", weights, narrow)
+    return Sums(x, stored, scale, offset - int(x.zero[0]) * matrix.sum(1))
+
+
+def wide(r: Rewriter, node: Node) -> Results:
+    """A product whose result is not quantised: 32-bit sums, dequantised."""
+    if not isinstance(node.op, (Conv2D, DepthwiseConv2D, Linear)) or isinstance(node.op.epilogue, Requantise):
+        return None
+    sums = integer_sums(r, node)
+    if sums is None or np.abs(sums.offset).max(initial=0.0) > I32.high:
+        return None
+    changes: dict[str, object] = {"epilogue": None}
+    if not isinstance(node.op, Linear):
+        changes |= {"pad_value": int(sums.x.zero[0])}
+    b = r.const(f"{node.name}.b", sums.offset.astype(np.int64), I32)
+    op = replace(node.op, **changes)  # type: ignore[arg-type]
+    (total,) = r.add(op, [sums.x.stored, sums.weights, b], node)
+    scale = r.const(f"{node.name}.scale", sums.scale.astype(np.float32))
+    zero = r.const(f"{node.name}.zero", np.zeros(len(sums.scale), np.int32))
+    (y,) = r.add(Dequantize(-1), [total, scale, zero], node)
+    clamp = node.op.epilogue or Clamp()
+    if clamp == Clamp(0.0):
+        return r.add(Unary("relu"), [y], node)
+    for function, bound in (("max", clamp.low), ("min", clamp.high)):
+        if math.isfinite(bound):
+            (y,) = r.add(Binary(function), [y, r.const(f"{node.name}.bound", np.float32(bound).reshape(1))], node)
+    return (y,)
 
 
 def _integer_weights(maker: Node, w: Scaled) -> tuple[Array, Array] | None:
@@ -176,11 +216,11 @@ def _bias(r: Rewriter, bias: Value | None) -> Array | None:
 def _parameters(factor: Array, offset: Array, zero: int) -> tuple[Array, Array, int] | None:
     """(mul, add, shift) of y = round((acc + offset) * factor) + zero; None where a factor has no fixed point."""
     try:
-        mul, shift = fixed_point(factor)
+        mul, shift = multipliers(factor)
     except ValueError:
         return None
     if shift > 55:  # too small to matter in 64 bits with the zero point shifted up
-        mul, shift = fixed_point(factor, max_shift=55)
+        mul, shift = multipliers(factor, max_shift=55)
     add = offset.astype(np.int64) * mul + (zero << shift) + half(shift)
     same = bool(np.all(mul == mul[0]))
     if same and bool(np.all(add == add[0])):
@@ -241,18 +281,41 @@ def sum_of_two(r: Rewriter, node: Node) -> Results:
         return None
     scale, zero, dtype = goal
     low, high = bounds(dtype, clamp, scale, zero)
+    if maker.op.function == "add":
+        for x, k in ((a, b), (b, a)):
+            shifted = _shifted(r, x, k, (scale, zero, dtype, low, high), node)
+            if shifted is not None:
+                return shifted
     zeros = int(a.zero[0]), int(b.zero[0])
     if maker.op.function == "mul":
-        mul, shift = fixed_point(np.asarray([float(a.scale[0]) * float(b.scale[0]) / scale]), max_shift=45)
+        mul, shift = multipliers(np.asarray([float(a.scale[0]) * float(b.scale[0]) / scale]), max_shift=45)
         product_op = QuantizedMul(*zeros, int(mul[0]), (zero << shift) + half(shift), shift, low, high, dtype)
         return r.add(product_op, [a.stored, b.stored], node)
     sign = -1.0 if maker.op.function == "sub" else 1.0
     both, shift = fixed_point(
-        np.asarray([float(a.scale[0]) / scale, sign * float(b.scale[0]) / scale]), bits=22, max_shift=40
+        np.asarray([float(a.scale[0]) / scale, sign * float(b.scale[0]) / scale]), bits=21, max_shift=40
     )
     add = (zero << shift) + half(shift) - zeros[0] * int(both[0]) - zeros[1] * int(both[1])
     sum_op = QuantizedAdd(int(both[0]), int(both[1]), add, shift, low, high, dtype)
     return r.add(sum_op, [a.stored, b.stored], node)
+
+
+def _shifted(r: Rewriter, x: Scaled, constant: Scaled, goal: tuple[float, int, DType, int, int], node: Node) -> Results:
+    """A sum with a constant that varies along the last axis at most: a requantisation whose addend holds it."""
+    stored, y = constant.stored.data, node.outputs[0]
+    if stored is None or x.stored.type.shape != y.type.shape or not y.type.rank:
+        return None
+    last = y.type.static_shape[-1]
+    if stored.size != 1 and not (stored.size == last and stored.shape[-1] == last):
+        return None
+    scale, zero, dtype, low, high = goal
+    mul, shift = fixed_point(np.asarray([float(x.scale[0]) / scale]), max_shift=45)
+    real = (stored.reshape(-1).astype(np.float64) - constant.zero) * constant.scale / scale + zero
+    if np.abs(real).max() > 1 << 16:
+        return None
+    add = np.rint(np.ldexp(real, shift)).astype(np.int64) + half(shift) - int(x.zero[0]) * int(mul[0])
+    consts = [r.const(f"{node.name}.mul", mul, I32), r.const(f"{node.name}.add", add, _addend(add))]
+    return r.add(Requant(shift, low, high, -1, dtype), [x.stored, *consts], node)
 
 
 def _before_clamp(r: Rewriter, value: Value | None) -> tuple[Clamp | None, Value | None]:
@@ -390,12 +453,17 @@ def rescaled(r: Rewriter, x: Scaled, scale: float, zero: int, dtype: DType, node
     return r.add(op, [x.stored, *consts], node)[0]
 
 
+def work_before_reshape(r: Rewriter, node: Node) -> Results:
+    """`layout.before_reshape`, but for Dequantize, which `moved` brings the other way, to what reads its result."""
+    return None if isinstance(node.op, Dequantize) else before_reshape(r, node)
+
+
 QUANTISED_RULES = (
-    fold_rule, past_dequantize, requantised_twice, weighted, product, sum_of_two, mean, joined, unary_table, moved,
-    before_reshape,
+    fold_rule, past_dequantize, requantised_twice, joined_bias, joined_clamp, weighted, product, sum_of_two, mean,
+    joined, unary_table, moved, work_before_reshape,
 )  # fmt: skip
 
 
 def lower_quantised(graph: Graph, _target: Target) -> Graph:
     """Integer operators for everything between a Dequantize and a Quantize that has one."""
-    return rewrite(graph, *QUANTISED_RULES)
+    return rewrite(rewrite(graph, *QUANTISED_RULES), wide)

@@ -10,7 +10,7 @@ from typing import Any
 from ...ir.graph import Node
 from ...ir.op import Op, RuleError, operand_names
 from ...ir.types import DTYPES, TensorType
-from ..base import Argument, Rule
+from ..base import Argument, Kernel, Rule
 from .arguments import type_of
 
 KINDS = ("bool", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f32", "f64")  # TW_BOOL .. in tw_generic.h
@@ -92,6 +92,21 @@ def few_axes(arguments: Arguments) -> Rule:
 def whole_bytes(node: Node) -> bool:
     """Elements are 1, 2, 4 or 8 bytes."""
     return all(value.type.dtype.bits in (8, 16, 32, 64) for value in node.operands.values())
+
+
+def known_types(node: Node) -> bool:
+    """Elements are of a C type: bool, i8 to i64, u8 to u64, f32 or f64."""
+    return all(value.type.dtype.name in KINDS for value in node.operands.values())
+
+
+def fixed_shapes(node: Node) -> bool:
+    """All dimensions are known at compile time."""
+    return all(isinstance(d, int) for value in node.operands.values() for d in value.type.shape)
+
+
+def fixed(kernels: Sequence[Kernel]) -> tuple[Kernel, ...]:
+    """The rows with the rule that shapes are fixed, which tables of extents and steps need."""
+    return tuple(replace(kernel, requires=(fixed_shapes, *kernel.requires)) for kernel in kernels)
 
 
 def retyped(op: type[Op], *operands: str, dtypes: Sequence[str] = KINDS) -> Callable[[Any], Any]:
