@@ -153,7 +153,7 @@ class QuantisedAttention(Op):
     For every head h, with sums exact in i32 or u32:
         d[s] = max over s of (q.k[s]) - q.k[s],  p[s] = table[min((d[s] * mul[h] + half) >> shift, 255)],
         r = (out[h] + sum(p) / 2) / sum(p),      y = clip((sum of p[s] v[s] * r + half) >> out_shift).
-    The table holds 255 e^-i/step, so p is relative to the greatest: a flat distribution over a long context keeps
+    The table holds 255 e^-i/step (its first entry is not 0), so p is relative to the greatest: a flat distribution over a long context keeps
     its precision, and no score is multiplied twice. |sum of p v * r| <= 128 (out + sum(p)).
     """
 
@@ -190,7 +190,7 @@ class QuantisedAttention(Op):
         assert types[0] is not None
         assert isinstance(types[0].shape[1], int)
         furthest = 2 * types[0].shape[1] // self.heads * 128 * 128  # no distance between scores is greater
-        return {"mul": (0, (1 << 30) // furthest), "out": (0, 1 << 23), "table": (1, 256)}.get(operand)
+        return {"mul": (0, (1 << 30) // furthest), "out": (0, 1 << 23)}.get(operand)
 
     def tiled(self, ranges: Ranges) -> Op:
         plain = self._plain.tiled(ranges)
