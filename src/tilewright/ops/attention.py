@@ -153,7 +153,7 @@ class QuantisedAttention(Op):
     For every head h, with sums exact in i32 or u32:
         d[s] = max over s of (q.k[s]) - q.k[s],  p[s] = table[min((d[s] * mul[h] + half) >> shift, 255)],
         r = (out[h] + sum(p) / 2) / sum(p),      y = clip((sum of p[s] v[s] * r + half) >> out_shift).
-    The table holds 255 e^-i/step, so p is relative to the greatest: a flat distribution over a long context keeps
+    The table holds 255 e^-i/step (its first entry is not 0), so p is relative to the greatest: a flat distribution over a long context keeps
     its precision, and no score is multiplied twice. |sum of p v * r| <= 128 (out + sum(p)).
     """
 
@@ -190,7 +190,7 @@ class QuantisedAttention(Op):
         assert types[0] is not None
         assert isinstance(types[0].shape[1], int)
         furthest = 2 * types[0].shape[1] // self.heads * 128 * 128  # no distance between scores is greater
-        return {"mul": (0, (1 << 30) // furthest), "out": (0, 1 << 23), "table": (1, 256)}.get(operand)
+        return {"mul": (0, (1 << 30) // furthest), "out": (0, 1 << 23)}.get(operand)
 
     def tiled(self, ranges: Ranges) -> Op:
         plain = self._plain.tiled(ranges)
@@ -215,7 +215,7 @@ class QuantisedAttention(Op):
         r = (out.astype(np.int64).reshape(self.kv_heads, group, 1, 1) + total // 2) // total
         mixed = (p.astype(np.float64) @ values.transpose(1, 0, 2)[:, None]).astype(np.int64)
         y = np.clip(mixed * r + half(self.out_shift) >> self.out_shift, I8.low, I8.high)
-        return y.transpose(2, 0, 1, 3).reshape(q.shape).astype(np.int8)
+        return np.asarray(y.transpose(2, 0, 1, 3).reshape(q.shape), np.int8)
 
     @classmethod
     def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
