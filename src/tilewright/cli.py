@@ -51,6 +51,7 @@ VERBS = {
     "run": Verb("commands.run", "run", "Build and run a compiled network, compare its outputs."),
     "generate": Verb("commands.generate", "generate", "Let a language model continue a text, in compiled C."),
     "evaluate": Verb("commands.evaluate", "evaluate", "Measure the loss of a language model on a text."),
+    "quantize": Verb("commands.quantize", "quantize", "Quantise a network or language model, tell what it cost."),
     "report": Verb("commands.report", "report", "Show memory, layers and totals of a compiled network."),
     "explain": Verb("commands.report", "explain", "Say why a node runs and lies where it does."),
     "targets": Verb("commands.targets", "targets", "List what Tilewright compiles for."),

@@ -18,6 +18,19 @@ def _bytes(text: str) -> int:
     return value
 
 
+def _file(text: str) -> Path:
+    path = Path(text)
+    if not path.is_file():
+        raise UserError(f"no such file: {text}")
+    return path
+
+
+def _some(text: str) -> str:
+    if not text:
+        raise ValueError
+    return text
+
+
 def _one_of(*allowed: str) -> object:
     def parse(text: str) -> str:
         if text not in allowed:
@@ -37,8 +50,11 @@ class Options:
     ram: int | None = field(default=None, metadata={"parse": _bytes, "help": "BYTES of activations and state"})
     l1: int | None = field(default=None, metadata={"parse": _bytes, "help": "BYTES of scratchpad"})
     chunk: int = field(default=16, metadata={"parse": _bytes, "help": "TOKENS of a prompt per pass"})
+    keep: str | None = field(
+        default=None, metadata={"parse": _some, "help": "N costliest layers, or NAME,NAME, in fp32"}
+    )
+    calibrate: Path | None = field(default=None, metadata={"parse": _file, "help": "FILE: text, or npz of inputs"})
     tokenizer: Path | None = None
-    calibrate: Path | None = None  # a text, or an npz of inputs; None: what ships with the package
     name: str | None = None
 
 

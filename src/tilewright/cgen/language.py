@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from ..lm.emit import vocabulary_c
 from ..lm.sampler import fixed_unit
+from .skeleton import guard, render, summary
 
 if TYPE_CHECKING:
-    from ..api import Compiled
+    from ..compiled import Compiled
     from ..model import Language
 
 HAND_WRITTEN = ("tokenizer.c", "tokenizer.h", "sampler.c", "sampler.h")
@@ -31,8 +32,6 @@ def face_bytes(language: Language) -> int:
 
 def language_files(compiled: Compiled) -> dict[str, str]:
     """Path -> content."""
-    from .project import guard, render, summary
-
     language = compiled.model.language
     assert language is not None
     prefix, vocabulary = compiled.prefix, language.vocabulary

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import tempfile
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +16,14 @@ from ..ir.types import Array, Kind
 from ..report.html import html
 from ..solve.place import peak_step
 from ..solve.record import record
+from .language import language_files
 from .names import identifier
 from .prototypes import prototypes
+from .skeleton import guard, render, summary
 from .weights import array_literal, declaration
 
 if TYPE_CHECKING:
-    import jinja2
-
-    from ..api import Compiled
+    from ..compiled import Compiled
 
 
 def write(compiled: Compiled, folder: Path) -> None:
@@ -62,8 +61,6 @@ def files(compiled: Compiled) -> dict[str, str]:
         texts |= _plain_face(compiled)
         includes = ["kernels"]
     else:
-        from .language import language_files
-
         texts |= language_files(compiled)
         includes = ["kernels", "lm"]
     library = sorted(name for name in texts if name.endswith(".c") and name != "main.c")
@@ -118,35 +115,6 @@ def describe(compiled: Compiled) -> dict[str, Any]:
         "language": language,
         **record(compiled.plan, compiled.target),
     }
-
-
-def guard(prefix: str) -> str:
-    """The prefix as macros spell it."""
-    return prefix.upper()
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    import jinja2
-
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("tilewright.cgen", "skeleton"),
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=False,
-        autoescape=False,  # noqa: S701 (this makes C, not HTML)
-    )
-
-
-def render(skeleton: str, **values: Any) -> str:
-    """A file from its skeleton."""
-    return _environment().get_template(skeleton).render(**values)
-
-
-def summary(compiled: Compiled) -> str:
-    """One line on what this is."""
-    text = f"{compiled.model.name}, compiled by Tilewright {__version__} for {compiled.target.name}"
-    return text.replace("*/", "* /")
 
 
 def _network(compiled: Compiled) -> str:

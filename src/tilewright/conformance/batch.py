@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..api import Compiled, compile_model
+from ..api import compile_model
 from ..cgen.project import kernel_files, network_files
+from ..compiled import Compiled
 from ..errors import UserError
 from ..ir.types import Array
 from ..model import Model

@@ -32,7 +32,12 @@ def load(model: str, options: Options) -> Model:
         from .quantlib import load_quantlib
 
         name = path.resolve().name.removesuffix(".onnx")  # exporters call every graph the same
-        return Model(name, (replace(load_quantlib(path), name="run"),))
+        graph = replace(load_quantlib(path), name="run")
+        if (options.quant or "none") != "none":
+            from ..quant.post_training import quantised_graph
+
+            graph = quantised_graph(graph, options)
+        return Model(name, (graph,))
     return load_language_model(path, options)
 
 

@@ -96,7 +96,7 @@ class Writer:
         return name
 
     def emit(self, op: str, inputs: list[str], name: str, **attributes: object) -> str:
-        self.nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))  # type: ignore[arg-type]
+        self.nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
         return name
 
     def arranged(self, value: Value, order: Callable[[Array], Array], axis: int) -> str:
@@ -258,7 +258,9 @@ def _result(w: Writer, node: Node) -> str:
 
 
 def _window(op: Conv2D | DepthwiseConv2D | MaxPool2D | AveragePool2D, pad: tuple[int, ...]) -> dict[str, object]:
-    return {"strides": list(op.stride), "dilations": list(op.dilation), "pads": list(pad)}
+    """Attributes that are not the default: onnxruntime's quantised pooling knows no dilations, not even of 1."""
+    spread = {"dilations": list(op.dilation)} if op.dilation != (1, 1) else {}
+    return {"strides": list(op.stride), "pads": list(pad), **spread}
 
 
 def _conv(w: Writer, node: Node, inputs: list[Value]) -> Written:

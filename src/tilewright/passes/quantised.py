@@ -281,6 +281,11 @@ def sum_of_two(r: Rewriter, node: Node) -> Results:
         return None
     scale, zero, dtype = goal
     low, high = bounds(dtype, clamp, scale, zero)
+    if maker.op.function == "add":
+        for x, k in ((a, b), (b, a)):
+            shifted = _shifted(r, x, k, (scale, zero, dtype, low, high), node)
+            if shifted is not None:
+                return shifted
     zeros = int(a.zero[0]), int(b.zero[0])
     if maker.op.function == "mul":
         mul, shift = multipliers(np.asarray([float(a.scale[0]) * float(b.scale[0]) / scale]), max_shift=45)
@@ -293,6 +298,24 @@ def sum_of_two(r: Rewriter, node: Node) -> Results:
     add = (zero << shift) + half(shift) - zeros[0] * int(both[0]) - zeros[1] * int(both[1])
     sum_op = QuantizedAdd(int(both[0]), int(both[1]), add, shift, low, high, dtype)
     return r.add(sum_op, [a.stored, b.stored], node)
+
+
+def _shifted(r: Rewriter, x: Scaled, constant: Scaled, goal: tuple[float, int, DType, int, int], node: Node) -> Results:
+    """A sum with a constant that varies along the last axis at most: a requantisation whose addend holds it."""
+    stored, y = constant.stored.data, node.outputs[0]
+    if stored is None or x.stored.type.shape != y.type.shape or not y.type.rank:
+        return None
+    last = y.type.static_shape[-1]
+    if stored.size != 1 and not (stored.size == last and stored.shape[-1] == last):
+        return None
+    scale, zero, dtype, low, high = goal
+    mul, shift = fixed_point(np.asarray([float(x.scale[0]) / scale]), max_shift=45)
+    real = (stored.reshape(-1).astype(np.float64) - constant.zero) * constant.scale / scale + zero
+    if np.abs(real).max() > 1 << 16:
+        return None
+    add = np.rint(np.ldexp(real, shift)).astype(np.int64) + half(shift) - int(x.zero[0]) * int(mul[0])
+    consts = [r.const(f"{node.name}.mul", mul, I32), r.const(f"{node.name}.add", add, _addend(add))]
+    return r.add(Requant(shift, low, high, -1, dtype), [x.stored, *consts], node)
 
 
 def _before_clamp(r: Rewriter, value: Value | None) -> tuple[Clamp | None, Value | None]:
@@ -430,9 +453,14 @@ def rescaled(r: Rewriter, x: Scaled, scale: float, zero: int, dtype: DType, node
     return r.add(op, [x.stored, *consts], node)[0]
 
 
+def work_before_reshape(r: Rewriter, node: Node) -> Results:
+    """`layout.before_reshape`, but for Dequantize, which `moved` brings the other way, to what reads its result."""
+    return None if isinstance(node.op, Dequantize) else before_reshape(r, node)
+
+
 QUANTISED_RULES = (
     fold_rule, past_dequantize, requantised_twice, joined_bias, joined_clamp, weighted, product, sum_of_two, mean,
-    joined, unary_table, moved, before_reshape,
+    joined, unary_table, moved, work_before_reshape,
 )  # fmt: skip
 
 

@@ -94,6 +94,11 @@ def whole_bytes(node: Node) -> bool:
     return all(value.type.dtype.bits in (8, 16, 32, 64) for value in node.operands.values())
 
 
+def known_types(node: Node) -> bool:
+    """Elements are of a C type: bool, i8 to i64, u8 to u64, f32 or f64."""
+    return all(value.type.dtype.name in KINDS for value in node.operands.values())
+
+
 def fixed_shapes(node: Node) -> bool:
     """All dimensions are known at compile time."""
     return all(isinstance(d, int) for value in node.operands.values() for d in value.type.shape)

@@ -12,12 +12,12 @@ from ...ops import Binary, Cast, Unary
 from ...ops.common import partly_broadcast, shape_strategy
 from ..base import Argument, Kernel, Rule
 from .arguments import product, type_of
-from .generic import CTYPES, INTEGERS, KINDS, broadcast_rows, elements, few_axes, kind
+from .generic import CTYPES, INTEGERS, KINDS, broadcast_rows, elements, few_axes, kind, known_types
 
 Arguments = Mapping[str, Argument]
 Examples = Callable[[Any], tuple[Op, tuple[TensorType | None, ...]]]
 
-# In the order of the enumerations in kernels/generic_unary.c and generic_binary.c.
+# In the order of the enumerations in kernels/generic_unary.c and tw_binary.h.
 SIMPLE = (
     "neg", "abs", "sign", "relu", "recip", "floor", "ceil", "round", "sqrt", "leaky", "hardsigmoid", "hardswish",
 )  # fmt: skip
@@ -141,10 +141,14 @@ def _binary_examples(functions: Sequence[str], dtypes: Sequence[str], *, whole: 
     return examples
 
 
+def _binary_file(dtype: str) -> str:
+    return f"generic_binary_{'float' if dtype in ('f32', 'f64') else 'integer'}.c"
+
+
 def _binary(dtype: str, functions: Sequence[str], *, whole: bool, symbol: str = "") -> Kernel:
     ctype = CTYPES[dtype]
     return Kernel(
-        Binary, "generic_binary.c", f"tw_binary_{symbol or dtype}",
+        Binary, _binary_file(dtype), f"tw_binary_{symbol or dtype}",
         f"const {ctype} *a, const {ctype} *restrict b, {ctype} *y, int function, const int32_t *rows",
         {"a": dtype, "b": dtype}, _binary_arguments,
         (one_of(functions), same_types, *((first_is_whole,) if whole else ()), few_axes(_binary_arguments)),
@@ -157,7 +161,7 @@ def _compare(dtype: str, symbol: str = "") -> Kernel:
     ctype = CTYPES[dtype]
     functions = ("eq",) if dtype == "bool" else COMPARISONS
     return Kernel(
-        Binary, "generic_binary.c", f"tw_compare_{symbol or dtype}",
+        Binary, _binary_file(dtype), f"tw_compare_{symbol or dtype}",
         f"const {ctype} *a, const {ctype} *restrict b, uint8_t *y, int function, const int32_t *rows",
         {"a": dtype, "b": dtype}, _compare_arguments, (one_of(functions), same_types, few_axes(_compare_arguments)),
         examples=_binary_examples(functions, (dtype,), whole=False),
@@ -173,11 +177,6 @@ def _widen_arguments(node: Node) -> Arguments:
 
 def _power_arguments(node: Node) -> Arguments:
     return {"kind_a": kind(node, "a"), "kind_b": kind(node, "b"), "rows": broadcast_rows(node, "a", "b")}
-
-
-def known_types(node: Node) -> bool:
-    """Elements are of a C type: bool, i8 to i64, u8 to u64, f32 or f64."""
-    return all(value.type.dtype.name in KINDS for value in node.operands.values())
 
 
 ELEMENTWISE = (

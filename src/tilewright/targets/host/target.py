@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..base import Engine, Memory, Target
 from .generic import fixed
+from .generic_dense import DENSE
 from .generic_elementwise import ELEMENTWISE
 from .generic_index import INDEX
 from .generic_move import MOVE
@@ -19,7 +20,7 @@ from .quantised import QUANTISED
 from .vision import VISION
 
 KERNELS = Path(__file__).parent / "kernels"
-GENERIC = fixed((*MOVE, *ELEMENTWISE, *REDUCE, *INDEX, *QUANTIZE, *DIALECT))
+GENERIC = fixed((*MOVE, *ELEMENTWISE, *REDUCE, *INDEX, *QUANTIZE, *DIALECT, *DENSE))
 
 HOST = Target(
     name="host",

@@ -4,11 +4,10 @@
  */
 #include "tw_kernels.h"
 #include "tw_convert.h"
+#include "tw_functions.h"
 
 enum { SUM, MEAN, SQUARES, PRODUCT, MAX, MIN }; /* numbered as REDUCTIONS in ops/reduce.py */
 enum { LANES = 8 };
-
-#define INFINITE (1e300 * 1e300)
 
 /* acc[k] combined with v[k step] for every k; sums and products of floats in double. */
 #define COMBINE(NAME, EXPRESSION)                                                                                      \
@@ -31,7 +30,7 @@ enum { LANES = 8 };
 
 static double identity(int function)
 {
-    return function == MAX ? -INFINITE : function == MIN ? INFINITE : function == PRODUCT ? 1.0 : 0.0;
+    return function == MAX ? -tw_infinity() : function == MIN ? tw_infinity() : function == PRODUCT ? 1.0 : 0.0;
 }
 
 /* Lanes become one: of sums (squares are summed by now), products or extremes. */
