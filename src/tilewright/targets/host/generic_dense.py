@@ -150,8 +150,8 @@ _OPERANDS = (
 
 def _row(op: type[Op], symbol: str, signature: str, arguments: Callable[[Node], Arguments], *rules: Any) -> Kernel:
     return Kernel(
-        op, "generic_dense.c", symbol, signature, {}, arguments, (known_types, narrow_clamp, plain_multipliers, *rules), cycles=_cost,
-        examples=_examples(op),
+        op, "generic_dense.c", symbol, signature, {}, arguments,
+        (known_types, narrow_clamp, plain_multipliers, *rules), cycles=_cost, examples=_examples(op),
     )  # fmt: skip
 
 
