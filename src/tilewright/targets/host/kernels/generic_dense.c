@@ -3,9 +3,9 @@
 #include "tw_convert.h"
 #include "tw_functions.h"
 
-/* What `how` holds: element types, the epilogue, and its numbers for a requantisation (KIND_MUL: of multipliers; WIDE:
- * addends are i64). */
-enum { KIND_X, KIND_W, KIND_B, KIND_Y, EPILOGUE, KIND_MUL, WIDE, MUL_STEP, ADD_STEP, SHIFT, LOW, HIGH };
+/* What `how` holds: element types, the epilogue, and its numbers for a requantisation (BYTE: multipliers are u8,
+ * not i32; WIDE: addends are i64, not i32). */
+enum { KIND_X, KIND_W, KIND_B, KIND_Y, EPILOGUE, BYTE, WIDE, MUL_STEP, ADD_STEP, SHIFT, LOW, HIGH };
 enum { NOTHING, CLAMP, REQUANTISE };
 
 /* What `window` holds for convolutions and pooling; images are [n][h][w][c]. */
@@ -73,9 +73,9 @@ static void finish(struct sum acc, void *y, int at, int c, const void *mul, cons
     if (how[EPILOGUE] == REQUANTISE) {
         int place = c * how[ADD_STEP];
         int64_t addend = how[WIDE] ? ((const int64_t *)add)[place] : ((const int32_t *)add)[place];
-        int64_t multiplier = 0;
-        tw_load_integers(mul, how[KIND_MUL], c * how[MUL_STEP], 1, &multiplier, 1);
-        int64_t scaled = (int64_t)(int32_t)(uint32_t)acc.whole * multiplier;
+        int factor = c * how[MUL_STEP];
+        int32_t by = how[BYTE] ? ((const uint8_t *)mul)[factor] : ((const int32_t *)mul)[factor];
+        int64_t scaled = (int64_t)(int32_t)(uint32_t)acc.whole * by;
         result = tw_shifted((int64_t)((uint64_t)scaled + (uint64_t)addend), how[SHIFT]);
         result = result < how[LOW] ? how[LOW] : result > how[HIGH] ? how[HIGH] : result;
     }
