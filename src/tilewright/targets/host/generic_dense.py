@@ -102,12 +102,6 @@ def narrow_clamp(node: Node) -> bool:
     return not isinstance(epilogue, Requantise) or max(-epilogue.low - 1, epilogue.high) < 2**31
 
 
-def plain_multipliers(node: Node) -> bool:
-    """Multipliers of a requantisation are 32 bits wide."""
-    mul = node.operands.get("mul")
-    return mul is None or mul.type.dtype.name == "i32"
-
-
 def beyond_fast_rows(node: Node) -> bool:
     """Factors are neither both f32 nor 8-bit with signed weights, or the weight is computed at run time."""
     x, w = node.operands["x"].type.dtype.name, node.operands["w"].type.dtype.name
@@ -151,7 +145,7 @@ _OPERANDS = (
 def _row(op: type[Op], symbol: str, signature: str, arguments: Callable[[Node], Arguments], *rules: Any) -> Kernel:
     return Kernel(
         op, "generic_dense.c", symbol, signature, {}, arguments,
-        (known_types, narrow_clamp, plain_multipliers, *rules), cycles=_cost, examples=_examples(op),
+        (known_types, narrow_clamp, *rules), cycles=_cost, examples=_examples(op),
     )  # fmt: skip
 
 
