@@ -1,6 +1,6 @@
 """Decode of a language model in generated C against onnxruntime, one thread each, in turn.
 
-    python bench/decode_vs_onnxruntime.py CHECKPOINT ONNX [--tokenizer FILE] [--position N]
+    python bench/decode_vs_onnxruntime.py CHECKPOINT ONNX [--tokenizer FILE] [--option K=V] [--position N]
 
 ONNX is one decode step of the same model at that position. The generated C decodes 64 tokens around it.
 """
@@ -21,11 +21,13 @@ def main() -> None:
     parser.add_argument("checkpoint")
     parser.add_argument("onnx")
     parser.add_argument("--tokenizer")
+    parser.add_argument("--option", action="append", default=[], help="of the compiler, such as quant=int8")
     parser.add_argument("--position", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=512)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         more = ["--tokenizer", args.tokenizer] if args.tokenizer else []
+        more += [word for option in args.option for word in ("--option", option)]
         runner = compiled(args.checkpoint, folder, *more)
         decode = runner.function("decode")
         decode.restype = ctypes.c_void_p

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tilewright.ir.graph import Builder, Node
 from tilewright.ir.op import Op, operand_names
 from tilewright.ir.types import Array, TensorType
-from tilewright.ops import Append, Attention
+from tilewright.ops import Append, Attention, QuantisedAttention, WeightOnlyEmbed, WeightOnlyLinear
 from tilewright.targets.base import Kernel
 
 # An operator's examples may mostly be for other rows.
@@ -56,6 +56,10 @@ def random_operands(node: Node, rng: np.random.Generator) -> dict[str, Array]:
     if isinstance(node.op, Attention):
         for name in ("k", "v"):
             arrays[name][int(node.op.pos) + len(arrays["q"]) :] = np.nan  # type: ignore[arg-type]
+    if isinstance(node.op, (WeightOnlyLinear, WeightOnlyEmbed)):  # scales as quantisers make them: weights of about 1
+        arrays["scale"] /= 8 * 63 if "step" in arrays else 127
+    if isinstance(node.op, QuantisedAttention):
+        arrays["table"][0] = 255  # e^0: the greatest score is never improbable
     if isinstance(node.op, Append) and arrays["state"].dtype.kind == "f":
         arrays["state"][rng.random(arrays["state"].shape) < 0.1] = np.nan
     return arrays

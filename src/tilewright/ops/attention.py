@@ -153,8 +153,8 @@ class QuantisedAttention(Op):
     For every head h, with sums exact in i32 or u32:
         d[s] = max over s of (q.k[s]) - q.k[s],  p[s] = table[min((d[s] * mul[h] + half) >> shift, 255)],
         r = (out[h] + sum(p) / 2) / sum(p),      y = clip((sum of p[s] v[s] * r + half) >> out_shift).
-    The table holds 255 e^-i/step, so p is relative to the greatest: a flat distribution over a long context keeps
-    its precision, and no score is multiplied twice. |sum of p v * r| <= 128 (out + sum(p)).
+    The table holds 255 e^-i/step (its first entry is not 0), so p is relative to the greatest: a flat distribution over
+    a long context keeps its precision, and no score is multiplied twice. |sum of p v * r| <= 128 (out + sum(p)).
     """
 
     heads: int
@@ -179,18 +179,18 @@ class QuantisedAttention(Op):
     def domain(self, *types: TensorType | None) -> Domain:
         plain = self._plain.domain(*types[:3], types[-1])
         group = self.heads // self.kv_heads
-        extents = dict(plain.given) | {"m": group}
-        width = dict(plain.given)["e"]
+        extents = dict(plain.given)
+        width = maximum(extents["e"])
         queries, cache = f"t, {width}*g+e", f"s, {width}*g+e/{group}"
-        per_head = f"{group}*g+m"
+        per_head = f"{width}*g+e/{width // group}"
         maps = {"q": queries, "k": cache, "v": cache, "mul": per_head, "out": per_head, "table": "*", "y": queries}
-        return Domain.of("t g | s e m", maps, extents=extents, macs=2)
+        return Domain.of("t g | s e", maps, extents=extents, macs=2)
 
     def limits(self, operand: str, *types: TensorType | None) -> tuple[int, int] | None:
         assert types[0] is not None
         assert isinstance(types[0].shape[1], int)
         furthest = 2 * types[0].shape[1] // self.heads * 128 * 128  # no distance between scores is greater
-        return {"mul": (0, (1 << 30) // furthest), "out": (0, 1 << 23), "table": (1, 256)}.get(operand)
+        return {"mul": (0, (1 << 30) // furthest), "out": (0, 1 << 23)}.get(operand)
 
     def tiled(self, ranges: Ranges) -> Op:
         plain = self._plain.tiled(ranges)
@@ -215,7 +215,7 @@ class QuantisedAttention(Op):
         r = (out.astype(np.int64).reshape(self.kv_heads, group, 1, 1) + total // 2) // total
         mixed = (p.astype(np.float64) @ values.transpose(1, 0, 2)[:, None]).astype(np.int64)
         y = np.clip(mixed * r + half(self.out_shift) >> self.out_shift, I8.low, I8.high)
-        return y.transpose(2, 0, 1, 3).reshape(q.shape).astype(np.int8)
+        return np.asarray(y.transpose(2, 0, 1, 3).reshape(q.shape), np.int8)
 
     @classmethod
     def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:

@@ -99,7 +99,7 @@ class LinearAdd(Op):
         x, w, r, mul = present(arrays)
         acc = exact_product(x, w.T).astype(np.int32)
         wide = (acc.astype(np.int64) * mul + half(self.shift) >> self.shift) + r
-        return np.clip(wide, I16.low, I16.high).astype(np.int16)
+        return np.asarray(np.clip(wide, I16.low, I16.high), np.int16)
 
     @classmethod
     def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:

@@ -123,7 +123,7 @@ class QuantisedRMSNorm(Op):
         k = (32 - np.frexp(total.astype(np.float64))[1].astype(np.int64)) >> 1  # exact below 2^53
         scaled = np.where(k >= 0, total << np.maximum(2 * k, 0), total >> np.maximum(-2 * k, 0))
         t = wide * ((1 << 30) // integer_root(scaled)) >> (15 - k)
-        return np.clip(t * w + half(self.shift) >> self.shift, I8.low, I8.high).astype(np.int8)
+        return np.asarray(np.clip(t * w + half(self.shift) >> self.shift, I8.low, I8.high), np.int8)
 
     @classmethod
     def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:

@@ -93,7 +93,7 @@ class QuantisedSwiGLU(Op):
     def reference(self, *arrays: Array | None) -> Array:
         a, b, table = present(arrays)
         product = table[a.astype(np.int64) + 128].astype(np.int64) * b
-        return np.clip(product + half(self.shift) >> self.shift, I8.low, I8.high).astype(np.int8)
+        return np.asarray(np.clip(product + half(self.shift) >> self.shift, I8.low, I8.high), np.int8)
 
     @classmethod
     def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:

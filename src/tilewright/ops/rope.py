@@ -116,7 +116,7 @@ class QuantisedRoPE(Op):
         wide = x.astype(np.int64).reshape(tokens, self.heads, pairs, 2)
         a, b = wide[..., 0], wide[..., 1]
         turned = np.stack([a * cos - b * sin, a * sin + b * cos], axis=-1).reshape(x.shape)
-        return np.clip(turned + half(self.shift) >> self.shift, I8.low, I8.high).astype(np.int8)
+        return np.asarray(np.clip(turned + half(self.shift) >> self.shift, I8.low, I8.high), np.int8)
 
     @classmethod
     def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:

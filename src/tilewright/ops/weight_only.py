@@ -12,13 +12,16 @@ from ..ir.op import Op, require
 from ..ir.types import F32, I4, I8, I32, U8, Array, TensorType, maximum
 from .common import padded, present
 
+STEPS = 63
+"""Scales of groups are 1 .. 63 parts of the row's: six bits, in a byte."""
+
 
 @dataclass(frozen=True)
 class WeightOnlyLinear(Op):
     """y[t, o] = scale[o] * sum over i of x[t, i] w[o, i] (* step[o, i / group] where there are groups).
 
-    x: [..., i] f32, w: [o, i] i8 or i4, scale: [o] f32, step: [o, ceil(i / group)] u8, the scale of a group of weights
-    as a multiple of its row's; y: f32.
+    x: [..., i] f32, w: [o, i] i8 or i4, scale: [o] f32, step: [o, ceil(i / group)] u8 within 1 .. 63, the scale of a
+    group of weights as a multiple of its row's; y: f32.
     """
 
     group: int = 0
@@ -45,6 +48,9 @@ class WeightOnlyLinear(Op):
         maps = {"x": ", ".join([*lead, "i"]), "w": "o, i", "scale": "o", "y": ", ".join([*lead, "o"])}
         maps |= {"step": f"o, i/{self.group}"} if step is not None else {}
         return Domain.of(f"{' '.join(lead)} o | i", maps)
+
+    def limits(self, operand: str, *types: TensorType | None) -> tuple[int, int] | None:
+        return (1, STEPS + 1) if operand == "step" else None
 
     def reference(self, *arrays: Array | None) -> Array:
         x, w, scale, step = padded(arrays, 4)

@@ -45,7 +45,8 @@ class CalibrationText:
 
 def sequences(text: CalibrationText, vocabulary: Vocabulary, context: int) -> list[Array]:
     """The stories as tokens, each cut at the context."""
-    encode, chosen, used = Encoder(vocabulary), [], 0
+    encode, used = Encoder(vocabulary), 0
+    chosen: list[Array] = []
     for story in text.stories:
         tokens = np.array(encode(story)[:context], np.int32)
         if used + len(tokens) > MAX_TOKENS and chosen:

@@ -2,7 +2,7 @@
 
 Channels between two linear operators may be scaled, where one absorbs what the other gets, and permuted. Here: gains of
 norms against the columns that read them, and `up` against `down` (SmoothQuant, Xiao et al. 2023), then hidden units
-sorted so that rows which will share a multiplier have like ranges.
+sorted, and rows of `up` scaled, so that those which will share a multiplier have like ranges.
 """
 
 from __future__ import annotations
@@ -36,13 +36,17 @@ def equalise(model: LlamaCheckpoint, seen: Mapping[str, Array]) -> tuple[LlamaCh
         factor = _balance(after[at + "swiglu"], [tensors[at + "down"]], HIDDEN_SHARE)
         tensors[at + "up"] /= factor[:, None]
         tensors[at + "down"] *= factor
-        order = hidden_order(tensors[at + "gate"], tensors[at + "up"])
+        order = hidden_order(tensors[at + "gate"])
         for name in ("gate", "up"):
             tensors[at + name] = tensors[at + name][order]
             after[at + name] = after[at + name][:, order]
         tensors[at + "down"] = tensors[at + "down"][:, order]
-        after[at + "up"] /= factor[order]
-        after[at + "swiglu"] = (after[at + "swiglu"] / factor)[:, order]
+        after[at + "swiglu"] = after[at + "swiglu"][:, order]
+        level = _level(tensors[at + "up"])
+        tensors[at + "up"] /= level[:, None]
+        tensors[at + "down"] *= level
+        for name in ("up", "swiglu"):
+            after[at + name] /= factor[order] * level
     narrow = {name: np.ascontiguousarray(array, np.float32) for name, array in tensors.items()}
     return sealed(model.name, model.config, narrow, model.name), after
 
@@ -55,9 +59,16 @@ def _balance(x: Array, readers: list[Array], share: float) -> Array:
     return np.asarray(np.exp(np.clip(log - log.mean(), -4, 4)))
 
 
-def hidden_order(gate: Array, up: Array) -> Array:
-    """A permutation of hidden units after which rows that share a multiplier have like ranges in both matrices."""
-    ranges = sum(np.log(np.maximum(np.abs(w).max(1), 1e-12)) for w in (gate, up))
+def hidden_order(gate: Array) -> Array:
+    """A permutation of hidden units after which rows of `gate` that share a multiplier have like ranges."""
     order = np.empty(len(gate), np.int64)
-    order[group_positions(len(gate), group_size(*gate.shape))] = np.argsort(ranges, kind="stable")
+    order[group_positions(len(gate), group_size(*gate.shape))] = np.argsort(np.abs(gate).max(1), kind="stable")
     return order
+
+
+def _level(up: Array) -> Array:
+    """What to divide each row by so that rows which share a multiplier have the same range, the group's mean."""
+    size, ranges = group_size(*up.shape), np.log(np.maximum(np.abs(up).max(1), 1e-12))
+    groups = np.arange(len(up)) % -(-len(up) // size)
+    mean = np.bincount(groups, ranges) / np.bincount(groups)
+    return np.asarray(np.exp(np.clip(ranges - mean[groups], -4, 4)))

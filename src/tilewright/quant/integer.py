@@ -35,6 +35,9 @@ from .rounding import Rows, group_size, quantise_matrices, row_ratios
 if TYPE_CHECKING:
     from .lower import Recipe
 
+NARROW = ("wv", "gate", "up")
+"""Matrices whose results are int8, as the accelerator writes them; its fast forms want rows to share multipliers.
+q and k (int16) and what goes into the residual stream leave it as int32, and cores apply a multiplier per row."""
 ROPE_BITS = 14
 TURN_BITS = 6
 """How much finer q and k are before RoPE than after: int16, of which the result keeps eight bits."""
@@ -94,14 +97,13 @@ def quantise(model: LlamaCheckpoint, scales: Scales, seen: Mapping[str, Array], 
     residual = [np.array(scales.residual)] * cfg.layers
 
     def site(name: str) -> Site:
-        ratios, seconds = [], []
+        ratios = []
         for i, block in enumerate(blocks):
             tensor, x = f"blocks.{i}.{name}", seen[f"blocks.{i}.{inputs[name]}"].astype(np.float64)
-            bits = 4 if recipe.kind == "w4a8" and tensor not in recipe.wide else 8
+            bits = recipe.bits(tensor)
             w = model[tensor]
             second = x.T @ x / len(x) if bits == 4 else None
-            seconds.append(second)
-            size = group_size(*w.shape) if recipe.tied_rows else 1
+            size = group_size(*w.shape) if recipe.tied_rows and name in NARROW else 1
             x_step = getattr(block, inputs[name])
             ratios.append(row_ratios(w, x_step, results.get(name, residual)[i], bits, size, second))
         return Site(quantise_matrices(ratios))
@@ -144,7 +146,7 @@ def _common(values: Sequence[Array], limit: int, top: int, offset: int = 0) -> t
 
 def _score_limit(hd: int) -> int:
     """Greatest multiplier of a distance between scores whose product, rounded, is below 2^31."""
-    return min((1 << 13) - 1, (1 << 30) // (2 * hd * 128 * 128))
+    return (1 << 30) // (2 * hd * 128 * 128) - 1
 
 
 def _mix_limit(context: int) -> int:
@@ -171,7 +173,7 @@ def _embedding(model: LlamaCheckpoint, scales: Scales) -> tuple[Rows, Rows | Non
 
 def exponentials() -> Array:
     """[256] u8: 255 e^-i/EXP_STEPS, but for the last, which takes all that is further away and rounds to zero."""
-    return np.rint(PROBABILITY * np.exp(-np.arange(256) / EXP_STEPS)).astype(np.uint8)
+    return np.asarray(np.rint(PROBABILITY * np.exp(-np.arange(256) / EXP_STEPS)), np.uint8)
 
 
 def graph(m: IntegerLlama, chunk: int, *, all_logits: bool = False) -> Graph:

@@ -10,12 +10,14 @@ from ..ir.graph import Graph
 from ..lm.vocabulary import Vocabulary
 from ..model import Language, Model
 from .calibrate import CalibrationText, find_scales, observe, sequences
+from .check import check_integer
 from .equalise import equalise
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to quantise. `wide`: matrices, such as blocks.0.wk, that keep eight bits where others have four.
+    """How to quantise. `wide`: matrices, such as blocks.0.wo, that keep eight bits where others have four; so do
+    embedding and head, and with `w4a8` all keys, a few percent of the weights that cost a quarter of the loss.
 
     Without `tied_rows` every row has a multiplier of its own; with it rows share where the accelerator's fast forms
     want it, see `rounding.group_size`.
@@ -25,6 +27,12 @@ class Recipe:
     text: CalibrationText
     wide: frozenset[str] = frozenset()
     tied_rows: bool = True
+
+    def bits(self, matrix: str) -> int:
+        """Bits of a matrix of a block."""
+        if self.kind not in ("w4", "w4a8") or matrix in self.wide:
+            return 8
+        return 8 if self.kind == "w4a8" and matrix.endswith(".wk") else 4
 
 
 @dataclass(frozen=True)
@@ -48,14 +56,13 @@ def quantised(
     if recipe.kind in ("w8", "w4"):
         from .weight_only import graph as weight_only
 
-        bits = 4 if recipe.kind == "w4" else 8
-        return QuantisedLlama(weight_only(model, seen, bits, recipe.wide, chunk, all_logits=all_logits), None)
+        return QuantisedLlama(weight_only(model, seen, recipe, chunk, all_logits=all_logits), None)
     from .integer import graph as integer
     from .integer import quantise
 
     model, seen = equalise(model, seen)
     made = quantise(model, find_scales(model, seen), seen, recipe)
-    return QuantisedLlama(integer(made, chunk, all_logits=all_logits), made.logit_scale)
+    return QuantisedLlama(check_integer(integer(made, chunk, all_logits=all_logits)), made.logit_scale)
 
 
 def language_model(

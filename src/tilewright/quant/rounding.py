@@ -15,6 +15,8 @@ FAST_COLUMNS = 84
 MANY_ROWS = 256
 """From here on nine rows per word beat three."""
 MAX_SHIFT = 28
+CLIPPING = tuple(float(r) for r in np.linspace(0.5, 1.05, 12))
+"""Ranges of 4-bit rows that are tried, as parts of the greatest magnitude."""
 
 
 def group_size(rows: int, cols: int) -> int:
@@ -90,8 +92,21 @@ def row_ratios(w: Array, x_step: float, y_steps: Array, bits: int, group: int, s
     """
     top = (1 << (bits - 1)) - 1
     unit = np.broadcast_to(np.asarray(y_steps, np.float64) / x_step, w.shape[:1])
-    span = np.abs(w).max(1).astype(np.float64) if bits == 8 else clipped_span(w, top, second)
-    return RowRatios(w, group_maximum(np.maximum(span, 1e-12) / top / unit, group), unit, bits, second)
+    peak = group_maximum(np.maximum(np.abs(w).max(1).astype(np.float64), 1e-12) / unit, group) * unit
+    share = clipping(w, peak / top, top, second, group) if second is not None else 1.0
+    return RowRatios(w, peak * share / top / unit, unit, bits, second)
+
+
+def clipping(w: Array, steps: Array, top: int, second: Array, group: int) -> Array:
+    """[rows]: what part of the range to keep, so that the error of the results after compensated rounding is least."""
+    n = -(-len(w) // group)
+    best, share = np.full(len(w), np.inf), np.ones(len(w))
+    for ratio in CLIPPING:
+        error = compensated(w, steps[:, None] * ratio, top, second) * (steps * ratio)[:, None] - w
+        cost = np.bincount(np.arange(len(w)) % n, np.einsum("rc,cd,rd->r", error, second, error, optimize=True))
+        cost = np.tile(cost, group)[: len(w)]
+        share, best = np.where(cost < best, ratio, share), np.minimum(cost, best)
+    return share
 
 
 def quantise_matrices(matrices: Sequence[RowRatios], shift: int | None = None) -> tuple[Rows, ...]:
@@ -108,18 +123,6 @@ def quantise_matrices(matrices: Sequence[RowRatios], shift: int | None = None) -
 def nearest(w: Array, steps: Array, top: int) -> Array:
     """Round to nearest, saturated: int8 within -top .. top."""
     return np.clip(np.rint(w / steps[:, None]), -top, top).astype(np.int8)
-
-
-def clipped_span(w: Array, top: int, second: Array | None) -> Array:
-    """[rows]: the clipping threshold of each row with the least error, weighted by the inputs' second moments."""
-    importance = np.ones(w.shape[1]) if second is None else np.diag(second)
-    peak = np.maximum(np.abs(w).max(1).astype(np.float64), 1e-12)
-    best, span = np.full(len(w), np.inf), peak.copy()
-    for ratio in np.linspace(0.5, 1.0, 26):
-        error = nearest(w, peak * ratio / top, top) * (peak * ratio / top)[:, None] - w
-        cost = (error * error) @ importance
-        span, best = np.where(cost < best, peak * ratio, span), np.minimum(cost, best)
-    return span
 
 
 def compensated(w: Array, steps: Array, top: int, second: Array, damping: float = 0.01) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,12 +12,14 @@ from ..frontend.checkpoint import LlamaCheckpoint
 from ..ir.graph import Builder, Graph, Node
 from ..ir.types import I4, I8, Array, Value, const
 from ..ops import Embed, Linear, WeightOnlyEmbed, WeightOnlyLinear
+from ..ops.weight_only import STEPS
 from .rounding import compensated, nearest
+
+if TYPE_CHECKING:
+    from .lower import Recipe
 
 GROUP = 16
 """Columns of a 4-bit row that share a scale."""
-STEPS = 63
-"""Scales of groups are 1 .. 63 parts of the row's: six bits, in a byte."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ def group_spans(w: Array, importance: Array, top: int) -> Array:
         error = np.clip(np.rint(cells / step), -top - 1, top) * step - cells
         cost = (error * error * weight).sum(-1)
         span, best = np.where(cost < best, step[..., 0], span), np.minimum(cost, best)
-    return span
+    return np.asarray(span)
 
 
 def grouped(w: Array, second: Array, top: int = 7) -> Grouped:
@@ -67,10 +70,8 @@ INPUTS = {
 """The node of a block whose result each matrix reads."""
 
 
-def graph(
-    model: LlamaCheckpoint, seen: Mapping[str, Array], bits: int, wide: frozenset[str], chunk: int, *, all_logits: bool
-) -> Graph:
-    """The float graph with integer matrices. Embedding, head and what is in `wide` have eight bits always."""
+def graph(model: LlamaCheckpoint, seen: Mapping[str, Array], recipe: Recipe, chunk: int, *, all_logits: bool) -> Graph:
+    """The float graph with integer matrices. Embedding and head have eight bits always."""
     from ..frontend.llama import graph as float_graph
 
     plain = float_graph(model, chunk, all_logits=all_logits)
@@ -83,7 +84,7 @@ def graph(
         if value.name not in made:
             assert value.data is not None
             block, _, name = (node.origin or "").rpartition(".")
-            if bits == 4 and name in INPUTS and node.origin not in wide:
+            if name in INPUTS and recipe.bits(node.origin) == 4:
                 x = seen[f"{block}.{INPUTS[name]}"].astype(np.float64)
                 g = grouped(value.data, x.T @ x / len(x))
                 made[value.name] = (

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-import numpy as np
-
 from ...ir.graph import Node
 from ...ir.op import Op
 from ...ir.types import DTYPES, I4, I8, I32, U8, TensorType, maximum
@@ -23,46 +21,31 @@ from ...ops import (
     WeightOnlyEmbed,
     WeightOnlyLinear,
 )
-from ...quant.requant import accumulator_range, fits32, half
+from ...quant.check import narrow
 from ..base import Kernel, Scalar
-from .language import product
+from .arguments import product, type_of
 from .packing import CHANNELS, NIBBLES, PANELS, padded
 
 
-def _type(node: Node, operand: str) -> TensorType:
-    return node.operands[operand].type
-
-
-def _wide(node: Node, add: int) -> int:
-    """0 where no product with a multiplier leaves 32 bits, whatever the activations are; proven from the constants."""
-    w, mul = node.operands["w"].data, node.operands["mul"].data
-    if w is None or mul is None:
-        return 1
-    low, high = accumulator_range(w, -128, 127)
-    return 0 if fits32(low, high, mul.astype(np.int64), np.array(add)) else 1
-
-
 def _matrix(node: Node) -> dict[str, Scalar]:
-    rows, cols = _type(node, "w").static_shape
-    return {"tokens": product(_type(node, "x").shape[:-1]), "rows": rows, "cols": cols}
+    rows, cols = type_of(node, "w").static_shape
+    return {"tokens": product(type_of(node, "x").shape[:-1]), "rows": rows, "cols": cols}
 
 
 def _linear(node: Node) -> Mapping[str, Scalar]:
     epilogue = cast(Requantise, cast(Linear, node.op).epilogue)
-    add = node.operands["add"].data
-    wide = 1 if add is None else _wide(node, int(add[0]))
     return {
-        **_matrix(node), "shift": epilogue.shift, "low": epilogue.low, "high": epilogue.high, "wide": wide,
+        **_matrix(node), "shift": epilogue.shift, "low": epilogue.low, "high": epilogue.high,
+        "wide": int(not narrow(node)),
     }  # fmt: skip
 
 
 def _linear_add(node: Node) -> Mapping[str, Scalar]:
-    shift = cast(LinearAdd, node.op).shift
-    return {**_matrix(node), "shift": shift, "wide": _wide(node, half(shift))}
+    return {**_matrix(node), "shift": cast(LinearAdd, node.op).shift, "wide": int(not narrow(node))}
 
 
 def _embed(node: Node) -> Mapping[str, Scalar]:
-    return {"count": _type(node, "tokens").shape[0], "cols": _type(node, "table").shape[1]}
+    return {"count": type_of(node, "tokens").shape[0], "cols": type_of(node, "table").shape[1]}
 
 
 def _quantised_embed(node: Node) -> Mapping[str, Scalar]:
@@ -70,14 +53,14 @@ def _quantised_embed(node: Node) -> Mapping[str, Scalar]:
 
 
 def _rmsnorm(node: Node) -> Mapping[str, Scalar]:
-    op, shape = cast(QuantisedRMSNorm, node.op), _type(node, "x").shape
+    op, shape = cast(QuantisedRMSNorm, node.op), type_of(node, "x").shape
     return {"rows": product(shape[:-1]), "n": shape[-1], "shift": op.shift, "eps": op.eps}
 
 
 def _rope(node: Node) -> Mapping[str, Scalar]:
-    op, tokens = cast(QuantisedRoPE, node.op), _type(node, "x").shape[0]
+    op, tokens = cast(QuantisedRoPE, node.op), type_of(node, "x").shape[0]
     return {
-        "tokens": tokens, "heads": op.heads, "hd": _type(node, "table").shape[1], "pos": op.pos, "shift": op.shift,
+        "tokens": tokens, "heads": op.heads, "hd": type_of(node, "table").shape[1], "pos": op.pos, "shift": op.shift,
     }  # fmt: skip
 
 
@@ -86,23 +69,23 @@ def _pitch(state: TensorType) -> int:
 
 
 def _append(node: Node) -> Mapping[str, Scalar]:
-    tokens, channels = _type(node, "x").shape
+    tokens, channels = type_of(node, "x").shape
     return {
-        "tokens": tokens, "n": channels, "pitch": _pitch(_type(node, "state")), "pos": cast(Append, node.op).pos,
+        "tokens": tokens, "n": channels, "pitch": _pitch(type_of(node, "state")), "pos": cast(Append, node.op).pos,
     }  # fmt: skip
 
 
 def _attention(node: Node) -> Mapping[str, Scalar]:
     op = cast(QuantisedAttention, node.op)
-    tokens, width = _type(node, "q").shape
+    tokens, width = type_of(node, "q").shape
     return {
         "tokens": tokens, "pos": op.pos, "heads": op.heads, "kv_heads": op.kv_heads, "hd": maximum(width) // op.heads,
-        "pitch": _pitch(_type(node, "k")), "shift": op.shift, "out_shift": op.out_shift,
+        "pitch": _pitch(type_of(node, "k")), "shift": op.shift, "out_shift": op.out_shift,
     }  # fmt: skip
 
 
 def _swiglu(node: Node) -> Mapping[str, Scalar]:
-    return {"n": product(_type(node, "y").shape), "shift": cast(QuantisedSwiGLU, node.op).shift}
+    return {"n": product(type_of(node, "y").shape), "shift": cast(QuantisedSwiGLU, node.op).shift}
 
 
 def _group(node: Node) -> Mapping[str, Scalar]:
@@ -114,8 +97,8 @@ def requantised_rows(node: Node) -> bool:
     epilogue = cast(Linear, node.op).epilogue
     if not isinstance(epilogue, Requantise) or "mul" not in node.operands:
         return False
-    per_row = _type(node, "mul").shape == _type(node, "w").shape[:1]
-    return per_row and _type(node, "add").shape == (1,) and epilogue.shift <= 30 and "b" not in node.operands
+    per_row = type_of(node, "mul").shape == type_of(node, "w").shape[:1]
+    return per_row and type_of(node, "add").shape == (1,) and epilogue.shift <= 30 and "b" not in node.operands
 
 
 def even_groups(node: Node) -> bool:
@@ -208,7 +191,7 @@ QUANTISED = (
         " const int32_t *restrict out, const uint8_t *restrict table, int8_t *restrict y, int32_t *restrict scratch,"
         " int tokens, int pos, int heads, int kv_heads, int hd, int pitch, int shift, int out_shift",
         {"q": "i8", "k": "i8", "v": "i8"}, _attention, packing={"k": CHANNELS, "v": CHANNELS},
-        scratch=lambda node: 4 * _pitch(_type(node, "k")),
+        scratch=lambda node: 4 * _pitch(type_of(node, "k")),
     ),
     Kernel(
         QuantisedSwiGLU, "llama_i8.c", "tw_swiglu_i8",
