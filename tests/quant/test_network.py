@@ -24,6 +24,7 @@ from tilewright.ops import Clamp, Conv2D, Dequantize, Linear, Quantize, Requanti
 from tilewright.options import Options, parse
 from tilewright.passes.pipeline import apply
 from tilewright.quant.loss import kept_nodes, lowered, measure
+from tilewright.quant.loss import run as run_all
 from tilewright.quant.network import Scheme, decide, prepared, quantised
 from tilewright.quant.post_training import quantise, split
 from tilewright.quant.proof import proven
@@ -99,6 +100,18 @@ def test_kinds_of_grids() -> None:
     positive = not_negative(made.graph)
     for value, grid in made.grids.items():
         assert grid.dtype == (U8 if value in positive else I8)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_values_that_cannot_be_negative_are_not(seed: int) -> None:
+    """Of inputs of both signs; and all values of the network that never are negative by construction are found."""
+    graph = scheme(seed).graph
+    positive = not_negative(graph)
+    for sample in random_inputs(graph, 4, seed):
+        held = run_all(graph, sample)
+        assert all(held[v].min() >= 0 for v in positive)
+    clamped = [n.outputs[0] for n in graph.nodes if isinstance(n.op.attributes.get("epilogue"), Clamp)]
+    assert positive.issuperset(clamped)
 
 
 def test_moves_share_the_grid_of_what_they_move() -> None:

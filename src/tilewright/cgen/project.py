@@ -113,6 +113,7 @@ def describe(compiled: Compiled) -> dict[str, Any]:
         "macs": compiled.macs,
         "memory": compiled.memory,
         "language": language,
+        "quantisation": model.quantisation,
         **record(compiled.plan, compiled.target),
     }
 
