@@ -153,8 +153,8 @@ class QuantisedAttention(Op):
     For every head h, with sums exact in i32 or u32:
         d[s] = max over s of (q.k[s]) - q.k[s],  p[s] = table[min((d[s] * mul[h] + half) >> shift, 255)],
         r = (out[h] + sum(p) / 2) / sum(p),      y = clip((sum of p[s] v[s] * r + half) >> out_shift).
-    The table holds 255 e^-i/step (its first entry is not 0), so p is relative to the greatest: a flat distribution over a long context keeps
-    its precision, and no score is multiplied twice. |sum of p v * r| <= 128 (out + sum(p)).
+    The table holds 255 e^-i/step, and its first entry is not 0. So p is relative to the greatest: a flat distribution
+    over a long context keeps its precision, and no p is multiplied again. |sum of p v * r| <= 128 (out + sum(p)).
     """
 
     heads: int
