@@ -141,8 +141,8 @@ def mutated(graph: Graph, name: str) -> Graph:
     data = np.maximum(-old.data, old.type.dtype.low) if old.type.dtype.is_signed else old.data - old.data // 8
     if name.endswith(("score_mul", "mix_mul")):
         data = old.data // 2
-    if name == "rope":  # half a turn of queries and keys alike changes no score
-        data = np.roll(old.data, 1, axis=-1)
+    if name == "rope":  # turning q and k by another half circle each would change nothing
+        data = np.roll(old.data, 1, axis=1)
     new = const(old.name, data, old.type.dtype)
 
     def swap(value: Value | None) -> Value | None:

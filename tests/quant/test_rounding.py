@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tilewright.quant.requant import accumulator_range, fits32, half
 from tilewright.quant.rounding import (
+    Moments,
     compensated,
     group_maximum,
     group_positions,
@@ -75,25 +76,29 @@ def cost(w: np.ndarray, rounded: np.ndarray, second: np.ndarray) -> float:
     return float(np.einsum("rc,cd,rd->", rounded - w, second, rounded - w))
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.integers(8, 40), st.integers(8, 60), seeds)
-def test_compensation_beats_rounding_to_nearest(rows: int, cols: int, seed: int) -> None:
-    w, second = weights(rows, cols, seed).astype(np.float64), moments(cols, seed + 1)
-    steps = np.maximum(np.abs(w).max(1), 1e-9) / 7
-    by_column = compensated(w, steps[:, None], 7, second)
-    assert by_column.min() >= -8
-    assert by_column.max() <= 7
-    plain = nearest(w, steps, 7) * steps[:, None]
-    assert cost(w, by_column * steps[:, None], second) < cost(w, plain, second)
+def test_compensation_beats_rounding_to_nearest() -> None:
+    """It is greedy, so it may lose now and then; over many matrices it has to win clearly."""
+    gains = []
+    for seed in range(30):
+        rows, cols = 8 + seed, 8 + 2 * seed
+        w, second = weights(rows, cols, seed).astype(np.float64), moments(cols, seed + 1)
+        steps = np.maximum(np.abs(w).max(1), 1e-9) / 7
+        by_column = compensated(w, steps[:, None], 7, Moments.of(second))
+        assert by_column.min() >= -8
+        assert by_column.max() <= 7
+        plain = nearest(w, steps, 7) * steps[:, None]
+        gains.append(cost(w, by_column * steps[:, None], second) / cost(w, plain, second))
+    assert np.exp(np.mean(np.log(gains))) < 0.85
+    assert np.mean(np.array(gains) < 1) > 0.9
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(8, 40), st.integers(1, 60), seeds)
 def test_groups_beat_rows(rows: int, cols: int, seed: int) -> None:
     w, second = weights(rows, cols, seed), moments(cols, seed + 1)
-    g = grouped(w, second)
+    g = grouped(w, Moments.of(second))
     assert g.step.min() >= 1
     assert np.abs(g.weights).max() <= 8
     real = g.weights * g.scale[:, None] * np.repeat(g.step, GROUP, axis=1)[:, :cols]
-    (rows4,) = quantise_matrices([row_ratios(w, 1.0, np.array(0.01), 4, 3, second)])
+    (rows4,) = quantise_matrices([row_ratios(w, 1.0, np.array(0.01), 4, 3, Moments.of(second))])
     assert cost(w, real, second) <= 1.05 * cost(w, rows4.weights * rows4.steps[:, None], second)
