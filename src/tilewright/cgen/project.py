@@ -111,6 +111,7 @@ def describe(compiled: Compiled) -> dict[str, Any]:
         "prefix": compiled.prefix,
         "target": compiled.target.name,
         "macs": compiled.macs,
+        "float_ops": compiled.float_ops,
         "memory": compiled.memory,
         "language": language,
         "quantisation": model.quantisation,

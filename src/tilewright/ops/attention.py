@@ -153,8 +153,8 @@ class QuantisedAttention(Op):
     For every head h, with sums exact in i32 or u32:
         d[s] = max over s of (q.k[s]) - q.k[s],  p[s] = table[min((d[s] * mul[h] + half) >> shift, 255)],
         r = (out[h] + sum(p) / 2) / sum(p),      y = clip((sum of p[s] v[s] * r + half) >> out_shift).
-    The table holds 255 e^-i/step (its first entry is not 0), so p is relative to the greatest: a flat distribution over
-    a long context keeps its precision, and no score is multiplied twice. |sum of p v * r| <= 128 (out + sum(p)).
+    The table holds 255 e^-i/step, and its first entry is not 0. So p is relative to the greatest: a flat distribution
+    over a long context keeps its precision, and no p is multiplied again. |sum of p v * r| <= 128 (out + sum(p)).
     """
 
     heads: int
@@ -179,12 +179,12 @@ class QuantisedAttention(Op):
     def domain(self, *types: TensorType | None) -> Domain:
         plain = self._plain.domain(*types[:3], types[-1])
         group = self.heads // self.kv_heads
-        extents = dict(plain.given) | {"m": group}
-        width = dict(plain.given)["e"]
+        extents = dict(plain.given)
+        width = maximum(extents["e"])
         queries, cache = f"t, {width}*g+e", f"s, {width}*g+e/{group}"
-        per_head = f"{group}*g+m"
+        per_head = f"{width}*g+e/{width // group}"
         maps = {"q": queries, "k": cache, "v": cache, "mul": per_head, "out": per_head, "table": "*", "y": queries}
-        return Domain.of("t g | s e m", maps, extents=extents, macs=2)
+        return Domain.of("t g | s e", maps, extents=extents, macs=2)
 
     def limits(self, operand: str, *types: TensorType | None) -> tuple[int, int] | None:
         assert types[0] is not None

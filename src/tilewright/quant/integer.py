@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +31,7 @@ from ..ops import (
 from ..ops.rope import rope_table
 from .calibrate import Scales
 from .requant import half
-from .rounding import Rows, group_size, quantise_matrices, row_ratios
+from .rounding import Moments, Rows, group_size, quantise_matrices, row_ratios
 
 if TYPE_CHECKING:
     from .lower import Recipe
@@ -96,16 +97,19 @@ def quantise(model: LlamaCheckpoint, scales: Scales, seen: Mapping[str, Array], 
     }  # fmt: skip
     residual = [np.array(scales.residual)] * cfg.layers
 
+    @cache
+    def moments(site: str) -> Moments:
+        return Moments.seen(seen[site])
+
     def site(name: str) -> Site:
         ratios = []
         for i, block in enumerate(blocks):
-            tensor, x = f"blocks.{i}.{name}", seen[f"blocks.{i}.{inputs[name]}"].astype(np.float64)
-            bits = recipe.bits(tensor)
-            w = model[tensor]
-            second = x.T @ x / len(x) if bits == 4 else None
+            tensor = f"blocks.{i}.{name}"
+            bits, w = recipe.bits(tensor), model[tensor]
+            known = moments(f"blocks.{i}.{inputs[name]}") if bits == 4 else None
             size = group_size(*w.shape) if recipe.tied_rows and name in NARROW else 1
             x_step = getattr(block, inputs[name])
-            ratios.append(row_ratios(w, x_step, results.get(name, residual)[i], bits, size, second))
+            ratios.append(row_ratios(w, x_step, results.get(name, residual)[i], bits, size, known))
         return Site(quantise_matrices(ratios))
 
     matrices = {name: site(name) for name in inputs}

@@ -44,6 +44,32 @@ def group_maximum(values: Array, size: int) -> Array:
     return np.tile(padded.reshape(size, n).max(0), size)[: len(values)]
 
 
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """What compensated rounding knows of the inputs of a matrix.
+
+    second: [cols, cols], the mean of x x^T. Columns go in `order` of falling importance; `upper` is the Cholesky factor
+    of the inverse in that order.
+    """
+
+    second: Array
+    order: Array
+    upper: Array
+
+    @classmethod
+    def of(cls, second: Array, damping: float = 0.01) -> Moments:
+        order = np.argsort(-np.diag(second), kind="stable")
+        ridge = damping * np.trace(second) / len(order) + 1e-12
+        inverse = np.linalg.inv(second[np.ix_(order, order)] + np.eye(len(order)) * ridge)
+        return cls(second, order, np.asarray(np.linalg.cholesky(inverse).T))
+
+    @classmethod
+    def seen(cls, x: Array) -> Moments:
+        """From inputs [tokens, cols]."""
+        wide = x.astype(np.float64)
+        return cls.of(wide.T @ wide / len(wide))
+
+
 @dataclass(frozen=True)
 class Rows:
     """A quantised matrix: y = (acc * mul + half) >> shift; `steps` are the weights' own scales [rows]."""
@@ -69,7 +95,7 @@ class RowRatios:
     ratio: Array
     unit: Array  # y_step / x_step per row: the weights' step is mul / 2^shift of these
     bits: int
-    second: Array | None
+    inputs: Moments | None
 
     def rounded(self, shift: int) -> Rows:
         """Integers for a shift. The ratio is rounded up to mul / 2^shift with mul of eight bits and the step of the
@@ -78,32 +104,32 @@ class RowRatios:
         top = (1 << (self.bits - 1)) - 1
         mul = np.clip(np.ceil(np.ldexp(self.ratio, shift) * (1 - 1e-9)), 1, 255)
         steps = np.ldexp(mul, -shift) * self.unit
-        if self.second is None:
+        if self.inputs is None:
             weights = nearest(self.w, steps, top)
         else:
-            weights = compensated(self.w, steps[:, None], top, self.second)
+            weights = compensated(self.w, steps[:, None], top, self.inputs)
         return Rows(weights, steps, mul.astype(np.uint8), shift, self.bits)
 
 
-def row_ratios(w: Array, x_step: float, y_steps: Array, bits: int, group: int, second: Array | None) -> RowRatios:
+def row_ratios(w: Array, x_step: float, y_steps: Array, bits: int, group: int, inputs: Moments | None) -> RowRatios:
     """For w [rows, cols] between activations of step `x_step` and results of `y_steps` ([rows] or one).
 
-    `group` rows share a multiplier. With `second`, the moments of the inputs [cols, cols], rounding compensates.
+    `group` rows share a multiplier. With `inputs` rounding compensates its errors.
     """
     top = (1 << (bits - 1)) - 1
     unit = np.broadcast_to(np.asarray(y_steps, np.float64) / x_step, w.shape[:1])
     peak = group_maximum(np.maximum(np.abs(w).max(1).astype(np.float64), 1e-12) / unit, group) * unit
-    share = clipping(w, peak / top, top, second, group) if second is not None else 1.0
-    return RowRatios(w, peak * share / top / unit, unit, bits, second)
+    share = clipping(w, peak / top, top, inputs, group) if inputs is not None else 1.0
+    return RowRatios(w, peak * share / top / unit, unit, bits, inputs)
 
 
-def clipping(w: Array, steps: Array, top: int, second: Array, group: int) -> Array:
+def clipping(w: Array, steps: Array, top: int, inputs: Moments, group: int) -> Array:
     """[rows]: what part of the range to keep, so that the error of the results after compensated rounding is least."""
     n = -(-len(w) // group)
     best, share = np.full(len(w), np.inf), np.ones(len(w))
     for ratio in CLIPPING:
-        error = compensated(w, steps[:, None] * ratio, top, second) * (steps * ratio)[:, None] - w
-        cost = np.bincount(np.arange(len(w)) % n, np.einsum("rc,cd,rd->r", error, second, error, optimize=True))
+        error = compensated(w, steps[:, None] * ratio, top, inputs) * (steps * ratio)[:, None] - w
+        cost = np.bincount(np.arange(len(w)) % n, (error @ inputs.second * error).sum(1))
         cost = np.tile(cost, group)[: len(w)]
         share, best = np.where(cost < best, ratio, share), np.minimum(cost, best)
     return share
@@ -125,15 +151,12 @@ def nearest(w: Array, steps: Array, top: int) -> Array:
     return np.clip(np.rint(w / steps[:, None]), -top, top).astype(np.int8)
 
 
-def compensated(w: Array, steps: Array, top: int, second: Array, damping: float = 0.01) -> Array:
+def compensated(w: Array, steps: Array, top: int, inputs: Moments) -> Array:
     """GPTQ (Frantar et al. 2023): round column by column, spread each error over the columns still to come.
 
-    steps: [rows, cols] or [rows, 1]; second: [cols, cols], the mean of x x^T over the inputs. Columns go in order of
-    falling importance. int8 within -top - 1 .. top.
+    w: [rows, cols], steps: [rows, cols] or [rows, 1]. int8 within -top - 1 .. top.
     """
-    order = np.argsort(-np.diag(second), kind="stable")
-    moments = second[np.ix_(order, order)] + np.eye(len(order)) * (damping * np.trace(second) / len(order) + 1e-12)
-    upper = np.linalg.cholesky(np.linalg.inv(moments)).T
+    order, upper = inputs.order, inputs.upper
     rest, rounded = w[:, order].astype(np.float64), np.empty(w.shape, np.int8)
     spread = np.broadcast_to(steps, w.shape)[:, order]
     for at, column in enumerate(order):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..ir.graph import Builder, Graph, Node
 from ..ir.types import I4, I8, Array, Value, const
 from ..ops import Embed, Linear, WeightOnlyEmbed, WeightOnlyLinear
 from ..ops.weight_only import STEPS
-from .rounding import compensated, nearest
+from .rounding import Moments, compensated, nearest
 
 if TYPE_CHECKING:
     from .lower import Recipe
@@ -48,13 +49,13 @@ def group_spans(w: Array, importance: Array, top: int) -> Array:
     return np.asarray(span)
 
 
-def grouped(w: Array, second: Array, top: int = 7) -> Grouped:
+def grouped(w: Array, inputs: Moments, top: int = 7) -> Grouped:
     """Round with GPTQ's compensation: each group takes its scale before its first column is rounded."""
-    spans = group_spans(w, np.diag(second), top)
+    spans = group_spans(w, np.diag(inputs.second), top)
     scale = (spans.max(1) / STEPS).astype(np.float32)
     step = np.clip(np.rint(spans / scale[:, None]), 1, STEPS).astype(np.uint8)
     steps = np.repeat(step * scale[:, None].astype(np.float64), GROUP, axis=1)[:, : w.shape[1]]
-    return Grouped(compensated(w, steps, top, second), scale, step)
+    return Grouped(compensated(w, steps, top, inputs), scale, step)
 
 
 def rows8(w: Array) -> tuple[Array, Array]:
@@ -79,14 +80,17 @@ def graph(model: LlamaCheckpoint, seen: Mapping[str, Array], recipe: Recipe, chu
     new: dict[Value, Value | None] = {}
     made: dict[str, tuple[Value, ...]] = {}
 
+    @cache
+    def moments(site: str) -> Moments:
+        return Moments.seen(seen[site])
+
     def constants(node: Node, value: Value) -> tuple[Value, ...]:
         """Weights, scale and, of groups, steps in place of a float matrix."""
         if value.name not in made:
             assert value.data is not None
             block, _, name = (node.origin or "").rpartition(".")
             if name in INPUTS and recipe.bits(node.origin) == 4:
-                x = seen[f"{block}.{INPUTS[name]}"].astype(np.float64)
-                g = grouped(value.data, x.T @ x / len(x))
+                g = grouped(value.data, moments(f"{block}.{INPUTS[name]}"))
                 made[value.name] = (
                     const(value.name, g.weights, I4), const(f"{value.name}_scale", g.scale),
                     const(f"{value.name}_step", g.step),
