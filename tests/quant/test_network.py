@@ -52,7 +52,8 @@ def test_output_is_close_and_every_layer_fits_32_bits(seed: int) -> None:
     made = scheme(seed)
     loss = measure(made, HOST, random_inputs(made.graph, 16, 200 + seed), sensitivity=False)
     assert loss.snr_db > 20
-    assert all(layer.snr_db > 15 for layer in loss.layers)
+    assert all(15 < layer.snr_db < 90 for layer in loss.layers)
+    assert all(layer.worst > 0 for layer in loss.layers)
     assert all(layer.fits32 is not False for layer in loss.layers)
     assert sum(layer.fits32 is True for layer in loss.layers) >= 3
     assert loss.float_ops == 1, "the logits are dequantised once, nothing else is float"
@@ -193,8 +194,8 @@ def test_kept_layers_stay_float_and_buy_what_was_said() -> None:
     kept = kept_nodes(made, samples, "1")
     assert costliest.name in {n.name for n in kept}
     assert kept == kept_nodes(made, samples, costliest.name)
-    wider = measure(made.keeping(kept), HOST, samples, sensitivity=False)
-    assert wider.snr_db - loss.snr_db == pytest.approx(costliest.gain_db, abs=0.5)
+    wider = measure(decide(made.graph, random_inputs(made.graph, 24, 104), kept), HOST, samples, sensitivity=False)
+    assert wider.snr_db - loss.snr_db == pytest.approx(costliest.gain_db, abs=1.0)
     assert next(x for x in wider.layers if x.name == costliest.name).arithmetic == "float"
     with pytest.raises(UserError, match="no layer named 'nothing'"):
         kept_nodes(made, samples, "nothing")
