@@ -169,7 +169,8 @@ def _memory(compiled: Compiled) -> str:
 def _plain_face(compiled: Compiled) -> dict[str, str]:
     graph, program = compiled.plan.entries[-1].graph, compiled.programs[-1]
     prototype = compiled.source.functions[-1][0]
-    interface, names = [], Names()
+    interface: list[dict[str, Any]] = []
+    names = Names()
     for value, buffer in zip((*graph.inputs, *graph.outputs), (*program.inputs, *program.outputs), strict=True):
         role = "input" if buffer.kind is Kind.INPUT else "output"
         variable = names.of((role, value.name), f"{role}_{identifier(value.name)}")
