@@ -8,7 +8,8 @@ STAMP := $(VENV)/.installed
 .PHONY: demo test test-all lint format clean
 
 demo: $(STAMP)
-	@$(BIN)/tilewright generate tinystories -t host --prompt "Once upon a time" -n 220 --temperature 0.8 --top-p 0.9 --seed 7
+	@$(BIN)/tilewright generate tinystories -t host --option quant=int8 \
+		--prompt "Once upon a time" -n 220 --temperature 0.8 --top-p 0.9 --seed 7
 
 test: $(STAMP).dev lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal

@@ -45,8 +45,9 @@ DOUBLE: dict[str, tuple[Definition, Array]] = {
     "round": (np.rint, ANYWHERE), "floor": (np.floor, ANYWHERE), "ceil": (np.ceil, ANYWHERE),
 }  # fmt: skip
 SINGLE: dict[str, tuple[Definition, Array]] = {
-    "exp": (np.exp, np.linspace(-87, 89, 200001)), "tanh": (np.tanh, ANYWHERE), "erf": (erf, ANYWHERE),
-    "sigmoid": (sigmoid, ANYWHERE), "round": (np.rint, ANYWHERE), "floor": (np.floor, ANYWHERE),
+    "exp": (np.exp, np.linspace(-87, 89, 200001)), "expm1": (np.expm1, ANYWHERE),
+    "tanh": (np.tanh, ANYWHERE), "erf": (erf, ANYWHERE), "sigmoid": (sigmoid, ANYWHERE), "round": (np.rint, ANYWHERE),
+    "floor": (np.floor, ANYWHERE),
     "ceil": (np.ceil, ANYWHERE),
 }  # fmt: skip
 TWO: dict[str, Definition] = {"pow": np.power, "fmod": np.fmod, "mod": np.mod}

@@ -189,7 +189,7 @@ class OnnxNode:
         if value.data is None:
             raise self.refuse(
                 f"{what} comes from {value.name}, which is computed at run time",
-                f"{what} is known at compile time", "make it a constant (an initializer) in the model",
+                f"known at compile time: {what}", "make it a constant (an initializer) in the model",
             )  # fmt: skip
         return value.data
 

@@ -271,9 +271,9 @@ class Select(Op):
     def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
         from hypothesis import strategies as st
 
-        shape = shape_strategy(draw)
+        shape = shape_strategy(draw, max_rank=2)
         dtype = draw(st.sampled_from([F32, I8, I64]))
-        c, a, b = (partly_broadcast(draw, shape) for _ in range(3))
+        c, a, b = (shape if draw(st.booleans()) else partly_broadcast(draw, shape) for _ in range(3))
         return cls(), (TensorType(c, BOOL), TensorType(a, dtype), TensorType(b, dtype))
 
 

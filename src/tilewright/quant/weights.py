@@ -83,7 +83,12 @@ def fitted_weights(w: Array, bias: Array, x: Grid, y: Grid) -> Weights:
 
 
 def snapped(grid: Grid, factor: float) -> Grid:
-    """The grid with its step widened by at most 1/128, so that factor / scale is a multiplier of 8 bits and a shift."""
+    """The grid with its step widened by at most 1/64, so that factor / scale is a multiplier of 8 bits and a shift.
+
+    The multiplier is odd: an even one would make sums that lie halfway between two integers frequent, and rounding
+    them all up would shift the mean.
+    """
     ratio = factor / grid.scale
     shift = 7 - math.floor(math.log2(ratio))
-    return grid.coarser(factor / math.ldexp(max(1, math.floor(math.ldexp(ratio, shift))), -shift))
+    mul = math.floor(math.ldexp(ratio, shift))
+    return grid.coarser(factor / math.ldexp(mul - 1 + mul % 2, -shift))

@@ -29,15 +29,15 @@ def _finish(node: Node, x: str, w: str) -> dict[str, Argument]:
     sums = accumulated(type_of(node, x), type_of(node, w)).name
     types = (kind(node, x), kind(node, w), KINDS.index(sums), kind(node, "y"))
     bounds = {"low": 0.0, "high": 0.0}
-    numbers = (0,) * 7
+    numbers = (0,) * 8
     if isinstance(epilogue, Clamp):
         numbers = (1, *numbers[1:])
         bounds = {"low": max(epilogue.low, -LARGEST), "high": min(epilogue.high, LARGEST)}
     elif isinstance(epilogue, Requantise):
         mul, add = type_of(node, "mul"), type_of(node, "add")
         numbers = (
-            2, int(add.dtype.bits == 64), int(mul.size > 1), int(add.size > 1), epilogue.shift, epilogue.low,
-            epilogue.high,
+            2, int(mul.dtype.bits == 8), int(add.dtype.bits == 64), int(mul.size > 1), int(add.size > 1),
+            epilogue.shift, epilogue.low, epilogue.high,
         )  # fmt: skip
     return {"how": (*types, *numbers), **bounds}
 
@@ -143,15 +143,15 @@ def _examples(op: type[Op]) -> Callable[[Any], Any]:
 
 
 _OPERANDS = (
-    "const void *restrict x, const void *restrict w, const void *restrict b, const int32_t *restrict mul,"
+    "const void *restrict x, const void *restrict w, const void *restrict b, const void *restrict mul,"
     " const void *restrict add, void *restrict y"
 )
 
 
 def _row(op: type[Op], symbol: str, signature: str, arguments: Callable[[Node], Arguments], *rules: Any) -> Kernel:
     return Kernel(
-        op, "generic_dense.c", symbol, signature, {}, arguments, (known_types, narrow_clamp, plain_multipliers, *rules), cycles=_cost,
-        examples=_examples(op),
+        op, "generic_dense.c", symbol, signature, {}, arguments,
+        (known_types, narrow_clamp, plain_multipliers, *rules), cycles=_cost, examples=_examples(op),
     )  # fmt: skip
 
 
@@ -167,7 +167,7 @@ DENSE = (
     ),
     _row(
         MatMul, "tw_any_matmul",
-        "const void *restrict a, const void *restrict b, const int32_t *restrict mul, const void *restrict add,"
+        "const void *restrict a, const void *restrict b, const void *restrict mul, const void *restrict add,"
         " void *restrict y, int m, int k, int n, int transposed, const int32_t *how, const int32_t *rows, double low,"
         " double high",
         _matmul, few_axes(_matmul),

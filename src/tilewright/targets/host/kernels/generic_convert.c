@@ -28,8 +28,8 @@ void tw_cast(const void *restrict x, void *restrict y, int from, int to, int n)
 }
 
 /* y = a + b, a - b or a b (function 0, 1, 2) of integers, modulo 2^bits of the result; rows: of a and b. */
-void tw_binary_wide(const void *restrict a, const void *restrict b, void *restrict y, int kind_a, int kind_b, int kind_y,
-              int function, const int32_t *rows)
+void tw_binary_wide(const void *restrict a, const void *restrict b, void *restrict y, int kind_a, int kind_b,
+                    int kind_y, int function, const int32_t *rows)
 {
     int64_t p[TW_CHUNK], q[TW_CHUNK];
     int done = 0;

@@ -3,8 +3,9 @@
 #include "tw_convert.h"
 #include "tw_functions.h"
 
-/* What `how` holds: element types, the epilogue, and its numbers for a requantisation (WIDE: addends are i64). */
-enum { KIND_X, KIND_W, KIND_B, KIND_Y, EPILOGUE, WIDE, MUL_STEP, ADD_STEP, SHIFT, LOW, HIGH };
+/* What `how` holds: element types, the epilogue, and its numbers for a requantisation (BYTE: multipliers are u8,
+ * not i32; WIDE: addends are i64, not i32). */
+enum { KIND_X, KIND_W, KIND_B, KIND_Y, EPILOGUE, BYTE, WIDE, MUL_STEP, ADD_STEP, SHIFT, LOW, HIGH };
 enum { NOTHING, CLAMP, REQUANTISE };
 
 /* What `window` holds for convolutions and pooling; images are [n][h][w][c]. */
@@ -59,7 +60,7 @@ static struct sum bias(const void *b, int kind, int c)
 }
 
 /* Store a sum as element `at` of y: clamped floats, wrapped integers, or integers requantised for channel c. */
-static void finish(struct sum acc, void *y, int at, int c, const int32_t *mul, const void *add, const int32_t *how,
+static void finish(struct sum acc, void *y, int at, int c, const void *mul, const void *add, const int32_t *how,
                    double low, double high)
 {
     if (how[KIND_X] >= TW_F32) {
@@ -72,7 +73,9 @@ static void finish(struct sum acc, void *y, int at, int c, const int32_t *mul, c
     if (how[EPILOGUE] == REQUANTISE) {
         int place = c * how[ADD_STEP];
         int64_t addend = how[WIDE] ? ((const int64_t *)add)[place] : ((const int32_t *)add)[place];
-        int64_t scaled = (int64_t)(int32_t)(uint32_t)acc.whole * mul[c * how[MUL_STEP]];
+        int factor = c * how[MUL_STEP];
+        int32_t by = how[BYTE] ? ((const uint8_t *)mul)[factor] : ((const int32_t *)mul)[factor];
+        int64_t scaled = (int64_t)(int32_t)(uint32_t)acc.whole * by;
         result = tw_shifted((int64_t)((uint64_t)scaled + (uint64_t)addend), how[SHIFT]);
         result = result < how[LOW] ? how[LOW] : result > how[HIGH] ? how[HIGH] : result;
     }
@@ -80,7 +83,7 @@ static void finish(struct sum acc, void *y, int at, int c, const int32_t *mul, c
 }
 
 /* Convolution. w: [co][ky][kx][ci], or [ky][kx][c] of single channels (SINGLE). */
-void tw_any_conv(const void *restrict x, const void *restrict w, const void *restrict b, const int32_t *restrict mul,
+void tw_any_conv(const void *restrict x, const void *restrict w, const void *restrict b, const void *restrict mul,
                  const void *restrict add, void *restrict y, const int32_t *how, const int32_t *window, double low,
                  double high)
 {
@@ -103,7 +106,7 @@ void tw_any_conv(const void *restrict x, const void *restrict w, const void *res
 }
 
 /* y[t][r] = x[t] . w[r]. x: [tokens][cols], w: [rows][cols]. */
-void tw_any_linear(const void *restrict x, const void *restrict w, const void *restrict b, const int32_t *restrict mul,
+void tw_any_linear(const void *restrict x, const void *restrict w, const void *restrict b, const void *restrict mul,
                    const void *restrict add, void *restrict y, int tokens, int rows, int cols, const int32_t *how,
                    double low, double high)
 {
@@ -117,7 +120,7 @@ void tw_any_linear(const void *restrict x, const void *restrict w, const void *r
 
 /* Stacks of products. a: [m][k], b: [k][n], or [n][k] where `transposed`; stacks: a walk over the leading axes, in
  * matrices' first elements. */
-void tw_any_matmul(const void *restrict a, const void *restrict b, const int32_t *restrict mul,
+void tw_any_matmul(const void *restrict a, const void *restrict b, const void *restrict mul,
                    const void *restrict add, void *restrict y, int m, int k, int n, int transposed,
                    const int32_t *how, const int32_t *rows, double low, double high)
 {

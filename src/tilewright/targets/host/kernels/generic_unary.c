@@ -73,7 +73,7 @@ enum { INT_NEG, INT_ABS, INT_SIGN, INT_RELU, INT_NOT };
             CASE(GELU, TYPE, (TYPE)0.5 * v * (1 + tw_erf_##T(v * (TYPE)0.7071067811865476)))                           \
             CASE(GELU_TANH, TYPE,                                                                                      \
                  (TYPE)0.5 * v * (1 + tw_tanh_##T((TYPE)0.7978845608028654 * (v + (TYPE)0.044715 * v * v * v))))       \
-            CASE(ELU, TYPE, v < 0 ? alpha * (TYPE)tw_expm1_f64(v) : v)                                                 \
+            CASE(ELU, TYPE, v < 0 ? alpha * tw_expm1_##T(v) : v)                                                       \
             CASE(SOFTPLUS, TYPE, (v < 0 ? 0 : v) + (TYPE)tw_log1p_f64(tw_exp_##T(v < 0 ? v : -v)))                     \
             CASE(LOG, TYPE, tw_log_f64(v))                                                                             \
         }                                                                                                              \

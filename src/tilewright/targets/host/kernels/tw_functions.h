@@ -1,7 +1,7 @@
 /* Elementary functions without libm, the same bits from every compiler (build with -ffp-contract=off).
  *
  * In double: within a few ulp, except erf near 6 and angles beyond 2^30, which are first reduced by 2 pi as a double.
- * In float: the hot ones (exponential, sigmoid, tanh, erf) in float within about 4 ulp, branch-free, so that loops
+ * In float: the hot ones (exponentials, sigmoid, tanh, erf) in float within about 4 ulp, branch-free, so that loops
  * vectorise; the rest through double. Infinities, zeros and not-a-number as IEEE 754 says.
  */
 #ifndef TW_FUNCTIONS_H
@@ -12,8 +12,10 @@
 
 #if defined(__GNUC__)
 #define TW_FUNCTION static inline __attribute__((unused))
+#define TW_HOT static inline __attribute__((always_inline, unused)) /* a call would keep loops from vectorising */
 #else
 #define TW_FUNCTION static inline
+#define TW_HOT static inline
 #endif
 
 TW_FUNCTION uint64_t tw_bits64(double x)
@@ -73,7 +75,7 @@ TW_FUNCTION double tw_round_f64(double x)
     return a < 4503599627370496.0 ? tw_with_sign(r, x) : x;
 }
 
-TW_FUNCTION float tw_round_f32(float x)
+TW_HOT float tw_round_f32(float x)
 {
     float a = tw_with_sign32(x, 1.0f), r = (a + 8388608.0f) - 8388608.0f;
     return a < 8388608.0f ? tw_with_sign32(r, x) : x;
@@ -85,7 +87,7 @@ TW_FUNCTION double tw_floor_f64(double x)
     return r > x ? r - 1.0 : r;
 }
 
-TW_FUNCTION float tw_floor_f32(float x)
+TW_HOT float tw_floor_f32(float x)
 {
     float r = tw_round_f32(x);
     return r > x ? r - 1.0f : r;
@@ -96,7 +98,7 @@ TW_FUNCTION double tw_ceil_f64(double x)
     return -tw_floor_f64(-x);
 }
 
-TW_FUNCTION float tw_ceil_f32(float x)
+TW_HOT float tw_ceil_f32(float x)
 {
     return -tw_floor_f32(-x);
 }
@@ -122,7 +124,7 @@ TW_FUNCTION double tw_exp_f64(double x)
     return x == x ? tw_scaled(p, (int)(x == x ? k : 0.0)) : x;
 }
 
-TW_FUNCTION float tw_exp_f32(float x)
+TW_HOT float tw_exp_f32(float x)
 {
     const float magic = 12582912.0f; /* 1.5 2^23: adding it rounds to a whole number in the low bits */
     float top = x > 89.0f ? 89.0f : x, in = top < -104.0f ? -104.0f : top;
@@ -172,6 +174,18 @@ TW_FUNCTION double tw_expm1_f64(double x)
     for (int n = 15; n > 1; n--)
         p = 1.0 + p * x / n;
     return x * p;
+}
+
+TW_HOT float tw_expm1_f32(float x)
+{
+    float near = 1.9841270e-4f, far = tw_exp_f32(x) - 1.0f;
+    near = near * x + 1.3888889e-3f;
+    near = near * x + 8.3333333e-3f;
+    near = near * x + 4.1666667e-2f;
+    near = near * x + 1.6666667e-1f;
+    near = near * x + 0.5f;
+    near = near * x * x + x;
+    return x > -0.35f && x < 0.35f ? near : far;
 }
 
 /* ln(1 + x), exact near 0: what 1 + x lost in rounding is put back as a factor. */
@@ -310,7 +324,7 @@ TW_FUNCTION double tw_tanh_f64(double x)
     return tw_with_sign(t / (t + 2.0), x);
 }
 
-TW_FUNCTION float tw_tanh_f32(float x)
+TW_HOT float tw_tanh_f32(float x)
 {
     float a = tw_with_sign32(x, 1.0f), z = x * x;
     float small = a - a * z * (0.33333333f - z * (0.13333333f - z * (0.053968254f - z * 0.021869489f)));
@@ -361,7 +375,7 @@ TW_FUNCTION double tw_erf_f64(double x)
 
 /* erf: its series below 1, above it 1 - e^(-x^2) p(1 / (1 + x/2)), p by interpolation at Chebyshev nodes for x within
  * 1 .. 4.3, error below 2e-8. */
-TW_FUNCTION float tw_erf_f32(float x)
+TW_HOT float tw_erf_f32(float x)
 {
     float a = tw_with_sign32(x, 1.0f), in = a < 4.3f ? a : 4.3f, z = in * in, t = 1.0f / (1.0f + 0.5f * in);
     float s = 1.480719282e-08f;
@@ -381,8 +395,8 @@ TW_FUNCTION float tw_erf_f32(float x)
     p = p * t + 3.744965295e-01f;
     p = p * t + 2.654781836e-01f;
     p = p * t + 1.229505692e-03f;
-    float y = a < 1.0f ? a * s : 1.0f - tw_exp_f32(-z) * p;
-    return x == x ? tw_with_sign32(y, x) : x;
+    float near = in * s, far = 1.0f - tw_exp_f32(-z) * p;
+    return x == x ? tw_with_sign32(a < 1.0f ? near : far, x) : x;
 }
 
 /* 1 / (1 + e^-x) without overflow. */
@@ -392,7 +406,7 @@ TW_FUNCTION double tw_sigmoid_f64(double x)
     return (x < 0.0 ? e : 1.0) / (1.0 + e);
 }
 
-TW_FUNCTION float tw_sigmoid_f32(float x)
+TW_HOT float tw_sigmoid_f32(float x)
 {
     float e = tw_exp_f32(-tw_with_sign32(x, 1.0f));
     return (x < 0.0f ? e : 1.0f) / (1.0f + e);
