@@ -13,6 +13,7 @@ from .. import __version__
 from ..errors import UserError
 from ..ir.program import Buffer
 from ..ir.types import Array, Kind
+from ..quant.check import float_ops
 from ..report.html import html
 from ..solve.place import peak_step
 from ..solve.record import record
@@ -111,6 +112,7 @@ def describe(compiled: Compiled) -> dict[str, Any]:
         "prefix": compiled.prefix,
         "target": compiled.target.name,
         "macs": compiled.macs,
+        "float_ops": float_ops(compiled.plan.entries[-1].graph),
         "memory": compiled.memory,
         "language": language,
         **record(compiled.plan, compiled.target),

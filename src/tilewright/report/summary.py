@@ -60,6 +60,7 @@ def fields(plan: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> dict[str
     found: dict[str, Any] = {
         "target": plan["target"],
         "macs": plan["macs"],
+        "float_ops": plan["float_ops"],
         "memory": total,
         "ram_bytes": total["ram"],
         "arena_bytes": planned["arena"],
