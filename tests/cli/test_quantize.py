@@ -78,8 +78,21 @@ def test_mistakes_are_named(tilewright: Tilewright, network: tuple[Path, Path], 
     assert problem in run.json["error"]
 
 
-def test_language_models_are_pointed_elsewhere(tilewright: Tilewright, toy: Path) -> None:
-    run = tilewright("quantize", toy)
+def test_language_models_tell_what_each_matrix_costs(tilewright: Tilewright, toy: Path) -> None:
+    run = tilewright("quantize", toy, "--option", "quant=w4a8", "--limit", "2000")
+    assert run.code == 0
+    found = run.json
+    assert found["quant"] == "w4a8"
+    assert found["float_ops"] == 0
+    assert found["increase"] == pytest.approx(found["nats_per_token"] / found["fp32_nats_per_token"] - 1)
+    bits = {layer["name"]: layer["bits"] for layer in found["layers"]}
+    assert bits["embed"] == 8
+    assert bits["blocks.0.down"] == 4
+    assert {layer["widening_gain_nats"] is None for layer in found["layers"] if layer["bits"] == 8} == {True}
+    assert found["costliest"] == max(found["layers"], key=lambda layer: layer["cost_nats"])["name"]
+
+
+def test_language_models_are_not_written_as_onnx(tilewright: Tilewright, toy: Path, tmp_path: Path) -> None:
+    run = tilewright("quantize", toy, "-o", tmp_path / "q.onnx")
     assert run.code == 2
     assert "is a language model" in run.err
-    assert "quant=int8" in run.err

@@ -40,7 +40,7 @@ TEXT = CalibrationText.read()
 
 
 def model(shape: Shape, kind: str, seed: int = 0) -> Model:
-    return language_model(checkpoint(shape, seed), vocabulary(), shape.chunk, kind)
+    return language_model(checkpoint(shape, seed), vocabulary(), shape.chunk, Recipe(kind, TEXT))
 
 
 def tokens(count: int, seed: int = 1) -> np.ndarray:
@@ -222,7 +222,7 @@ def loss(kind: str, folder: Path, limit: int) -> float:
     made, words = load_model(STORIES)
     network = Model("stories", (), Language(made, words, made.config.context, 16))
     if kind != "none":
-        network = language_model(made, words, 16, kind)
+        network = language_model(made, words, 16, Recipe(kind, TEXT))
         write(compile_model(network, HOST, Options()), folder)
     language = network.language
     assert language is not None
@@ -261,7 +261,7 @@ def test_losses_over_the_whole_split(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", INTEGER)
 def test_ten_thousand_tokens_to_the_bit(kind: str, tmp_path: Path) -> None:
     made, words = load_model(STORIES)
-    network = language_model(made, words, 16, kind)
+    network = language_model(made, words, 16, Recipe(kind, TEXT))
     whole = quantised(made, words, Recipe(kind, TEXT), made.config.context, all_logits=True).graph
     write(compile_model(network, HOST, Options()), tmp_path / "c")
     runner, count = HostRunner(tmp_path / "c"), 0

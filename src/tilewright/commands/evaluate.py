@@ -44,7 +44,7 @@ def evaluate(
     from ..lm.evaluate import split_stories
 
     outcome.add(target=target)
-    stories = split_stories(_text(text_file), limit)
+    stories = split_stories(read_text(text_file), limit)
     if target == REFERENCE:
         from ..frontend.load import load
 
@@ -71,7 +71,8 @@ def evaluate(
     click.echo(f"{loss.tokens:,} tokens of {loss.bytes:,} bytes in {loss.stories:,} stories, on {target}")
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """A text of stories. UserError where it is missing or too large."""
     try:
         if path.stat().st_size > MAX_TEXT:
             raise UserError(f"{path} has {path.stat().st_size:,} bytes", rule=f"at most {MAX_TEXT:,}")

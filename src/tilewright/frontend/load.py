@@ -49,8 +49,10 @@ def load_language_model(path: Path, options: Options) -> Model:
     checkpoint, vocabulary = load_model(path, options.tokenizer)
     chunk = min(options.chunk, checkpoint.config.context)
     if (kind := options.quant or "none") != "none":
-        from ..quant.lower import language_model
+        from ..quant.calibrate import CalibrationText
+        from ..quant.lower import Recipe, language_model
 
-        return language_model(checkpoint, vocabulary, chunk, kind, options.calibrate)
+        recipe = Recipe(kind, CalibrationText.read(options.calibrate))
+        return language_model(checkpoint, vocabulary, chunk, recipe)
     language = Language(checkpoint, vocabulary, checkpoint.config.context, chunk)
     return Model(checkpoint.name, entries(checkpoint, chunk), language)

@@ -179,12 +179,12 @@ class QuantisedAttention(Op):
     def domain(self, *types: TensorType | None) -> Domain:
         plain = self._plain.domain(*types[:3], types[-1])
         group = self.heads // self.kv_heads
-        extents = dict(plain.given)
-        width = maximum(extents["e"])
+        extents = dict(plain.given) | {"m": group}
+        width = dict(plain.given)["e"]
         queries, cache = f"t, {width}*g+e", f"s, {width}*g+e/{group}"
-        per_head = f"{width}*g+e/{width // group}"
+        per_head = f"{group}*g+m"
         maps = {"q": queries, "k": cache, "v": cache, "mul": per_head, "out": per_head, "table": "*", "y": queries}
-        return Domain.of("t g | s e", maps, extents=extents, macs=2)
+        return Domain.of("t g | s e m", maps, extents=extents, macs=2)
 
     def limits(self, operand: str, *types: TensorType | None) -> tuple[int, int] | None:
         assert types[0] is not None

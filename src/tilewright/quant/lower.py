@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..frontend.checkpoint import LlamaCheckpoint
 from ..ir.graph import Graph
@@ -65,11 +64,8 @@ def quantised(
     return QuantisedLlama(check_integer(integer(made, chunk, all_logits=all_logits)), made.logit_scale)
 
 
-def language_model(
-    model: LlamaCheckpoint, vocabulary: Vocabulary, chunk: int, kind: str, calibrate: Path | None = None
-) -> Model:
-    """A language model with its entries, quantised as `kind` says."""
-    recipe = Recipe(kind, CalibrationText.read(calibrate))
+def language_model(model: LlamaCheckpoint, vocabulary: Vocabulary, chunk: int, recipe: Recipe) -> Model:
+    """A language model with its entries, quantised."""
     made = quantised(model, vocabulary, recipe, chunk)
     language = Language(
         model, vocabulary, model.config.context, chunk, made.logit_scale, recipe.kind, recipe.text.digest

@@ -81,6 +81,11 @@ class Rows:
     bits: int
 
     @property
+    def real(self) -> Array:
+        """The weights as fp32 numbers."""
+        return np.asarray(self.weights * self.steps[:, None], np.float32)
+
+    @property
     def fits32(self) -> bool:
         """Whether no accumulator, multiplied and rounded, can leave int32, whatever int8 comes in."""
         low, high = accumulator_range(self.weights, -128, 127)

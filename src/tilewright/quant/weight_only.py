@@ -31,6 +31,12 @@ class Grouped:
     scale: Array
     step: Array
 
+    @property
+    def real(self) -> Array:
+        """The weights as fp32 numbers."""
+        steps = np.repeat(self.step, GROUP, axis=1)[:, : self.weights.shape[1]]
+        return np.asarray(self.weights * self.scale[:, None] * steps, np.float32)
+
 
 def group_spans(w: Array, importance: Array, top: int) -> Array:
     """[rows, groups]: for each group of columns the step of least weighted squared error."""
@@ -58,10 +64,22 @@ def grouped(w: Array, inputs: Moments, top: int = 7) -> Grouped:
     return Grouped(compensated(w, steps, top, inputs), scale, step)
 
 
-def rows8(w: Array) -> tuple[Array, Array]:
-    """Int8 weights and their scale per row."""
+@dataclass(frozen=True)
+class ByRow:
+    """An 8-bit matrix: w = weights * scale[row]."""
+
+    weights: Array
+    scale: Array
+
+    @property
+    def real(self) -> Array:
+        return np.asarray(self.weights * self.scale[:, None], np.float32)
+
+
+def by_row(w: Array) -> ByRow:
+    """Round to int8 with a scale per row."""
     scale = np.maximum(np.abs(w).max(1) / 127, 1e-12).astype(np.float32)
-    return nearest(w, scale, 127), scale
+    return ByRow(nearest(w, scale, 127), scale)
 
 
 INPUTS = {
@@ -71,33 +89,48 @@ INPUTS = {
 """The node of a block whose result each matrix reads."""
 
 
-def graph(model: LlamaCheckpoint, seen: Mapping[str, Array], recipe: Recipe, chunk: int, *, all_logits: bool) -> Graph:
-    """The float graph with integer matrices. Embedding and head have eight bits always."""
-    from ..frontend.llama import graph as float_graph
-
-    plain = float_graph(model, chunk, all_logits=all_logits)
-    b = Builder(plain.name)
-    new: dict[Value, Value | None] = {}
-    made: dict[str, tuple[Value, ...]] = {}
+def rounded(model: LlamaCheckpoint, seen: Mapping[str, Array], recipe: Recipe) -> dict[str, ByRow | Grouped]:
+    """Every matrix of the checkpoint, by name. Embedding and head have eight bits always."""
 
     @cache
     def moments(site: str) -> Moments:
         return Moments.seen(seen[site])
 
+    found: dict[str, ByRow | Grouped] = {}
+    for name, w in model.tensors.items():
+        block, _, last = name.rpartition(".")
+        if last in INPUTS and recipe.bits(name) == 4:
+            found[name] = grouped(w, moments(f"{block}.{INPUTS[last]}"))
+        elif w.ndim == 2:
+            found[name] = by_row(w)
+    return found
+
+
+def rounded_matrices(model: LlamaCheckpoint, seen: Mapping[str, Array], recipe: Recipe) -> dict[str, Array]:
+    """The same as fp32 numbers."""
+    return {name: matrix.real for name, matrix in rounded(model, seen, recipe).items()}
+
+
+def graph(model: LlamaCheckpoint, seen: Mapping[str, Array], recipe: Recipe, chunk: int, *, all_logits: bool) -> Graph:
+    """The float graph with integer matrices."""
+    from ..frontend.llama import graph as float_graph
+
+    plain = float_graph(model, chunk, all_logits=all_logits)
+    matrices = rounded(model, seen, recipe)
+    b = Builder(plain.name)
+    new: dict[Value, Value | None] = {}
+    made: dict[str, tuple[Value, ...]] = {}
+
     def constants(node: Node, value: Value) -> tuple[Value, ...]:
         """Weights, scale and, of groups, steps in place of a float matrix."""
         if value.name not in made:
-            assert value.data is not None
-            block, _, name = (node.origin or "").rpartition(".")
-            if name in INPUTS and recipe.bits(node.origin) == 4:
-                g = grouped(value.data, moments(f"{block}.{INPUTS[name]}"))
-                made[value.name] = (
-                    const(value.name, g.weights, I4), const(f"{value.name}_scale", g.scale),
-                    const(f"{value.name}_step", g.step),
-                )  # fmt: skip
+            matrix = matrices[node.origin if node.origin in matrices else value.name]
+            scale = const(f"{value.name}_scale", matrix.scale)
+            if isinstance(matrix, Grouped):
+                step = const(f"{value.name}_step", matrix.step)
+                made[value.name] = const(value.name, matrix.weights, I4), scale, step
             else:
-                weights, scale = rows8(value.data)
-                made[value.name] = const(value.name, weights, I8), const(f"{value.name}_scale", scale)
+                made[value.name] = const(value.name, matrix.weights, I8), scale
         return made[value.name]
 
     for value in plain.inputs:
