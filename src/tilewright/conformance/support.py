@@ -9,11 +9,12 @@ Results are kept in docs/conformance.json, so that the page can be checked witho
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import click
 
 from ..ir.op import REGISTRY, Op
 from ..output import replace_file
@@ -118,18 +119,21 @@ def stored(docs: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Write the page; run the suites whose data are named."""
+@click.command()
+@click.argument("docs", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--onnx", type=click.Path(path_type=Path, exists=True), help="ONNX's vectors: run them again.")
+@click.option("--quantlib", type=click.Path(path_type=Path, exists=True), help="QuantLib networks: run them again.")
+def main(docs: Path, onnx: Path | None, quantlib: Path | None) -> None:
+    """Write the page into the folder DOCS; run the suites whose data are named."""
     from .run import run_onnx, run_quantlib
 
-    docs, given = Path(arguments[0]), dict(zip(arguments[1::2], arguments[2::2], strict=True))
     results = stored(docs)
-    for option, run in (("--onnx", run_onnx), ("--quantlib", run_quantlib)):
-        if option in given:
-            results[f"{option[2:]}, host"] = summary(run(Path(given[option]), "host", 2))
+    for suite, vectors, run in (("onnx", onnx, run_onnx), ("quantlib", quantlib, run_quantlib)):
+        if vectors is not None:
+            results[f"{suite}, host"] = summary(run(vectors, "host", 2))
     replace_file(docs / RESULTS, json.dumps(results, indent=1) + "\n")
     replace_file(docs / PAGE, page(results))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
