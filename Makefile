@@ -8,7 +8,8 @@ STAMP := $(VENV)/.installed
 .PHONY: demo test test-all lint format clean
 
 demo: $(STAMP)
-	@$(BIN)/tilewright generate tinystories -t host --prompt "Once upon a time" -n 220 --temperature 0.8 --top-p 0.9 --seed 7
+	@$(BIN)/tilewright generate tinystories -t host --option quant=int8 \
+		--prompt "Once upon a time" -n 220 --temperature 0.8 --top-p 0.9 --seed 7
 
 test: $(STAMP).dev lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
@@ -25,15 +26,19 @@ format: $(STAMP).dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Debian splits ensurepip off from Python: without it, the pip of the machine fills the environment.
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV) && $(PYTHON) -m venv --without-pip $(VENV) && \
+		$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip; }
 
-$(STAMP): $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+$(STAMP): $(VENV)/bin/python pyproject.toml hatch_build.py sim/CMakeLists.txt $(wildcard sim/src/*)
+	@echo "installing into $(VENV), once" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 
 $(STAMP).dev: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@echo "installing what tests need into $(VENV), once" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	@touch $@
 
 clean:

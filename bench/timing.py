@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+from tilewright.targets.host.runner import HostRunner
 
 
 @dataclass(frozen=True)
@@ -37,19 +42,33 @@ def compare(
     before: Callable[[], object] = lambda: None,
 ) -> Comparison:
     """Call both alternately, so that whatever slows the machine down slows both; `before` each call, not timed."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for call in (ours, theirs):
+    left, right = alternately([ours, theirs], rounds=rounds, before=before)
+    return Comparison(statistics.median(left), statistics.median(right), min(left), min(right))
+
+
+def alternately(
+    calls: Sequence[Callable[[], object]], *, rounds: int, before: Callable[[], object] = lambda: None
+) -> list[list[float]]:
+    """CPU microseconds of each call in each round, called in turn."""
+    times: list[list[float]] = [[] for _ in calls]
+    for call in calls:
         for _ in range(10):
             before()
             call()
     for _ in range(rounds):
-        for call, into in zip((ours, theirs), times, strict=True):
+        for call, into in zip(calls, times, strict=True):
             before()
             start = time.process_time_ns()
             call()
             into.append((time.process_time_ns() - start) / 1e3)
-    left, right = times
-    return Comparison(statistics.median(left), statistics.median(right), min(left), min(right))
+    return times
+
+
+def compiled(model: str, folder: str, *options: str) -> HostRunner:
+    """The model in generated C, built for this machine."""
+    subprocess.run([sys.executable, "-m", "tilewright", "compile", model, "-t", "host", "-o", folder, *options],
+                   check=True, stdout=subprocess.DEVNULL)  # fmt: skip
+    return HostRunner(Path(folder))
 
 
 def onnxruntime_call(model: str) -> Callable[[], object]:

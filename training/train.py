@@ -42,9 +42,9 @@ class Stream:
         return self.tokens[begin[:, None] + np.arange(length + 1)]
 
 
-def schedule(done: float) -> float:
-    """Share of the peak learning rate: short warm-up, plateau, linear decay over the last 60 %."""
-    return min(done / 0.01, 1.0, max(0.0, (1.0 - done) / 0.6))
+def schedule(done: float, plateau: float) -> float:
+    """Share of the peak learning rate: short warm-up, plateau, linear decay to nothing."""
+    return min(done / 0.01, 1.0, max(0.0, (1.0 - done) / (1.0 - plateau)))
 
 
 @torch.no_grad()
@@ -104,6 +104,7 @@ def main() -> None:
     parser.add_argument(
         "--real", type=float, default=0.6, help="share of real text at first; rises to 0.9 in the decay"
     )
+    parser.add_argument("--plateau", type=float, default=0.4, help="share of the run before the rate decays")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--compile", action="store_true", help="torch.compile, needs a C++ compiler")
     parser.add_argument("--resume", type=Path, help="start from this checkpoint's weights (checkpoint.safetensors)")
@@ -136,8 +137,8 @@ def main() -> None:
     for step in range(steps):
         done = step / steps
         for optimiser, peak in peaks:
-            optimiser.param_groups[0]["lr"] = peak * schedule(done)
-        share = args.real + (0.9 - args.real) * max(0.0, done - 0.4) / 0.6
+            optimiser.param_groups[0]["lr"] = peak * schedule(done, args.plateau)
+        share = args.real + (0.9 - args.real) * max(0.0, done - args.plateau) / (1.0 - args.plateau)
         count = int(rng.binomial(args.batch, share))
         window = np.concatenate([
             real.windows(rng, count, cfg.context, 0.7), sampled.windows(rng, args.batch - count, cfg.context, 0.7)

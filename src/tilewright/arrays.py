@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tempfile
+import tokenize
 import warnings
 import zipfile
 import zlib
@@ -43,9 +44,11 @@ def read_npz(path: Path) -> dict[str, Array]:
         raise UserError(f"no such file: {path}") from None
     except IsADirectoryError:
         raise UserError(f"{path} is a folder, an npz file is wanted") from None
+    except OSError as error:  # zipfile seeks to wherever a damaged directory says
+        raise UserError(f"cannot read {path}: {error.strerror or error}", hint="write it with numpy.savez") from None
     except (
         zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError, SyntaxError, TypeError,
-        MemoryError, KeyError, OverflowError,
+        MemoryError, KeyError, OverflowError, tokenize.TokenError,
     ) as error:  # fmt: skip
         raise UserError(
             f"{path} is not a usable npz file: {str(error)[:200]}", hint="write it with numpy.savez"
@@ -93,8 +96,6 @@ def _array(file: IO[bytes], size: int, where: str) -> Array:
     if count * dtype.itemsize != size - begin:
         raise UserError(f"{where} promises {count * dtype.itemsize:,} bytes and holds {size - begin:,}")
     data = start.read() + file.read()
-    if len(data) != count * dtype.itemsize:
-        raise EOFError("the file is truncated")
     array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
     return array.astype(dtype.newbyteorder("="), order="C")
 
@@ -115,19 +116,38 @@ def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
         raise
 
 
-def match(given: Mapping[str, Array], ports: Sequence[Port], what: str, source: object) -> list[Array]:
-    """The arrays for the ports: by name, the rest in order. UserError where they do not pair up."""
+def match(
+    given: Mapping[str, Array], ports: Sequence[Port], what: str, source: object, *, surplus: bool = False
+) -> list[Array]:
+    """The arrays for the ports: by name, the rest in order. UserError where they do not pair up.
+
+    With `surplus` there may be more arrays, for instance the network's constants, after the inputs or among them:
+    those whose shapes do not fit the next port are passed over.
+    """
     by_name = {p.name: given[p.name] for p in ports if p.name in given}
     rest = [(name, array) for name, array in given.items() if name not in by_name]
     open_ports = [p for p in ports if p.name not in by_name]
+    if surplus and len(rest) > len(open_ports):
+        rest = _fitting(rest, open_ports)
     if len(rest) != len(open_ports):
         raise UserError(
             f"{source} has {len(given)} arrays ({', '.join(given) or 'none'}), the network has {len(ports)} {what}s "
             f"({', '.join(p.name for p in ports) or 'none'})",
             rule="arrays match by name, the others in order",
         )
-    by_order = {p.name: array for p, (_, array) in zip(open_ports, rest, strict=True)}
+    by_order = {p.name: array for p, (_, array) in zip(open_ports, rest, strict=False)}
     return [shaped(by_name.get(p.name, by_order.get(p.name, np.empty(0))), p, what) for p in ports]
+
+
+def _fitting(arrays: Sequence[tuple[str, Array]], ports: Sequence[Port]) -> list[tuple[str, Array]]:
+    """The first arrays, in order, whose shapes are those of the ports, axes of one element aside."""
+    chosen: list[tuple[str, Array]] = []
+    for name, array in arrays:
+        if len(chosen) == len(ports):
+            break
+        if [d for d in array.shape if d != 1] == [d for d in ports[len(chosen)].shape if d != 1]:
+            chosen.append((name, array))
+    return chosen
 
 
 def shaped(array: Array, port: Port, what: str) -> Array:

@@ -51,12 +51,21 @@ VERBS = {
     "run": Verb("commands.run", "run", "Build and run a compiled network, compare its outputs."),
     "generate": Verb("commands.generate", "generate", "Let a language model continue a text, in compiled C."),
     "evaluate": Verb("commands.evaluate", "evaluate", "Measure the loss of a language model on a text."),
+    "quantize": Verb("commands.quantize", "quantize", "Quantise a network or language model, tell what it cost."),
     "report": Verb("commands.report", "report", "Show memory, layers and totals of a compiled network."),
     "explain": Verb("commands.report", "explain", "Say why a node runs and lies where it does."),
     "targets": Verb("commands.targets", "targets", "List what Tilewright compiles for."),
     "conformance": Verb("conformance.command", "conformance", "Run a folder of test cases, count who passes."),
     "simulate": Verb("simulate_cmd", "simulate", "Run a bare-metal ELF on the simulated chip."),
 }
+
+
+class Stopped(Exception):  # noqa: N818 (nothing is wrong)
+    """Somebody stopped the program."""
+
+    def __init__(self, code: int, why: str) -> None:
+        super().__init__(why)
+        self.code = code
 
 
 class Verbs(click.Group):
@@ -68,6 +77,15 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         verb = VERBS.get(cmd_name)
         return verb.load() if verb is not None and verb.exists else None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does, but a closed pipe and an interrupt stay what they are: click would exit or print by itself."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise Stopped(BROKEN_PIPE, "nobody reads the output any more") from error
+        except KeyboardInterrupt as error:
+            raise Stopped(INTERRUPTED, "interrupted") from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
@@ -111,11 +129,14 @@ def _guarded(words: list[str], outcome: Outcome) -> tuple[int, str | None]:
     except click.ClickException as error:
         hint = f"; `{error.ctx.command_path} --help` tells more" if getattr(error, "ctx", None) else ""  # type: ignore[attr-defined]
         return _told(USER, error.format_message().rstrip(".") + hint)
+    except Stopped as stop:
+        if stop.code == INTERRUPTED:
+            return _told(stop.code, str(stop))
+        return _unread()
     except (KeyboardInterrupt, click.exceptions.Abort):
         return _told(INTERRUPTED, "interrupted")
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter fails once more at exit
-        return BROKEN_PIPE, "nobody reads the output any more"
+        return _unread()
     except OSError as error:
         where = f"{error.filename}: " if error.filename is not None else ""
         return _told(USER, f"{where}{error.strerror or error}")
@@ -125,6 +146,12 @@ def _guarded(words: list[str], outcome: Outcome) -> tuple[int, str | None]:
         return _defect(error)
     code = result if isinstance(result, int) else OK
     return code, outcome.fields.pop("error", None)
+
+
+def _unread() -> tuple[int, str]:
+    """Standard output has no reader any more, which is nobody's mistake: say nothing."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter fails once more at exit
+    return BROKEN_PIPE, "nobody reads the output any more"
 
 
 def _told(code: int, message: str) -> tuple[int, str]:

@@ -8,12 +8,27 @@ from pathlib import Path
 
 from .errors import UserError
 
+QUANTS = ("none", "int8", "w8", "w4", "w4a8")
+
 
 def _bytes(text: str) -> int:
     value = int(text.replace("_", "").replace(",", ""))
     if value <= 0:
         raise ValueError
     return value
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    if not path.is_file():
+        raise UserError(f"no such file: {text}")
+    return path
+
+
+def _some(text: str) -> str:
+    if not text:
+        raise ValueError
+    return text
 
 
 def _one_of(*allowed: str) -> object:
@@ -30,11 +45,15 @@ def _one_of(*allowed: str) -> object:
 class Options:
     """`quant` of None means the target's default; `ram` and `l1` None mean all that there is."""
 
-    quant: str | None = field(default=None, metadata={"parse": _one_of("none"), "help": "none"})
+    quant: str | None = field(default=None, metadata={"parse": _one_of(*QUANTS), "help": "|".join(QUANTS)})
     npu: str = field(default="on", metadata={"parse": _one_of("on", "off"), "help": "on|off"})
     ram: int | None = field(default=None, metadata={"parse": _bytes, "help": "BYTES of activations and state"})
     l1: int | None = field(default=None, metadata={"parse": _bytes, "help": "BYTES of scratchpad"})
     chunk: int = field(default=16, metadata={"parse": _bytes, "help": "TOKENS of a prompt per pass"})
+    keep: str | None = field(
+        default=None, metadata={"parse": _some, "help": "N costliest layers, or NAME,NAME, in fp32"}
+    )
+    calibrate: Path | None = field(default=None, metadata={"parse": _file, "help": "FILE: text, or npz of inputs"})
     tokenizer: Path | None = None
     name: str | None = None
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.instances import node_of, random_operands, row_instances
+from tests.instances import FILTERED, node_of, random_operands, row_instances
 from tests.kernels.conftest import CACHE
 from tilewright.interp.native import FLAGS, ZIG, call, shared_library
 from tilewright.ir.graph import Node
@@ -25,8 +25,8 @@ from tilewright.targets.host.target import HOST
 
 VARIANTS = {
     "zig, single floats": (ZIG, ("-O1", "-DTW_PLAIN")),
-    "zig, baseline": (ZIG, ("-O3",)),
-    "gcc": (("gcc",), ("-O3", "-march=native")),
+    "zig, baseline": (ZIG, ("-O2",)),
+    "gcc": (("gcc",), ("-O2", "-march=native")),
 }
 
 
@@ -39,7 +39,7 @@ def other_library(request: pytest.FixtureRequest) -> ctypes.CDLL:
 
 
 @pytest.mark.parametrize("kernel", HOST.kernels, ids=lambda kernel: kernel.symbol)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None, suppress_health_check=FILTERED)
 @given(data=st.data())
 def test_every_build_gives_the_same_bits(
     kernel: Kernel, host_library: ctypes.CDLL, other_library: ctypes.CDLL, data: st.DataObject
@@ -56,7 +56,7 @@ def _node(op: Op, shapes: dict[str, tuple[int, ...]]) -> Node:
 
 def _run(library: ctypes.CDLL, op: Op, arrays: dict[str, Array]) -> Array:
     node = _node(op, {name: array.shape for name, array in arrays.items()})
-    (kernel,) = HOST.candidates(node)
+    kernel = min((k for k in HOST.kernels if k.misfit(node) is None), key=lambda k: k.cycles(node))
     return call(library, kernel, node, arrays)["y"]
 
 

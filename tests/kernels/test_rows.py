@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.instances import agree, expected, row_instances
+from tests.instances import FILTERED, agree, expected, row_instances
 from tilewright.interp.native import call
 from tilewright.ir.types import Array
 from tilewright.targets.base import Kernel
@@ -41,7 +41,7 @@ class GuardedMemory:
 
 
 @rows
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=FILTERED)
 @given(data=st.data())
 def test_row_computes_its_operator(kernel: Kernel, host_library: ctypes.CDLL, data: st.DataObject) -> None:
     node, arrays = data.draw(row_instances(kernel))
@@ -53,7 +53,7 @@ def test_row_computes_its_operator(kernel: Kernel, host_library: ctypes.CDLL, da
 
 
 @rows
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None, suppress_health_check=FILTERED)
 @given(data=st.data())
 def test_packing_is_undone_by_unpacking(kernel: Kernel, data: st.DataObject) -> None:
     _, arrays = data.draw(row_instances(kernel))
@@ -67,7 +67,7 @@ def test_packing_is_undone_by_unpacking(kernel: Kernel, data: st.DataObject) -> 
 
 
 @pytest.mark.parametrize("kernel", [k for k in HOST.kernels if k.in_place], ids=lambda kernel: kernel.symbol)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None, suppress_health_check=FILTERED)
 @given(data=st.data())
 def test_row_may_run_in_place_where_it_says_so(kernel: Kernel, host_library: ctypes.CDLL, data: st.DataObject) -> None:
     node, arrays = data.draw(row_instances(kernel))

@@ -23,7 +23,7 @@ from tilewright.ir.types import Array
 from tilewright.targets.base import Kernel
 from tilewright.targets.host.target import HOST
 
-SANITIZE = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+SANITIZE = ("-g", "-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
 def _malloc(size: int) -> Array:
@@ -42,7 +42,7 @@ def _check(kernel: Kernel, library: ctypes.CDLL, cut: int) -> None:
 
     @seed(1)
     @settings(
-        max_examples=40, deadline=None, database=None, phases=[Phase.generate],
+        max_examples=12, deadline=None, database=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(data=st.data())

@@ -96,6 +96,13 @@ class LanguageLibrary:
         self.c.tw_sampler_set(ctypes.byref(sampler), *real, u32(seed))
         return sampler
 
+    def fixed(self, unit: int, exponent: int, temperature: int, top_p: int, seed: int) -> CSampler:
+        sampler = CSampler()
+        self.c.tw_sampler_fixed(
+            ctypes.byref(sampler), ctypes.c_uint64(unit), i32(exponent), u32(temperature), u32(top_p), u32(seed)
+        )
+        return sampler
+
     def logits_to_int(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
         out = np.zeros(len(logits), np.int32)
         self.c.tw_logits_to_int(ptr(logits), ptr(out), u32(len(logits)))

@@ -76,13 +76,15 @@ def tokenizer_bin(texts: list[bytes], scores: list[float]) -> bytes:
     return struct.pack("<i", max(map(len, everything))) + b"".join(records)
 
 
+LETTERS = [" ", "a", "b", "c", "é", "“", "🙂", "\n"]
+
+
 @st.composite
 def llama2c_tokens(draw: st.DrawFn) -> tuple[list[bytes], list[float]]:
     """Texts and scores: characters, and strings of few letters, so that many splits and ties arise."""
-    letters = [" ", "a", "b", "c", "é", "“", "\n"]
-    longer = st.text(st.sampled_from(letters), min_size=2, max_size=5)
+    longer = st.text(st.sampled_from(LETTERS), min_size=2, max_size=5)
     words = draw(st.lists(longer, max_size=40, unique=True))
-    texts = [text.encode() for text in dict.fromkeys(letters + words)]
+    texts = [text.encode() for text in dict.fromkeys(LETTERS + words)]
     scores = draw(st.lists(st.integers(-9, 3).map(float), min_size=len(texts), max_size=len(texts)))
     return texts, scores
 
@@ -99,7 +101,20 @@ PARTS = st.one_of(
 TEXTS = st.lists(PARTS, max_size=12).map("".join)
 """Texts of what stories are made of, and of what they are not."""
 
-RAW = st.one_of(TEXTS.map(str.encode), st.binary(max_size=24), st.tuples(TEXTS, st.binary(max_size=4), TEXTS).map(
-    lambda parts: parts[0].encode() + parts[1] + parts[2].encode()
-))  # fmt: skip
+BROKEN = [
+    b"\xc1\x81", b"\xe0\x81\x81", b"\xf0\x80\x81\x81", b"\xed\xa0\x80", b"\xed\xbf\xbf", b"\xf4\x90\x80\x80",
+    b"\xf8\xa0\x80\x80", b"\xff", b"\x80", b"\xf0\x80\xa4\x95", b"\xe2\x80", b"\xf0\x9f\x99",
+]  # fmt: skip
+"""Overlong letters, surrogates, too large, cut off."""
+
+RAW = st.one_of(
+    TEXTS.map(str.encode),
+    st.binary(max_size=24),
+    st.lists(st.one_of(PARTS.map(str.encode), st.sampled_from(BROKEN), st.binary(max_size=4)), max_size=8).map(
+        b"".join
+    ),
+)
 """Bytes that need not be UTF-8."""
+
+FEW = st.lists(st.one_of(st.sampled_from(LETTERS).map(str.encode), st.sampled_from(BROKEN)), max_size=20).map(b"".join)
+"""Texts of the letters that `llama2c_tokens` knows, broken here and there."""

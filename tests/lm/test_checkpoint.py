@@ -108,6 +108,19 @@ def test_safetensors_library_agrees(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("offsets", [[0, 8], [12, 20], [4, 12]])
+def test_tensors_cover_the_data(offsets: list[int], tmp_path: Path) -> None:
+    """The second of two tensors of 8 bytes lies on the first, leaves a hole, or both, in a file of the right size."""
+    data = safetensors_bytes({name: np.ones(2, np.float32) for name in "ab"})
+    moved = data.replace(b"[8, 16]", json.dumps(offsets).encode())
+    length = struct.pack("<Q", struct.unpack_from("<Q", data)[0] + len(moved) - len(data))
+    (tmp_path / "x.safetensors").write_bytes(data)
+    assert len(read_safetensors(tmp_path / "x.safetensors")) == 2
+    (tmp_path / "x.safetensors").write_bytes(length + moved[8:])
+    with pytest.raises(UserError, match="leaves a hole or overlaps"):
+        read_safetensors(tmp_path / "x.safetensors")
+
+
 # --- what is refused ---
 
 Change = Callable[[dict[str, Any]], None]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tilewright.errors import UserError
-from tilewright.lm.sampler import LOGIT_SCALE, WEIGHTS, Sampler, Sampling, logits_to_int
+from tilewright.lm.sampler import LOGIT_SCALE, WEIGHTS, Sampler, Sampling, fixed_unit, logits_to_int
 
 from .clib import CSampler, LanguageLibrary
 
@@ -31,6 +31,37 @@ def integer_logits(draw: st.DrawFn) -> Logits:
 TEMPERATURES = st.one_of(st.just(0.0), st.floats(1e-4, 10.0), st.sampled_from([1e-30, 1e-9, 0.8, 1.0, 1000.0]))
 SCALES = st.sampled_from([LOGIT_SCALE, 1.0, 0.037, 2.0**-30, 1e-15, 1e4])
 TOP_P = st.one_of(st.floats(1e-12, 1.0), st.sampled_from([0.9, 1.0, 1e-12]))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    scale=st.floats(1e-12, 1e3), temperature=st.integers(0, 1_000_000), top_p=st.integers(1, 1000),
+    seed=st.integers(0, 2**32 - 1), logits=integer_logits(),
+)  # fmt: skip
+def test_settings_without_floats(
+    logits: Logits, scale: float, temperature: int, top_p: int, seed: int, c: LanguageLibrary
+) -> None:
+    """C equals Python to the bit, and both are what the real settings say, to the last digits of the multiplier."""
+    unit, exponent = fixed_unit(scale)
+    python = Sampling.fixed(unit, exponent, temperature, top_p, seed)
+    native = c.fixed(unit, exponent, temperature, top_p, seed)
+    assert (native.multiplier, native.shift, native.top_p, native.state) == (
+        python.multiplier, python.shift, python.top_p, python.state,
+    )  # fmt: skip
+    real = Sampling.of(scale, temperature / 1000, top_p / 1000, seed)
+    assert python.state == real.state
+    assert abs(python.top_p - real.top_p) <= 1
+    if temperature:
+        np.testing.assert_allclose(
+            python.multiplier * 2.0**-python.shift, real.multiplier * 2.0**-real.shift, rtol=2e-9, atol=2.0**-62
+        )
+    assert c.sample(native, logits) == Sampler(python)(logits)
+
+
+@pytest.mark.parametrize("wrong", [(-1, 1000, 0), (1_000_001, 1000, 0), (800, 0, 0), (800, 1001, 0), (800, 900, -1)])
+def test_integer_settings_out_of_range(wrong: tuple[int, int, int]) -> None:
+    with pytest.raises(UserError):
+        Sampling.fixed(*fixed_unit(1e-5), *wrong)
 
 
 @settings(max_examples=400, deadline=None)

@@ -6,12 +6,15 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from ..lm.emit import vocabulary_c
+from ..lm.sampler import fixed_unit
+from .skeleton import guard, render, summary
 
 if TYPE_CHECKING:
-    from ..api import Compiled
+    from ..compiled import Compiled
     from ..model import Language
 
-HAND_WRITTEN = ("tokenizer.c", "tokenizer.h", "sampler.c", "sampler.h", "sampler_float.c", "sampler_float.h")
+HAND_WRITTEN = ("tokenizer.c", "tokenizer.h", "sampler.c", "sampler.h")
+FOR_FLOATS = ("sampler_float.c", "sampler_float.h")
 MIN_SYMBOLS = 1024
 
 
@@ -21,15 +24,14 @@ def symbols(context: int) -> int:
 
 
 def face_bytes(language: Language) -> int:
-    """RAM of the language face: position, logits as the model and as the sampler have them, bins, prompt buffers."""
+    """RAM of the language face: position, logits, those of floats as integers too, bins, prompt buffers."""
     vocabulary, context = len(language.vocabulary), language.context
-    return 4 + (4 + 4 + 1) * vocabulary + 2 * 2 * symbols(context) + 4 * context
+    logits = 4 if language.logit_scale is not None else 4 + 4
+    return 4 + (logits + 1) * vocabulary + 2 * 2 * symbols(context) + 4 * context
 
 
 def language_files(compiled: Compiled) -> dict[str, str]:
     """Path -> content."""
-    from .project import guard, render, summary
-
     language = compiled.model.language
     assert language is not None
     prefix, vocabulary = compiled.prefix, language.vocabulary
@@ -44,12 +46,15 @@ def language_files(compiled: Compiled) -> dict[str, str]:
         "bos": vocabulary.bos,
         "eos": vocabulary.eos,
         "symbols": symbols(language.context),
+        "scale": language.logit_scale,
+        "unit": fixed_unit(language.logit_scale) if language.logit_scale is not None else (0, 0),
     }
+    hand_written = HAND_WRITTEN if language.logit_scale is not None else HAND_WRITTEN + FOR_FLOATS
     folder = files("tilewright.lm") / "c"
     return {
         f"{prefix}_lm.h": render("lm.h.j2", **values),
         f"{prefix}_lm.c": render("lm.c.j2", **values),
         "main.c": render("lm_main.c.j2", **values),
         f"{prefix}_vocabulary.c": vocabulary_c(vocabulary, f"{prefix}_vocabulary"),
-        **{f"lm/{name}": (folder / name).read_text() for name in HAND_WRITTEN},
+        **{f"lm/{name}": (folder / name).read_text() for name in hand_written},
     }

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..ir.program import Barrier, Buffer, Call, Column, Copy, Job, Loop, Operand, Phase, Program, Ref, Step, Wait
 from ..ir.types import Expr, Kind
-from ..targets.base import Scalar
+from ..targets.base import Argument, Scalar
 from .names import Names, identifier, short
 
 INDENT = "    "
@@ -37,15 +37,17 @@ def print_programs(programs: Sequence[Program], prefix: str, arena_bytes: int) -
     return _Printer(programs, prefix, arena_bytes).source()
 
 
-def expression(value: Scalar) -> str:
+def expression(value: Scalar, ctype: str = "") -> str:
     """A scalar argument as C."""
     if isinstance(value, bool):
         return str(int(value))
+    if isinstance(value, float) and ctype == "double":
+        return repr(value)
     if isinstance(value, float):
         text = str(np.float32(value))
         return f"{text}f" if any(c in text for c in ".en") else f"{text}.0f"
     if isinstance(value, int):
-        return str(value) if value > -(2**31) else "(-2147483647 - 1)"
+        return str(value) if value > -(2**31) else f"({value + 1} - 1)"
     terms = [f"{'' if c == 1 else f'{c} * '}{s.name}" for s, c in Expr.of(value).terms]
     constant = Expr.of(value).const
     return (" + ".join(terms) + (f" + {constant}" if constant > 0 else f" - {-constant}" if constant else "")) or "0"
@@ -150,30 +152,39 @@ class _Printer:
 
     def loop(self, loop: Loop, depth: int) -> list[str]:
         pad = INDENT * depth
-        name = self.table(loop)
-        lines = [f"{pad}for (int i = 0; i < {len(loop.table.rows)}; i++) {{"]
+        name, local = self.table(loop, pad)
+        lines = [*local, f"{pad}for (int i = 0; i < {len(loop.table.rows)}; i++) {{"]
         if loop.table.columns:
             lines.append(f"{pad}{INDENT}const struct {name} *block = &{name}s[i];")
         for step in loop.body:
             lines += self.step(step, depth + 1, loop)
         return [*lines, f"{pad}}}"]
 
-    def table(self, loop: Loop) -> str:
-        """The name of the loop's table; loops over the same rows share one."""
+    def table(self, loop: Loop, pad: str) -> tuple[str, list[str]]:
+        """The name of the loop's table, and its lines where it is local to the call: addresses of the caller's memory
+        are known only then. Other tables are constants, and loops over the same rows share one.
+        """
         if not loop.table.columns:
-            return ""
+            return "", []
         fields = []
         for index, column in enumerate(self.columns(loop)):
             first = loop.table.rows[0][index].buffer
             constant = "const " if first.kind in (Kind.CONST, Kind.INPUT) else ""
             fields.append(f"    {constant}{first.dtype.ctype} *{column};")
-        rows = [_wrap("    {" + ", ".join(self.operand(ref, None) for ref in row) + "},", 8) for row in loop.table.rows]
-        name = self.table_names.of((tuple(fields), tuple(rows)), "block")
-        self.tables[name] = (
-            f"struct {name} {{\n" + "\n".join(fields) + "\n};\n\n"
-            f"static const struct {name} {name}s[{len(rows)}] = {{\n" + "\n".join(rows) + "\n};"
-        )  # fmt: skip
-        return name
+        caller = any(ref.buffer.kind in (Kind.INPUT, Kind.OUTPUT) for row in loop.table.rows for ref in row)
+        inner = pad + INDENT if caller else INDENT
+        rows = [
+            _wrap(f"{inner}{{" + ", ".join(self.operand(ref, None) for ref in row) + "},", len(inner) + 4)
+            for row in loop.table.rows
+        ]
+        name = self.table_names.of((tuple(fields), tuple(rows), self.current.name if caller else ""), "block")
+        kind = f"struct {name} {{\n" + "\n".join(fields) + "\n};"
+        head = f"const struct {name} {name}s[{len(rows)}] = {{"
+        if caller:
+            self.tables[name] = kind
+            return name, [pad + head, *rows, f"{pad}}};"]
+        self.tables[name] = f"{kind}\n\nstatic {head}\n" + "\n".join(rows) + "\n};"
+        return name, []
 
     def columns(self, loop: Loop) -> list[str]:
         names = Names()
@@ -182,13 +193,25 @@ class _Printer:
     def call(self, call: Call, pad: str, loop: Loop | None) -> list[str]:
         operands, scalars = dict(call.operands), dict(call.scalars)
         arguments = []
-        for _, name in call.kernel.parameters:
-            if name in operands:
+        for ctype, name in call.kernel.parameters:
+            if call.kernel.gathers(name):
+                all_of = [self.operand(o, loop) for n, o in operands.items() if o and n.rstrip("0123456789") == name]
+                arguments.append(f"({ctype.removesuffix('*').rstrip()}[]){{{', '.join(all_of)}}}")
+            elif name in operands:
                 operand = operands[name]
                 arguments.append("0" if operand is None else self.operand(operand, loop))
             else:
-                arguments.append(expression(scalars[name]))
+                arguments.append(self.argument(scalars[name], ctype))
         return [_wrap(f"{pad}{call.kernel.symbol}({', '.join(arguments)});", len(pad) + 4)]
+
+    def argument(self, value: Argument, ctype: str) -> str:
+        """A scalar, or the name of a table; equal tables are one."""
+        if not isinstance(value, tuple):
+            return expression(value, ctype)
+        name = self.names.of(value, f"{self.prefix}_table")
+        text = f"static const int32_t {name}[{len(value)}] = {{{', '.join(map(expression, value))}}};"
+        self.tables[name] = _wrap(text, 4)
+        return name
 
     def operand(self, operand: Operand, loop: Loop | None) -> str:
         if isinstance(operand, Column):

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import tempfile
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +16,14 @@ from ..ir.types import Array, Kind
 from ..report.html import html
 from ..solve.place import peak_step
 from ..solve.record import record
+from .language import language_files
 from .names import identifier
 from .prototypes import prototypes
+from .skeleton import guard, render, summary
 from .weights import array_literal, declaration
 
 if TYPE_CHECKING:
-    import jinja2
-
-    from ..api import Compiled
+    from ..compiled import Compiled
 
 
 def write(compiled: Compiled, folder: Path) -> None:
@@ -52,9 +51,7 @@ def files(compiled: Compiled) -> dict[str, str]:
     """Path -> content of every file; the same bytes for the same model, options and version."""
     prefix, plan = compiled.prefix, describe(compiled)
     texts = {
-        f"{prefix}.c": _network(compiled),
-        f"{prefix}_internal.h": _internal(compiled),
-        f"{prefix}_weights.c": _weights(compiled),
+        **network_files(compiled),
         "memory.h": _memory(compiled),
         "plan.json": json.dumps(plan, indent=1) + "\n",
         "report.html": html(plan),
@@ -64,8 +61,6 @@ def files(compiled: Compiled) -> dict[str, str]:
         texts |= _plain_face(compiled)
         includes = ["kernels"]
     else:
-        from .language import language_files
-
         texts |= language_files(compiled)
         includes = ["kernels", "lm"]
     library = sorted(name for name in texts if name.endswith(".c") and name != "main.c")
@@ -73,11 +68,29 @@ def files(compiled: Compiled) -> dict[str, str]:
     return dict(sorted(texts.items()))
 
 
+def network_files(compiled: Compiled) -> dict[str, str]:
+    """The network's own C: functions, constants, and the header of one without a language face."""
+    prefix = compiled.prefix
+    texts = {
+        f"{prefix}.c": _network(compiled),
+        f"{prefix}_internal.h": _internal(compiled),
+        f"{prefix}_weights.c": _weights(compiled),
+    }
+    if compiled.model.language is None:
+        texts[f"{prefix}.h"] = _plain_face(compiled)[f"{prefix}.h"]
+    return texts
+
+
 def kernel_files(compiled: Compiled) -> dict[str, str]:
-    """The kernels that the network calls, byte for byte as in the package, and their prototypes."""
+    """The kernels that the network calls, byte for byte as in the package, the headers they include, prototypes."""
     target = compiled.target
-    used = {choice.kernel.file for entry in compiled.plan.entries for choice in entry.choices.values()}
-    texts = {name: (target.kernel_folder / name).read_text() for name in sorted({*used, *target.headers})}
+    wanted = sorted({choice.kernel.file for entry in compiled.plan.entries for choice in entry.choices.values()})
+    texts: dict[str, str] = {}
+    while wanted:
+        name = wanted.pop()
+        if name not in texts:
+            texts[name] = (target.kernel_folder / name).read_text()
+            wanted += [header for header in target.headers if f'#include "{header}"' in texts[name]]
     texts["tw_kernels.h"] = prototypes(target.kernels)
     return texts
 
@@ -87,7 +100,11 @@ def describe(compiled: Compiled) -> dict[str, Any]:
     model = compiled.model
     language = None
     if model.language is not None:
-        language = {"context": model.language.context, "chunk": model.language.chunk, "vocabulary": model.language.size}
+        face = model.language
+        language = {
+            "context": face.context, "chunk": face.chunk, "vocabulary": face.size, "logit_scale": face.logit_scale,
+            "quant": face.quant, "calibration": face.calibration,
+        }  # fmt: skip
     return {
         "tilewright": __version__,
         "name": model.name,
@@ -96,37 +113,9 @@ def describe(compiled: Compiled) -> dict[str, Any]:
         "macs": compiled.macs,
         "memory": compiled.memory,
         "language": language,
+        "quantisation": model.quantisation,
         **record(compiled.plan, compiled.target),
     }
-
-
-def guard(prefix: str) -> str:
-    """The prefix as macros spell it."""
-    return prefix.upper()
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    import jinja2
-
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("tilewright.cgen", "skeleton"),
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=False,
-        autoescape=False,  # noqa: S701 (this makes C, not HTML)
-    )
-
-
-def render(skeleton: str, **values: Any) -> str:
-    """A file from its skeleton."""
-    return _environment().get_template(skeleton).render(**values)
-
-
-def summary(compiled: Compiled) -> str:
-    """One line on what this is."""
-    text = f"{compiled.model.name}, compiled by Tilewright {__version__} for {compiled.target.name}"
-    return text.replace("*/", "* /")
 
 
 def _network(compiled: Compiled) -> str:

@@ -8,8 +8,9 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -17,7 +18,7 @@ from ..errors import UserError
 from ..output import Outcome, replace_file, step
 
 if TYPE_CHECKING:
-    from ..api import Compiled
+    from ..compiled import Compiled
     from ..options import Options
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -39,14 +40,23 @@ def json_option(function: F) -> F:
 
 
 def compile_options(function: F) -> F:
-    """`--option`, `--tokenizer`, `--dump`: everything that steers a compilation."""
+    """`--option`, `--calibrate`, `--tokenizer`, `--dump`: everything that steers a compilation."""
+
+    @wraps(function)
+    def steered(*args: Any, pairs: tuple[str, ...], calibrate: str | None, **kwargs: Any) -> Any:
+        return function(*args, pairs=pairs if calibrate is None else (*pairs, f"calibrate={calibrate}"), **kwargs)
+
+    verb: Any = steered
     for decorate in (
         click.option("--dump", type=FOLDER, help="Write the graph after every pass into this folder."),
         click.option("--tokenizer", type=FILE, help="Tokenizer file, where it does not lie beside the model."),
+        click.option(
+            "--calibrate", metavar="FILE", help="What quantisation looks at: a text for language models, else an npz."
+        ),
         click.option("--option", "pairs", multiple=True, metavar="K=V", help="Option of the compiler; repeatable."),
     ):
-        function = decorate(function)
-    return function
+        verb = decorate(verb)
+    return cast(F, verb)
 
 
 def target_option(default: str | None = "host") -> Callable[[F], F]:

@@ -88,7 +88,7 @@ def _by_reference(language: Language, stories: list[str]) -> Loss:
 
 
 def _by_runner(network: Runner, language: Language, stories: list[str]) -> Loss:
-    """Every token by one decode of the compiled C, as a story is written."""
+    """Every token by one decode of the compiled C, as a story is written. Integer logits become real ones."""
     import numpy as np
 
     from ..lm.evaluate import evaluate
@@ -96,6 +96,7 @@ def _by_runner(network: Runner, language: Language, stories: list[str]) -> Loss:
     def logits_of(sequences: list[Tokens]) -> Iterator[npt.NDArray[Any]]:
         for sequence in sequences:
             network.reset()
-            yield np.stack([network.decode(int(token)).reshape(-1) for token in sequence])
+            rows = np.stack([network.decode(int(token)).reshape(-1) for token in sequence])
+            yield rows if language.logit_scale is None else rows * language.logit_scale
 
     return evaluate(stories, language.vocabulary, language.context, logits_of)

@@ -116,7 +116,7 @@ def _show(part: bytes) -> None:
 
 
 def _statistics(outcome: Outcome, notes: str, first: int) -> None:
-    """`tokens N positions P seconds S` of the program: in S seconds it decoded N - 1 tokens, from position `first` on."""
+    """`tokens N positions P seconds S` of the program: S seconds for N - 1 decodes, from position `first` on."""
     found = STATISTICS.search(notes)
     if found is None:
         raise RuntimeError(f"the generated program said {notes.strip()[:200]!r} instead of its statistics")

@@ -37,6 +37,7 @@ def run(
 
     DIR may also be a model: it is compiled to a temporary folder first.
     """
+    from ..frontend.load import holds_model
     from ..report.record import read
 
     if (folder / "plan.json").exists():
@@ -44,7 +45,7 @@ def run(
         if pairs:
             say(f"note: {folder} is compiled already, options do not change it")
         return _run(outcome, folder, plan, inputs_file, outputs_file, expect_file, repeat)
-    if folder.is_dir() and not any(folder.iterdir()):
+    if folder.is_dir() and not holds_model(folder):
         raise UserError(f"{folder} is not a compiled network", hint="make one with `tilewright compile MODEL -o DIR`")
     with scratch_folder() as compiled:
         outcome.add(target=target)
@@ -64,9 +65,14 @@ def _run(
     if given is None:
         arrays = _zeros(ports, plan)
     elif plan["language"] is not None:
-        arrays = [cast(a, p) for a, p in zip(given.values(), ports, strict=False)]
+        arrays = [_prompt(given, ports[0], inputs_file)]
     else:
-        arrays = [cast(a, p) for a, p in zip(match(given, ports, "input", inputs_file), ports, strict=True)]
+        matched = match(given, ports, "input", inputs_file, surplus=True)
+        arrays = [cast(array, port) for array, port in zip(matched, ports, strict=True)]
+        if len(given) > len(ports):
+            say(
+                f"note: {inputs_file} has {len(given)} arrays for {len(ports)} inputs; the last are taken for constants"
+            )
 
     from dataclasses import asdict
 
@@ -101,7 +107,16 @@ def _once(network: Runner, plan: dict[str, Any], arrays: Sequence[Array]) -> Seq
     if plan["language"] is None:
         return network.run(arrays)
     network.reset()
-    return (network.prefill([int(t) for t in arrays[0].reshape(-1)]),)
+    return (network.prefill(arrays[0].tolist()),)
+
+
+def _prompt(given: dict[str, Array], port: Port, source: object) -> Array:
+    """The tokens of a prompt: the only array of the file, of any length."""
+    from ..arrays import cast
+
+    if len(given) != 1:
+        raise UserError(f"{source} has {len(given)} arrays", rule="a language model takes one: the tokens of a prompt")
+    return cast(next(iter(given.values())).reshape(-1), port)
 
 
 def _ports(plan: dict[str, Any], which: str) -> list[Port]:

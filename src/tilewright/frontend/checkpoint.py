@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..errors import UserError
 from ..lm.vocabulary import MAX_TOKENS
+from .files import shown
 
 Weights: TypeAlias = npt.NDArray[np.float32]
 
@@ -44,7 +45,7 @@ class LlamaConfig:
         for field in fields(self):
             if field.type == "int":
                 value, limit = getattr(self, field.name), _LIMITS.get(field.name, MAX_DIM)
-                require(1 <= value <= limit, f"{field.name} is {value}", f"{field.name} is from 1 to {limit:,}")
+                require(1 <= value <= limit, f"{field.name} is {shown(value)}", f"{field.name} is from 1 to {limit:,}")
         require(self.head_dim % 2 == 0, f"head_dim is {self.head_dim}", "RoPE turns pairs: head_dim is even")
         rule = "kv_heads divides heads: each key/value head serves as many query heads"
         require(self.heads % self.kv_heads == 0, f"{self.heads} heads, {self.kv_heads} kv_heads", rule)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -56,6 +57,11 @@ def parse_object(data: bytes, path: Path, what: str) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise UserError("the JSON text is no object", where=str(path), rule=f"{what} is a JSON object")
     return parsed
+
+
+def shown(value: object) -> str:
+    """A value from a file in a message: however large it is, it stays short and on one line."""
+    return reprlib.repr(value)
 
 
 def _reason(error: Exception) -> str:

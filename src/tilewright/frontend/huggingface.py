@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import UserError
 from .checkpoint import LlamaCheckpoint, LlamaConfig, Weights, sealed
-from .files import parse_object, read_file
+from .files import parse_object, read_file, shown
 from .safetensors import Entry, read_safetensors
 
 MAX_JSON = 1 << 20
@@ -47,19 +47,19 @@ class _Json:
         value = self.values.get(key)
         value = default if value is None else value
         if type(value) is not int:
-            self.refuse(f"{key} is {str(value)[:40]!r}", f"{key} is a whole number")
+            self.refuse(f"{key} is {shown(value)}", f"{key} is a whole number")
         return value
 
     def number(self, key: str, default: float) -> float:
         value = self.values.get(key, default)
         if type(value) not in (int, float) or abs(value) > 1e30:
-            self.refuse(f"{key} is {str(value)[:40]!r}", f"{key} is a number")
+            self.refuse(f"{key} is {shown(value)}", f"{key} is a number")
         return float(value)
 
     def flag(self, key: str, default: bool) -> bool:
         value = self.values.get(key, default)
         if type(value) is not bool:
-            self.refuse(f"{key} is {str(value)[:40]!r}", f"{key} is true or false")
+            self.refuse(f"{key} is {shown(value)}", f"{key} is true or false")
         return value
 
     def token(self, key: str) -> int | None:
@@ -67,7 +67,7 @@ class _Json:
         if isinstance(value, list) and len(value) == 1:
             value = value[0]
         if value is not None and type(value) is not int:
-            self.refuse(f"{key} is {str(value)[:40]!r}", f"{key} is one token")
+            self.refuse(f"{key} is {shown(value)}", f"{key} is one token")
         return value
 
 
@@ -76,15 +76,15 @@ def read_config(path: Path) -> HuggingFaceConfig:
     config = _Json(path, parse_object(read_file(path, MAX_JSON, "config.json"), path, "config.json"))
     names = config.values.get("architectures")
     if (names or ["LlamaForCausalLM"]) != ["LlamaForCausalLM"] or config.values.get("model_type") != "llama":
-        kind = f"{str(names)[:80]}, model_type {str(config.values.get('model_type'))[:40]!r}"
+        kind = f"{shown(names)}, model_type {shown(config.values.get('model_type'))}"
         config.refuse(f"the model is {kind}", "model_type llama, architecture LlamaForCausalLM")
     for key, plain in {"rope_scaling": None, "attention_bias": False, "mlp_bias": False, "hidden_act": "silu"}.items():
         value = config.values.get(key, plain)
         if value != plain and value is not None:
-            config.refuse(f"{key} is {str(value)[:80]}", f"{key} is {plain if plain else 'absent or false'}")
+            config.refuse(f"{key} is {shown(value)}", f"{key} is {plain if plain else 'absent or false'}")
     dim, heads = config.whole("hidden_size", 4096), config.whole("num_attention_heads", 32)
-    if "head_dim" not in config.values and (heads < 1 or dim % heads):
-        config.refuse(f"hidden_size {dim}, {heads} heads", "hidden_size is a multiple of num_attention_heads")
+    if config.values.get("head_dim") is None and (heads < 1 or dim % heads):
+        config.refuse(f"{shown(heads)} heads", f"hidden_size {shown(dim)} is a multiple of num_attention_heads")
     llama = LlamaConfig(
         dim=dim,
         hidden=config.whole("intermediate_size", 11008),
@@ -108,7 +108,7 @@ def _theta(config: _Json) -> float:
     if nested is None:
         return config.number("rope_theta", 10000.0)
     if not isinstance(nested, dict) or nested.get("rope_type", "default") != "default":
-        config.refuse(f"rope_parameters is {str(nested)[:80]}", "plain RoPE: rope_type is default")
+        config.refuse(f"rope_parameters is {shown(nested)}", "plain RoPE: rope_type is default")
     return _Json(config.path, nested).number("rope_theta", 10000.0)
 
 
@@ -124,7 +124,7 @@ def read_huggingface(folder: Path) -> tuple[LlamaCheckpoint, HuggingFaceConfig]:
     strangers = [name for name in entries.keys() - wanted.values() if not _harmless(name)]
     if strangers:
         rule = "every tensor is one of llama's weights; biases and adapters are none"
-        raise UserError(f"unknown tensor {min(strangers)[:80]}", where=str(folder), rule=rule)
+        raise UserError(f"unknown tensor {shown(min(strangers))}", where=str(folder), rule=rule)
     for name, shape in llama.shapes().items():
         entry = entries.get(wanted[name])
         if entry is None or entry.shape != shape:
@@ -173,12 +173,12 @@ def _entries(folder: Path) -> dict[str, Entry]:
     for name in sorted(set(listed.values())):
         if Path(name).name != name or "\\" in name or "\0" in name or not name.endswith(".safetensors"):
             rule = "shards are .safetensors files in the same folder"
-            raise UserError(f"weight_map names {name[:80]!r}", where=str(index), rule=rule)
+            raise UserError(f"weight_map names {shown(name)}", where=str(index), rule=rule)
         shard = read_safetensors(folder / name)
         entries |= {tensor: entry for tensor, entry in shard.items() if listed.get(tensor) == name}
     if missing := listed.keys() - entries.keys():
         rule = "each tensor of weight_map is in its file"
         raise UserError(
-            f"tensor {min(missing)[:80]} is not in {listed[min(missing)][:80]}", where=str(index), rule=rule
+            f"tensor {shown(min(missing))} is not in {shown(listed[min(missing)])}", where=str(index), rule=rule
         )
     return entries

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import UserError
 from .checkpoint import Weights
-from .files import file_size, open_file, parse_object
+from .files import file_size, open_file, parse_object, shown
 
 MAX_HEADER = 8 << 20
 _SIZES = {"F32": 4, "F16": 2, "BF16": 2}
@@ -61,30 +61,35 @@ def read_safetensors(path: Path) -> dict[str, Entry]:
         header = parse_object(file.read(length), path, "a safetensors header")
     header.pop("__metadata__", None)
     start = 8 + length
-    entries = {name: _entry(path, name, fields, start, size) for name, fields in header.items()}
+    entries = {name: _entry(path, name, fields, start) for name, fields in header.items()}
     end = start
     for entry in sorted(entries.values(), key=lambda entry: (entry.offset, entry.size)):
         if entry.offset != end:
-            raise UserError(f"tensor {entry.name} leaves a hole or overlaps", where=str(path), rule="data is dense")
+            raise UserError(
+                f"tensor {shown(entry.name)} leaves a hole or overlaps", where=str(path), rule="data is dense"
+            )
         end += entry.size
     if end != size:
-        raise UserError(f"{size - end:,} bytes behind the last tensor", where=str(path), rule="data fills the file")
+        rule = "the tensors fill the file"
+        raise UserError(f"tensors end at byte {end:,}, the file at {size:,}", where=str(path), rule=rule)
     return entries
 
 
-def _entry(path: Path, name: str, fields: Any, start: int, size: int) -> Entry:
+def _entry(path: Path, name: str, fields: Any, start: int) -> Entry:
     match fields:
         case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [first, last]}:
             numbers = [*shape, first, last]
         case _:
             numbers = [None]
-    if not all(type(number) is int and number >= 0 for number in numbers) or len(numbers) > 10:
+    if not all(type(number) is int and 0 <= number < 1 << 63 for number in numbers) or len(numbers) > 10:
         rule = "dtype, shape and two data_offsets in whole numbers, at most eight dimensions"
-        raise UserError(f"tensor {name[:80]} has a malformed entry", where=str(path), rule=rule)
+        raise UserError(f"tensor {shown(name)} has a malformed entry", where=str(path), rule=rule)
     if dtype not in _SIZES:
-        raise UserError(f"tensor {name[:80]} is {dtype[:20]}", where=str(path), rule=f"weights are {', '.join(_SIZES)}")
+        raise UserError(
+            f"tensor {shown(name)} is {shown(dtype)}", where=str(path), rule=f"weights are {', '.join(_SIZES)}"
+        )
     wanted = math.prod(shape) * _SIZES[dtype]
-    if last - first != wanted or start + last > size:
-        rule = f"its shape takes {wanted:,} bytes, and the file has {size - start:,} bytes of data"
-        raise UserError(f"tensor {name[:80]} claims bytes {first:,} to {last:,}", where=str(path), rule=rule)
+    if last - first != wanted:
+        problem = f"tensor {shown(name)} claims bytes {first:,} to {last:,}"
+        raise UserError(problem, where=str(path), rule=f"its shape takes {wanted:,} bytes")
     return Entry(path, name, dtype, tuple(shape), start + first, wanted)

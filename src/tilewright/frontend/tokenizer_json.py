@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from ..errors import UserError
 from ..lm.vocabulary import ABSENT, MAX_TOKENS, Prefix, Split, Vocabulary, words_begin_at_spaces
-from .files import parse_object, read_file
+from .files import parse_object, read_file, shown
 
 MAX_FILE = 8 << 20
 MARK = "\u2581"
@@ -94,7 +94,7 @@ def _special(file: _File, wanted: int | None, fallback: str, ids: Mapping[str, i
     if wanted is None:
         return ids.get(fallback, ABSENT)
     if wanted not in ids.values():
-        file.refuse(f"config.json says {name} {wanted}", "the token is one of the tokenizer's")
+        file.refuse(f"config.json says {name} {shown(wanted)}", "the token is one of the tokenizer's")
     return wanted
 
 
@@ -119,7 +119,7 @@ def _rules(file: _File, top: Mapping[str, Any]) -> _Rules:
         return _metaspace(file, split[0], back)
     if names:
         rule = "either ByteLevel with GPT-2's regular expression, or Metaspace, or the normalizers of llama and neither"
-        kind = f"pre-tokenizer {names} with normalizer {[step.get('type') for step in normal] or None}"
+        kind = f"pre-tokenizer {shown(names)} with normalizer {shown([step.get('type') for step in normal])}"
         file.refuse(kind, rule, "train a byte-level BPE, as training/tokenizer.py does")
     return _llama(file, normal, back)
 
@@ -129,8 +129,8 @@ def _metaspace(file: _File, step: Mapping[str, Any], back: list[dict[str, Any]])
     if step.get("replacement") != MARK or scheme not in ("always", "first", "never"):
         file.refuse("an unusual Metaspace pre-tokenizer", f"it replaces spaces by {MARK}")
     strips = [_metaspace_strips(decoder) for decoder in back if decoder.get("type") == "Metaspace"]
-    others = {decoder.get("type") for decoder in back} - {"Metaspace", "ByteFallback", "Fuse"}
-    if len(strips) != 1 or others:
+    known = all(decoder.get("type") in ("Metaspace", "ByteFallback", "Fuse") for decoder in back)
+    if len(strips) != 1 or not known:
         file.refuse("an unusual decoder", "Metaspace is decoded by Metaspace, with ByteFallback and Fuse at most")
     return _Rules(
         byte_level=False,
@@ -173,7 +173,9 @@ def _template(file: _File, top: Mapping[str, Any]) -> str | None:
         if step.get("type") == "TemplateProcessing":
             templates.append(step.get("single"))
         elif step.get("type") != "ByteLevel":
-            file.refuse(f"post-processor {step.get('type')!r}", "TemplateProcessing with one token in front, or none")
+            file.refuse(
+                f"post-processor {shown(step.get('type'))}", "TemplateProcessing with one token in front, or none"
+            )
     for parts in templates:
         match parts:
             case [{"SpecialToken": {"id": str(first)}}, {"Sequence": {"id": "A"}}]:
@@ -198,10 +200,12 @@ def _tokens(
     }
     wanted |= {"ignore_merges": (None, False), "byte_fallback": (None, False) if rules.byte_level else (True,)}
     if model.get("type") != "BPE":
-        file.refuse(f"the model is {model.get('type')!r}", "byte-pair encoding (BPE)")
+        file.refuse(f"the model is {shown(model.get('type'))}", "byte-pair encoding (BPE)")
     for key, allowed in wanted.items():
         if model.get(key) not in allowed:
-            file.refuse(f"{key} is {model.get(key)!r}", f"{key} is {' or '.join(repr(value) for value in allowed)}")
+            file.refuse(
+                f"{key} is {shown(model.get(key))}", f"{key} is {' or '.join(repr(value) for value in allowed)}"
+            )
     vocab, added = model.get("vocab"), top.get("added_tokens", [])
     if not isinstance(vocab, dict) or not isinstance(added, list):
         file.refuse("`vocab` or `added_tokens` is missing or malformed", "vocab is an object, added_tokens a list")
@@ -213,7 +217,7 @@ def _tokens(
                 ids[text] = token
                 special.add(token)
             case _:
-                file.refuse(f"added token {str(entry)[:80]}", "added tokens are special and keep their id")
+                file.refuse(f"added token {shown(entry)}", "added tokens are special and keep their id")
     if not all(type(token) is int and 0 <= token < MAX_TOKENS for token in ids.values()):
         file.refuse("a token's id is out of range", f"ids are whole numbers from 0 to {MAX_TOKENS - 1:,}")
     if any("\ud800" <= symbol <= "\udfff" for text in ids for symbol in text):
@@ -236,7 +240,7 @@ def _merges(
                 merges[ids[left], ids[right]] = (ids[left + right], rank)
                 sides.append((left, right))
             case _:
-                file.refuse(f"merge {rank} is {str(entry)[:80]!r}", "a merge names two tokens that make a third")
+                file.refuse(f"merge {rank} is {shown(entry)}", "a merge names two tokens that make a third")
     return merges, sides
 
 
@@ -259,7 +263,7 @@ def _piece(file: _File, text: str, rules: _Rules) -> bytes:
     """The bytes that a token writes."""
     if rules.byte_level:
         if not all(symbol in _ALPHABET for symbol in text):
-            file.refuse(f"token {text!r}", "tokens are spelled in the byte alphabet of ByteLevel")
+            file.refuse(f"token {shown(text)}", "tokens are spelled in the byte alphabet of ByteLevel")
         return bytes(_ALPHABET[symbol] for symbol in text)
     return bytes([_BYTE_NAMES[text]]) if text in _BYTE_NAMES else _spaced(text)
 

@@ -78,8 +78,14 @@ def call(
     scalars = kernel.arguments(node)
     arguments: list[object] = []
     for ctype, name in kernel.parameters:
-        if name in scalars:
+        if kernel.gathers(name):
+            addresses = [b.ctypes.data for n, b in buffers.items() if n.rstrip("0123456789") == name]
+            arguments.append((ctypes.c_void_p * len(addresses))(*addresses))
+        elif name in scalars:
             value = scalars[name]
+            if isinstance(value, tuple):
+                arguments.append((ctypes.c_int32 * len(value))(*value))
+                continue
             arguments.append(_scalar(ctype, value if isinstance(value, float) else resolve(value, env)))
         else:
             buffer = buffers.get(aliases.get(name, name))
@@ -103,7 +109,8 @@ def _logical(buffer: Array, kernel: Kernel, name: str, kind: TensorType) -> Arra
 
 
 _SCALARS: Mapping[str, type[ctypes._SimpleCData[int]] | type[ctypes._SimpleCData[float]]] = {
-    "int": ctypes.c_int, "int32_t": ctypes.c_int32, "uint32_t": ctypes.c_uint32, "int64_t": ctypes.c_int64,
+    "int": ctypes.c_int, "int8_t": ctypes.c_int8, "uint8_t": ctypes.c_uint8,
+    "int32_t": ctypes.c_int32, "uint32_t": ctypes.c_uint32, "int64_t": ctypes.c_int64,
     "float": ctypes.c_float, "double": ctypes.c_double,
 }  # fmt: skip
 

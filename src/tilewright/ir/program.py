@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..targets.base import Kernel, Packing, Scalar
+from ..targets.base import Argument, Kernel, Packing
 from .graph import Node
 from .types import Array, Dim, DType, Kind, Sym, TensorType
 
@@ -59,7 +59,7 @@ class Call:
     kernel: Kernel
     semantics: Node
     operands: tuple[tuple[str, Operand | None], ...]
-    scalars: tuple[tuple[str, Scalar], ...]
+    scalars: tuple[tuple[str, Argument], ...]
 
     def types(self) -> dict[str, TensorType]:
         return {name: value.type for name, value in self.semantics.operands.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -55,6 +56,34 @@ class Sampling:
                 factor, shift = factor * 2.0, shift + 1
             multiplier = min(max(int(factor + 0.5), 1), 2**31 - 1)
         return cls(multiplier, shift, min(int(top_p * 2.0**32 + 0.5), 2**32 - 1), seed_state(seed))
+
+    @classmethod
+    def fixed(cls, unit: int, exponent: int, temperature: int, top_p: int, seed: int) -> Sampling:
+        """Settings in integers, as tw_sampler_fixed makes them: temperature and top_p in thousandths.
+
+        `unit` and `exponent` are those of `fixed_unit`. Raises UserError for what is out of range.
+        """
+        if not 0 <= temperature <= 1_000_000:
+            raise UserError(f"temperature is {temperature / 1000}", rule="the temperature is from 0 (greedy) to 1000")
+        if not 0 < top_p <= 1000:
+            raise UserError(f"top-p is {top_p / 1000}", rule="top-p is above 0 and at most 1 (everything)")
+        if not 0 <= seed < 1 << 32:
+            raise UserError(f"the seed is {seed}", rule="seeds are from 0 to 4294967295")
+        share = (top_p << 32) // 1000 if top_p < 1000 else 2**32 - 1
+        if temperature == 0:
+            return cls(0, 0, share, seed_state(seed))
+        multiplier = unit // temperature
+        while multiplier >> 31 or exponent > 62:
+            multiplier, exponent = multiplier >> 1, exponent - 1
+        if exponent < 0:
+            multiplier, exponent = 2**31 - 1, 0
+        return cls(max(multiplier, 1), exponent, share, seed_state(seed))
+
+
+def fixed_unit(scale: float) -> tuple[int, int]:
+    """(unit, exponent) with unit / 2^exponent = 1000 * scale * BINS_PER_NAT and 2^62 <= unit < 2^63."""
+    mantissa, power = math.frexp(1000.0 * scale * BINS_PER_NAT)
+    return int(math.ldexp(mantissa, 63)), 63 - power
 
 
 def seed_state(seed: int) -> int:

@@ -1,7 +1,7 @@
 """Operators: one file per family. Importing this package registers them all."""
 
-from .attention import Append, Attention
-from .conv import Conv2D, DepthwiseConv2D
+from .attention import Append, Attention, QuantisedAttention
+from .conv import Conv2D, DepthwiseConv2D, ResidualConv2D
 from .dialect import (
     IntegerAffine,
     IntegerDivide,
@@ -13,18 +13,19 @@ from .dialect import (
     ShiftSoftmax,
 )
 from .elementwise import Binary, Cast, Select, Unary
-from .embed import Embed, Row
+from .embed import Embed, QuantisedEmbed, Row
 from .epilogue import Clamp, Epilogue, Requantise
 from .index import Gather, GatherElements, GatherND, Scatter, TopK
-from .linear import Linear
+from .linear import Linear, LinearAdd
 from .matmul import MatMul
 from .move import Concat, Copy, Expand, Pad, Reshape, Slice, Transpose
-from .norm import LayerNorm, RMSNorm
-from .pointwise import Add, SwiGLU
+from .norm import LayerNorm, QuantisedRMSNorm, RMSNorm
+from .pointwise import Add, QuantisedSwiGLU, SwiGLU
 from .pool import AveragePool2D, MaxPool2D
-from .quantize import Dequantize, Quantize, Requant
+from .quantize import Dequantize, LookUp, Quantize, QuantizedAdd, QuantizedMul, Requant
 from .reduce import ArgReduce, Cumulative, Reduce, Softmax
-from .rope import RoPE
+from .rope import QuantisedRoPE, RoPE
+from .weight_only import WeightOnlyEmbed, WeightOnlyLinear
 
 __all__ = [
     "Add",
@@ -56,15 +57,25 @@ __all__ = [
     "IntegerSoftmax",
     "LayerNorm",
     "Linear",
+    "LinearAdd",
+    "LookUp",
     "MatMul",
     "MaxPool2D",
     "Pad",
+    "QuantisedAttention",
+    "QuantisedEmbed",
+    "QuantisedRMSNorm",
+    "QuantisedRoPE",
+    "QuantisedSwiGLU",
     "Quantize",
+    "QuantizedAdd",
+    "QuantizedMul",
     "RMSNorm",
     "Reduce",
     "Requant",
     "Requantise",
     "Reshape",
+    "ResidualConv2D",
     "RoPE",
     "Row",
     "Scatter",
@@ -76,4 +87,6 @@ __all__ = [
     "TopK",
     "Transpose",
     "Unary",
+    "WeightOnlyEmbed",
+    "WeightOnlyLinear",
 ]

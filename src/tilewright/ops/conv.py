@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ..ir.op import Op, require
 from ..ir.types import F32, I8, I32, U8, Array, TensorType
 from .common import exact_product, padded, present, static
 from .epilogue import Clamp, Epilogue, Requantise, accumulated, finish, finished_type, requant_maps
+from .quantize import QuantizedAdd
 
 Pair = tuple[int, int]
 
@@ -40,7 +41,7 @@ class _Convolution(Op):
     dilation: Pair = (1, 1)
     pad_value: int = 0
     epilogue: Epilogue = None
-    operands = ("x", "w", "b?", "mul?", "add?")
+    operands: ClassVar[tuple[str, ...]] = ("x", "w", "b?", "mul?", "add?")
 
     def _kernel(self, w: TensorType) -> Pair:
         raise NotImplementedError
@@ -72,7 +73,7 @@ class _Convolution(Op):
         return f"oy*{sy}+ky*{dy}-{top}", f"ox*{sx}+kx*{dx}-{left}"
 
     def tiled(self, ranges: Ranges) -> Op:
-        return type(self)(self.stride, (0, 0, 0, 0), self.dilation, self.pad_value, self.epilogue)
+        return replace(self, pad=(0, 0, 0, 0))
 
     def fill(self, operand: str) -> float | int:
         return self.pad_value if operand == "x" else 0
@@ -110,11 +111,8 @@ class _Convolution(Op):
 
 
 @dataclass(frozen=True)
-class Conv2D(_Convolution):
-    """2-D convolution. x: [n, h, w, ci], w: [co, ky, kx, ci], b: [co] (i32 for integers), y: [n, oy, ox, co].
-
-    Accumulates exactly, then applies the epilogue.
-    """
+class _Filters(_Convolution):
+    """Convolutions whose filters see all channels: w is [co, ky, kx, ci]."""
 
     def _kernel(self, w: TensorType) -> Pair:
         return static(w.shape)[1], static(w.shape)[2]
@@ -138,11 +136,22 @@ class Conv2D(_Convolution):
 
     def reference(self, *arrays: Array | None) -> Array:
         x, w = present(arrays[:2])
+        return self._finish(self._sums(x, w), x, w, arrays[2:])
+
+    def _sums(self, x: Array, w: Array) -> Array:
+        """Exact sums: int64 or float64."""
         seen = windows(self._padded(x), (w.shape[1], w.shape[2]), self.stride, self.dilation)
         n, oy, ox = seen.shape[:3]
         columns = seen.transpose(0, 1, 2, 4, 5, 3).reshape(n * oy * ox, -1)
-        acc = exact_product(columns, w.reshape(w.shape[0], -1).T).reshape(n, oy, ox, w.shape[0])
-        return self._finish(acc, x, w, arrays[2:])
+        return exact_product(columns, w.reshape(w.shape[0], -1).T).reshape(n, oy, ox, w.shape[0])
+
+
+@dataclass(frozen=True)
+class Conv2D(_Filters):
+    """2-D convolution. x: [n, h, w, ci], w: [co, ky, kx, ci], b: [co] (i32 for integers), y: [n, oy, ox, co].
+
+    Accumulates exactly, then applies the epilogue.
+    """
 
     @classmethod
     def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
@@ -151,6 +160,61 @@ class Conv2D(_Convolution):
         n, ci, co = (draw(st.integers(1, high)) for high in (2, 9, 20))
         op, kernel, size, dtype, weight, rest = cls._draw(draw, co)
         return op, (TensorType((n, *size, ci), dtype), TensorType((co, *kernel, ci), weight), *rest)
+
+
+@dataclass(frozen=True)
+class ResidualConv2D(_Filters):
+    """A convolution that a residual r, shaped as the result, joins; the result may lie where r was.
+
+    Floats: y = clamp(conv(x, w) + b + r). Integers: the sums are requantised, then `join` adds r at its own scale.
+    """
+
+    join: QuantizedAdd | None = None
+    operands = ("x", "w", "b?", "mul?", "add?", "r")
+
+    def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
+        require(len(types) == 6 and types[5] is not None, "there is a residual")
+        r = types[5]
+        assert r is not None
+        (y,) = super().infer(*types[:5])
+        require(r.shape == y.shape, f"the residual is shaped as the result {list(y.shape)}, it is {list(r.shape)}")
+        if self.join is None:
+            require(r.dtype == y.dtype and y.dtype.is_float, "a float residual joins float sums")
+            return (y,)
+        require(isinstance(self.epilogue, Requantise), "an integer residual joins requantised sums")
+        return self.join.infer(y, r)
+
+    def domain(self, *types: TensorType | None) -> Domain:
+        whole = super().domain(*types[:5], types[-1])
+        return replace(whole, access={**whole.access, "r": whole.access["y"]})
+
+    def reference(self, *arrays: Array | None) -> Array:
+        r = arrays[5]
+        assert r is not None
+        if self.join is None:
+            x, w = present(arrays[:2])
+            plain = self._sums(x, w) + r.astype(np.float64) + (0 if arrays[2] is None else arrays[2])
+            return finish(self.epilogue, plain, r, r, None, None)
+        return self.join.reference(super().reference(*arrays[:5]), r)
+
+    @classmethod
+    def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+        from hypothesis import strategies as st
+
+        n, ci, co = (draw(st.integers(1, high)) for high in (2, 9, 20))
+        op, kernel, size, dtype, weight, rest = cls._draw(draw, co)
+        operands = (TensorType((n, *size, ci), dtype), TensorType((co, *kernel, ci), weight), *padded(rest, 3))
+        if dtype != F32:
+            op = op if op.epilogue else replace(op, epilogue=Requantise(9, -128, 127, I8))
+            per = TensorType((co if draw(st.booleans()) else 1,), I32)
+            operands = (*operands[:2], None, per, per)
+            factor = st.integers(-300, 300)
+            add = draw(st.integers(-20 << 8, 20 << 8))
+            op = replace(
+                op, join=QuantizedAdd(draw(factor), draw(factor), add, 8, -128, draw(st.sampled_from([127, 90])), I8)
+            )
+        (y,) = _Filters.infer(op, *operands)
+        return op, (*operands, TensorType(y.shape, F32 if dtype == F32 else draw(st.sampled_from([I8, U8]))))
 
 
 @dataclass(frozen=True)

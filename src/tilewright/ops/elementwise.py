@@ -11,7 +11,7 @@ import numpy as np
 
 from ..ir.domain import Domain
 from ..ir.op import Op, require
-from ..ir.types import BOOL, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64, Array, DType, TensorType
+from ..ir.types import BOOL, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64, Array, DType, TensorType, dtype_of
 from .common import aligned, broadcast, dims, partly_broadcast, present, shape_strategy, wrapped
 
 FLOATS = frozenset({"f16", "f32", "f64"})
@@ -48,7 +48,7 @@ UNARY: dict[str, Function] = {
     "neg": Function(np.negative, FLOATS | SIGNED),
     "abs": Function(np.abs, NUMBERS),
     "sign": Function(np.sign, NUMBERS),
-    "relu": Function(lambda x: np.where(x < 0, x * 0, x), FLOATS | SIGNED),
+    "relu": Function(lambda x: np.maximum(x, 0), FLOATS | SIGNED),
     "not": Function(np.logical_not, frozenset({"bool"})),
     "bitnot": Function(np.invert, INTEGERS),
     "isnan": Function(np.isnan, FLOATS, result=BOOL),
@@ -82,9 +82,9 @@ def _divide(a: Array, b: Array) -> Array:
     """Quotient; of integers truncated to zero, 0 where the divisor is 0 (C leaves that undefined)."""
     if a.dtype.kind == "f":
         return np.asarray(a / b)
-    safe = np.where(b == 0, 1, b)
-    quotient = np.abs(a) // np.abs(safe)
-    return np.where(b == 0, 0, np.where((a < 0) ^ (safe < 0), -quotient, quotient))
+    safe = np.where(b == 0, 1, b).astype(b.dtype)
+    down = np.floor_divide(a, safe)
+    return np.where(b == 0, 0, down + ((np.mod(a, safe) != 0) & ((a < 0) ^ (safe < 0))))
 
 
 def _modulo(a: Array, b: Array) -> Array:
@@ -98,7 +98,21 @@ def _remainder(a: Array, b: Array) -> Array:
 
 
 def _power(a: Array, b: Array) -> Array:
-    return np.asarray(np.power(a, b)) if a.dtype.kind == "f" else np.rint(np.power(a.astype(np.float64), b))
+    """Power; of two integers exact and saturated, of an integer to a real rounded to even and saturated."""
+    if a.dtype.kind == "f":
+        return np.asarray(np.power(a, b))
+    dtype = dtype_of(a)
+    if b.dtype.kind == "f":
+        return saturated(np.rint(np.power(a.astype(np.float64), b)), dtype)
+    exact = np.frompyfunc(lambda x, n: min(max(_whole_power(int(x), int(n)), dtype.low), dtype.high), 2, 1)
+    return np.asarray(exact(a, b)).astype(a.dtype)
+
+
+def _whole_power(x: int, n: int) -> int:
+    """x^n; beyond 64 bits anything that is; a negative power rounded to 0, of 0 as great as can be."""
+    if n < 0:
+        return 1 << 64 if x == 0 else x ** (n % 2) if abs(x) == 1 else 0
+    return int(x ** (n if abs(x) < 2 else min(n, 64 + n % 2)))
 
 
 @dataclass(frozen=True)
@@ -257,9 +271,9 @@ class Select(Op):
     def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
         from hypothesis import strategies as st
 
-        shape = shape_strategy(draw)
+        shape = shape_strategy(draw, max_rank=2)
         dtype = draw(st.sampled_from([F32, I8, I64]))
-        c, a, b = (partly_broadcast(draw, shape) for _ in range(3))
+        c, a, b = (shape if draw(st.booleans()) else partly_broadcast(draw, shape) for _ in range(3))
         return cls(), (TensorType(c, BOOL), TensorType(a, dtype), TensorType(b, dtype))
 
 

@@ -25,7 +25,7 @@ class Clamp:
 class Requantise:
     """Integer results: clip((acc * mul[c] + add[c]) >> shift, low, high), stored as `dtype`.
 
-    mul (i32) and add (i32 or i64) are operands, one element per output channel or one for all; the bias, the zero
+    mul (i32 or u8) and add (i32 or i64) are operands, one element per output channel or one for all; the bias, the zero
     points and the rounding are folded into add.
     """
 
@@ -63,7 +63,8 @@ def finished_type(
     require(mul is not None and add is not None, "a requantisation has a multiplier and an addend")
     assert mul is not None
     assert add is not None
-    require(mul.shape in ((1,), (channels,)) and mul.dtype == I32, "the multiplier is i32, one or one per channel")
+    require(mul.shape in ((1,), (channels,)), "the multiplier is one for all, or one per channel")
+    require(mul.dtype in (I32, U8), "the multiplier is i32, or u8 as accelerators take it")
     require(
         add.shape in ((1,), (channels,)) and add.dtype in (I32, I64), "the addend is i32 or i64, one or one per channel"
     )

@@ -108,6 +108,7 @@ class Slice(Op):
         for start, step, size, extent in zip(self.start, self.step, self.shape, static(x.shape), strict=True):
             last = start + max(size - 1, 0) * step
             require(size == 0 or (0 <= start < extent and 0 <= last < extent), "a slice lies within its operand")
+            require(size >= 0 and start >= 0 and step != 0, "starts and sizes are not negative, steps not 0")
         return (x.with_shape(self.shape),)
 
     def domain(self, *types: TensorType | None) -> Domain:

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..ir.domain import Domain
 from ..ir.op import Op, require
-from ..ir.types import F32, F64, Array, TensorType
+from ..ir.types import F32, F64, I8, I16, Array, TensorType
+from ..quant.requant import half, integer_root
 from .common import present
 
 
@@ -86,3 +87,48 @@ class RMSNorm(Op):
             TensorType((t, c), F32),
             TensorType((c,), F32),
         )
+
+
+@dataclass(frozen=True)
+class QuantisedRMSNorm(Op):
+    """RMSNorm of i16 in integers: y = clip((t * w + half) >> shift) with t = 2^15 x / sqrt(sum(x^2) + eps).
+
+    x: [..., c] i16, w: [c] i16 (gain, scale of the result and sqrt(c) folded in), eps: an integer, in units of
+    x^2 times c; y: i8. The root is that of the sum times 4^k, brought to 2^30 .. 2^32, so 16 bits wide; one division
+    makes it a reciprocal. Every step but the sum fits 32 bits: |x * reciprocal| <= 2^30, |t| <= 2^15.
+    """
+
+    shift: int = 15
+    eps: int = 1
+    operands = ("x", "w")
+
+    def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
+        x, w = present(types)
+        require(x.dtype == w.dtype == I16, "x and the weight are i16")
+        require(x.rank >= 1 and w.shape == (x.shape[-1],), "the weight has one element per channel")
+        require(1 <= self.shift <= 30 and 1 <= self.eps < 1 << 51, "the shift is 1 .. 30, eps at least 1")
+        require(isinstance(w.shape[0], int) and w.shape[0] <= 1 << 20, "at most 2^20 channels")
+        return (x.with_dtype(I8),)
+
+    def domain(self, *types: TensorType | None) -> Domain:
+        assert types[0] is not None
+        lead = [f"t{i}" for i in range(types[0].rank - 1)]
+        row = ", ".join([*lead, "*"])
+        return Domain.of(f"{' '.join(lead)} c", {"x": row, "w": "*", "y": ", ".join([*lead, "c"])}, macs=0)
+
+    def reference(self, *arrays: Array | None) -> Array:
+        x, w = present(arrays)
+        wide = x.astype(np.int64)
+        total = (wide * wide).sum(-1, keepdims=True) + self.eps
+        k = (32 - np.frexp(total.astype(np.float64))[1].astype(np.int64)) >> 1  # exact below 2^53
+        scaled = np.where(k >= 0, total << np.maximum(2 * k, 0), total >> np.maximum(-2 * k, 0))
+        t = wide * ((1 << 30) // integer_root(scaled)) >> (15 - k)
+        return np.asarray(np.clip(t * w + half(self.shift) >> self.shift, I8.low, I8.high), np.int8)
+
+    @classmethod
+    def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+        from hypothesis import strategies as st
+
+        t, c = draw(st.integers(1, 5)), draw(st.integers(1, 70))
+        op = cls(draw(st.integers(1, 24)), draw(st.integers(1, 1 << 20)))
+        return op, (TensorType((t, c), I16), TensorType((c,), I16))

@@ -9,7 +9,9 @@ import numpy as np
 
 from ..ir.domain import Domain
 from ..ir.op import Op, require
-from ..ir.types import F32, Array, TensorType
+from ..ir.types import F32, I8, I16, Array, TensorType
+from ..quant.requant import half
+from .common import present
 
 
 def _same(rank: int, *operands: str) -> Domain:
@@ -63,3 +65,39 @@ class SwiGLU(_Binary):
         assert b is not None
         wide = a.astype(np.float64)
         return np.asarray(wide / (1.0 + np.exp(-np.clip(wide, -700, 700))) * b).astype(a.dtype)
+
+
+@dataclass(frozen=True)
+class QuantisedSwiGLU(Op):
+    """y = clip((table[a + 128] * b + half) >> shift): the gate by a table, which holds the scales, times b.
+
+    a and b: i8 of one shape, table: [256] i16 of silu times a constant; y: i8. The product fits 32 bits.
+    """
+
+    shift: int = 0
+    operands = ("a", "b", "table")
+
+    def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
+        a, b, table = present(types)
+        require(a.shape == b.shape and a.dtype == b.dtype == I8, "both operands are i8 of the same shape")
+        require(table.shape == (256,) and table.dtype == I16, "the table is 256 elements of i16")
+        require(0 <= self.shift <= 29, "the shift is 0 .. 29")
+        return (a,)
+
+    def domain(self, *types: TensorType | None) -> Domain:
+        assert types[0] is not None
+        same = _same(types[0].rank, "a", "b", "y")
+        dims = ", ".join(same.parallel)
+        return Domain.of(" ".join(same.parallel), {"a": dims, "b": dims, "table": "*", "y": dims}, macs=0)
+
+    def reference(self, *arrays: Array | None) -> Array:
+        a, b, table = present(arrays)
+        product = table[a.astype(np.int64) + 128].astype(np.int64) * b
+        return np.asarray(np.clip(product + half(self.shift) >> self.shift, I8.low, I8.high), np.int8)
+
+    @classmethod
+    def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+        from hypothesis import strategies as st
+
+        kind = TensorType(tuple(draw(st.lists(st.integers(1, 9), min_size=1, max_size=3))), I8)
+        return cls(draw(st.integers(0, 20))), (kind, kind, TensorType((256,), I16))

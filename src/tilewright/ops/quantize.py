@@ -11,7 +11,7 @@ from ..ir.domain import Domain
 from ..ir.op import Op, require
 from ..ir.types import F32, I8, I16, I32, I64, U8, U16, Array, DType, TensorType
 from ..quant.requant import requantise
-from .common import axis_of, dims, present, shape_strategy
+from .common import aligned, axis_of, broadcast, dims, partly_broadcast, present, shape_strategy
 from .elementwise import saturated
 
 _STORED = (I8, U8, I16, U16, I32)
@@ -167,3 +167,116 @@ class Dequantize(Op):
         axis = -draw(st.integers(1, len(shape)))
         kind, dtype = (draw(st.sampled_from([1, shape[axis]])),), draw(st.sampled_from([I8, U8, I32]))
         return cls(axis), (TensorType(shape, dtype), TensorType(kind, F32), TensorType(kind, dtype))
+
+
+@dataclass(frozen=True)
+class LookUp(Op):
+    """y = table[x] for 8-bit x: any function of one argument. table: [256], indexed by the bits of x as u8."""
+
+    operands = ("x", "table")
+
+    def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
+        x, table = present(types)
+        require(x.dtype in (I8, U8), f"the argument is i8 or u8, not {x.dtype}")
+        require(table.shape == (256,), "the table has 256 entries")
+        return (TensorType(x.shape, table.dtype),)
+
+    def domain(self, *types: TensorType | None) -> Domain:
+        names = ", ".join(dims(present(types[:1])[0].rank))
+        return Domain.of(names.replace(",", ""), {"x": names, "table": "*", "y": names}, macs=0)
+
+    def reference(self, *arrays: Array | None) -> Array:
+        x, table = present(arrays)
+        return np.asarray(table[np.ascontiguousarray(x).view(np.uint8).reshape(x.shape)])
+
+    @classmethod
+    def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+        from hypothesis import strategies as st
+
+        x = TensorType(shape_strategy(draw), draw(st.sampled_from([I8, U8])))
+        return cls(), (x, TensorType((256,), draw(st.sampled_from([I8, U8]))))
+
+
+@dataclass(frozen=True)
+class _QuantizedBinary(Op):
+    """Two quantised operands, with broadcasting; 64-bit arithmetic, one shift, one clamp."""
+
+    operands = ("a", "b")
+
+    def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
+        a, b = present(types)
+        require(a.dtype in (I8, U8) and b.dtype in (I8, U8), f"operands are i8 or u8, they are {a.dtype} and {b.dtype}")
+        dtype: DType = self.attributes["dtype"]
+        low, high = self.attributes["low"], self.attributes["high"]
+        require(dtype.low <= low <= high <= dtype.high, "the clamp is within the type")
+        return (TensorType(broadcast(a.shape, b.shape), dtype),)
+
+    def domain(self, *types: TensorType | None) -> Domain:
+        a, b = present(types[:2])
+        shape = broadcast(a.shape, b.shape)
+        names = dims(len(shape))
+        maps = {"a": aligned(a.shape, names), "b": aligned(b.shape, names), "y": ", ".join(names)}
+        return Domain.of(" ".join(names), maps, extents=dict(zip(names, shape, strict=True)), macs=0)
+
+    @classmethod
+    def _types(cls, draw: Any) -> tuple[TensorType, TensorType]:
+        from hypothesis import strategies as st
+
+        shape = shape_strategy(draw)
+        other = partly_broadcast(draw, shape)
+        return TensorType(shape, draw(st.sampled_from([I8, U8]))), TensorType(other, draw(st.sampled_from([I8, U8])))
+
+
+@dataclass(frozen=True)
+class QuantizedAdd(_QuantizedBinary):
+    """y = clip((a mul_a + b mul_b + add) >> shift): the sum of two quantised tensors at a third scale."""
+
+    mul_a: int = 1
+    mul_b: int = 1
+    add: int = 0
+    shift: int = 0
+    low: int = -128
+    high: int = 127
+    dtype: DType = I8
+
+    def reference(self, *arrays: Array | None) -> Array:
+        a, b = present(arrays)
+        total = a.astype(np.int64) * self.mul_a + b.astype(np.int64) * self.mul_b + self.add
+        return np.asarray(np.clip(total >> self.shift, self.low, self.high)).astype(self.dtype.numpy)
+
+    @classmethod
+    def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+        from hypothesis import strategies as st
+
+        shift = draw(st.integers(4, 22))
+        factor, addend = st.integers(-(1 << shift), 1 << shift), st.integers(-20 << shift, 20 << shift)
+        op = cls(draw(factor), draw(factor), draw(addend), shift)
+        return op, cls._types(draw)
+
+
+@dataclass(frozen=True)
+class QuantizedMul(_QuantizedBinary):
+    """y = clip(((a - zero_a) (b - zero_b) mul + add) >> shift): the product of two quantised tensors."""
+
+    zero_a: int = 0
+    zero_b: int = 0
+    mul: int = 1
+    add: int = 0
+    shift: int = 0
+    low: int = -128
+    high: int = 127
+    dtype: DType = I8
+
+    def reference(self, *arrays: Array | None) -> Array:
+        a, b = present(arrays)
+        total = (a.astype(np.int64) - self.zero_a) * (b.astype(np.int64) - self.zero_b) * self.mul + self.add
+        return np.asarray(np.clip(total >> self.shift, self.low, self.high)).astype(self.dtype.numpy)
+
+    @classmethod
+    def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+        from hypothesis import strategies as st
+
+        shift = draw(st.integers(8, 45))
+        mul, add = draw(st.integers(1, min(1 << (shift - 5), I32.high))), draw(st.integers(-20 << shift, 20 << shift))
+        op = cls(draw(st.integers(-9, 9)), draw(st.integers(0, 255)), mul, add, shift)
+        return op, cls._types(draw)

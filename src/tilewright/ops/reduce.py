@@ -14,6 +14,7 @@ from ..quant.requant import truncated
 from .common import dims, present, shape_strategy, static, wrapped
 from .elementwise import FLOATS, NUMBERS
 
+_WIDE: dict[str, Any] = {"f": np.float64, "i": np.int64, "u": np.uint64, "b": np.bool_}
 REDUCTIONS = ("sum", "mean", "sumsq", "prod", "max", "min")
 
 
@@ -54,7 +55,7 @@ class Reduce(Op):
 
     def reference(self, *arrays: Array | None) -> Array:
         (x,) = present(arrays)
-        wide = x.astype(np.float64) if x.dtype.kind == "f" else x.astype(np.int64) if x.dtype.kind == "i" else x
+        wide = x.astype(_WIDE[x.dtype.kind])
         dtype = self.dtype.numpy if self.dtype else x.dtype
         count = int(np.prod([x.shape[a] for a in self.axes], dtype=np.int64))
         with np.errstate(all="ignore"):

@@ -9,7 +9,9 @@ import numpy as np
 
 from ..ir.domain import Domain, Ranges
 from ..ir.op import Op, require
-from ..ir.types import F32, Array, Dim, Expr, TensorType
+from ..ir.types import F32, I8, I16, Array, Dim, Expr, TensorType
+from ..quant.requant import half
+from .common import present
 
 
 @dataclass(frozen=True)
@@ -75,3 +77,52 @@ def rope_table(positions: int, head_dim: int, theta: float) -> Array:
     frequency = theta ** (-np.arange(0, head_dim, 2) / head_dim)
     angle = np.outer(np.arange(positions), frequency)
     return np.concatenate([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class QuantisedRoPE(Op):
+    """RoPE of i16 to i8: as `RoPE`, with cosines and sines times 2^14 and the result shifted right by `shift`.
+
+    x: [t, heads * hd] i16, table: [positions, hd] i16; y: i8, rounded half up and saturated. |sum| < 2^31.
+    """
+
+    heads: int
+    shift: int = 14
+    pos: Dim = 0
+    operands = ("x", "table")
+
+    def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
+        x, table = present(types)
+        require(x.dtype == table.dtype == I16, "x and the table are i16")
+        require(0 <= self.shift <= 29, "the shift is 0 .. 29")
+        RoPE(self.heads, self.pos).infer(x, table)
+        return (x.with_dtype(I8),)
+
+    def domain(self, *types: TensorType | None) -> Domain:
+        return Domain.of("t c", {"x": "t, *", "table": "*, *", "y": "t, c"}, macs=0)
+
+    def limits(self, operand: str, *types: TensorType | None) -> tuple[int, int] | None:
+        return (-(1 << 14), (1 << 14) + 1) if operand == "table" else None
+
+    def tiled(self, ranges: Ranges) -> Op:
+        return QuantisedRoPE(self.heads, self.shift, (Expr.of(self.pos) + ranges["t"][0]).simplified())
+
+    def reference(self, *arrays: Array | None) -> Array:
+        x, table = present(arrays)
+        assert isinstance(self.pos, int)
+        tokens, pairs = x.shape[0], table.shape[1] // 2
+        rows = table[self.pos : self.pos + tokens].astype(np.int64)
+        cos, sin = rows[:, None, :pairs], rows[:, None, pairs:]
+        wide = x.astype(np.int64).reshape(tokens, self.heads, pairs, 2)
+        a, b = wide[..., 0], wide[..., 1]
+        turned = np.stack([a * cos - b * sin, a * sin + b * cos], axis=-1).reshape(x.shape)
+        return np.asarray(np.clip(turned + half(self.shift) >> self.shift, I8.low, I8.high), np.int8)
+
+    @classmethod
+    def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+        from hypothesis import strategies as st
+
+        t, heads, pairs, pos = (draw(st.integers(low, high)) for low, high in ((1, 4), (1, 4), (1, 8), (0, 9)))
+        table = TensorType((pos + t + draw(st.integers(0, 3)), 2 * pairs), I16)
+        op = cls(heads, draw(st.integers(0, 24)), pos)
+        return op, (TensorType((t, heads * 2 * pairs), I16), table)

@@ -10,10 +10,16 @@ from ..ir.graph import Graph
 from ..ir.text import text
 from ..ir.verify import verify
 from ..targets.base import Target
+from .fold import fold
+from .fuse import fuse
+from .layout import layout
+from .quantised import lower_quantised
+from .recognise import recognise
+from .tidy import outputs, tidy
 
 Pass = Callable[[Graph, Target], Graph]
 
-PIPELINE: tuple[Pass, ...] = ()
+PIPELINE: tuple[Pass, ...] = (recognise, layout, tidy, lower_quantised, fuse, layout, tidy, fold, outputs)
 
 
 def apply(graph: Graph, target: Target, dump: Path | None = None) -> Graph:

@@ -46,6 +46,22 @@ def fixed_point(scales: Array, *, bits: int = 31, max_shift: int = 62) -> tuple[
     return mul, shift
 
 
+def multipliers(scales: Array, *, max_shift: int = 62) -> tuple[Array, int]:
+    """`fixed_point` with as few bits as hold the scales exactly, up to what three roundings to f32 may have changed.
+
+    Scales that were chosen as mul / 2^shift with mul of 8 bits get that mul back; all others get 31 bits.
+    """
+    values = np.asarray(scales, np.float64).reshape(-1)
+    for bits in range(1, 9):
+        try:
+            mul, shift = fixed_point(values, bits=bits, max_shift=max_shift)
+        except ValueError:
+            continue
+        if bool((np.abs(np.ldexp(mul.astype(np.float64), -shift) - values) <= np.abs(values) * 2.0**-22).all()):
+            return mul, shift
+    return fixed_point(values, max_shift=max_shift)
+
+
 def fits32(acc_low: Array, acc_high: Array, mul: Array, add: Array) -> bool:
     """Whether acc * mul + add stays within int32 for every accumulator in the given ranges (per channel or one)."""
     mul, add = mul.astype(object), add.astype(object)

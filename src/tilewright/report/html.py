@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -15,8 +14,8 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 980, 300  # of a drawing, in CSS pixels, without its axes
 LEFT, BOTTOM = 64, 22
-NARROWEST = 2.0  # pixels per step; a longer network scrolls
-HUES = (210, 28, 140, 330, 265, 55, 180, 0)
+NARROWEST, WIDEST = 2.0, 140.0  # pixels per step; a longer network scrolls
+HUES = (210, 28, 140, 330, 265, 55, 180, 0, 95, 235, 300, 15)
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,7 @@ class Timeline:
 
     width: float
     boxes: tuple[Box, ...]
+    hues: Mapping[str, int]  # by the operator that makes a block
     rows: tuple[Tick, ...]
     columns: tuple[Tick, ...]
     peak_x: float
@@ -64,16 +64,18 @@ def timeline(entry: Mapping[str, Any], capacity: int) -> Timeline | None:
     blocks, steps = entry["blocks"], len(entry["nodes"])
     if not blocks or not capacity:
         return None
-    per_step = max(NARROWEST, min(60.0, WIDTH / steps))
+    per_step = max(NARROWEST, min(WIDEST, WIDTH / steps))
     scale = HEIGHT / capacity
     nodes = entry["nodes"]
+    operators = dict.fromkeys(nodes[b["first"]]["op"] for b in sorted(blocks, key=lambda b: b["first"]))
+    hues = {operator: HUES[i % len(HUES)] for i, operator in enumerate(operators)}
     boxes = tuple(
         Box(
             x=b["first"] * per_step,
             y=HEIGHT - (b["offset"] + b["bytes"]) * scale,
             width=max(1.0, (b["last"] - b["first"] + 1) * per_step),
             height=max(1.0, b["bytes"] * scale),
-            hue=HUES[zlib.crc32(_role(b["name"]).encode()) % len(HUES)],
+            hue=hues[nodes[b["first"]]["op"]],
             label=_fitting(_role(b["name"]), (b["last"] - b["first"] + 1) * per_step, b["bytes"] * scale),
             title=f"{b['name']}: {b['bytes']:,} bytes at {b['offset']:,}, "
             f"steps {b['first']} ({nodes[b['first']]['name']}) to {b['last']} ({nodes[b['last']]['name']})",
@@ -81,7 +83,7 @@ def timeline(entry: Mapping[str, Any], capacity: int) -> Timeline | None:
         for b in blocks
     )
     return Timeline(
-        steps * per_step, boxes, _address_ticks(capacity, scale), _step_ticks(steps, per_step),
+        steps * per_step, boxes, hues, _address_ticks(capacity, scale), _step_ticks(steps, per_step),
         peak(entry).step * per_step, per_step,
     )  # fmt: skip
 

@@ -34,6 +34,8 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
                 filter(None, (_missing(r, kind, f"one of the {records}") for r in entry[records])), ""
             )
         damage = damage or _out_of_range(entry)
+    if not damage and not plan["prefix"].isidentifier():
+        damage = f"{plan['prefix']!r} is no C name"
     if damage or not plan["entries"]:
         raise UserError(f"{path} is damaged: {damage or 'it has no entry'}", hint="compile the model again")
     sizes = folder / "build" / SIZES

@@ -8,7 +8,7 @@ from ..ir.graph import Graph, Node
 from ..ir.op import operand_names
 from ..ir.plan import Block, Choice, EntryPlan, Plan
 from ..ir.program import Buffer, Call, Operand, Phase, Program, Ref, Step
-from ..ir.types import DTYPES, DType, Expr, Kind, Value
+from ..ir.types import DTYPES, I4, I8, DType, Expr, Kind, Value
 from ..targets.base import Packing
 from .roll import roll
 
@@ -47,6 +47,8 @@ class _Lowering:
         for ctype, name in kernel.parameters:
             if name == "scratch":
                 operands.append((name, self.scratch(node, ctype)))
+            elif kernel.gathers(name):
+                operands += [(n, self.ref(v)) for n, v in by_name.items() if n.rstrip("0123456789") == name]
             elif name in names and "*" in ctype:
                 operands.append((name, self.ref(by_name[name]) if name in by_name else None))
         return Call(kernel, node, tuple(operands), tuple(scalars.items()))
@@ -86,7 +88,8 @@ class _Lowering:
             size = packing.elements(value.type.static_shape) if packing else value.type.size
             memory = "flash" if value.kind is Kind.CONST else "ram"
             flat = None if data is None else data.reshape(-1)
-            self.shared[value] = Buffer(value.name, value.kind, memory, None, size, value.type.dtype, flat, packing)
+            dtype = I8 if packing and value.type.dtype is I4 else value.type.dtype  # two to a byte, once packed
+            self.shared[value] = Buffer(value.name, value.kind, memory, None, size, dtype, flat, packing)
         return self.shared[value]
 
 

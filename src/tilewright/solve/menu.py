@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping
 
+from ..debug import debug
 from ..ir.graph import Graph, Node
 from ..ir.plan import Choice
 from ..ir.types import Kind, Value, maximum, nominal
 from ..targets.base import Kernel, Target
+from .trace import menu_text
 
 Layouts = Mapping[Value, str]  # "" is the logical layout
 
@@ -30,6 +32,7 @@ class _Use:
 
     def __init__(self, graph: Graph, node: Node, target: Target) -> None:
         self.graph, self.node = graph, node
+        debug(4, lambda: menu_text(node, target))
         self.candidates = target.candidates(node)
         self.shared = {
             name: graph.storage(value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..debug import debug
 from ..ir.plan import Block
 
 WORD = 8  # bytes of the largest element: an arena is a whole number of them
@@ -40,8 +41,10 @@ def place(blocks: Sequence[Block], alignment: int = 16, seconds: float = 5.0) ->
         lambda b: (-b.bytes * (b.last - b.first + 1), b.first),
     )
     best = min((_first_fit(sorted(padded, key=order)) for order in orders), key=lambda r: r[1])
+    debug(5, lambda: f"first-fit packs {len(blocks)} blocks into {best[1]:,} bytes, the bound is {bound:,}")
     if best[1] > bound and 1 < len(blocks) <= 400:
         best = _search(padded, bound, best, alignment, seconds)
+        debug(5, lambda: f"CP-SAT packs them into {best[1]:,}")
     placed = tuple(replace(b, offset=best[0][b.name]) for b in blocks)
     end = max((b.offset + b.bytes for b in placed), default=0)
     return placed, -(-end // WORD) * WORD

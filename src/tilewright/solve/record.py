@@ -70,10 +70,10 @@ def _node(
 def _others(
     graph: Graph, node: Node, choice: Choice, target: Target, layouts: Mapping[str, str]
 ) -> list[dict[str, str]]:
-    """The target's other kernels for the operator, and why each was not taken."""
+    """The target's other kernels for the operator, and why each was not taken; rows share a function."""
     found = []
     for kernel in target.kernels:
-        if kernel.op is not type(node.op) or kernel is choice.kernel:
+        if kernel.op is not type(node.op) or kernel.symbol == choice.kernel.symbol:
             continue
         why = kernel.misfit(node)
         if why is None:

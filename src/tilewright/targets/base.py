@@ -10,9 +10,10 @@ from typing import Any, Protocol
 from ..errors import UserError
 from ..ir.graph import Node
 from ..ir.op import Op
-from ..ir.types import Array, Expr, Sym
+from ..ir.types import Array, Expr, Kind, Sym, TensorType
 
 Scalar = int | float | Sym | Expr
+Argument = Scalar | tuple[int, ...]  # a tuple is a table: extents, strides, offsets
 Rule = Callable[[Node], bool]  # its docstring is the rejection message and the line in SUPPORT.md
 
 
@@ -36,8 +37,10 @@ class Kernel:
     """One table row: an operator bound to a C function of an engine.
 
     `signature` is the C parameter list. A pointer parameter named as an operand or result receives its address, one
-    named `scratch` receives the scratch buffer; scalars come from `arguments`, by name, and may be affine in Syms.
-    `dtypes` gives the element type of every operand, "*" for any. `cycles` is the cost in the engine's own unit.
+    named `scratch` receives the scratch buffer; a pointer to pointers named as a "*" operand receives the addresses of
+    all of them. The rest comes from `arguments`, by name: scalars, which may be affine in Syms, and tables of numbers
+    for `const int32_t *` parameters. `dtypes` gives the element type of every operand, "*" for any. `cycles` is the
+    cost in the engine's own unit. `examples` draws instances that the row runs, where the operator's rarely are.
     """
 
     op: type[Op]
@@ -45,12 +48,13 @@ class Kernel:
     symbol: str
     signature: str
     dtypes: Mapping[str, str]
-    arguments: Callable[[Node], Mapping[str, Scalar]] = lambda node: {}  # noqa: ARG005
+    arguments: Callable[[Node], Mapping[str, Argument]] = lambda node: {}  # noqa: ARG005
     requires: tuple[Rule, ...] = ()
     packing: Mapping[str, Packing] = field(default_factory=dict)
     scratch: Callable[[Node], int] = lambda node: 0  # noqa: ARG005
     cycles: Callable[[Node], float] = lambda node: 1.0  # noqa: ARG005
     in_place: Mapping[str, str] = field(default_factory=dict)  # result -> operand that it may overwrite
+    examples: Callable[[Any], tuple[Op, tuple[TensorType | None, ...]]] | None = None
     engine: str = "cpu"
 
     @property
@@ -67,6 +71,18 @@ class Kernel:
             stars = len(name) - len(name.lstrip("*"))
             pairs.append((f"{kind} {'*' * stars}".strip(), name.lstrip("*")))
         return tuple(pairs)
+
+    def gathers(self, parameter: str) -> bool:
+        """Whether the parameter takes the addresses of all operands of a "*" name."""
+        return any(name == parameter and ctype.count("*") > 1 for ctype, name in self.parameters)
+
+    def unpacked(self, node: Node) -> str | None:
+        """Which operand the kernel wants packed that is computed at run time, None where there is none."""
+        for name in self.packing:
+            value = node.operands.get(name)
+            if value is not None and value.kind not in (Kind.CONST, Kind.STATE):
+                return f"{name} must be a constant, it is computed at run time"
+        return None
 
     def misfit(self, node: Node) -> str | None:
         """Why the kernel cannot run this node, None where it can."""
@@ -135,9 +151,11 @@ class Target:
     def candidates(self, node: Node) -> tuple[Kernel, ...]:
         """Kernels that can run a node. UserError with every near miss where there is none."""
         rows = [k for k in self.kernels if k.op is type(node.op)]
-        fitting = tuple(k for k in rows if k.misfit(node) is None)
+        whys = [k.misfit(node) or k.unpacked(node) for k in rows]
+        fitting = tuple(k for k, why in zip(rows, whys, strict=True) if why is None)
         if not fitting:
-            misses = "; ".join(f"{k.symbol}: {k.misfit(node)}" for k in rows) or "no kernel for this operator"
+            misses = "; ".join(f"{k.symbol}: {why}" for k, why in zip(rows, whys, strict=True))
+            misses = misses or "no kernel for this operator"
             raise UserError(
                 f"{type(node.op).__name__} does not run on {self.name}", where=node.name, origin=node.origin,
                 rule=misses, hint="`tilewright targets` and docs/SUPPORT.md list what runs where",

@@ -27,6 +27,21 @@ void tw_sampler_seed(tw_sampler *s, uint32_t seed)
     s->state = seed ? seed : 0x9E3779B9u;
 }
 
+void tw_sampler_fixed(tw_sampler *s, uint64_t unit, int32_t exponent, uint32_t temperature, uint32_t top_p,
+                      uint32_t seed)
+{
+    s->top_p = top_p < 1000 ? (uint32_t)(((uint64_t)top_p << 32) / 1000) : UINT32_MAX;
+    s->multiplier = s->shift = 0;
+    if (temperature > 0) {
+        unit /= temperature;
+        for (; unit >> 31 || exponent > 62; exponent--)
+            unit >>= 1;
+        s->multiplier = exponent < 0 ? 2147483647u : unit > 0 ? (uint32_t)unit : 1;
+        s->shift = exponent < 0 ? 0 : (uint32_t)exponent;
+    }
+    tw_sampler_seed(s, seed);
+}
+
 /* Marsaglia's xorshift32. */
 static uint32_t next_random(tw_sampler *s)
 {

@@ -26,6 +26,13 @@ typedef struct {
 /* Start the random numbers; similar seeds give unlike numbers. */
 void tw_sampler_seed(tw_sampler *s, uint32_t seed);
 
+/*
+ * Settings without floating point: `unit` / 2^exponent is 1000 * scale * 16 / ln 2 of the logits, unit in 2^62 .. 2^63;
+ * temperature and top_p in thousandths, temperature 0 is greedy, top_p is clamped to 1000.
+ */
+void tw_sampler_fixed(tw_sampler *s, uint64_t unit, int32_t exponent, uint32_t temperature, uint32_t top_p,
+                      uint32_t seed);
+
 /* The largest of logits[count], the lowest index among equals. */
 int32_t tw_argmax(const int32_t *logits, uint32_t count);
 

@@ -105,8 +105,8 @@ static uint8_t character(const tw_vocabulary *v, const input *in, uint32_t at, u
             return OTHER;
         point = point << 6 | (next & 0x3Fu);
     }
-    if ((count == 3 && (point < 0x800 || (point >= 0xD800 && point < 0xE000))) ||
-        (count == 4 && (point < 0x10000 || point > 0x10FFFF)))
+    /* Overlong forms are invalid; so are surrogates and points over U+10FFFF, but their class is OTHER anyhow. */
+    if ((count == 3 && point < 0x800) || (count == 4 && point < 0x10000))
         return OTHER;
     *size = count;
     return class_of(v, point);

@@ -40,10 +40,10 @@ def build(folder: Path) -> Built:
     includes = [folder, folder / "kernels", folder / "lm"]
     out = folder / "build"
     objects = compile_objects(sources, includes, out)
-    library_objects = [o for o in objects if o.stem != "main"]
+    library_objects = [o for o in objects if o.name != "main.o"]
     library = link(library_objects, out / f"lib{prefix}.so", shared=True)
     executable = link(objects, out / prefix, shared=False)
     if not is_zig():
         return Built(folder, library, executable, None)
-    names = ("run", "prefill", "decode", "generate", "encode")
+    names = ("run", "reset", "position", "prefill", "decode", "generate", "encode", "piece")
     return Built(folder, library, executable, measure(library_objects, [f"{prefix}_{name}" for name in names]))

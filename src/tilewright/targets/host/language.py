@@ -6,50 +6,34 @@ from collections.abc import Mapping
 from typing import cast
 
 from ...ir.graph import Node
-from ...ir.types import Dim, Expr, TensorType, maximum
+from ...ir.types import TensorType, maximum
 from ...ops import Add, Append, Attention, Embed, Linear, RMSNorm, RoPE, SwiGLU
 from ..base import Kernel, Scalar
+from .arguments import clamp, product, type_of
 from .packing import CHANNELS, PANELS, padded
 
 
-def product(dims: tuple[Dim, ...]) -> Dim:
-    """Elements of a shape with at most one run-time dimension (others count as their maximum)."""
-    total: Dim = 1
-    for dim in dims:
-        if isinstance(dim, int):
-            total = Expr.of(total) * dim
-        elif isinstance(total, int):
-            total = Expr.of(dim) * total
-        else:
-            total = Expr.of(total) * maximum(dim)
-    return Expr.of(total).simplified()
-
-
-def _type(node: Node, operand: str) -> TensorType:
-    return node.operands[operand].type
-
-
 def _elements(node: Node) -> Mapping[str, Scalar]:
-    return {"n": product(_type(node, "y").shape)}
+    return {"n": product(type_of(node, "y").shape)}
 
 
 def _linear(node: Node) -> Mapping[str, Scalar]:
-    rows, cols = _type(node, "w").static_shape
-    return {"tokens": product(_type(node, "x").shape[:-1]), "rows": rows, "cols": cols}
+    rows, cols = type_of(node, "w").static_shape
+    return {"tokens": product(type_of(node, "x").shape[:-1]), "rows": rows, "cols": cols, **clamp(node)}
 
 
 def _rmsnorm(node: Node) -> Mapping[str, Scalar]:
-    op, shape = cast(RMSNorm, node.op), _type(node, "x").shape
+    op, shape = cast(RMSNorm, node.op), type_of(node, "x").shape
     return {"rows": product(shape[:-1]), "n": shape[-1], "eps": op.eps}
 
 
 def _rope(node: Node) -> Mapping[str, Scalar]:
-    op, tokens = cast(RoPE, node.op), _type(node, "x").shape[0]
-    return {"tokens": tokens, "heads": op.heads, "hd": _type(node, "table").shape[1], "pos": op.pos}
+    op, tokens = cast(RoPE, node.op), type_of(node, "x").shape[0]
+    return {"tokens": tokens, "heads": op.heads, "hd": type_of(node, "table").shape[1], "pos": op.pos}
 
 
 def _embed(node: Node) -> Mapping[str, Scalar]:
-    return {"count": _type(node, "tokens").shape[0], "cols": _type(node, "table").shape[1]}
+    return {"count": type_of(node, "tokens").shape[0], "cols": type_of(node, "table").shape[1]}
 
 
 def _pitch(state: TensorType) -> int:
@@ -57,17 +41,17 @@ def _pitch(state: TensorType) -> int:
 
 
 def _append(node: Node) -> Mapping[str, Scalar]:
-    tokens, channels = _type(node, "x").shape
+    tokens, channels = type_of(node, "x").shape
     pos = cast(Append, node.op).pos
-    return {"tokens": tokens, "n": channels, "pitch": _pitch(_type(node, "state")), "pos": pos}
+    return {"tokens": tokens, "n": channels, "pitch": _pitch(type_of(node, "state")), "pos": pos}
 
 
 def _attention(node: Node) -> Mapping[str, Scalar]:
     op = cast(Attention, node.op)
-    tokens, width = _type(node, "q").shape
+    tokens, width = type_of(node, "q").shape
     return {
         "tokens": tokens, "pos": op.pos, "heads": op.heads, "kv_heads": op.kv_heads,
-        "hd": maximum(width) // op.heads, "pitch": _pitch(_type(node, "k")), "scale": op.scale,
+        "hd": maximum(width) // op.heads, "pitch": _pitch(type_of(node, "k")), "scale": op.scale,
     }  # fmt: skip
 
 
@@ -75,7 +59,7 @@ LANGUAGE = (
     Kernel(
         Linear, "linear.c", "tw_linear_f32",
         "const float *restrict x, const float *restrict w, const float *restrict b, float *restrict y,"
-        " int tokens, int rows, int cols",
+        " int tokens, int rows, int cols, float low, float high",
         {"x": "f32", "w": "f32", "b": "f32"}, _linear, packing={"w": PANELS},
     ),
     Kernel(
@@ -103,7 +87,7 @@ LANGUAGE = (
         "const float *restrict q, const float *restrict k, const float *restrict v, float *restrict y,"
         " float *restrict scratch, int tokens, int pos, int heads, int kv_heads, int hd, int pitch, float scale",
         {"q": "f32", "k": "f32", "v": "f32"}, _attention, packing={"k": CHANNELS, "v": CHANNELS},
-        scratch=lambda node: 4 * _pitch(_type(node, "k")),
+        scratch=lambda node: 4 * _pitch(type_of(node, "k")),
     ),
     Kernel(
         Add, "pointwise.c", "tw_add_f32", "const float *a, const float *restrict b, float *y, int n",

@@ -23,9 +23,13 @@ class Sizes:
     unknown: tuple[str, ...]  # functions that the bound cannot see into: of the C library, or the caller's
 
 
-def measure(objects: Sequence[Path], entries: Sequence[str] = ()) -> Sizes:
-    """Sizes of object files that were compiled with -ffunction-sections -fstack-size-section."""
-    code = constants = variables = 0
+def measure(objects: Sequence[Path], entries: Sequence[str]) -> Sizes:
+    """Sizes of what a linker keeps for the entry functions: all that they reach, section by section.
+
+    The objects were compiled with -ffunction-sections -fdata-sections -fstack-size-section.
+    """
+    sections: dict[Section, _Facts] = {}
+    globals_: dict[str, Section] = {}
     frames: dict[str, int] = {}
     calls: dict[str, set[str]] = {}
     for path in objects:
@@ -33,19 +37,64 @@ def measure(objects: Sequence[Path], entries: Sequence[str] = ()) -> Sizes:
 
         with path.open("rb") as file:
             elf = ELFFile(file)
-            for section in elf.iter_sections():
-                if section["sh_flags"] & SHF_ALLOC and section["sh_size"]:
-                    relro = section.name.startswith(".data.rel.ro")
-                    if section.name.startswith(".text"):
-                        code += section["sh_size"]
-                    elif section["sh_flags"] & SHF_WRITE and not relro:
-                        variables += _objects(elf, section)
-                    else:
-                        constants += section["sh_size"]
+            _sections(elf, path.name, sections, globals_)
             _frames(elf, path.name, frames)
             _calls(elf, path.name, calls)
-    deepest, unknown = _deepest(frames, calls, entries or tuple(frames))
-    return Sizes(code, constants, variables, deepest, tuple(sorted(unknown)))
+    total = {"code": 0, "constants": 0, "variables": 0}
+    for section in _reachable(sections, globals_, entries):
+        total[sections[section].kind] += sections[section].bytes
+    deepest, unknown = _deepest(frames, calls, entries)
+    return Sizes(**total, stack=deepest, unknown=tuple(sorted(unknown)))
+
+
+Section = tuple[str, int]  # object file, index in it
+
+
+@dataclass
+class _Facts:
+    """One section that takes memory: what it is, its bytes, what it refers to (by section, or a global's name)."""
+
+    kind: str
+    bytes: int
+    refers: set[Section | str]
+
+
+def _sections(elf: Any, file: str, sections: dict[Section, _Facts], globals_: dict[str, Section]) -> None:
+    for index, section in enumerate(elf.iter_sections()):
+        if not (section["sh_flags"] & SHF_ALLOC and section["sh_size"]):
+            continue
+        if section.name.startswith(".text"):
+            facts = _Facts("code", section["sh_size"], set())
+        elif section["sh_flags"] & SHF_WRITE and not section.name.startswith(".data.rel.ro"):
+            facts = _Facts("variables", _objects(elf, section), set())
+        else:
+            facts = _Facts("constants", section["sh_size"], set())
+        sections[file, index] = facts
+    for symbol in elf.get_section_by_name(".symtab").iter_symbols():
+        if symbol["st_info"]["bind"] != "STB_LOCAL" and isinstance(symbol["st_shndx"], int):
+            globals_[symbol.name] = (file, symbol["st_shndx"])
+    for section in elf.iter_sections():
+        target = (file, section["sh_info"])
+        if section["sh_type"] not in ("SHT_RELA", "SHT_REL") or target not in sections:
+            continue
+        symbols = elf.get_section(section["sh_link"])
+        for relocation in section.iter_relocations():
+            symbol = symbols.get_symbol(relocation["r_info_sym"])
+            here = symbol["st_shndx"]
+            sections[target].refers.add((file, here) if isinstance(here, int) else symbol.name)
+
+
+def _reachable(sections: dict[Section, _Facts], globals_: dict[str, Section], entries: Sequence[str]) -> set[Section]:
+    """Sections that the entries need."""
+    found: set[Section] = set()
+    waiting: list[Section | str] = list(entries)
+    while waiting:
+        item = waiting.pop()
+        section = globals_.get(item) if isinstance(item, str) else item
+        if section in sections and section not in found:
+            found.add(section)
+            waiting += sections[section].refers
+    return found
 
 
 def _objects(elf: Any, section: Any) -> int:

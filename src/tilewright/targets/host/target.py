@@ -5,14 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..base import Engine, Memory, Target
+from .generic import fixed
+from .generic_dense import DENSE
+from .generic_elementwise import ELEMENTWISE
+from .generic_index import INDEX
+from .generic_move import MOVE
+from .generic_quantize import DIALECT, QUANTIZE
+from .generic_reduce import REDUCE
+from .integer import INTEGER
 from .language import LANGUAGE
+from .pointwise_i8 import POINTWISE_I8
+from .product import PRODUCT
+from .quantised import QUANTISED
+from .vision import VISION
+
+KERNELS = Path(__file__).parent / "kernels"
+GENERIC = fixed((*MOVE, *ELEMENTWISE, *REDUCE, *INDEX, *QUANTIZE, *DIALECT, *DENSE))
 
 HOST = Target(
     name="host",
     description="portable C99 with static memory, for this machine and any microcontroller with a C compiler",
     memories=(Memory("flash", None, "const", alignment=64), Memory("ram", None, "data", alignment=64)),
     engines=(Engine("cpu", cores=1),),
-    kernels=(*LANGUAGE,),
-    kernel_folder=Path(__file__).parent / "kernels",
-    headers=("tw_math.h",),
+    kernels=(*LANGUAGE, *QUANTISED, *VISION, *INTEGER, *PRODUCT, *POINTWISE_I8, *GENERIC),
+    kernel_folder=KERNELS,
+    headers=tuple(sorted(path.name for path in KERNELS.glob("*.h"))),
 )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 from ...errors import UserError
+from .objects import cached
 
 # Contraction off and no fast-math: every compiler gives the same bits. Stack sizes feed the stack bound.
 CFLAGS = (
@@ -26,18 +29,33 @@ def compiler() -> list[str]:
     return shlex.split(chosen) if chosen else [sys.executable, "-m", "ziglang", "cc"]
 
 
+@cache
+def version() -> str:
+    """Which compiler it is, for telling objects of different ones apart."""
+    if is_zig():
+        return importlib.metadata.version("ziglang")
+    done = subprocess.run([*compiler(), "--version"], capture_output=True, text=True, check=False)
+    return done.stdout
+
+
 def is_zig() -> bool:
     return not os.environ.get("TILEWRIGHT_CC")
 
 
 def compile_objects(sources: Sequence[Path], includes: Sequence[Path], build: Path) -> list[Path]:
-    """One object per source, two at a time. UserError with the compiler's words where one fails."""
+    """One object per source, several at a time. UserError with the compiler's words where one fails."""
     build.mkdir(parents=True, exist_ok=True)
-    flags = [*CFLAGS, *(ZIG_ONLY if is_zig() else ()), *(f"-I{folder}" for folder in includes)]
+    flags = [*CFLAGS, *(ZIG_ONLY if is_zig() else ())]
+    searched = [f"-I{folder}" for folder in includes]
 
     def one(source: Path) -> Path:
-        target = build / (source.stem + ".o")
-        run([*compiler(), *flags, "-c", str(source), "-o", str(target)])
+        folder = source.parent.name if source.parent in includes[1:] else ""
+        target = build / f"{folder}{'.' if folder else ''}{source.stem}.o"
+        command = [*compiler(), *flags]
+        cached(
+            source, includes, [*command, version()], target,
+            lambda: run([*command, *searched, "-c", str(source), "-o", str(target)]),
+        )  # fmt: skip
         return target
 
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:

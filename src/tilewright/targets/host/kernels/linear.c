@@ -1,70 +1,54 @@
-/* Matrix products with weights packed in panels of 16 rows: w[rows / 16][cols][16], the last panel padded with zeros.
- *
- * Every y[t][r] is one sum over k in ascending order, whatever the blocking: one token or many give the same bits.
- */
+/* Matrix products with weights packed in panels of 16 rows: w[rows / 16][cols][16], the last panel padded with zeros. */
 #include "tw_kernels.h"
-#include "tw_math.h"
+#include "tw_dense.h"
 
-enum { BLOCK = 4 }; /* sums in flight: enough to hide the latency of an addition */
+struct linear {
+    const float *x, *w, *b;
+    float *y;
+    int rows, cols;
+    float low, high;
+};
 
-/* One panel's worth of results: y[0 .. count) = sum + b. */
-TW_INLINE void store(float *restrict y, const tw_vec sum[TW_VECS], const float *restrict b, int count)
+/* Rows r .. r + 16 * panels of y for `tokens` rows of x from row t. */
+TW_INLINE void block(const struct linear *l, int tokens, int panels, int t, int r)
 {
-    float lane[TW_GROUP];
-    memcpy(lane, sum, sizeof lane);
-    if (b != 0)
-        for (int i = 0; i < count; i++)
-            y[i] = lane[i] + b[i];
-    else if (count == TW_GROUP)
-        memcpy(y, lane, sizeof lane);
-    else
-        for (int i = 0; i < count; i++)
-            y[i] = lane[i];
-}
-
-/* y for `tokens` rows of x and `panels` panels of w, tokens * panels <= BLOCK; `rows` are left from the first panel. */
-TW_INLINE void block(int tokens, int panels, const float *restrict x, const float *restrict w, const float *restrict b,
-                     float *restrict y, int rows, int cols, int stride)
-{
-    tw_vec sum[BLOCK][TW_VECS] = {0};
-    for (int k = 0; k < cols; k++)
-        for (int p = 0; p < panels; p++)
-            for (int t = 0; t < tokens; t++)
-                for (int v = 0; v < TW_VECS; v++)
-                    sum[p * tokens + t][v] += TW_AT(w + (p * cols + k) * TW_GROUP, v) * x[t * cols + k];
-    for (int p = 0; p < panels; p++)
-        for (int t = 0; t < tokens; t++) {
-            int first = p * TW_GROUP, count = rows - first < TW_GROUP ? rows - first : TW_GROUP;
-            store(y + t * stride + first, sum[p * tokens + t], b != 0 ? b + first : 0, count);
-        }
+    tw_vec sum[TW_SUMS][TW_VECS] = {0};
+    const float *x[TW_TOGETHER];
+    for (int i = 0; i < tokens; i++)
+        x[i] = l->x + (t + i) * l->cols;
+    tw_outer(tokens, panels, sum, x, l->w + r * l->cols, TW_GROUP * l->cols, TW_GROUP, l->cols);
+    for (int p = 0; p < panels; p++, r += TW_GROUP)
+        for (int i = 0; i < tokens; i++)
+            tw_store(l->y + (t + i) * l->rows + r, sum[p * tokens + i], l->b != 0 ? l->b + r : 0,
+                     tw_in_panel(l->rows, r), l->low, l->high);
 }
 
 /* One token: several panels at a time. */
-static void one_token(const float *restrict x, const float *restrict w, const float *restrict b, float *restrict y,
-                      int rows, int cols)
+static void one_token(const struct linear *l, int t)
 {
-    for (int r = 0; r < rows; r += BLOCK * TW_GROUP) {
-        const float *panel = w + r * cols, *bias = b != 0 ? b + r : 0;
-        int left = rows - r;
-        if (left > 3 * TW_GROUP)
-            block(1, 4, x, panel, bias, y + r, left, cols, rows);
-        else if (left > 2 * TW_GROUP)
-            block(1, 3, x, panel, bias, y + r, left, cols, rows);
-        else if (left > TW_GROUP)
-            block(1, 2, x, panel, bias, y + r, left, cols, rows);
-        else
-            block(1, 1, x, panel, bias, y + r, left, cols, rows);
-    }
+    int r = 0;
+    for (; l->rows - r > 3 * TW_GROUP; r += 4 * TW_GROUP)
+        block(l, 1, 4, t, r);
+    if (l->rows - r > 2 * TW_GROUP)
+        block(l, 1, 3, t, r);
+    else if (l->rows - r > TW_GROUP)
+        block(l, 1, 2, t, r);
+    else if (l->rows - r > 0)
+        block(l, 1, 1, t, r);
 }
 
-/* x: [tokens][cols], w: packed [rows][cols], b: [rows] or null, y: [tokens][rows]. */
+/* y = clip(x w^T + b, low, high). x: [tokens][cols], w: packed [rows][cols], b: [rows] or null, y: [tokens][rows]. */
 void tw_linear_f32(const float *restrict x, const float *restrict w, const float *restrict b, float *restrict y,
-                   int tokens, int rows, int cols)
+                   int tokens, int rows, int cols, float low, float high)
 {
-    int together = tokens - tokens % BLOCK;
-    for (int r = 0; r < rows && together > 0; r += TW_GROUP)
-        for (int t = 0; t < together; t += BLOCK)
-            block(BLOCK, 1, x + t * cols, w + r * cols, b != 0 ? b + r : 0, y + t * rows + r, rows - r, cols, rows);
-    for (int t = together; t < tokens; t++)
-        one_token(x + t * cols, w, b, y + t * rows, rows, cols);
+    const struct linear l = {x, w, b, y, rows, cols, low, high};
+    int many = tokens - tokens % TW_TOGETHER, several = tokens - tokens % 4;
+    for (int r = 0; r < rows && several > 0; r += TW_GROUP) {
+        for (int t = 0; t < many; t += TW_TOGETHER)
+            block(&l, TW_TOGETHER, 1, t, r);
+        for (int t = many; t < several; t += 4)
+            block(&l, 4, 1, t, r);
+    }
+    for (int t = several; t < tokens; t++)
+        one_token(&l, t);
 }

@@ -21,7 +21,11 @@ void tw_rmsnorm_f32(const float *x, const float *restrict w, float *y, int rows,
 {
     for (int r = 0; r < rows; r++, x += n, y += n) {
         float scale = tw_rsqrtf(sum_of_squares(x, n) / (float)n + eps);
-        for (int i = 0; i < n; i++)
+        int i = 0;
+        for (; i + TW_GROUP <= n; i += TW_GROUP)
+            for (int v = 0; v < TW_VECS; v++)
+                TW_PUT(y + i, v) = TW_AT(x + i, v) * scale * TW_AT(w + i, v);
+        for (; i < n; i++)
             y[i] = x[i] * scale * w[i];
     }
 }

@@ -1,0 +1,55 @@
+"""A compiled network: everything known about it before any C is compiled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .cgen.printer import Source
+from .ir.plan import Plan
+from .ir.program import Program
+from .ir.types import nominal
+from .model import Model
+from .targets.base import Target
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """Everything that is decided. `prefix` begins every external C name; `seconds` is CPU time of the compiler."""
+
+    model: Model
+    target: Target
+    plan: Plan
+    programs: tuple[Program, ...]
+    source: Source
+    prefix: str
+    face: int  # bytes of RAM of the language face, 0 for other networks
+    seconds: float
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one run (one decoded token for a language model) at nominal sizes."""
+        entry = self.plan.entries[-1]
+        total = 0
+        for node in entry.graph.nodes:
+            shapes = {name: value.type.shape for name, value in node.operands.items()}
+            total += nominal(node.op.domain(*node.types).macs(shapes))
+        return total
+
+    @property
+    def ram_bytes(self) -> int:
+        """Static RAM of the network's own files: what .data and .bss of the built library add up to."""
+        return sum(self.memory[use] for use in ("arena", "state", "face"))
+
+    @property
+    def memory(self) -> dict[str, int]:
+        """Bytes per use: constants, arena of transients, state, language face (all static), memory of the caller."""
+        buffers = {b for p in self.programs for b in p.buffers}
+        last = self.plan.entries[-1].graph
+        outside = () if self.model.language else (*last.inputs, *last.outputs)
+        return {
+            "weights": sum(b.bytes for b in buffers if b.kind.value == "const"),
+            "arena": sum(self.plan.capacity.values()),
+            "state": sum(b.bytes for b in buffers if b.kind.value == "state"),
+            "face": self.face,
+            "io": sum(v.type.size * v.type.dtype.bits // 8 for v in outside),
+        }

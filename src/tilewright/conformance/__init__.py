@@ -1,0 +1,1 @@
+"""Runs folders of test cases through compiled code and counts: passed, failed, refused; every case once."""
