@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -117,6 +117,15 @@ class Engine:
     clock_mhz: float | None = None
 
 
+class Built(Protocol):
+    """What a build left: the program, and its sizes (a dataclass) where the toolchain tells them."""
+
+    @property
+    def executable(self) -> Path: ...
+    @property
+    def sizes(self) -> Any: ...
+
+
 class Runner(Protocol):
     """A built network that can be called: `run` for plain networks, `prefill` and `decode` for language models."""
 
@@ -125,6 +134,12 @@ class Runner(Protocol):
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """One run; arrays in the order of the interface."""
+
+    def series(self, inputs: Sequence[Array], repeat: int, expected: Sequence[Array] | None) -> Iterator[list[Array]]:
+        """Runs in a row from the first state on, a language model anew for each; `expected` goes into the program."""
+
+    def measured(self) -> dict[str, Any]:
+        """Fields about the latest series: cycles, energy ..., where the target tells them."""
 
     def reset(self) -> None:
         """State back to what it was before the first run."""

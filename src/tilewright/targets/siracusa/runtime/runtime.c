@@ -89,3 +89,22 @@ void *memset(void *target, int value, size_t count)
         *to++ = (unsigned char)value;
     return target;
 }
+
+void *memmove(void *target, const void *source, size_t count)
+{
+    unsigned char *to = target;
+    const unsigned char *from = source;
+    if ((uintptr_t)to <= (uintptr_t)from)
+        return memcpy(target, source, count);
+    while (count-- != 0)
+        to[count] = from[count];
+    return target;
+}
+
+size_t strlen(const char *text)
+{
+    size_t count = 0;
+    while (text[count] != 0)
+        count++;
+    return count;
+}
