@@ -32,7 +32,11 @@ def solve(entries: Sequence[Graph], target: Target) -> Plan:
             break
     else:
         raise _too_large(plans, used, arena.name, arena.bytes)
-    levels = {Kind.CONST: constants, Kind.ACT: arena.name, Kind.STATE: _state(state, memories, {arena.name: used}, target)}
+    levels = {
+        Kind.CONST: constants,
+        Kind.ACT: arena.name,
+        Kind.STATE: _state(state, memories, {arena.name: used}, target),
+    }
     return check(Plan(target.name, tuple(plans), packings, {arena.name: used}, bound, levels), target)
 
 
@@ -60,7 +64,8 @@ def _state(needed: int, memories: Sequence[Memory], used: Mapping[str, int], tar
     last = memories[-1]
     missing = needed + used.get(last.name, 0) - (last.bytes or 0)
     raise UserError(
-        f"the state needs {needed:,} bytes, no memory of {target.name} has room for it: {missing:,} too many in {last.name}",
+        f"the state needs {needed:,} bytes, {missing:,} too many for {last.name}",
+        rule=f"no memory of {target.name} has room for it",
         hint="use a shorter context, or an int8 model (`--option quant=int8`)",
     )
 

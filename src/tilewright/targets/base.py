@@ -152,6 +152,45 @@ class Runner(Protocol):
 
 
 @dataclass(frozen=True)
+class Story:
+    """What a language model is asked to write."""
+
+    prompt: str = ""
+    tokens: int = 64
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    ignore_eos: bool = False
+
+
+class Told(Protocol):
+    """What a program said about the story that it wrote."""
+
+    tokens: int
+
+    @property
+    def note(self) -> str:
+        """What stands behind the speed, for people."""
+
+    def fields(self, prompt_tokens: int, decodes: int) -> dict[str, Any]:
+        """Fields of `--json` about speed and energy."""
+
+
+class Storyteller(Protocol):
+    """A built language model that writes one story to stdout: the command, and how to read what it says.
+
+    `separator` stands between the text and the rest where both are on stdout; empty: the rest is on stderr.
+    """
+
+    built: Any
+    command: list[str]
+    separator: bytes
+
+    def told(self, notes: str) -> Told:
+        """What the program said. RuntimeError where that is no statistics."""
+
+
+@dataclass(frozen=True)
 class Target:
     """A place where compiled networks run."""
 

@@ -45,7 +45,9 @@ def build(folder: Path, job: Job | None = None) -> Built:
     plan = read_plan(folder)
     out = folder / "build"
     out.mkdir(parents=True, exist_ok=True)
-    network = sorted(p for p in folder.rglob("*.c") if "build" not in p.relative_to(folder).parts and p.name != "main.c")
+    network = sorted(
+        p for p in folder.rglob("*.c") if "build" not in p.relative_to(folder).parts and p.name != "main.c"
+    )
     includes = [RUNTIME, RUNTIME / "include", folder, folder / "kernels", folder / "lm"]
     objects = _compile(network, includes, out, CLUSTER)
     program = write_program(plan, job or Job(), out)
@@ -113,5 +115,3 @@ def _tool(command: Sequence[str], what: str) -> None:
             hint="use a smaller model, or an int8 one (`--option quant=int8`)",
         )
     raise UserError(f"the C compiler failed:\n{said[-2000:]}", where=what, hint="report this as a defect")
-
-

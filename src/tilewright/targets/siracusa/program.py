@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...ir.types import DTYPES, Array
+from ..base import Story
 from .target import RUNTIME
-
-
-@dataclass(frozen=True)
-class Story:
-    """What a language model is asked to write; temperature and top_p as numbers, the text as bytes of UTF-8."""
-
-    prompt: str = ""
-    tokens: int = 64
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
-    ignore_eos: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,7 +24,7 @@ class Job:
     inputs: Sequence[Array] | None = None
     expected: Sequence[Array] | None = None
     repeat: int = 1
-    story: Story = Story()
+    story: Story = field(default_factory=Story)
 
 
 def write_program(plan: Mapping[str, Any], job: Job, out: Path) -> list[Path]:
@@ -83,9 +72,12 @@ def _plain(plan: Mapping[str, Any], job: Job, inputs: Sequence[Array], language:
     lines += ["", "const tw_output tw_outputs[] = {", *rows, "};", f"const uint32_t tw_output_count = {len(rows)};"]
     lines += [f"volatile uint32_t tw_repeat = {job.repeat};", ""]
     if language:
-        restart, call = "", (
-            f"    {prefix}_reset();\n    memcpy(tw_result0, {prefix}_prefill(tw_input0, {inputs[0].size}), "
-            "sizeof tw_result0);"
+        restart, call = (
+            "",
+            (
+                f"    {prefix}_reset();\n    memcpy(tw_result0, {prefix}_prefill(tw_input0, {inputs[0].size}), "
+                "sizeof tw_result0);"
+            ),
         )
     else:
         states = any(e["states"] for e in plan["entries"])
