@@ -67,6 +67,14 @@ def target_option(default: str | None = "host") -> Callable[[F], F]:
     )  # fmt: skip
 
 
+def timing_option(function: F) -> F:
+    """`--timing`: which model of a simulated chip counts the cycles."""
+    return click.option(
+        "--timing", type=click.Choice(("chip", "gvsoc")), default="chip", show_default=True,
+        help="The timing model where a chip is simulated.",
+    )(function)  # fmt: skip
+
+
 def options(pairs: tuple[str, ...], tokenizer: Path | None = None, name: str | None = None) -> Options:
     """Options from the command line, checked."""
     from ..options import parse

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import UserError
-from ..output import Outcome
-from .common import build, compile_options, json_option, scratch_folder, target_option, write
+from ..output import Outcome, step
+from .common import compile_options, json_option, scratch_folder, target_option, timing_option, write
 
 if TYPE_CHECKING:
     from ..model import Language, Model
+    from ..targets.base import Told
 
-STATISTICS = re.compile(r"^tokens (\d+) positions \d+ seconds ([\d.]+)$", re.MULTILINE)
 BLOCK = 1 << 16
 
 
@@ -33,15 +32,20 @@ BLOCK = 1 << 16
 @click.option("--top-p", type=float, default=1.0, show_default=True, help="Draw from this share of the probability.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same text.")
 @click.option("--ignore-eos", is_flag=True, help="Go on where the model ends its text.")
+@timing_option
 @compile_options
 @json_option
 @click.pass_obj
 def generate(
     outcome: Outcome, model: str, target: str, prompt: str, tokens: int, temperature: float, top_p: float, seed: int,
-    ignore_eos: bool, pairs: tuple[str, ...], tokenizer: Path | None, dump: Path | None,
+    ignore_eos: bool, timing: str, pairs: tuple[str, ...], tokenizer: Path | None, dump: Path | None,
 ) -> None:  # fmt: skip
     """Compile the language model MODEL and let the C write; the text appears as it is written."""
+    from dataclasses import asdict
+
     from ..lm.sampler import Sampling
+    from ..targets.base import Story
+    from ..targets.registry import storyteller
 
     outcome.add(target=target)
     Sampling.of(1.0, temperature, top_p, seed)  # refuses settings out of range before anything is compiled
@@ -49,19 +53,18 @@ def generate(
         compiled, seconds = write(model, target, folder, pairs, tokenizer, dump)
         language = language_of(compiled.model)
         prompt_tokens = _prompt_tokens(prompt, language)
-        executable, sizes = build(folder, target)
+        story = Story(prompt, tokens, temperature, top_p, seed, ignore_eos)
+        with step("compiling the C"):
+            teller = storyteller(target, folder, story, timing)
 
         from ..report.record import read
         from ..report.summary import fields
 
+        sizes = asdict(teller.built.sizes) if teller.built.sizes is not None else None
         outcome.add(compile_seconds=seconds, **fields(read(folder)[0], sizes))
-        words = [
-            "--prompt", prompt, "--tokens", str(tokens), "--temperature", repr(temperature), "--top-p", repr(top_p),
-            "--seed", str(seed), *(["--ignore-eos"] if ignore_eos else []),
-        ]  # fmt: skip
-        text, notes = _stream([str(executable), *words])
-    outcome.add(text=text.removesuffix(b"\n").decode("utf-8", "replace"))
-    _statistics(outcome, notes, prompt_tokens)
+        text, notes = _stream(teller.command, teller.separator)
+        outcome.add(text=text.removesuffix(b"\n").decode("utf-8", "replace"))
+        _statistics(outcome, teller.told(notes), prompt_tokens)
 
 
 def language_of(model: Model) -> Language:
@@ -84,16 +87,22 @@ def _prompt_tokens(prompt: str, language: Language) -> int:
     return count
 
 
-def _stream(command: list[str]) -> tuple[bytes, str]:
-    """Run the program, pass its text on as it comes; what it wrote to stdout and to stderr."""
-    written = bytearray()
+def _stream(command: list[str], separator: bytes) -> tuple[bytes, str]:
+    """Run the program, pass its text on as it comes; the text, and what it told behind it or on stderr.
+
+    A program with one channel writes the separator between the text and what it tells.
+    """
+    written, shown = bytearray(), 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
         assert program.stdout is not None
         assert program.stderr is not None
         try:
             while part := os.read(program.stdout.fileno(), BLOCK):
                 written += part
-                _show(part)
+                end = written.rfind(separator) if separator else -1
+                end = len(written) if end < 0 else end
+                _show(bytes(written[shown:end]))
+                shown = max(shown, end)
             notes = program.stderr.read().decode("utf-8", "replace")
         except BaseException:
             program.kill()
@@ -102,7 +111,11 @@ def _stream(command: list[str]) -> tuple[bytes, str]:
         raise UserError(notes.strip() or "the generated program refused its arguments")
     if program.returncode:
         raise RuntimeError(f"the generated program ended with {program.returncode}: {notes.strip()}")
-    return bytes(written), notes
+    text, told = bytes(written), notes
+    if separator:
+        text, _, behind = text.rpartition(separator)
+        told = behind.decode("utf-8", "replace")
+    return text, told
 
 
 def _show(part: bytes) -> None:
@@ -115,15 +128,11 @@ def _show(part: bytes) -> None:
     sys.stdout.flush()
 
 
-def _statistics(outcome: Outcome, notes: str, first: int) -> None:
-    """`tokens N positions P seconds S` of the program: S seconds for N - 1 decodes, from position `first` on."""
-    found = STATISTICS.search(notes)
-    if found is None:
-        raise RuntimeError(f"the generated program said {notes.strip()[:200]!r} instead of its statistics")
-    tokens, seconds = int(found[1]), float(found[2])
-    decodes = max(0, tokens - 1)
-    outcome.add(tokens=tokens, positions=[first, first + decodes - 1] if decodes else [])
-    if decodes and seconds > 0:
-        rate = decodes / seconds
-        outcome.add(tokens_per_second=round(rate, 1))
-        click.echo(f"{tokens} tokens, {rate:,.0f} tokens/s on {outcome.fields['target']}", err=True)
+def _statistics(outcome: Outcome, told: Told, first: int) -> None:
+    """Tokens, positions (decodes start at position `first`), and the speed as the target tells it."""
+    decodes = max(0, told.tokens - 1)
+    outcome.add(tokens=told.tokens, positions=[first, first + decodes - 1] if decodes else [])
+    outcome.add(**told.fields(first, decodes))
+    rate = outcome.fields.get("tokens_per_second")
+    if rate is not None:
+        click.echo(f"{told.tokens} tokens, {rate:,.0f} tokens/s on {outcome.fields['target']}{told.note}", err=True)

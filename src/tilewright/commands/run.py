@@ -9,14 +9,13 @@ import click
 
 from ..errors import UserError
 from ..output import DIFFERS, OK, Outcome, say, step
-from .common import FILE, compile_options, json_option, scratch_folder, target_option, write
+from .common import FILE, compile_options, json_option, scratch_folder, target_option, timing_option, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..arrays import Port
     from ..ir.types import Array
-    from ..targets.base import Runner
 
 
 @click.command()
@@ -26,12 +25,13 @@ if TYPE_CHECKING:
 @click.option("--expect", "expect_file", type=FILE, help="npz with the outputs that every repetition must give.")
 @click.option("--repeat", type=click.IntRange(1, 1_000_000), default=1, show_default=True, help="Runs in a row.")
 @target_option()
+@timing_option
 @compile_options
 @json_option
 @click.pass_obj
 def run(
     outcome: Outcome, folder: Path, inputs_file: Path | None, outputs_file: Path | None, expect_file: Path | None,
-    repeat: int, target: str, pairs: tuple[str, ...], tokenizer: Path | None, dump: Path | None,
+    repeat: int, target: str, timing: str, pairs: tuple[str, ...], tokenizer: Path | None, dump: Path | None,
 ) -> int:  # fmt: skip
     """Build and run the compiled network in DIR; exit code 1 where an output is not as expected.
 
@@ -44,18 +44,18 @@ def run(
         plan, _ = read(folder)
         if pairs:
             say(f"note: {folder} is compiled already, options do not change it")
-        return _run(outcome, folder, plan, inputs_file, outputs_file, expect_file, repeat)
+        return _run(outcome, folder, plan, inputs_file, outputs_file, expect_file, repeat, timing)
     if folder.is_dir() and not holds_model(folder):
         raise UserError(f"{folder} is not a compiled network", hint="make one with `tilewright compile MODEL -o DIR`")
     with scratch_folder() as compiled:
         outcome.add(target=target)
         outcome.add(compile_seconds=write(str(folder), target, compiled, pairs, tokenizer, dump)[1])
-        return _run(outcome, compiled, read(compiled)[0], inputs_file, outputs_file, expect_file, repeat)
+        return _run(outcome, compiled, read(compiled)[0], inputs_file, outputs_file, expect_file, repeat, timing)
 
 
 def _run(
     outcome: Outcome, folder: Path, plan: dict[str, Any], inputs_file: Path | None, outputs_file: Path | None,
-    expect_file: Path | None, repeat: int,
+    expect_file: Path | None, repeat: int, timing: str,
 ) -> int:  # fmt: skip
     from ..arrays import cast, match, read_npz, shaped, write_npz
 
@@ -80,16 +80,15 @@ def _run(
     from ..targets.registry import runner
 
     with step("compiling the C"):
-        network = runner(plan["target"], folder)
+        network = runner(plan["target"], folder, timing)
     sizes = network.built.sizes
     outcome.add(**fields(plan, asdict(sizes) if sizes is not None else None))
     verdict = _Verdict(results, expected)
     last: Sequence[Array] = ()
     with step(f"running {repeat} times" if repeat > 1 else "running"):
-        network.reset()
-        for repetition in range(repeat):
-            last = _once(network, plan, arrays)
+        for repetition, last in enumerate(network.series(arrays, repeat, expected)):
             verdict.take(last, repetition)
+    outcome.add(**network.measured())
     if outputs_file:
         write_npz(outputs_file, {p.name: shaped(a, p, "output") for p, a in zip(results, last, strict=True)})
     if expected is not None:
@@ -100,14 +99,6 @@ def _run(
             return DIFFERS
     click.echo(_told(results, last, expected is not None, repeat, verdict.worst))
     return OK
-
-
-def _once(network: Runner, plan: dict[str, Any], arrays: Sequence[Array]) -> Sequence[Array]:
-    """One repetition. A language model starts anew with its prompt; other networks keep their state."""
-    if plan["language"] is None:
-        return network.run(arrays)
-    network.reset()
-    return (network.prefill(arrays[0].tolist()),)
 
 
 def _prompt(given: dict[str, Array], port: Port, source: object) -> Array:

@@ -79,8 +79,8 @@ def run_case(case: Case, target: Target, options: Options, folder: Path) -> Verd
         write(item.compiled, folder)
         machine = runner(target.name, folder)
         for data in item.data:
-            for _ in range(2):
-                found = difference(graph, machine.run(data.inputs), data.outputs)
+            for outputs in machine.series(data.inputs, 2, None):
+                found = difference(graph, outputs, data.outputs)
                 if found is not None:
                     return Verdict(case.name, FAILED, found)
     except Exception as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..targets.base import Kernel
 from .graph import Graph
-from .types import Dim, Value
+from .types import Dim, Kind, Value
 
 
 @dataclass(frozen=True)
@@ -67,3 +67,4 @@ class Plan:
     packings: Mapping[Value, str]  # layout of each constant and state, "" for the logical one
     capacity: Mapping[str, int]  # bytes of each memory's arena
     lower_bound: int  # no placement can use fewer bytes of arena than this
+    levels: Mapping[Kind, str]  # the memory that holds constants (CONST), transients (ACT), state (STATE)

@@ -86,7 +86,7 @@ class _Lowering:
             packing = self.packings.get(value)
             data = value.data if packing is None or value.data is None else packing.pack(value.data)
             size = packing.elements(value.type.static_shape) if packing else value.type.size
-            memory = "flash" if value.kind is Kind.CONST else "ram"
+            memory = self.plan.levels[value.kind]
             flat = None if data is None else data.reshape(-1)
             dtype = I8 if packing and value.type.dtype is I4 else value.type.dtype  # two to a byte, once packed
             self.shared[value] = Buffer(value.name, value.kind, memory, None, size, dtype, flat, packing)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import UserError
 from ..ir.graph import Graph, Node
 from ..ir.plan import Block, Choice, EntryPlan, Home, Plan
 from ..ir.types import Dim, Expr, Kind, Value
-from ..targets.base import Target
+from ..targets.base import Memory, Target
 from .check import check
 from .menu import choose
 from .place import lower_bound, peak_step, place
@@ -18,16 +18,56 @@ from .place import lower_bound, peak_step, place
 def solve(entries: Sequence[Graph], target: Target) -> Plan:
     """A checked plan for graphs that share constants and states, and whose transients share one arena."""
     choices, packings = choose(entries, target)
-    arena = next(m for m in target.memories if m.holds in ("data", "both"))
-    plans, used, bound = [], 0, 0
-    for graph in entries:
-        blocks, homes = _blocks(graph, choices.get(graph.name, {}), arena.name)
-        placed, needed = place(blocks, arena.alignment)
-        used, bound = max(used, needed), max(bound, lower_bound(placed))
-        plans.append(EntryPlan(graph, choices.get(graph.name, {}), placed, homes))
-    if arena.bytes is not None and used > arena.bytes:
+    memories = [m for m in target.memories if m.holds in ("data", "both")]
+    state = sum(v.type.bytes for v in dict.fromkeys(v for graph in entries for v in graph.states))
+    constants = _constants(entries, target)
+    for arena in memories:
+        plans, used, bound = [], 0, 0
+        for graph in entries:
+            blocks, homes = _blocks(graph, choices.get(graph.name, {}), arena.name)
+            placed, needed = place(blocks, arena.alignment)
+            used, bound = max(used, needed), max(bound, lower_bound(placed))
+            plans.append(EntryPlan(graph, choices.get(graph.name, {}), placed, homes))
+        if arena.bytes is None or used <= arena.bytes:
+            break
+    else:
         raise _too_large(plans, used, arena.name, arena.bytes)
-    return check(Plan(target.name, tuple(plans), packings, {arena.name: used}, bound), target)
+    levels = {
+        Kind.CONST: constants,
+        Kind.ACT: arena.name,
+        Kind.STATE: _state(state, memories, {arena.name: used}, target),
+    }
+    return check(Plan(target.name, tuple(plans), packings, {arena.name: used}, bound, levels), target)
+
+
+def _constants(entries: Sequence[Graph], target: Target) -> str:
+    """The memory of the constants. UserError where they are larger than it is."""
+    memory = next(m for m in target.memories if m.holds in ("const", "both"))
+    values = sorted(dict.fromkeys(v for g in entries for v in g.constants), key=lambda v: (-v.type.bytes, v.name))
+    total = sum(v.type.bytes for v in values)
+    if memory.bytes is not None and total > memory.bytes:
+        node = next(n for g in entries for n in g.nodes if values[0] in n.inputs)
+        raise UserError(
+            f"constants need {total:,} bytes of {memory.name}, it has {memory.bytes:,}: "
+            f"{total - memory.bytes:,} too many",
+            where=node.name, origin=node.origin, rule=f"largest: {values[0].name} ({values[0].type.bytes:,} B)",
+            hint="use a smaller model, or an int8 one (`--option quant=int8`)",
+        )  # fmt: skip
+    return memory.name
+
+
+def _state(needed: int, memories: Sequence[Memory], used: Mapping[str, int], target: Target) -> str:
+    """The nearest memory with room for the state beside the arena."""
+    for memory in memories:
+        if memory.bytes is None or needed + used.get(memory.name, 0) <= memory.bytes:
+            return memory.name
+    last = memories[-1]
+    missing = needed + used.get(last.name, 0) - (last.bytes or 0)
+    raise UserError(
+        f"the state needs {needed:,} bytes, {missing:,} too many for {last.name}",
+        rule=f"no memory of {target.name} has room for it",
+        hint="use a shorter context, or an int8 model (`--option quant=int8`)",
+    )
 
 
 def _blocks(graph: Graph, choices: dict[str, Choice], memory: str) -> tuple[list[Block], dict[Value, Home]]:
@@ -90,7 +130,8 @@ def _last_reads(graph: Graph) -> dict[Value, int]:
     return last
 
 
-def _too_large(plans: list[EntryPlan], used: int, memory: str, limit: int) -> UserError:
+def _too_large(plans: list[EntryPlan], used: int, memory: str, limit: int | None) -> UserError:
+    limit = limit or 0
     worst = max(plans, key=lambda e: lower_bound(e.blocks))
     step = peak_step(worst.blocks)
     alive = sorted((b for b in worst.blocks if b.first <= step <= b.last), key=lambda b: -b.bytes)

@@ -16,6 +16,7 @@ def record(plan: Plan, target: Target) -> dict[str, Any]:
     layouts = {value.name: layout for value, layout in plan.packings.items()}
     return {
         "capacity": dict(plan.capacity),
+        "levels": {kind.value: memory for kind, memory in plan.levels.items()},
         "lower_bound": plan.lower_bound,
         "packings": {value.name: layout for value, layout in plan.packings.items() if layout},
         "entries": [_entry(entry, target, layouts) for entry in plan.entries],

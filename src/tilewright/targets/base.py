@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -117,6 +117,15 @@ class Engine:
     clock_mhz: float | None = None
 
 
+class Built(Protocol):
+    """What a build left: the program, and its sizes (a dataclass) where the toolchain tells them."""
+
+    @property
+    def executable(self) -> Path: ...
+    @property
+    def sizes(self) -> Any: ...
+
+
 class Runner(Protocol):
     """A built network that can be called: `run` for plain networks, `prefill` and `decode` for language models."""
 
@@ -126,6 +135,12 @@ class Runner(Protocol):
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """One run; arrays in the order of the interface."""
 
+    def series(self, inputs: Sequence[Array], repeat: int, expected: Sequence[Array] | None) -> Iterator[list[Array]]:
+        """Runs in a row from the first state on, a language model anew for each; `expected` goes into the program."""
+
+    def measured(self) -> dict[str, Any]:
+        """Fields about the latest series: cycles, energy ..., where the target tells them."""
+
     def reset(self) -> None:
         """State back to what it was before the first run."""
 
@@ -134,6 +149,45 @@ class Runner(Protocol):
 
     def decode(self, token: int) -> Array:
         """Logits after one more token."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a language model is asked to write."""
+
+    prompt: str = ""
+    tokens: int = 64
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    ignore_eos: bool = False
+
+
+class Told(Protocol):
+    """What a program said about the story that it wrote."""
+
+    tokens: int
+
+    @property
+    def note(self) -> str:
+        """What stands behind the speed, for people."""
+
+    def fields(self, prompt_tokens: int, decodes: int) -> dict[str, Any]:
+        """Fields of `--json` about speed and energy."""
+
+
+class Storyteller(Protocol):
+    """A built language model that writes one story to stdout: the command, and how to read what it says.
+
+    `separator` stands between the text and the rest where both are on stdout; empty: the rest is on stderr.
+    """
+
+    built: Any
+    command: list[str]
+    separator: bytes
+
+    def told(self, notes: str) -> Told:
+        """What the program said. RuntimeError where that is no statistics."""
 
 
 @dataclass(frozen=True)

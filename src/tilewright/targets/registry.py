@@ -12,8 +12,7 @@ from ..options import Options
 from .base import Target
 
 if TYPE_CHECKING:
-    from .base import Runner
-    from .host.build import Built
+    from .base import Built, Runner, Story, Storyteller
 
 
 def _host() -> Target:
@@ -22,21 +21,55 @@ def _host() -> Target:
     return HOST
 
 
+def _siracusa() -> Target:
+    from .siracusa.target import SIRACUSA
+
+    return SIRACUSA
+
+
 def _host_build(folder: Path) -> Built:
     from .host.build import build
 
     return build(folder)
 
 
-def _host_runner(folder: Path) -> Runner:
+def _host_runner(folder: Path, timing: str) -> Runner:  # noqa: ARG001 (nothing is simulated)
     from .host.runner import HostRunner
 
     return HostRunner(folder)
 
 
-TARGETS: dict[str, Callable[[], Target]] = {"host": _host}
-BUILDERS: dict[str, Callable[[Path], Built]] = {"host": _host_build}
-RUNNERS: dict[str, Callable[[Path], Runner]] = {"host": _host_runner}
+def _siracusa_build(folder: Path) -> Built:
+    from .siracusa.build import build
+
+    return build(folder)
+
+
+def _siracusa_runner(folder: Path, timing: str) -> Runner:
+    from .siracusa.runner import SiracusaRunner
+
+    return SiracusaRunner(folder, timing)
+
+
+def _host_story(folder: Path, story: Story, timing: str) -> Storyteller:  # noqa: ARG001 (nothing is simulated)
+    from .host.story import HostStoryteller
+
+    return HostStoryteller(folder, story)
+
+
+def _siracusa_story(folder: Path, story: Story, timing: str) -> Storyteller:
+    from .siracusa.story import SiracusaStoryteller
+
+    return SiracusaStoryteller(folder, story, timing)
+
+
+TARGETS: dict[str, Callable[[], Target]] = {"host": _host, "siracusa": _siracusa}
+BUILDERS: dict[str, Callable[[Path], Built]] = {"host": _host_build, "siracusa": _siracusa_build}
+RUNNERS: dict[str, Callable[[Path, str], Runner]] = {"host": _host_runner, "siracusa": _siracusa_runner}
+STORYTELLERS: dict[str, Callable[[Path, Story, str], Storyteller]] = {
+    "host": _host_story,
+    "siracusa": _siracusa_story,
+}
 
 
 def known(name: str) -> str:
@@ -51,9 +84,14 @@ def builder(name: str) -> Callable[[Path], Built]:
     return BUILDERS[known(name)]
 
 
-def runner(name: str, folder: Path) -> Runner:
-    """A compiled folder, built and ready to run on its target."""
-    return RUNNERS[known(name)](folder)
+def runner(name: str, folder: Path, timing: str = "chip") -> Runner:
+    """A compiled folder, built and ready to run on its target; `timing` is the model of a simulated chip."""
+    return RUNNERS[known(name)](folder, timing)
+
+
+def storyteller(name: str, folder: Path, story: Story, timing: str = "chip") -> Storyteller:
+    """A compiled language model, built and ready to write a story on its target."""
+    return STORYTELLERS[known(name)](folder, story, timing)
 
 
 def find(name: str, options: Options | None = None) -> Target:

@@ -127,7 +127,7 @@ def _frames(elf: Any, file: str, frames: dict[str, int]) -> None:
         for relocation in section.iter_relocations():
             symbol = symbols.get_symbol(relocation["r_info_sym"])
             name = _function_at(elf, file, symbol)
-            at, size, shift = relocation["r_offset"] + 8, 0, 0
+            at, size, shift = relocation["r_offset"] + elf.elfclass // 8, 0, 0
             while True:
                 byte = data[at]
                 size |= (byte & 127) << shift

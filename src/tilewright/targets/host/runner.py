@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,20 @@ class HostRunner:
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """One run of a network without a language face; arrays in the order of the interface."""
         return self.prepared(inputs)()
+
+    def series(self, inputs: Sequence[Array], repeat: int, expected: Sequence[Array] | None) -> Iterator[list[Array]]:
+        """Runs in a row; nothing is compared here."""
+        self.reset()
+        for _ in range(repeat):
+            if self.plan["language"] is None:
+                yield self.run(inputs)
+            else:
+                self.reset()
+                yield [self.prefill(inputs[0].tolist())]
+
+    def measured(self) -> dict[str, Any]:
+        """Nothing: wall time of one call says little."""
+        return {}
 
     def prepared(self, inputs: Sequence[Array]) -> Callable[[], list[Array]]:
         """The same as a call without arguments that only runs, for measuring; results are overwritten."""

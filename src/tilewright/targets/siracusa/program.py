@@ -1,0 +1,115 @@
+"""The program around a network on the chip: what it is called with, what it writes, and what is expected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...ir.types import DTYPES, Array
+from ..base import Story
+from .target import RUNTIME
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the ELF does. inputs: arrays of the interface, for a language model the tokens of a prompt; None: zeros.
+
+    A language model without inputs writes the story.
+    """
+
+    inputs: Sequence[Array] | None = None
+    expected: Sequence[Array] | None = None
+    repeat: int = 1
+    story: Story = field(default_factory=Story)
+
+
+def write_program(plan: Mapping[str, Any], job: Job, out: Path) -> list[Path]:
+    """Sources of the program, written into the build folder where they depend on the job."""
+    if plan["language"] is not None and job.inputs is None:
+        (out / "story.c").write_text(_story(plan, job.story))
+        return [out / "story.c"]
+    entry = plan["entries"][-1]
+    language = plan["language"] is not None
+    inputs = job.inputs
+    if inputs is None:
+        inputs = [np.zeros(v["max_shape"], DTYPES[v["dtype"]].numpy) for v in entry["inputs"]]
+    data = []
+    for kind, section, arrays in (("input", ".tw.l2", inputs), ("expected", ".rodata", job.expected or ())):
+        for i, array in enumerate(arrays):
+            (out / f"{kind}{i}.bin").write_bytes(np.ascontiguousarray(array).tobytes() or b"\0")
+            name = f"tw_{kind}{i}"
+            data += [f'    .section {section}.{name}, "a"', "    .balign 16", f"    .globl {name}", f"{name}:"]
+            data += [f'    .incbin "{kind}{i}.bin"']
+    (out / "data.S").write_text("\n".join(data) + "\n")
+    (out / "program.c").write_text(_plain(plan, job, inputs, language))
+    return [RUNTIME / "harness.c", out / "program.c", out / "data.S"]
+
+
+def _plain(plan: Mapping[str, Any], job: Job, inputs: Sequence[Array], language: bool) -> str:
+    prefix, entry = plan["prefix"], plan["entries"][-1]
+    names = [f"tw_input{i}" for i in range(len(inputs))]
+    lines = [f'#include "{prefix}{"_lm" if language else ""}.h"', '#include "harness.h"', "#include <string.h>", ""]
+    types = ["int32_t"] if language else [DTYPES[v["dtype"]].ctype for v in entry["inputs"]]
+    lines += [f"extern const {ctype} {name}[];" for ctype, name in zip(types, names, strict=True)]
+    rows, results = [], []
+    for i, value in enumerate(entry["outputs"]):
+        dtype, elements = DTYPES[value["dtype"]], int(np.prod(value["max_shape"]))
+        lines.append(f"{dtype.ctype} tw_result{i}[{max(1, elements)}] __attribute__((aligned(16)));")
+        results.append(f"tw_result{i}")
+        if job.expected is not None:
+            lines.append(f"extern const {dtype.ctype} tw_expected{i}[];")
+        kind = {"float32": "TW_FLOAT", "float64": "TW_DOUBLE"}.get(np.dtype(dtype.numpy).name, "TW_EXACT")
+        expected = f"tw_expected{i}" if job.expected is not None and elements else "0"
+        label = _text(str(value["name"]).encode())
+        rows.append(
+            f"    {{{label}, tw_result{i}, {expected}, {elements}, "
+            f"{elements * np.dtype(dtype.numpy).itemsize}, {kind}}},"
+        )
+    lines += ["", "const tw_output tw_outputs[] = {", *rows, "};", f"const uint32_t tw_output_count = {len(rows)};"]
+    lines += [f"volatile uint32_t tw_repeat = {job.repeat};", ""]
+    if language:
+        restart, call = (
+            "",
+            (
+                f"    {prefix}_reset();\n    memcpy(tw_result0, {prefix}_prefill(tw_input0, {inputs[0].size}), "
+                "sizeof tw_result0);"
+            ),
+        )
+    else:
+        states = any(e["states"] for e in plan["entries"])
+        restart = f"    {prefix}_reset();" if states else ""
+        call = f"    {prefix}_run({', '.join([*names, *results])});"
+    lines += ["void tw_restart(void)", "{", restart, "}", "", "void tw_call(void)", "{", call, "}", ""]
+    return "\n".join(lines)
+
+
+def _story(plan: Mapping[str, Any], story: Story) -> str:
+    prefix = plan["prefix"]
+    if plan["language"]["logit_scale"] is None:
+        settings = f"{story.temperature!r}, {story.top_p!r}"
+    else:
+        settings = f"{_thousandths(story.temperature)}, {_thousandths(story.top_p)}"
+    options = f"{{{story.tokens}, {settings}, {story.seed & 0xFFFFFFFF}u, {int(story.ignore_eos)}}}"
+    text = (RUNTIME / "story.c").read_text()
+    for name, value in (
+        ("TW_HEADER", f'"{prefix}_lm.h"'), ("TW_PROMPT", _text(story.prompt.encode())), ("TW_OPTIONS", options),
+        ("PREFIX", prefix),
+    ):  # fmt: skip
+        text = text.replace(name, value)
+    return text
+
+
+def _thousandths(value: float) -> int:
+    """Rounded down from the decimal digits, as the host's program reads them."""
+    from decimal import Decimal
+
+    return int(Decimal(repr(value)) * 1000)
+
+
+def _text(content: bytes) -> str:
+    """A C string literal of any bytes."""
+    return '"' + "".join(f"\\{byte:03o}" for byte in content) + '"'

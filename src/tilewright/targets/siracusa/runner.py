@@ -1,0 +1,89 @@
+"""Runs a compiled folder on the simulated chip: every series of runs is one ELF."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import UserError
+from ...ir.types import DTYPES, Array
+from ...sim import SimOptions, SimResult, Simulation
+from ..host.build import read_plan
+from .build import Built, build
+from .program import Job
+from .target import CLOCK_MHZ
+
+_RUN = re.compile(r"^run (\d+) cycles (\d+)$", re.MULTILINE)
+_OUTPUT = re.compile(r"^output \d+ checksum ([0-9a-f]{8})", re.MULTILINE)
+LIMIT = 20_000_000_000  # cluster cycles that a run may take
+
+
+class SiracusaRunner:
+    """One compiled folder on the simulator; `built` is the ELF of the latest series."""
+
+    def __init__(self, folder: Path, timing: str = "chip") -> None:
+        self.folder, self.timing = folder, timing
+        self.plan: dict[str, Any] = dict(read_plan(folder))
+        self.outputs = self.plan["entries"][-1]["outputs"]
+        self.built: Built = build(folder)
+        self.cycles: list[int] = []
+        self.energy_uj: float | None = None
+        self.tokens: list[int] = []
+
+    def series(self, inputs: Sequence[Array], repeat: int, expected: Sequence[Array] | None) -> Iterator[list[Array]]:
+        """Runs in a row, in one ELF that compares with `expected` itself; its memory is read at the end.
+
+        A repetition whose checksums differ from the last one's is simulated again up to its end.
+        """
+        self.built = build(self.folder, Job(inputs, expected, repeat))
+        last, result = self._simulate(repeat)
+        self.cycles = [int(cycles) for _, cycles in _RUN.findall(result.output)]
+        self.energy_uj = result.report.get("energy_uj")
+        sums = _OUTPUT.findall(result.output)
+        per_run = [sums[i : i + len(self.outputs)] for i in range(0, len(sums), len(self.outputs))]
+        for number in range(repeat):
+            yield last if per_run[number] == per_run[-1] else self._simulate(number + 1)[0]
+
+    def measured(self) -> dict[str, Any]:
+        """Cycles of the last and the first run; energy of the whole program, start and comparison included."""
+        if not self.cycles:
+            return {}
+        return {
+            "timing": self.timing, "clock_mhz": CLOCK_MHZ, "cycles": self.cycles[-1], "first_cycles": self.cycles[0],
+            "energy_uj": self.energy_uj,
+        }  # fmt: skip
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """One run from the first state on."""
+        return next(self.series(inputs, 1, None))
+
+    def reset(self) -> None:
+        """A language model forgets its tokens."""
+        self.tokens = []
+
+    def prefill(self, tokens: Sequence[int]) -> Array:
+        """Logits after all tokens since the reset, as one prompt."""
+        self.tokens += tokens
+        return next(self.series([np.asarray(self.tokens, np.int32)], 1, None))[0]
+
+    def decode(self, token: int) -> Array:
+        """Logits after one more token."""
+        return self.prefill([token])
+
+    def _simulate(self, repeat: int) -> tuple[list[Array], SimResult]:
+        with Simulation(self.built.executable, SimOptions(timing=self.timing)) as chip:
+            chip.write("tw_repeat", repeat.to_bytes(4, "little"))
+            result = chip.run(LIMIT)
+            if result.error or result.status not in (0, 1):
+                raise UserError(f"the program failed on the chip: {result.error or result.output.strip()[-500:]}")
+            return [self._read(chip, i, about) for i, about in enumerate(self.outputs)], result
+
+    def _read(self, chip: Simulation, number: int, about: dict[str, Any]) -> Array:
+        dtype, shape = np.dtype(DTYPES[about["dtype"]].numpy), tuple(about["max_shape"])
+        count = int(np.prod(shape)) * dtype.itemsize
+        content = chip.read(f"tw_result{number}", count) if count else b""
+        return np.frombuffer(content, dtype).reshape(shape)

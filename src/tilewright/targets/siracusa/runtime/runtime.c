@@ -1,0 +1,110 @@
+/* Siracusa: boot of the cluster, output, and what a freestanding compiler may call. */
+#include "siracusa.h"
+
+#include <stddef.h>
+
+volatile uint32_t tw_exit_code;
+static volatile uint32_t done;
+
+extern char tw_cluster_start[];
+
+void tw_put(char c)
+{
+    uint32_t hart = tw_hart();
+    *(volatile uint8_t *)(uintptr_t)(TW_STDOUT + ((hart >> 5) << 7) + ((hart & 15) << 3)) = (uint8_t)c;
+}
+
+void tw_print(const char *text)
+{
+    while (*text != 0)
+        tw_put(*text++);
+}
+
+void tw_print_number(uint32_t value)
+{
+    char digits[10];
+    int count = 0;
+    do {
+        digits[count++] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value != 0);
+    while (count > 0)
+        tw_put(digits[--count]);
+}
+
+void tw_print_hex(uint32_t value)
+{
+    for (int shift = 28; shift >= 0; shift -= 4)
+        tw_put("0123456789abcdef"[value >> shift & 15]);
+}
+
+/* Every core of the cluster comes here. */
+void tw_cluster_main(int core)
+{
+    TW_REGISTER(TW_EVENT_MASK) = 1u << TW_EVENT_BARRIER;
+    if (core == 0) {
+        uint32_t all = (1u << TW_CORES) - 1;
+        TW_REGISTER(TW_BARRIER + 0x00) = all; /* who takes part */
+        TW_REGISTER(TW_BARRIER + 0x0c) = all; /* who is woken */
+        TW_REGISTER(TW_CLUSTER_TIMER) = 1;
+        done = 1; /* the barrier is set up: the others may start */
+    }
+    tw_barrier();
+    tw_program(core);
+    tw_barrier();
+    if (core == 0)
+        done = 2;
+    for (;;)
+        tw_event_load(TW_EVENT_WAIT);
+}
+
+/* The fabric controller starts core 0 first, which sets the barrier up, then the others, and sleeps until they are done. */
+int tw_fabric_main(void)
+{
+    for (uint32_t core = 0; core < TW_CORES; core++)
+        TW_REGISTER(TW_CLUSTER_CONTROL + 0x40 + 4 * core) = (uint32_t)(uintptr_t)tw_cluster_start;
+    TW_REGISTER(TW_CLUSTER_ICACHE) = 1; /* off at reset */
+    TW_REGISTER(TW_CLUSTER_CONTROL + 0x08) = 1;
+    while (done == 0)
+        ;
+    TW_REGISTER(TW_CLUSTER_CONTROL + 0x08) = (1u << TW_CORES) - 1;
+    while (done != 2)
+        ;
+    return (int)tw_exit_code;
+}
+
+void *memcpy(void *restrict target, const void *restrict source, size_t count)
+{
+    unsigned char *to = target;
+    const unsigned char *from = source;
+    while (count-- != 0)
+        *to++ = *from++;
+    return target;
+}
+
+void *memset(void *target, int value, size_t count)
+{
+    unsigned char *to = target;
+    while (count-- != 0)
+        *to++ = (unsigned char)value;
+    return target;
+}
+
+void *memmove(void *target, const void *source, size_t count)
+{
+    unsigned char *to = target;
+    const unsigned char *from = source;
+    if ((uintptr_t)to <= (uintptr_t)from)
+        return memcpy(target, source, count);
+    while (count-- != 0)
+        to[count] = from[count];
+    return target;
+}
+
+size_t strlen(const char *text)
+{
+    size_t count = 0;
+    while (text[count] != 0)
+        count++;
+    return count;
+}

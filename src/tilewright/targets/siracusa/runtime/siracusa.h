@@ -1,0 +1,58 @@
+/* Siracusa's cluster: registers, barrier, timer, output. Addresses and protocols as the chip's event unit has them. */
+#ifndef TW_SIRACUSA_H
+#define TW_SIRACUSA_H
+
+#include <stdint.h>
+
+#define TW_REGISTER(address) (*(volatile uint32_t *)(uintptr_t)(address))
+
+enum {
+    TW_CLUSTER_CONTROL = 0x10200000,
+    TW_CLUSTER_TIMER = 0x10200400,
+    TW_CLUSTER_ICACHE = 0x10201400,
+    TW_EVENT_UNIT = 0x10204000, /* each core's own view */
+    TW_EVENT_MASK = TW_EVENT_UNIT,
+    TW_EVENT_WAIT = TW_EVENT_UNIT + 0x38,
+    TW_BARRIER = TW_EVENT_UNIT + 0x200,
+    TW_STDOUT = 0x1a10f000,
+    TW_EVENT_BARRIER = 16
+};
+
+/* Read an event register: the core sleeps until an event of its mask is there (p.elw). */
+static inline uint32_t tw_event_load(uint32_t address)
+{
+    uint32_t value;
+    __asm__ volatile(".insn i 0x03, 6, %0, 0(%1)" : "=r"(value) : "r"(address) : "memory");
+    return value;
+}
+
+/* All cores meet: 5 cycles after the last one arrives. What any of them wrote is visible to all. */
+static inline void tw_barrier(void)
+{
+    tw_event_load(TW_BARRIER + 0x1c);
+}
+
+static inline uint32_t tw_hart(void)
+{
+    uint32_t value;
+    __asm__ volatile("csrr %0, 0xf14" : "=r"(value));
+    return value;
+}
+
+/* Cycles of the cluster's clock. */
+static inline uint32_t tw_cycles(void)
+{
+    return TW_REGISTER(TW_CLUSTER_TIMER + 8);
+}
+
+void tw_put(char c);
+void tw_print(const char *text);
+void tw_print_number(uint32_t value);
+void tw_print_hex(uint32_t value);
+
+/* The program, run by every core of the cluster between two barriers. */
+void tw_program(int core);
+/* What the program leaves for the exit code, 0: all is well. */
+extern volatile uint32_t tw_exit_code;
+
+#endif

@@ -1,0 +1,30 @@
+"""Siracusa: a cluster of eight RV32 cores with 256 KiB of L1, L2, and weight memory that cores read directly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..base import Engine, Memory, Target
+from ..host.target import HOST
+
+CLOCK_MHZ = 360.0  # assumed: the published figures do not name theirs
+CORES = 8
+CORE_STACK = 8192  # bytes per core, in L1
+L1_BYTES = 0x3FFF0 - CORES * CORE_STACK
+L2_BYTES = 0x1F0000 - (192 << 10)  # the rest is for code, text and the caller's data
+WEIGHT_BYTES = 8 << 20
+RUNTIME = Path(__file__).parent / "runtime"
+
+SIRACUSA = Target(
+    name="siracusa",
+    description="the Siracusa chip: eight RV32 cores, 256 KiB of L1, 8 MiB of weight memory; runs on the simulator",
+    memories=(
+        Memory("wmem", WEIGHT_BYTES, "const", alignment=16),
+        Memory("l1", L1_BYTES, "data", alignment=16),
+        Memory("l2", L2_BYTES, "data", alignment=16),
+    ),
+    engines=(Engine("cpu", cores=CORES, clock_mhz=CLOCK_MHZ),),
+    kernels=HOST.kernels,
+    kernel_folder=HOST.kernel_folder,
+    headers=HOST.headers,
+)

@@ -1,0 +1,108 @@
+"""Networks on the simulated chip, with the portable kernels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from tests.shared import QUANTLIB, needs_shared
+from tilewright.api import compile_file, compile_model
+from tilewright.cgen.project import write
+from tilewright.cli import main
+from tilewright.errors import UserError
+from tilewright.frontend.load import load
+from tilewright.ir.types import Kind
+from tilewright.options import Options
+from tilewright.sim import simulate
+from tilewright.targets.base import Story
+from tilewright.targets.registry import find, storyteller
+from tilewright.targets.siracusa.build import build
+from tilewright.targets.siracusa.program import Job
+from tilewright.targets.siracusa.runner import SiracusaRunner
+
+ADD = QUANTLIB / "Kernels" / "Integer" / "Add" / "Regular_RQ"
+
+
+def arrays(path: Path) -> list[np.ndarray]:
+    with np.load(path) as file:
+        return [file[name] for name in file.files]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("chip") / "c"
+    write(compile_file(str(ADD), "siracusa", Options()), made)
+    return made
+
+
+@needs_shared
+def test_two_runs_are_exact_and_counted(folder: Path) -> None:
+    chip = SiracusaRunner(folder)
+    inputs = [a.astype(np.int8) for a in arrays(ADD / "inputs.npz")]
+    (wanted,) = arrays(ADD / "outputs.npz")
+    results = list(chip.series(inputs, 2, None))
+    assert len(results) == len(chip.cycles) == 2
+    for (got,) in results:
+        np.testing.assert_array_equal(got, wanted.reshape(got.shape))
+    told = chip.measured()
+    assert told["cycles"] > 0
+    assert told["energy_uj"] > 0
+
+
+@needs_shared
+def test_the_elf_alone_finds_a_wrong_value(folder: Path) -> None:
+    inputs = [a.astype(np.int8) for a in arrays(ADD / "inputs.npz")]
+    right = [arrays(ADD / "outputs.npz")[0].astype(np.int8)]
+    done = simulate(build(folder, Job(inputs, right)).executable)
+    assert (done.status, done.output.count(" mismatches 0 ")) == (0, 1)
+    right[0].flat[77] ^= 1
+    done = simulate(build(folder, Job(inputs, right)).executable)
+    assert (done.status, done.output.count(" mismatches 1 ")) == (1, 1)
+
+
+@needs_shared
+def test_what_l1_cannot_hold_is_in_l2() -> None:
+    roomy, tight = (compile_file(str(ADD), "siracusa", Options(l1=l1)) for l1 in (None, 16_000))
+    assert roomy.plan.levels[Kind.ACT] == "l1"
+    assert tight.plan.levels[Kind.ACT] == "l2"
+
+
+def test_constants_that_fit_nowhere_are_explained() -> None:
+    from dataclasses import replace
+
+    target = find("siracusa")
+    small = replace(target, memories=(replace(target.memories[0], bytes=1000), *target.memories[1:]))
+    with pytest.raises(UserError, match=r"constants need [\d,]+ bytes of wmem, it has 1,000"):
+        compile_model(load("tinystories", Options(quant="int8")), small, Options(quant="int8"))
+
+
+@pytest.mark.parametrize(("temperature", "top_p", "seed"), [(0.0, 1.0, 0), (0.8, 0.9, 1), (0.8, 0.9, 2)])
+def test_text_equals_the_hosts(temperature: float, top_p: float, seed: int, tmp_path: Path) -> None:
+    options = Options(quant="int8")
+    story = Story("Once upon a time", 12, temperature, top_p, seed, ignore_eos=True)
+    texts = []
+    for target in ("host", "siracusa"):
+        write(compile_file("tinystories", target, options), tmp_path / target)
+        teller = storyteller(target, tmp_path / target, story)
+        import subprocess
+
+        done = subprocess.run(teller.command, capture_output=True, check=True)
+        texts.append(done.stdout.partition(teller.separator)[0] if teller.separator else done.stdout)
+    assert texts[0] == texts[1]
+    assert len(texts[0]) > len(story.prompt) + 12
+
+
+@needs_shared
+@pytest.mark.full
+def test_every_quantlib_case_is_exact(tmp_path: Path) -> None:
+    report = tmp_path / "r.json"
+    CliRunner().invoke(
+        main,
+        ["conformance", "quantlib", "--vectors", str(QUANTLIB), "-t", "siracusa", "-j", "2", "--json", str(report)],
+    )
+    found = json.loads(report.read_text())
+    assert (found["passed"], found["failed"]) == (found["cases"], 0)
