@@ -87,8 +87,11 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, expected: dict[str, np.ndarray]) -
     """Put a Python function in the place of the built network."""
 
     def install(network: Network) -> None:
-        runner = SimpleNamespace(run=network, reset=lambda: None, built=SimpleNamespace(sizes=None), plan={})
-        monkeypatch.setitem(registry.RUNNERS, "host", lambda folder: runner)
+        runner = SimpleNamespace(
+            series=lambda arrays, repeat, expected: (network(arrays) for _ in range(repeat)),
+            built=SimpleNamespace(sizes=None), measured=dict,
+        )  # fmt: skip
+        monkeypatch.setitem(registry.RUNNERS, "host", lambda folder, timing: runner)
 
     return install
 

@@ -14,7 +14,7 @@ MAX_BYTES = 1 << 28
 _ENTRY = {"name": str, "nodes": list, "blocks": list, "inputs": list, "outputs": list, "states": list, "syms": list}
 _PLAN = {
     "prefix": str, "name": str, "target": str, "macs": int, "memory": dict, "capacity": dict, "entries": list,
-    "constants": list, "packings": dict,
+    "constants": list, "packings": dict, "levels": dict,
 }  # fmt: skip
 _NODE = {"name": str, "op": str, "macs": int, "bytes": int, "others": list, "inputs": list, "outputs": list}
 _BLOCK = {"name": str, "offset": int, "bytes": int, "first": int, "last": int}

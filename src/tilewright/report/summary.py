@@ -61,7 +61,7 @@ def fields(plan: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> dict[str
         "target": plan["target"],
         "macs": plan["macs"],
         "float_ops": plan["float_ops"],
-        "memory": total,
+        "memory": total if set(plan["levels"].values()) <= set(total) else _by_level(plan),
         "ram_bytes": total["ram"],
         "arena_bytes": planned["arena"],
         "state_bytes": planned["state"],
@@ -75,6 +75,14 @@ def fields(plan: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> dict[str
     if sizes is not None:
         found |= {"flash_bytes": total["flash"], "stack_bytes": sizes["stack"]}
         found |= {"code_bytes": sizes["code"], "constant_bytes": sizes["constants"]}
+    return found
+
+
+def _by_level(plan: Mapping[str, Any]) -> dict[str, int]:
+    """Planned bytes per memory of a chip: constants, transients and state where the plan put them."""
+    found: dict[str, int] = {}
+    for kind, use in (("const", "weights"), ("act", "arena"), ("state", "state")):
+        found[plan["levels"][kind]] = found.get(plan["levels"][kind], 0) + plan["memory"][use]
     return found
 
 

@@ -57,7 +57,9 @@ def _constants(entries: Sequence[Graph], target: Target) -> str:
 
 
 def _state(needed: int, memories: Sequence[Memory], used: Mapping[str, int], target: Target) -> str:
-    """The nearest memory with room for the state beside the arena."""
+    """The nearest memory with room for the state beside the arena; of a single one, the limit is the arena's alone."""
+    if len(memories) == 1:
+        return memories[0].name
     for memory in memories:
         if memory.bytes is None or needed + used.get(memory.name, 0) <= memory.bytes:
             return memory.name

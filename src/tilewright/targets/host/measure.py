@@ -107,10 +107,12 @@ def _objects(elf: Any, section: Any) -> int:
 def _function_at(elf: Any, file: str, symbol: Any) -> str | None:
     """The function that a relocation names, by symbol or by its own section; file-local names carry the file's."""
     kind = symbol["st_info"]["type"]
-    if kind == "STT_SECTION":
+    if kind == "STT_SECTION" or symbol.name.startswith(".L"):
+        if not isinstance(symbol["st_shndx"], int):
+            return None
         name = str(elf.get_section(symbol["st_shndx"]).name)
         return f"{file}:{name.removeprefix('.text.')}" if name.startswith(".text.") else None
-    if kind == "STT_OBJECT" or not symbol.name or symbol.name.startswith(".L"):
+    if kind == "STT_OBJECT" or not symbol.name:
         return None
     local = symbol["st_info"]["bind"] == "STB_LOCAL"
     return f"{file}:{symbol.name}" if local else str(symbol.name)
