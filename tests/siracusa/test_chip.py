@@ -28,6 +28,12 @@ from tilewright.targets.siracusa.runner import SiracusaRunner
 ADD = QUANTLIB / "Kernels" / "Integer" / "Add" / "Regular_RQ"
 
 
+SETTINGS = [
+    (0.8, 0.9, 1),
+    *(pytest.param(*given, marks=pytest.mark.full) for given in ((0.0, 1.0, 0), (0.8, 0.9, 2))),
+]
+
+
 def arrays(path: Path) -> list[np.ndarray]:
     with np.load(path) as file:
         return [file[name] for name in file.files]
@@ -79,7 +85,7 @@ def test_constants_that_fit_nowhere_are_explained() -> None:
         compile_model(load("tinystories", Options(quant="int8")), small, Options(quant="int8"))
 
 
-@pytest.mark.parametrize(("temperature", "top_p", "seed"), [(0.0, 1.0, 0), (0.8, 0.9, 1), (0.8, 0.9, 2)])
+@pytest.mark.parametrize(("temperature", "top_p", "seed"), SETTINGS)
 def test_text_equals_the_hosts(temperature: float, top_p: float, seed: int, tmp_path: Path) -> None:
     options = Options(quant="int8")
     story = Story("Once upon a time", 12, temperature, top_p, seed, ignore_eos=True)
