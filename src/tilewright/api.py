@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from .cgen.language import face_bytes
@@ -38,6 +39,7 @@ def compile_model(model: Model, target: Target, options: Options, dump: Path | N
 def compile_file(path: str, target: str, options: Options, dump: Path | None = None) -> Compiled:
     """`compile_model` for a model file and a target's name."""
     chosen = find(target, options)
+    options = replace(options, language_quant=chosen.language_quant)
     return compile_model(load(path, options), chosen, options, dump)
 
 

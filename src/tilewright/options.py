@@ -54,6 +54,7 @@ class Options:
         default=None, metadata={"parse": _some, "help": "N costliest layers, or NAME,NAME, in fp32"}
     )
     calibrate: Path | None = field(default=None, metadata={"parse": _file, "help": "FILE: text, or npz of inputs"})
+    language_quant: str = "none"  # of language models, where `quant` is None: the target's
     tokenizer: Path | None = None
     name: str | None = None
 

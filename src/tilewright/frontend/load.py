@@ -48,7 +48,7 @@ def load_language_model(path: Path, options: Options) -> Model:
 
     checkpoint, vocabulary = load_model(path, options.tokenizer)
     chunk = min(options.chunk, checkpoint.config.context)
-    if (kind := options.quant or "none") != "none":
+    if (kind := options.quant or options.language_quant) != "none":
         from ..quant.calibrate import CalibrationText
         from ..quant.lower import Recipe, language_model
 

@@ -201,6 +201,7 @@ class Target:
     kernels: tuple[Kernel, ...]
     kernel_folder: Path
     headers: tuple[str, ...] = ()  # hand-written headers in the kernel folder that every kernel may include
+    language_quant: str = "none"  # how language models are quantised where the user does not say
 
     def candidates(self, node: Node) -> tuple[Kernel, ...]:
         """Kernels that can run a node. UserError with every near miss where there is none."""

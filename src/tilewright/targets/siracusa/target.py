@@ -27,4 +27,5 @@ SIRACUSA = Target(
     kernels=HOST.kernels,
     kernel_folder=HOST.kernel_folder,
     headers=HOST.headers,
+    language_quant="int8",
 )
