@@ -9,6 +9,7 @@ from .ir.plan import Plan
 from .ir.program import Program
 from .ir.types import nominal
 from .model import Model
+from .quant.check import float_ops
 from .targets.base import Target
 
 
@@ -34,6 +35,11 @@ class Compiled:
             shapes = {name: value.type.shape for name, value in node.operands.items()}
             total += nominal(node.op.domain(*node.types).macs(shapes))
         return total
+
+    @property
+    def float_ops(self) -> int:
+        """Operators of one run that touch a float: 0 for integer networks, between their interfaces."""
+        return float_ops(self.plan.entries[-1].graph)
 
     @property
     def ram_bytes(self) -> int:

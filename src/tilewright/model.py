@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .ir.graph import Graph
 
@@ -36,8 +37,12 @@ class Language:
 
 @dataclass(frozen=True)
 class Model:
-    """Entry graphs in the order of compilation; a language model has `prefill` and `decode`, others have `run`."""
+    """Entry graphs in the order of compilation; a language model has `prefill` and `decode`, others have `run`.
+
+    `quantisation` of a network that was quantised here: how, and what it cost, for plan.json.
+    """
 
     name: str
     entries: tuple[Graph, ...]
     language: Language | None = None
+    quantisation: Mapping[str, Any] | None = None

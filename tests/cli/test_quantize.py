@@ -39,6 +39,8 @@ def test_quantize_writes_a_file_that_compiles(
     direct = tilewright("compile", model, "--option", "quant=int8", "--calibrate", samples, "-o", folders[1],
                         "--no-build", "--name", "net")  # fmt: skip
     assert direct.code == 0
+    assert direct.json["snr_db"] == pytest.approx(made.json["snr_db"], abs=0.01)
+    assert f"{made.json['snr_db']:.1f} dB" in direct.out
     assert "tw_conv2d_i8" in (folders[1] / "net.c").read_text()
     rows = [[line for line in (f / "net_weights.c").read_text().splitlines() if not line.startswith("const")]
             for f in folders]  # fmt: skip

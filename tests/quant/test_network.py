@@ -24,6 +24,7 @@ from tilewright.ops import Clamp, Conv2D, Dequantize, Linear, Quantize, Requanti
 from tilewright.options import Options, parse
 from tilewright.passes.pipeline import apply
 from tilewright.quant.loss import kept_nodes, lowered, measure
+from tilewright.quant.loss import run as run_all
 from tilewright.quant.network import Scheme, decide, prepared, quantised
 from tilewright.quant.post_training import quantise, split
 from tilewright.quant.proof import proven
@@ -51,7 +52,8 @@ def test_output_is_close_and_every_layer_fits_32_bits(seed: int) -> None:
     made = scheme(seed)
     loss = measure(made, HOST, random_inputs(made.graph, 16, 200 + seed), sensitivity=False)
     assert loss.snr_db > 20
-    assert all(layer.snr_db > 15 for layer in loss.layers)
+    assert all(15 < layer.snr_db < 90 for layer in loss.layers)
+    assert all(layer.worst > 0 for layer in loss.layers)
     assert all(layer.fits32 is not False for layer in loss.layers)
     assert sum(layer.fits32 is True for layer in loss.layers) >= 3
     assert loss.float_ops == 1, "the logits are dequantised once, nothing else is float"
@@ -99,6 +101,18 @@ def test_kinds_of_grids() -> None:
     positive = not_negative(made.graph)
     for value, grid in made.grids.items():
         assert grid.dtype == (U8 if value in positive else I8)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_values_that_cannot_be_negative_are_not(seed: int) -> None:
+    """Of inputs of both signs; and all values of the network that never are negative by construction are found."""
+    graph = scheme(seed).graph
+    positive = not_negative(graph)
+    for sample in random_inputs(graph, 4, seed):
+        held = run_all(graph, sample)
+        assert all(held[v].min() >= 0 for v in positive)
+    clamped = [n.outputs[0] for n in graph.nodes if isinstance(n.op.attributes.get("epilogue"), Clamp)]
+    assert positive.issuperset(clamped)
 
 
 def test_moves_share_the_grid_of_what_they_move() -> None:
@@ -180,8 +194,8 @@ def test_kept_layers_stay_float_and_buy_what_was_said() -> None:
     kept = kept_nodes(made, samples, "1")
     assert costliest.name in {n.name for n in kept}
     assert kept == kept_nodes(made, samples, costliest.name)
-    wider = measure(made.keeping(kept), HOST, samples, sensitivity=False)
-    assert wider.snr_db - loss.snr_db == pytest.approx(costliest.gain_db, abs=0.5)
+    wider = measure(decide(made.graph, random_inputs(made.graph, 24, 104), kept), HOST, samples, sensitivity=False)
+    assert wider.snr_db - loss.snr_db == pytest.approx(costliest.gain_db, abs=1.0)
     assert next(x for x in wider.layers if x.name == costliest.name).arithmetic == "float"
     with pytest.raises(UserError, match="no layer named 'nothing'"):
         kept_nodes(made, samples, "nothing")

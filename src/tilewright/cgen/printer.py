@@ -122,7 +122,7 @@ class _Printer:
         inputs = [f"const {b.dtype.ctype} *{self.caller(program, b)}" for b in program.inputs]
         outputs = [f"{b.dtype.ctype} *{self.caller(program, b)}" for b in program.outputs]
         parameters = [*inputs, *outputs, *(f"int32_t {s.name}" for s in program.syms)]
-        return f"void {self.prefix}_{self.function(program)}({', '.join(parameters) or 'void'})"
+        return wrap(f"void {self.prefix}_{self.function(program)}({', '.join(parameters) or 'void'})", 4)
 
     def function(self, program: Program) -> str:
         """A network's only entry is its API; of several, a face of the network makes the API."""
@@ -174,7 +174,7 @@ class _Printer:
         caller = any(ref.buffer.kind in (Kind.INPUT, Kind.OUTPUT) for row in loop.table.rows for ref in row)
         inner = pad + INDENT if caller else INDENT
         rows = [
-            _wrap(f"{inner}{{" + ", ".join(self.operand(ref, None) for ref in row) + "},", len(inner) + 4)
+            wrap(f"{inner}{{" + ", ".join(self.operand(ref, None) for ref in row) + "},", len(inner) + 4)
             for row in loop.table.rows
         ]
         name = self.table_names.of((tuple(fields), tuple(rows), self.current.name if caller else ""), "block")
@@ -202,7 +202,7 @@ class _Printer:
                 arguments.append("0" if operand is None else self.operand(operand, loop))
             else:
                 arguments.append(self.argument(scalars[name], ctype))
-        return [_wrap(f"{pad}{call.kernel.symbol}({', '.join(arguments)});", len(pad) + 4)]
+        return [wrap(f"{pad}{call.kernel.symbol}({', '.join(arguments)});", len(pad) + 4)]
 
     def argument(self, value: Argument, ctype: str) -> str:
         """A scalar, or the name of a table; equal tables are one."""
@@ -210,7 +210,7 @@ class _Printer:
             return expression(value, ctype)
         name = self.names.of(value, f"{self.prefix}_table")
         text = f"static const int32_t {name}[{len(value)}] = {{{', '.join(map(expression, value))}}};"
-        self.tables[name] = _wrap(text, 4)
+        self.tables[name] = wrap(text, 4)
         return name
 
     def operand(self, operand: Operand, loop: Loop | None) -> str:
@@ -233,7 +233,7 @@ def _plus(ref: Ref) -> str:
     return f" + ({expression(ref.offset)})"
 
 
-def _wrap(text: str, indent: int) -> str:
+def wrap(text: str, indent: int) -> str:
     """Break a line at commas so that no line is longer than 118 characters."""
     lines = []
     while len(text) > WIDTH:

@@ -13,12 +13,12 @@ from .. import __version__
 from ..errors import UserError
 from ..ir.program import Buffer
 from ..ir.types import Array, Kind
-from ..quant.check import float_ops
 from ..report.html import html
 from ..solve.place import peak_step
 from ..solve.record import record
 from .language import language_files
-from .names import identifier
+from .names import Names, identifier
+from .printer import wrap
 from .prototypes import prototypes
 from .skeleton import guard, render, summary
 from .weights import array_literal, declaration
@@ -112,9 +112,10 @@ def describe(compiled: Compiled) -> dict[str, Any]:
         "prefix": compiled.prefix,
         "target": compiled.target.name,
         "macs": compiled.macs,
-        "float_ops": float_ops(compiled.plan.entries[-1].graph),
+        "float_ops": compiled.float_ops,
         "memory": compiled.memory,
         "language": language,
+        "quantisation": model.quantisation,
         **record(compiled.plan, compiled.target),
     }
 
@@ -168,21 +169,22 @@ def _memory(compiled: Compiled) -> str:
 def _plain_face(compiled: Compiled) -> dict[str, str]:
     graph, program = compiled.plan.entries[-1].graph, compiled.programs[-1]
     prototype = compiled.source.functions[-1][0]
-    interface = []
+    interface: list[dict[str, Any]] = []
+    names = Names()
     for value, buffer in zip((*graph.inputs, *graph.outputs), (*program.inputs, *program.outputs), strict=True):
-        name = identifier(value.name)
         role = "input" if buffer.kind is Kind.INPUT else "output"
-        variable = f"{role}_{name}"
+        variable = names.of((role, value.name), f"{role}_{identifier(value.name)}")
         interface.append({
             "name": value.name.replace("*/", "* /"), "macro": variable.upper(), "variable": variable, "role": role,
             "elements": max(1, value.type.size), "type": repr(value.type), "ctype": buffer.dtype.ctype,
         })  # fmt: skip
+    call = wrap(f"    {compiled.prefix}_run({', '.join(io['variable'] for io in interface)});", 8)
     shared = {"prefix": compiled.prefix, "guard": guard(compiled.prefix), "interface": interface}
     header = render(
         "network.h.j2", summary=summary(compiled), memory=compiled.memory, prototype=prototype,
         states=compiled.source.states, **shared,
     )  # fmt: skip
-    return {f"{compiled.prefix}.h": header, "main.c": render("main.c.j2", **shared)}
+    return {f"{compiled.prefix}.h": header, "main.c": render("main.c.j2", call=call, **shared)}
 
 
 def _umask() -> int:

@@ -34,9 +34,9 @@ def load(model: str, options: Options) -> Model:
         name = path.resolve().name.removesuffix(".onnx")  # exporters call every graph the same
         graph = replace(load_quantlib(path), name="run")
         if (options.quant or "none") != "none":
-            from ..quant.post_training import quantised_graph
+            from ..quant.post_training import quantised_model
 
-            graph = quantised_graph(graph, options)
+            return quantised_model(name, graph, options)
         return Model(name, (graph,))
     return load_language_model(path, options)
 

@@ -13,13 +13,25 @@ from ..targets.base import Target
 from .fold import fold
 from .fuse import fuse
 from .layout import layout
+from .own import own_constants
 from .quantised import lower_quantised
 from .recognise import recognise
 from .tidy import outputs, tidy
 
 Pass = Callable[[Graph, Target], Graph]
 
-PIPELINE: tuple[Pass, ...] = (recognise, layout, tidy, lower_quantised, fuse, layout, tidy, fold, outputs)
+PIPELINE: tuple[Pass, ...] = (
+    recognise,
+    layout,
+    tidy,
+    lower_quantised,
+    fuse,
+    layout,
+    tidy,
+    fold,
+    outputs,
+    own_constants,
+)
 
 
 def apply(graph: Graph, target: Target, dump: Path | None = None) -> Graph:

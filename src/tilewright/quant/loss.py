@@ -166,22 +166,35 @@ def run(graph: Graph, sample: Mapping[str, Array]) -> dict[Value, Array]:
 
 
 def sensitivities(scheme: Scheme, samples: Samples) -> dict[Node, float]:
-    """What the outputs gain, in dB, when one layer alone stays float; for all layers that are integer."""
+    """What the outputs gain, in dB, when one layer alone stays float; for all layers that are integer.
+
+    Mean errors do not count: biases make up for those of the layers before them, and would be fitted anew.
+    """
     nodes = [n for n in layers(scheme) if n in scheme.roles.integer]
     few = affordable(scheme.graph, samples, SENSITIVITY_WORK // max(1, len(nodes)), 16)
     variants = {n: scheme.keeping(scheme.roles.kept | unit(scheme, n)) for n in nodes}
-    base, noise = 0.0, dict.fromkeys(nodes, 0.0)
+    base: list[Array] = []
+    errors: dict[Node, list[Array]] = {n: [] for n in nodes}
     for sample in few:
-        exact = run(scheme.graph, sample)
-
-        def error(held: Mapping[Value, Array], exact: Mapping[Value, Array] = exact) -> float:
-            return sum(float(((held[v].astype(np.float64) - exact[v]) ** 2).sum()) for v in scheme.graph.outputs)
-
+        exact = _outputs(scheme, run(scheme.graph, sample))
         start = _simulated(scheme, sample, None, {})
-        base += error(start)
+        base.append(_outputs(scheme, start) - exact)
         for node, variant in variants.items():
-            noise[node] += error(_simulated(variant, sample, scheme, start))
-    return {node: decibels(base, max(noise[node], base * 1e-12)) if base else 0.0 for node in nodes}
+            errors[node].append(_outputs(scheme, _simulated(variant, sample, scheme, start)) - exact)
+    power = _spread(base)
+    return {n: decibels(power, max(_spread(e), power * 1e-12)) if power else 0.0 for n, e in errors.items()}
+
+
+def _outputs(scheme: Scheme, held: Mapping[Value, Array]) -> Array:
+    """All outputs in one vector."""
+    return np.concatenate([held[v].astype(np.float64).reshape(-1) for v in scheme.graph.outputs])
+
+
+def _spread(errors: list[Array]) -> float:
+    """Power of errors around their mean over the samples; of a single sample, all of it."""
+    stacked = np.array(errors)
+    centre = stacked.mean(0) if len(errors) > 1 else 0.0
+    return float(((stacked - centre) ** 2).sum())
 
 
 def _simulated(

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from dataclasses import dataclass
 
 from ..errors import UserError
 from ..ir.graph import Graph
+from ..model import Model
 from ..options import Options
 from ..output import say
 from ..targets.base import Target
 from ..targets.registry import find
-from .loss import kept_nodes
-from .network import Scheme, decide, prepared, quantised
+from .loss import kept_nodes, measure
+from .network import Scheme, affordable, decide, prepared, quantised
 from .ranges import Samples
 from .samples import random_samples, read_samples
 
 HELD_OUT = 4  # one of so many samples is not calibrated with, but measured
 FEWEST_TO_SPLIT = 8
+MEASURED = 8  # samples on which a compilation measures the loss
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,24 @@ def quantise(graph: Graph, target: Target, options: Options) -> Quantised:
     return Quantised(scheme, calibration, unseen, source)
 
 
-def quantised_graph(graph: Graph, options: Options) -> Graph:
-    """The network with Quantize and Dequantize in it, which every target's passes make integer operators of."""
-    return quantised(quantise(graph, find("host"), options).scheme)
+def quantised_model(name: str, graph: Graph, options: Options) -> Model:
+    """The network with Quantize and Dequantize in it, which every target's passes make integer operators of.
+
+    Its loss is measured on a few samples; `tilewright quantize` tells it layer by layer on all of them.
+    """
+    host = find("host")
+    result = quantise(graph, host, options)
+    loss = measure(result.scheme, host, affordable(graph, result.unseen, most=MEASURED), sensitivity=False)
+    source = options.calibrate
+    record = {
+        "arithmetic": "int8", "keep": options.keep,
+        "calibration": hashlib.sha256(source.read_bytes()).hexdigest() if source is not None else result.source,
+        "samples": loss.samples, "snr_db": _finite(loss.snr_db), "max_abs_error": loss.worst,
+        "layers": {layer.name: _finite(layer.snr_db) for layer in loss.layers},
+    }  # fmt: skip
+    return Model(name, (quantised(result.scheme),), quantisation=record)
+
+
+def _finite(value: float) -> float | None:
+    """Decibels as JSON has them: none where nothing was lost."""
+    return round(value, 2) if math.isfinite(value) else None

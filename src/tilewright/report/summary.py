@@ -70,6 +70,8 @@ def fields(plan: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> dict[str
         "peak": vars(highest(plan)),
         "layers": layers(plan),
     }
+    if plan.get("quantisation") is not None:
+        found |= {key: plan["quantisation"][key] for key in ("snr_db", "max_abs_error")}
     if sizes is not None:
         found |= {"flash_bytes": total["flash"], "stack_bytes": sizes["stack"]}
         found |= {"code_bytes": sizes["code"], "constant_bytes": sizes["constants"]}
@@ -104,6 +106,10 @@ def facts(plan: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> list[Fact
         found.append(Fact("stack", bytes_text(sizes["stack"]), f"at most{unseen}"))
     if top.bytes:
         found.append(Fact("peak", top.node, f"{top.bytes:,} bytes alive in {top.entry}"))
+    made = plan.get("quantisation")
+    if made is not None and made["snr_db"] is not None:
+        note = f"signal to noise at the outputs, {made['samples']} samples; greatest error {made['max_abs_error']:.3g}"
+        found.append(Fact("int8", f"{made['snr_db']:.1f} dB", note))
     per = "per decoded token" if plan["language"] is not None else "per run"
     found.append(Fact("MACs", f"{plan['macs']:,}", f"{per}, at nominal sizes"))
     return found

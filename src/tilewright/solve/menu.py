@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping
 
 from ..debug import debug
+from ..errors import UserError
 from ..ir.graph import Graph, Node
 from ..ir.plan import Choice
 from ..ir.types import Kind, Value, maximum, nominal
@@ -76,8 +76,6 @@ def _connected(uses: list[_Use]) -> list[list[_Use]]:
 
     first: dict[Value, int] = {}
     for i, use in enumerate(uses):
-        if len(use.candidates) == 1 and not use.candidates[0].packing and not any(use.shared):
-            continue
         for value in use.shared.values():
             parent[root(i)] = root(first.setdefault(value, i))
     groups: dict[int, list[_Use]] = {}
@@ -88,20 +86,43 @@ def _connected(uses: list[_Use]) -> list[list[_Use]]:
 
 def _layouts(group: list[_Use]) -> dict[Value, str]:
     """The assignment of layouts to the group's shared values that costs the fewest cycles."""
-    options: dict[Value, set[str]] = {}
+    layouts: dict[Value, str] = {}
     for use in group:
+        kernel = min(use.candidates, key=lambda k: k.cycles(use.node))
         for name, value in use.shared.items():
-            options.setdefault(value, set()).update(use.layout(k, name) for k in use.candidates)
-    values = [v for v, names in options.items() if len(names) > 1]
-    fixed = {v: next(iter(names)) for v, names in options.items() if len(names) == 1}
-    best: tuple[float, dict[Value, str]] | None = None
-    for combination in itertools.islice(itertools.product(*(sorted(options[v]) for v in values)), 4096):
-        layouts = {**fixed, **dict(zip(values, combination, strict=True))}
-        if all(any(use.agrees(k, layouts) for k in use.candidates) for use in group):
-            cost = sum(use.best(layouts).cycles for use in group)
-            if best is None or cost < best[0]:
-                best = cost, layouts
-    if best is None:
-        names = ", ".join(sorted(use.node.name for use in group))
-        raise LookupError(f"no common layout for the constants of {names}")
-    return best[1]
+            if layouts.setdefault(value, use.layout(kernel, name)) != use.layout(kernel, name):
+                return _negotiated(group)
+    return layouts  # each node has its cheapest kernel: no assignment is better
+
+
+def _negotiated(group: list[_Use]) -> dict[Value, str]:
+    """Layouts by CP-SAT, where the cheapest kernels disagree. UserError where no assignment suits every node."""
+    from ortools.sat.python import cp_model
+
+    model = cp_model.CpModel()
+    chosen: dict[tuple[Value, str], cp_model.IntVar] = {}
+    costs = []
+    for number, use in enumerate(group):
+        picks = [model.new_bool_var(f"{number}.{k.symbol}") for k in use.candidates]
+        model.add_exactly_one(picks)
+        for kernel, pick in zip(use.candidates, picks, strict=True):
+            costs.append(int(kernel.cycles(use.node)) * pick)
+            for name, value in use.shared.items():
+                key = value, use.layout(kernel, name)
+                if key not in chosen:
+                    chosen[key] = model.new_bool_var(f"{value.name}: {key[1]}")
+                model.add_implication(pick, chosen[key])
+    for value in dict.fromkeys(v for v, _ in chosen):
+        model.add_exactly_one(var for (v, _), var in chosen.items() if v is value)
+    model.minimize(sum(costs))
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = 1
+    solver.parameters.random_seed = 0
+    if solver.solve(model) not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        names = ", ".join(sorted({use.node.name for use in group}))
+        raise UserError(
+            f"the kernels of {names} want different layouts of a constant that they share",
+            where=group[0].node.name, origin=group[0].node.origin, rule="a constant has one layout",
+            hint="give each node a copy of the constant",
+        )  # fmt: skip
+    return {value: layout for (value, layout), var in chosen.items() if solver.value(var)}

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...ir.graph import Node
 from ...ir.op import Op, RuleError
-from ...ir.types import DTYPES, Kind, TensorType
+from ...ir.types import DTYPES, I32, Kind, TensorType
 from ...ops import AveragePool2D, Conv2D, DepthwiseConv2D, Linear, MatMul, MaxPool2D
 from ...ops.epilogue import Clamp, Requantise, accumulated
 from ..base import Argument, Kernel
@@ -102,16 +102,12 @@ def narrow_clamp(node: Node) -> bool:
     return not isinstance(epilogue, Requantise) or max(-epilogue.low - 1, epilogue.high) < 2**31
 
 
-def plain_multipliers(node: Node) -> bool:
-    """Multipliers of a requantisation are 32 bits wide."""
-    mul = node.operands.get("mul")
-    return mul is None or mul.type.dtype.name == "i32"
-
-
 def beyond_fast_rows(node: Node) -> bool:
-    """Factors are neither both f32 nor 8-bit with signed weights, or the weight is computed at run time."""
+    """Factors are not both f32 nor 8-bit with signed weights, or weights are computed, or multipliers are not i32."""
     x, w = node.operands["x"].type.dtype.name, node.operands["w"].type.dtype.name
-    return node.operands["w"].kind is not Kind.CONST or (x, w) not in (("f32", "f32"), ("i8", "i8"), ("u8", "i8"))
+    usual = (x, w) in (("f32", "f32"), ("i8", "i8"), ("u8", "i8"))
+    computed = node.operands["w"].kind is not Kind.CONST
+    return computed or not usual or ("mul" in node.operands and type_of(node, "mul").dtype != I32)
 
 
 def _cost(node: Node) -> float:
@@ -151,7 +147,7 @@ _OPERANDS = (
 def _row(op: type[Op], symbol: str, signature: str, arguments: Callable[[Node], Arguments], *rules: Any) -> Kernel:
     return Kernel(
         op, "generic_dense.c", symbol, signature, {}, arguments,
-        (known_types, narrow_clamp, plain_multipliers, *rules), cycles=_cost, examples=_examples(op),
+        (known_types, narrow_clamp, *rules), cycles=_cost, examples=_examples(op),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-/* Matrix products with weights packed in panels of 16 rows: w[rows / 16][cols][16], the last panel padded with zeros. */
+/* Matrix products with weights packed in panels of 16 rows: w[rows / 16][cols][16], the last padded with zeros. */
 #include "tw_kernels.h"
 #include "tw_dense.h"
 

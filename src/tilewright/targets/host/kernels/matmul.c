@@ -34,7 +34,7 @@ static void narrow(const struct product *p, int r, int c, int n)
     tw_store(p->y + r * p->n + c, sum, 0, n, p->low, p->high);
 }
 
-/* y = clip(a b, low, high) for every matrix of a batch. a: [m][k], b: [k][n], y: [m][n]; from one matrix to the next a and
+/* y = clip(a b, low, high) for every matrix of a batch. a: [m][k], b: [k][n], y: [m][n]; from one to the next a and
  * b go on by a_step and b_step, 0 where they stay. */
 void tw_matmul_f32(const float *restrict a, const float *restrict b, float *restrict y, int batch, int m, int k, int n,
                    int a_step, int b_step, float low, float high)

@@ -2,7 +2,7 @@
 #include "tw_kernels.h"
 #include "tw_integer.h"
 
-/* 16 columns of b, or the `count` that are left, packed in pairs as weights are: panel[depth / 2][16][2]. Element (k, c)
+/* 16 columns of b, or the `count` left, packed in pairs as weights are: panel[depth / 2][16][2]. Element (k, c)
  * of b lies at b[k * down + c * right]. */
 static void pack(int8_t *restrict panel, const int8_t *restrict b, int depth, int k, int count, int down, int right)
 {

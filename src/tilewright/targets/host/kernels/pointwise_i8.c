@@ -1,4 +1,4 @@
-/* Sums and products of quantised tensors with broadcasting, and functions by table. y may be a where a has the shape of y.
+/* Sums and products of quantised tensors with broadcasting, and functions by table. y may be a where the shapes agree.
  *
  * Both operands are brought together as 16-bit numbers, a chunk at a time; the loops over a chunk vectorise.
  */

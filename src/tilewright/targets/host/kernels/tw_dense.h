@@ -17,7 +17,7 @@
 #define TW_PANELS 4 /* panels of one input: enough sums in flight to hide the latency of an addition */
 #define TW_SUMS (TW_TOGETHER > TW_PANELS ? TW_TOGETHER : TW_PANELS)
 
-/* sum[p * count + i] += w[p][k] * x[i][k] for k < n, i < count, p < panels. Panels lie `apart` floats apart, the weights
+/* sum[p * count + i] += w[p][k] * x[i][k] for k < n, i < count, p < panels. Panels are `apart` floats apart, the weights
  * of one k after those of the last by `step`. */
 TW_INLINE void tw_outer(int count, int panels, tw_vec sum[TW_SUMS][TW_VECS], const float *const x[],
                         const float *restrict w, int apart, int step, int n)

@@ -1,6 +1,6 @@
 /* The inner loop of 8-bit matrix products and convolutions, and the one requantisation.
  *
- * Inputs are widened to 16 bits in columns of their own; weights are packed in pairs, w[rows / 16][depth / 2][16][2], so
+ * Inputs are widened to 16 bits in columns of their own; weights are packed in pairs, [rows / 16][depth / 2][16][2], so
  * that one step adds two products to each of 16 sums. x86 has an instruction for that, which compilers do not find by
  * themselves; elsewhere it is written out. Integers are exact, so every way gives the same bits.
  */
@@ -36,7 +36,8 @@ TW_INLINE void tw_add_products(tw_ivec *sum, const int8_t *restrict w, const int
 #else
     int32_t pair;
     memcpy(&pair, x, sizeof pair);
-    tw_pairs weights = __builtin_convertvector(*(const tw_bytes *)w, tw_pairs), inputs = (tw_pairs)((tw_ivec){0} + pair);
+    tw_pairs weights = __builtin_convertvector(*(const tw_bytes *)w, tw_pairs);
+    tw_pairs inputs = (tw_pairs)((tw_ivec){0} + pair);
 #if defined(__AVX512VNNI__)
     *sum = (tw_ivec)_mm512_dpwssd_epi32((__m512i)*sum, (__m512i)weights, (__m512i)inputs);
 #elif defined(__AVX512BW__)
@@ -146,7 +147,7 @@ TW_INLINE void tw_scale(const struct tw_finish *f, const struct tw_scales *s, in
                 lane[k][i] = (int32_t)((uint32_t)lane[k][i] + (uint32_t)s->b[i]);
 }
 
-/* Store `results` panels, `stride` apart from y[at]. All are scaled before any is narrowed: a vector that was written in
+/* Store `results` panels, `stride` apart from y[at]. All are scaled before any is narrowed: a vector written in
  * halves cannot be read at once before it has left the store queue. */
 TW_INLINE void tw_finish(const struct tw_finish *f, const struct tw_scales *s, const void *sums, int results, int at,
                          int stride)

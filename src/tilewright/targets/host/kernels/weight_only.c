@@ -1,6 +1,6 @@
 /* Float activations with int8 weights per row, or 4-bit weights in groups along the row.
  *
- * Packing as in linear_rows.c. Every y[t][r] is a sum over k in ascending order, so it does not depend on how many tokens
+ * Packing as in linear_rows.c. Every y[t][r] is a sum over k in ascending order, so it is the same however many tokens
  * come in one call.
  */
 #include "tw_kernels.h"
