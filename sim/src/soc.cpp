@@ -15,7 +15,7 @@ constexpr std::uint32_t kFabricFetchPath = 5, kL2FetchPath = 14, kWmemFetchPath 
 
 Soc::Soc(const Options &options)
     : options_(options), l1_(kL1Size, kPowerUp), l2_(kL2Size, kPowerUp), wmem_(kWmemSize, kPowerUp), tcdm_(l1_.data()), l2_banks_(options.timing), events_(*this),
-      dma_(*this, options.timing, events_queued_), npu_(*this, options.timing), soc_registers_(0x20000 / 4) {
+      dma_(*this, options.timing, events_queued_), npu_(*this, options.timing), soc_registers_(kSocPeripheralsSize / 4) {
     for (int id = 0; id < kCores; id++) {
         Core &core = core_at(id);
         core.id = id, core.soc = this, core.chip = options.timing == Timing::chip;

@@ -19,6 +19,8 @@
 
 namespace siracusa {
 
+constexpr std::uint32_t kSocPeripheralsSize = 0x80000;   // bytes of the SoC's peripherals, one register per word
+
 struct Options {
     Timing timing = Timing::chip;
     bool xpulpnn = false;

@@ -11,7 +11,7 @@ namespace {
 constexpr std::uint32_t kClusterInterconnect = 2, kAxi = 12, kApb = 8, kWmemRouter = 2;
 
 constexpr std::uint32_t kTestAndSet = 0x10100000, kPeripherals = 0x10200000, kDemuxEvents = 0x10204000, kDemuxDma = 0x10204400;
-constexpr std::uint32_t kRom = 0x1a000000, kRomSize = 0x2000, kSocPeripherals = 0x1a100000, kSocPeripheralsSize = 0x80000;
+constexpr std::uint32_t kRom = 0x1a000000, kRomSize = 0x2000, kSocPeripherals = 0x1a100000;
 constexpr std::uint32_t kStdout = 0x1a10f000, kExit = 0x1a1040a0, kFabricTimer = 0x1a10b000, kFabricCache = 0x1a108800, kInterrupts = 0x1a109800;
 
 constexpr bool within(std::uint32_t address, std::uint32_t base, std::uint32_t size) { return address - base < size; }

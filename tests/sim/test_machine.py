@@ -252,6 +252,22 @@ def test_test_and_set_returns_the_old_word_and_sets_it(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("address", [0x1A120000, 0x1A150004, 0x1A17FFFC])
+def test_peripherals_that_are_not_modelled_keep_what_is_written(tmp_path: Path, address: int) -> None:
+    def body(program: asm.Program) -> None:
+        program.li(5, address)
+        program.li(6, 0x1234567)
+        program.sw(6, 0, 5)
+        program.lw(7, 0, 5)
+        program.li(5, DATA)
+        program.sw(7, 0, 5)
+        asm.leave(program)
+
+    with Simulation(build(tmp_path / "p.elf", body)) as simulation:
+        assert simulation.run().status == 0
+        assert struct.unpack("<I", simulation.read(DATA, 4)) == (0x1234567,)
+
+
 # --- DMA: any command moves what its definition says
 
 
