@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 import tokenize
 import warnings
 import zipfile
@@ -17,6 +15,7 @@ from typing import IO, Any
 import numpy as np
 
 from .errors import UserError
+from .files import replace_with
 from .ir.types import Array
 
 MAX_BYTES = 1 << 31  # of all arrays in one file
@@ -102,18 +101,7 @@ def _array(file: IO[bytes], size: int, where: str) -> Array:
 
 def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write arrays so that the file appears complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **dict(arrays))  # type: ignore[arg-type]
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    replace_with(path, lambda file: np.savez(file, **dict(arrays)))  # type: ignore[arg-type]
 
 
 def match(

@@ -44,7 +44,8 @@ class Compiled:
     @property
     def ram_bytes(self) -> int:
         """Static RAM of the network's own files: what .data and .bss of the built library add up to."""
-        return sum(self.memory[use] for use in ("arena", "state", "face"))
+        memory = self.memory
+        return sum(memory[use] for use in ("arena", "state", "face"))
 
     @property
     def memory(self) -> dict[str, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..errors import UserError
+from ..files import umask
 from ..ir.program import Buffer
 from ..ir.types import Array, Kind
 from ..report.html import html
@@ -39,7 +39,7 @@ def write(compiled: Compiled, folder: Path) -> None:
             path = fresh / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content)
-        fresh.chmod(0o777 & ~_umask())
+        fresh.chmod(0o777 & ~umask())
         if folder.exists():
             shutil.rmtree(folder)
         fresh.replace(folder)
@@ -185,12 +185,6 @@ def _plain_face(compiled: Compiled) -> dict[str, str]:
         states=compiled.source.states, **shared,
     )  # fmt: skip
     return {f"{compiled.prefix}.h": header, "main.c": render("main.c.j2", call=call, **shared)}
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def _data(buffer: Buffer) -> Array:

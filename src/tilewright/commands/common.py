@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from ..errors import UserError
-from ..output import Outcome, replace_file, step
+from ..files import replace_file
+from ..output import Outcome, step
 
 if TYPE_CHECKING:
     from ..compiled import Compiled

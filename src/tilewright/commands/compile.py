@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from ..output import Outcome, replace_file
+from ..files import replace_file
+from ..output import Outcome
 from .common import FOLDER, build, compile_options, json_option, table, target_option, write
 
 

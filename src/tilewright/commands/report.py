@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from ..errors import UserError
-from ..output import Outcome, replace_file
+from ..files import replace_file
+from ..output import Outcome
 from .common import FILE, FOLDER, json_option, table
 
 

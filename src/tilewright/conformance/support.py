@@ -16,8 +16,8 @@ from typing import Any
 
 import click
 
+from ..files import replace_file
 from ..ir.op import REGISTRY, Op
-from ..output import replace_file
 from ..targets.base import Kernel
 from ..targets.registry import TARGETS, find
 from .cases import Verdict

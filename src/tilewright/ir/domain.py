@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from .types import Dim, Expr, Shape
+from .types import Dim, Expr, Shape, maximum
 
 Box = tuple[tuple[int, int], ...]  # per axis: first index, one past the last
 Ranges = Mapping[str, tuple[int, int]]  # per iteration dimension
@@ -112,8 +112,6 @@ class Domain:
 
     def macs(self, shapes: Mapping[str, Shape]) -> Dim:
         """Multiply-accumulates of the whole operator; affine in at most one Sym, others at their maximum."""
-        from .types import maximum
-
         total: Dim = self.macs_per_point
         for dim in (self.extents(shapes)[name] for name in self.dims):
             if isinstance(dim, int):

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..ir.domain import Domain, Ranges
 from ..ir.op import Op, require
-from ..ir.types import F32, I8, I32, U8, Array, Dim, Expr, TensorType, maximum
+from ..ir.types import F32, I8, I32, U8, Array, Dim, Expr, TensorType
 from ..quant.requant import half
 from .common import present
 
@@ -138,11 +138,6 @@ class Attention(Op):
             cache,
             cache,
         )
-
-
-def capacity(state: TensorType) -> int:
-    """Rows that a state holds."""
-    return maximum(state.shape[0])
 
 
 @dataclass(frozen=True)
