@@ -6,14 +6,13 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..lm.vocabulary import Vocabulary
+from .bundled import BUNDLED
 from .checkpoint import LlamaCheckpoint
 from .files import open_file
 from .huggingface import read_huggingface
 from .llama2c import read_llama2c
 from .tokenizer_bin import read_tokenizer_bin
 from .tokenizer_json import read_tokenizer_json
-
-BUNDLED = {"tinystories": Path(__file__).parents[1] / "models" / "tinystories"}
 
 
 def load_model(path: Path, tokenizer: Path | None = None) -> tuple[LlamaCheckpoint, Vocabulary]:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 
 from ..errors import UserError
 from ..model import Language, Model
 from ..options import Options
-
-BUNDLED = "tinystories"
-
+from .bundled import BUNDLED
 
 NETWORK, CONFIG = "network.onnx", "config.json"  # what a folder holds: a network with its vectors, a Hugging Face model
 
@@ -23,9 +20,11 @@ def holds_model(folder: Path) -> bool:
 
 def load(model: str, options: Options) -> Model:
     """The model at a path, or the bundled one by name. UserError where it cannot be read or is of no known kind."""
-    path = Path(str(files("tilewright") / "models" / BUNDLED)) if model == BUNDLED else Path(model)
+    path = BUNDLED.get(model, Path(model))
     if not path.exists():
-        raise UserError(f"no such model: {model}", hint=f"give a file, a folder, or `{BUNDLED}` for the bundled model")
+        raise UserError(
+            f"no such model: {model}", hint=f"give a file, a folder, or `{', '.join(BUNDLED)}` for the bundled model"
+        )
     if path.is_dir() and not holds_model(path):
         raise UserError(f"{model} holds no model", rule=f"a folder has {CONFIG} (Hugging Face) or {NETWORK}")
     if path.suffix == ".onnx" or (path / NETWORK).is_file():
