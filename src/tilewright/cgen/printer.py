@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..ir.program import Barrier, Buffer, Call, Column, Copy, Job, Loop, Operand, Phase, Program, Ref, Step, Wait
+from ..ir.program import Barrier, Buffer, Call, Column, Copy, Job, Loop, Operand, Parts, Phase, Program, Ref, Step, Wait
 from ..ir.types import Expr, Kind
 from ..targets.base import Argument, Scalar
 from .names import Names, identifier, short
@@ -149,6 +149,8 @@ class _Printer:
                 return [f"{pad}tw_wait({step.token});"]
             case Barrier():
                 return [f"{pad}tw_barrier();"]
+            case Parts():
+                raise NotImplementedError
 
     def loop(self, loop: Loop, depth: int) -> list[str]:
         pad = INDENT * depth

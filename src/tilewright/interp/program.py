@@ -68,6 +68,7 @@ class _Execution:
                 case Job():
                     self.call(step.call, row, step.token)
                 case Copy():
+                    assert isinstance(step.bytes, int)
                     source = self.bytes_of(step.source, step.bytes, row)
                     target = self.bytes_of(step.target, step.bytes, row)
                     regions = [(self.region(step.source, step.bytes, row), False)]

@@ -1,7 +1,8 @@
 """Programs: how a network runs. Steps over buffers with addresses; what the C printer prints and what can be executed.
 
-A program is SPMD: every core runs all steps. `Phase` splits its calls over the cores; `Copy` and `Job` start transfers
-and accelerator jobs that finish at the `Wait` for their token, which the issuing core does; a `Barrier` publishes.
+A program is SPMD: every core runs all steps. `Phase` shares its calls out over the cores, `Parts` gives each its own;
+`Copy` and `Job` start transfers and accelerator jobs that finish at the `Wait` for their token, which the issuing core
+does; a `Barrier` publishes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from .types import Array, Dim, DType, Kind, Sym, TensorType
 
 @dataclass(frozen=True, eq=False)
 class Buffer:
-    """Memory with a name. `offset` is the address within `memory`; None where the caller owns it."""
+    """Memory with a name. `offset` is the address within `memory` (of a member: within its struct); None: by name."""
 
     name: str
     kind: Kind
@@ -25,6 +26,7 @@ class Buffer:
     dtype: DType
     data: Array | None = None  # packed constant
     packing: Packing | None = None
+    members: tuple[Buffer, ...] = ()  # constants that travel together: this buffer is a struct of them, in bytes
 
     @property
     def bytes(self) -> int:
@@ -66,21 +68,48 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Share:
+    """A core's part of a call: indices of 0 .. `total` in multiples of `unit`, as even as that allows."""
+
+    total: Dim
+    unit: int = 1
+    dims: tuple[str, ...] = ()  # of the operator's domain, flat in this order
+
+    def range_of(self, core: int, cores: int, total: int) -> tuple[int, int]:
+        """First index and one past the last of a core: what the C computes."""
+        chunk = -(-(-(-total // self.unit)) // cores) * self.unit
+        return min(core * chunk, total), min((core + 1) * chunk, total)
+
+
+@dataclass(frozen=True)
 class Phase:
-    """Calls that run one after the other on each core, split along a named axis of the domain (None: core 0)."""
+    """Calls that run one after the other on each core, each core its share of them; without a share on core 0 alone."""
 
     calls: tuple[Call, ...]
-    split: str | None = None
+    share: Share | None = None
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One call, cut into a smaller one for each core: they differ in operands' offsets and scalars. None: no work."""
+
+    calls: tuple[Call | None, ...]
 
 
 @dataclass(frozen=True)
 class Copy:
-    """Start a transfer of bytes; done at the Wait for the token."""
+    """Start a transfer between the scratchpad and another memory; done at the Wait for the token.
 
-    target: Ref
-    source: Ref
-    bytes: int
+    `lines` lines of `bytes` each; in the scratchpad they follow each other, outside they are `stride` bytes apart.
+    Transfers that share a token follow each other directly.
+    """
+
+    target: Operand
+    source: Operand
+    bytes: Dim
     token: int
+    lines: Dim = 1
+    stride: int = 0
     core: int = 0
 
 
@@ -95,9 +124,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Wait:
-    """The issuing core waits until the token's transfer or job is done."""
+    """The issuing core waits until the token's transfers or job are done."""
 
     token: int
+    core: int = 0
 
 
 @dataclass(frozen=True)
@@ -122,7 +152,7 @@ class Loop:
     body: tuple[Step, ...]
 
 
-Step = Phase | Copy | Job | Wait | Barrier | Loop
+Step = Phase | Parts | Copy | Job | Wait | Barrier | Loop
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def _key(step: Step) -> Hashable:
     """Equal for phases that differ only in which buffers their operands are."""
     if not isinstance(step, Phase):
         return step
-    return step.split, tuple(
+    return step.share, tuple(
         (
             call.kernel.symbol,
             call.scalars,
@@ -105,4 +105,4 @@ def _with_operands(step: Step, operands: Iterator[Operand | None]) -> Step:
     for call in step.calls:
         renewed = tuple((name, next(operands)) for name, _ in call.operands)
         calls.append(Call(call.kernel, call.semantics, renewed, call.scalars))
-    return Phase(tuple(calls), step.split)
+    return Phase(tuple(calls), step.share)

@@ -33,6 +33,14 @@ class Packing:
 
 
 @dataclass(frozen=True)
+class Split:
+    """How the cores share a call: the flat index over some parallel dimensions, in multiples of `unit`."""
+
+    dims: tuple[str, ...]
+    unit: int = 1
+
+
+@dataclass(frozen=True)
 class Kernel:
     """One table row: an operator bound to a C function of an engine.
 
@@ -41,6 +49,10 @@ class Kernel:
     all of them. The rest comes from `arguments`, by name: scalars, which may be affine in Syms, and tables of numbers
     for `const int32_t *` parameters. `dtypes` gives the element type of every operand, "*" for any. `cycles` is the
     cost in the engine's own unit. `examples` draws instances that the row runs, where the operator's rarely are.
+
+    With a `split`, parameters `first` and `last` receive the range of the flat index that a core computes: it writes
+    those elements of the results and no other. `scratch` is then per core. `direct` names operands of which a call
+    touches little (tables that are looked up, a cache that is appended to): they are used in whatever memory they are.
     """
 
     op: type[Op]
@@ -54,6 +66,8 @@ class Kernel:
     scratch: Callable[[Node], int] = lambda node: 0  # noqa: ARG005
     cycles: Callable[[Node], float] = lambda node: 1.0  # noqa: ARG005
     in_place: Mapping[str, str] = field(default_factory=dict)  # result -> operand that it may overwrite
+    split: Callable[[Node], Split | None] = lambda node: None  # noqa: ARG005
+    direct: frozenset[str] = frozenset()
     examples: Callable[[Any], tuple[Op, tuple[TensorType | None, ...]]] | None = None
     engine: str = "cpu"
 
