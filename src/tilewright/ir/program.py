@@ -77,7 +77,8 @@ class Share:
 
     def range_of(self, core: int, cores: int, total: int) -> tuple[int, int]:
         """First index and one past the last of a core: what the C computes."""
-        chunk = -(-(-(-total // self.unit)) // cores) * self.unit
+        units = -(-total // self.unit)
+        chunk = -(units // -cores) * self.unit
         return min(core * chunk, total), min((core + 1) * chunk, total)
 
 
