@@ -169,9 +169,21 @@ def test_parts_that_touch_different_bytes() -> None:
 
 def test_parts_that_meet_fail_in_any_order() -> None:
     parts = Parts((doubled(X, Y, "low", 6), doubled(X, Y, "high", 3, 5)))
-    for seed in range(4):
-        with pytest.raises(RaceError, match=r"bytes 20\.\.24 of y"):
+    said = set()
+    for seed in range(6):
+        with pytest.raises(RaceError, match=r"bytes 20\.\.24 of y") as error:
             run([parts], [X], [Y], [], 2, seed)
+        said.add(str(error.value).split()[0])
+    assert said == {"low", "high"}
+
+
+def test_what_two_cores_read_neither_may_overwrite() -> None:
+    read, over = Parts((doubled(L, Y, "one", 4), doubled(L, M, "two", 6))), doubled(X, L, "over")
+    fill = (Phase((over,)), Barrier())
+    for parts in (Parts((over, None)), Parts((None, over))):
+        run([*fill, read, Barrier(), parts], [X], [Y], [L, M], 2)
+        with pytest.raises(RaceError, match=r"over \(core \d\) writes bytes 0\.\.\d+ of l"):
+            run([*fill, read, parts], [X], [Y], [L, M], 2)
 
 
 def test_parts_are_as_many_as_cores() -> None:
@@ -220,6 +232,8 @@ def test_transfers_share_a_token_in_a_row() -> None:
         outcome(halves[0], Barrier(), halves[1], Wait(1))
     with pytest.raises(RaceError, match="before the wait for token 1"):
         outcome(halves[0], halves[0], Wait(1))
+    with pytest.raises(RaceError, match=r"core 1\) starts with token 1, and nobody waited for copy of x to l \("):
+        outcome(halves[0], replace(halves[1], core=1), Wait(1))
 
 
 def test_a_transfer_onto_itself_fails() -> None:
@@ -234,10 +248,12 @@ def test_until_the_wait_there_is_junk() -> None:
     machine.run(program, [np.arange(8, dtype=np.float32)])
     held = machine.memories.bytes["l1"][:32].view(np.float32)
     assert held.tolist() == list(range(8))
-    early = Program("q", (Copy(Ref(L), Ref(X), 32, token=1),), (X,), (Y,), (), (X, Y, L))
-    with pytest.raises(RaceError, match="never waited for: 1 "):
-        machine.run(early, [np.arange(8, dtype=np.float32)])
-    assert held.tolist() != list(range(8))
+    for start in (FETCH, Job(doubled(X, L, "job"), token=1)):
+        held[:] = 1
+        early = Program("q", (start,), (X,), (Y,), (), (X, Y, L))
+        with pytest.raises(RaceError, match="never waited for: 1 "):
+            machine.run(early, [np.arange(8, dtype=np.float32)])
+        assert not np.any(np.isin(held, [1, *range(16)]))
 
 
 def test_a_job_delivers_at_its_wait() -> None:
@@ -394,6 +410,23 @@ def test_scratch_holds_junk_and_each_core_has_its_part() -> None:
         result(shared(call), Phase((replace(call, operands=(*call.operands[:2], ("y", Ref(Y)), call.operands[3])),)))
 
 
+def test_one_core_has_the_scratch_that_its_kernel_asks_for() -> None:
+    scratch = Buffer("scratch", Kind.ACT, "l1", 0, 8, F32)
+
+    def part(size: int, at: int, name: str, target: Buffer) -> Call:
+        call = doubled(X, target, name)
+        kernel = Kernel(type(call.semantics.op), "k.c", "k", "", {}, scratch=lambda _: size)
+        return replace(call, kernel=kernel, operands=(*call.operands, ("scratch", Ref(scratch, at))))
+
+    run([Parts((part(16, 0, "low", M), part(16, 4, "high", Y)))], [X], [Y], [M, scratch], 2)
+    with pytest.raises(RaceError, match=r"bytes 16\.\.20 of scratch"):
+        run([Parts((part(20, 0, "low", M), part(16, 4, "high", Y)))], [X], [Y], [M, scratch], 2)
+    with pytest.raises(IndexError, match="20 bytes at 16 of scratch"):
+        run([Parts((part(16, 0, "low", M), part(20, 4, "high", Y)))], [X], [Y], [M, scratch], 2)
+    with pytest.raises(IndexError, match="40 bytes at 0 of scratch"):
+        run([shared(part(20, 0, "all", Y))], [X], [Y], [M, scratch], 2)
+
+
 def test_fresh_memory_differs_from_seed_to_seed() -> None:
     read = Phase((doubled(L, Y, "read"),))
     results = [run([read], [X], [Y], [L], seed=seed)[0].tobytes() for seed in (1, 1, 2)]
@@ -404,6 +437,11 @@ def test_types_and_places_must_fit() -> None:
     whole = Buffer("whole", Kind.ACT, "l1", 0, 8, I32)
     with pytest.raises(TypeError, match="whole has elements of i32"):
         run([Phase((doubled(whole, Y, "bad"),))], [X], [Y], [whole])
+    with pytest.raises(IndexError, match="16 bytes at -4 of m"):
+        outcome(Phase((add(Ref(X), Ref(X), Ref(M, -1), 4),)))
+    odd = Buffer("odd", Kind.ACT, "l1", 2, 8, F32)
+    with pytest.raises(ValueError, match="not aligned"):
+        run([Phase((doubled(odd, Y, "bad"),))], [X], [Y], [odd])
     with pytest.raises(IndexError, match="not inside of l1"):
         run([], [X], [Y], [Buffer("far", Kind.ACT, "l1", 250, 8, F32)])
     with pytest.raises(ValueError, match="core 2 of 2"):

@@ -14,12 +14,14 @@ from tilewright.api import compile_model
 from tilewright.compiled import Compiled
 from tilewright.interp.program import Machine, RaceError
 from tilewright.ir.graph import Node
-from tilewright.ir.program import Barrier, Call, Loop, Phase, Program, Share, Step
-from tilewright.ir.types import Dim, Expr
+from tilewright.ir.program import Barrier, Buffer, Call, Loop, Phase, Program, Ref, Share, Step
+from tilewright.ir.types import I8, Dim, Expr, Kind
 from tilewright.options import Options
 from tilewright.quant.calibrate import CalibrationText
 from tilewright.quant.lower import Recipe, language_model
 from tilewright.targets.host.target import HOST
+
+MOST = 8  # cores
 
 
 def share_of(call: Call) -> Share:
@@ -34,15 +36,30 @@ def share_of(call: Call) -> Share:
     return Share(total, 1, domain.parallel)
 
 
-def shared(steps: tuple[Step, ...]) -> Iterator[Step]:
+def for_cores(call: Call, scratch: list[Buffer]) -> Call:
+    """The call with scratch for every core; its plan has it for one."""
+    if "scratch" not in dict(call.operands):
+        return call
+    size = MOST * call.kernel.scratch(call.semantics)
+    scratch.append(Buffer(f"{call.semantics.name}.scratch", Kind.ACT, "ram", None, size, I8))
+    operands = tuple((name, Ref(scratch[-1]) if name == "scratch" else operand) for name, operand in call.operands)
+    return replace(call, operands=operands)
+
+
+def shared(program: Program) -> Program:
     """Every call shared by all cores, and a barrier after it."""
-    for step in steps:
-        if isinstance(step, Loop):
-            yield replace(step, body=tuple(shared(step.body)))
-        else:
-            assert isinstance(step, Phase)
-            for call in step.calls:
-                yield from (Phase((call,), share_of(call)), Barrier())
+    scratch: list[Buffer] = []
+
+    def of(steps: tuple[Step, ...]) -> Iterator[Step]:
+        for step in steps:
+            if isinstance(step, Loop):
+                yield replace(step, body=tuple(of(step.body)))
+            else:
+                assert isinstance(step, Phase)
+                for call in step.calls:
+                    yield from (Phase((for_cores(call, scratch),), share_of(call)), Barrier())
+
+    return replace(program, steps=tuple(of(program.steps)), buffers=(*program.buffers, *scratch))
 
 
 def without(steps: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:
@@ -71,9 +88,9 @@ def compiled(request: pytest.FixtureRequest) -> Compiled:
 
 
 def test_any_number_of_cores_gives_the_same_bits(compiled: Compiled) -> None:
-    programs = tuple(replace(p, steps=tuple(shared(p.steps))) for p in compiled.programs)
+    programs = tuple(map(shared, compiled.programs))
     expected = outputs(compiled, compiled.programs, 1)
-    for cores in (1, 3, 8):
+    for cores in (1, 3, MOST):
         for got, want in zip(outputs(compiled, programs, cores, cores), expected, strict=True):
             np.testing.assert_array_equal(got, want)
 
@@ -88,7 +105,7 @@ def nodes(steps: tuple[Step, ...]) -> Iterator[Node]:
 
 def fails(compiled: Compiled, prefill: Program) -> bool:
     try:
-        Machine([prefill], compiled.plan.capacity, 8).run(prefill, [np.array([1, 7, 9])], {"n": 3, "pos": 0})
+        Machine([prefill], compiled.plan.capacity, MOST).run(prefill, [np.array([1, 7, 9])], {"n": 3, "pos": 0})
     except RaceError:
         return True
     return False
@@ -96,7 +113,7 @@ def fails(compiled: Compiled, prefill: Program) -> bool:
 
 def test_missing_barriers_are_found(compiled: Compiled) -> None:
     """A norm or a product reads rows, which several cores made; the next phase of other operands may well overlap."""
-    prefill = replace(compiled.programs[0], steps=tuple(shared(compiled.programs[0].steps)))
+    prefill = shared(compiled.programs[0])
     assert not fails(compiled, prefill)
     made = zip(nodes(prefill.steps), without(prefill.steps), strict=True)
     needed = {node: fails(compiled, replace(prefill, steps=steps)) for node, steps in made}

@@ -41,16 +41,10 @@ class Accesses:
         kept = self._overwritten(call, spots) if share is not None else set()
         for name, spot in spots.items():
             if name == "scratch":
-                add(spot, self._scratch(spot, share), writes=True)
+                add(spot, scratch_parts(call, spot, 1 if share is None else self.cores), writes=True)
             elif name not in results and name not in kept and not spot.constant:
                 add(spot, self._touched(call, share, name, spot, writes=False), writes=False)
         return found
-
-    def _scratch(self, spot: Spot, share: Share | None) -> Touched:
-        """Each core has an equal part of the scratch buffer."""
-        parts = 1 if share is None else self.cores
-        size = spot.room // parts
-        return [(part, run("", part * size, size)) for part in range(parts) if size]
 
     def _overwritten(self, call: Call, spots: Mapping[str, Spot]) -> set[str]:
         """Operands that a result overwrites: a core can only read of them what it writes.
@@ -93,3 +87,11 @@ class Accesses:
         if key not in self.boxes:
             self.boxes[key] = core_boxes(call, share, self.cores, self.env)
         return self.boxes[key]
+
+
+def scratch_parts(call: Call, spot: Spot, cores: int) -> Touched:
+    """Scratch of each core that takes part: equal parts of the buffer, or for one core what its kernel asks for."""
+    needed = call.kernel.scratch(call.semantics)
+    size = (needed or spot.room) if cores == 1 else spot.room // cores
+    spot.holds(max(size, needed) * cores)
+    return [(core, run("", core * size, size)) for core in range(cores) if size]

@@ -11,7 +11,7 @@ import numpy as np
 from ..ir.program import Buffer, Program, Ref
 from ..ir.types import Array, Kind, TensorType, resolve
 from ..targets.base import Packing
-from .regions import Place, Region, run
+from .regions import Place, Region
 
 
 def size_of(buffer: Buffer) -> int:
@@ -41,10 +41,6 @@ class Spot:
     def constant(self) -> bool:
         """Whether nothing may write here."""
         return isinstance(self.place, Buffer) and self.place.kind is Kind.CONST
-
-    def region(self, size: int) -> Region:
-        self.holds(size)
-        return run(self.place, self.first, size)
 
     def holds(self, size: int) -> None:
         """IndexError unless the bytes from here on are the buffer's."""
@@ -93,7 +89,10 @@ class Memories:
         if ref.buffer not in self.homes:
             raise ValueError(f"{ref.buffer.name} is no buffer of the program")
         place, base = self.homes[ref.buffer]
-        return Spot(ref.buffer, place, base, base + resolve(ref.offset, env) * ref.buffer.dtype.numpy.itemsize)
+        itemsize = ref.buffer.dtype.numpy.itemsize
+        if base % itemsize:
+            raise ValueError(f"{ref.buffer.name} at {base} is not aligned to elements of {ref.buffer.dtype}")
+        return Spot(ref.buffer, place, base, base + resolve(ref.offset, env) * itemsize)
 
     def size(self, buffer: Buffer, shape: tuple[int, ...]) -> int:
         """Bytes of an operand of this shape, as the buffer holds it."""

@@ -27,7 +27,7 @@ from ..ir.program import (
     Wait,
 )  # fmt: skip
 from ..ir.types import Array, resolve
-from .access import Accesses
+from .access import Accesses, scratch_parts
 from .memory import Memories, Spot, shape_of
 from .races import MOST_CORES, Access, RaceError, Races
 from .regions import Region, lines
@@ -111,7 +111,8 @@ class _Execution:
         if not self.races.idle:
             self.races.touch(self.accesses.of(call, spots, share, core, note))
         if (scratch := spots.get("scratch")) is not None:
-            self.memories.spoil(scratch.region(scratch.room))
+            for _, part in scratch_parts(call, scratch, 1 if share is None else self.cores):
+                self.memories.spoil(part.at(scratch.place, scratch.first))
         for spot, array in self.compute(call, spots):
             self.memories.write(spot, array)
 

@@ -103,8 +103,8 @@ class Races:
         self.number += 1
 
     def touch(self, accesses: Sequence[Access]) -> None:
-        """Accesses of one step on all cores. Writes come first, so that its cores are checked against each other."""
-        for access in sorted(accesses, key=lambda a: not a.writes):
+        """Accesses of one step on all cores, which are checked against each other too."""
+        for access in accesses:
             self.check(access)
             self._record(access)
 
