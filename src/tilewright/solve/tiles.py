@@ -15,9 +15,9 @@ from functools import cached_property
 from ..ir.domain import Box, Domain, Ranges
 from ..ir.graph import Node
 from ..ir.op import RuleError, operand_names, result_names
-from ..ir.types import Dim, Kind, TensorType, Value, maximum
-
-Tile = tuple[tuple[str, int], ...]  # the dimensions that are cut, outermost loop first, and their extent per tile
+from ..ir.plan import Tile
+from ..ir.types import Dim, TensorType, Value, maximum
+from ..targets.base import Packing
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,13 +155,20 @@ def contiguous(box: Box, shape: tuple[Dim, ...]) -> bool:
     return all(size == maximum(dim) for size, dim in list(zip(sizes, shape, strict=True))[lead + 1 :])
 
 
+def first_stored(box: Box, shape: tuple[Dim, ...], packing: Packing | None) -> int | None:
+    """First element of a box in the stored form of a whole, where the box is a run of it there; None otherwise."""
+    extents = tuple(maximum(d) for d in shape)
+    if box == tuple((0, extent) for extent in extents):
+        return 0
+    if packing is not None:
+        region = packing.region(box, extents)
+        return None if region is None else region[0]
+    return first_element(box, shape) if contiguous(box, shape) else None
+
+
 def first_element(box: Box, shape: tuple[Dim, ...]) -> int:
     """Row-major index of a box's first element."""
     index = 0
     for (low, _), dim in zip(box, shape, strict=True):
         index = index * maximum(dim) + low
     return index
-
-
-def is_constant(value: Value) -> bool:
-    return value.kind is Kind.CONST

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..base import Engine, Memory, Target
+from ..base import Dma, Engine, Memory, Target
 from ..host.target import HOST
 
 CLOCK_MHZ = 360.0  # assumed: the published figures do not name theirs
@@ -28,4 +28,6 @@ SIRACUSA = Target(
     kernel_folder=HOST.kernel_folder,
     headers=HOST.headers,
     language_quant="int8",
+    scratchpad="l1",
+    dma=Dma(issue=12.0, latency=18.0, bytes_per_cycle=8.0, line=0.0),
 )
