@@ -43,7 +43,8 @@ def menu(node: Node, kernel: Kernel, target: Target, states_near: bool) -> list[
     if len(kept) > MENU:  # an even choice, the quickest and the smallest among it
         picks = sorted({round(i * (len(kept) - 1) / (MENU - 1)) for i in range(MENU)})
         kept = [kept[i] for i in picks]
-    return kept
+    uncut = [way for way in found if not way.tile and way not in kept]  # what is near costs its buffers nothing
+    return uncut + kept
 
 
 def _time(way: Tiled) -> float:
