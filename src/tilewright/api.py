@@ -27,10 +27,10 @@ def compile_model(model: Model, target: Target, options: Options, dump: Path | N
     """Passes, plan, programs and C for a model on a target."""
     began = time.process_time()
     graphs = [pipeline.apply(graph, target, dump) for graph in model.entries]
-    plan = solve(graphs, target)
+    plan = solve(graphs, target, outputs_near=model.language is not None)
     debug(1, lambda: plan_text(plan))
     debug(2, lambda: "\n".join(map(kernels_text, plan.entries)))
-    programs = lower(plan)
+    programs = lower(plan, target)
     if dump is not None:
         for program in programs:
             (dump / f"{program.name}.program.txt").write_text(program_text(program))
