@@ -31,8 +31,8 @@ def compile_model(model: Model, target: Target, options: Options, dump: Path | N
     debug(2, lambda: "\n".join(map(kernels_text, plan.entries)))
     programs = lower(plan)
     prefix = identifier(options.name or model.name).lower()
-    source = print_programs(programs, prefix, sum(plan.capacity.values()))
-    face = face_bytes(model.language) if model.language else 0
+    source = print_programs(programs, prefix, plan.capacity, target)
+    face = face_bytes(model.language, plan, target) if model.language else 0
     return Compiled(model, target, plan, programs, source, prefix, face, time.process_time() - began)
 
 

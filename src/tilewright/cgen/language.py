@@ -5,17 +5,21 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from ..ir.types import Kind
 from ..lm.emit import vocabulary_c
 from ..lm.sampler import fixed_unit
 from .skeleton import guard, render, summary
 
 if TYPE_CHECKING:
     from ..compiled import Compiled
+    from ..ir.plan import Plan
     from ..model import Language
+    from ..targets.base import Target
 
 HAND_WRITTEN = ("tokenizer.c", "tokenizer.h", "sampler.c", "sampler.h")
 FOR_FLOATS = ("sampler_float.c", "sampler_float.h")
 MIN_SYMBOLS = 1024
+SAMPLER_BYTES = 4 * (4 + 256 + 1)  # settings, and the sampler's scratch without its bins
 
 
 def symbols(context: int) -> int:
@@ -23,11 +27,26 @@ def symbols(context: int) -> int:
     return max(MIN_SYMBOLS, 4 * context)
 
 
-def face_bytes(language: Language) -> int:
-    """RAM of the language face: position, logits, those of floats as integers too, bins, prompt buffers."""
+def face_bytes(language: Language, plan: Plan, target: Target) -> int:
+    """RAM of the language face: position, logits, the sampler's copy of them, bins, prompt buffers."""
     vocabulary, context = len(language.vocabulary), language.context
-    logits = 4 if language.logit_scale is not None else 4 + 4
-    return 4 + (logits + 1) * vocabulary + 2 * 2 * symbols(context) + 4 * context
+    cores = max(engine.cores for engine in target.engines)
+    copies = 1 if language.logit_scale is not None and not near(language, plan, target) else 2
+    shared = 2 * 4 + (SAMPLER_BYTES + 15) // 16 * 16 if cores > 1 else 0
+    return 4 + (4 * copies + 1) * vocabulary + 2 * 2 * symbols(context) + 4 * context + shared
+
+
+def near(language: Language, plan: Plan, target: Target) -> bool:
+    """Whether the sampler's data are in the scratchpad: on several cores, where the network leaves room for them."""
+    if max(engine.cores for engine in target.engines) == 1:
+        return False
+    memory = next(m for m in target.memories if m.holds == "data")
+    states = dict.fromkeys(v for entry in plan.entries for v in entry.graph.states)
+    taken = plan.capacity.get(memory.name, 0)
+    if plan.levels[Kind.STATE] == memory.name:
+        taken += sum(-(-v.type.bytes // 16) * 16 for v in states)
+    needed = 5 * len(language.vocabulary) + SAMPLER_BYTES + 64
+    return memory.bytes is None or taken + needed <= memory.bytes
 
 
 def language_files(compiled: Compiled) -> dict[str, str]:
@@ -35,6 +54,7 @@ def language_files(compiled: Compiled) -> dict[str, str]:
     language = compiled.model.language
     assert language is not None
     prefix, vocabulary = compiled.prefix, language.vocabulary
+    close = near(language, compiled.plan, compiled.target)
     values = {
         "prefix": prefix,
         "guard": guard(prefix),
@@ -47,6 +67,9 @@ def language_files(compiled: Compiled) -> dict[str, str]:
         "eos": vocabulary.eos,
         "symbols": symbols(language.context),
         "scale": language.logit_scale,
+        "cores": compiled.source.cores,
+        "near": close,
+        "place": "near" if close else "far",
         "unit": fixed_unit(language.logit_scale) if language.logit_scale is not None else (0, 0),
     }
     hand_written = HAND_WRITTEN if language.logit_scale is not None else HAND_WRITTEN + FOR_FLOATS

@@ -9,8 +9,10 @@ from ..host.target import HOST
 
 CLOCK_MHZ = 360.0  # assumed: the published figures do not name theirs
 CORES = 8
-CORE_STACK = 8192  # bytes per core, in L1
-L1_BYTES = 0x3FFF0 - CORES * CORE_STACK
+FIRST_STACK = 6144  # bytes, in L1: core 0 runs kernels that nobody shares, sampler and tokenizer
+CORE_STACK = 2048  # of each other core
+STACKS = FIRST_STACK + (CORES - 1) * CORE_STACK
+L1_BYTES = 0x3FFF0 - STACKS
 L2_BYTES = 0x1F0000 - (192 << 10)  # the rest is for code, text and the caller's data
 WEIGHT_BYTES = 8 << 20
 RUNTIME = Path(__file__).parent / "runtime"
