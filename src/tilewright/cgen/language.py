@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from ..ir.plan import Plan, aligned
 from ..ir.types import Kind
 from ..lm.emit import vocabulary_c
 from ..lm.sampler import fixed_unit
@@ -12,14 +13,13 @@ from .skeleton import guard, render, summary
 
 if TYPE_CHECKING:
     from ..compiled import Compiled
-    from ..ir.plan import Plan
     from ..model import Language
     from ..targets.base import Target
 
 HAND_WRITTEN = ("tokenizer.c", "tokenizer.h", "sampler.c", "sampler.h")
 FOR_FLOATS = ("sampler_float.c", "sampler_float.h")
 MIN_SYMBOLS = 1024
-SAMPLER_BYTES = 4 * (4 + 256 + 1)  # settings, and the sampler's scratch without its bins
+SAMPLER_BYTES = 4 * (4 + 256 + 1)  # settings, and scratch without the bins
 
 
 def symbols(context: int) -> int:
@@ -27,26 +27,28 @@ def symbols(context: int) -> int:
     return max(MIN_SYMBOLS, 4 * context)
 
 
-def face_bytes(language: Language, plan: Plan, target: Target) -> int:
-    """RAM of the language face: position, logits, the sampler's copy of them, bins, prompt buffers."""
+def face_bytes(language: Language, target: Target) -> int:
+    """RAM of the language face: position, logits, those of floats as integers too, bins, prompt buffers."""
     vocabulary, context = len(language.vocabulary), language.context
-    cores = max(engine.cores for engine in target.engines)
-    copies = 1 if language.logit_scale is not None and not near(language, plan, target) else 2
-    shared = 2 * 4 + (SAMPLER_BYTES + 15) // 16 * 16 if cores > 1 else 0
-    return 4 + (4 * copies + 1) * vocabulary + 2 * 2 * symbols(context) + 4 * context + shared
+    logits = 4 if language.logit_scale is not None else 4 + 4
+    shared = 2 * 4 + SAMPLER_BYTES if target.cores > 1 else 0
+    return 4 + (logits + 1) * vocabulary + 2 * 2 * symbols(context) + 4 * context + shared
 
 
 def near(language: Language, plan: Plan, target: Target) -> bool:
-    """Whether the sampler's data are in the scratchpad: on several cores, where the network leaves room for them."""
-    if max(engine.cores for engine in target.engines) == 1:
+    """Whether the sampler's data are in the scratchpad: where network, state and logits leave room for them."""
+    memory = next((m for m in target.memories if m.name == target.scratchpad), None)
+    if memory is None or memory.bytes is None:
         return False
-    memory = next(m for m in target.memories if m.holds == "data")
-    states = dict.fromkeys(v for entry in plan.entries for v in entry.graph.states)
+    graphs = [entry.graph for entry in plan.entries]
+    states = dict.fromkeys(v for graph in graphs for v in graph.states)
     taken = plan.capacity.get(memory.name, 0)
     if plan.levels[Kind.STATE] == memory.name:
-        taken += sum(-(-v.type.bytes // 16) * 16 for v in states)
-    needed = 5 * len(language.vocabulary) + SAMPLER_BYTES + 64
-    return memory.bytes is None or taken + needed <= memory.bytes
+        taken += sum(aligned(v.type.bytes) for v in states)
+    if plan.levels[Kind.OUTPUT] == memory.name:
+        taken += max(sum(aligned(v.type.bytes) for v in graph.outputs) for graph in graphs)
+    integers = 4 if language.logit_scale is None else 0
+    return taken + aligned((integers + 1) * len(language.vocabulary) + SAMPLER_BYTES) <= memory.bytes
 
 
 def language_files(compiled: Compiled) -> dict[str, str]:
@@ -54,7 +56,6 @@ def language_files(compiled: Compiled) -> dict[str, str]:
     language = compiled.model.language
     assert language is not None
     prefix, vocabulary = compiled.prefix, language.vocabulary
-    close = near(language, compiled.plan, compiled.target)
     values = {
         "prefix": prefix,
         "guard": guard(prefix),
@@ -68,8 +69,7 @@ def language_files(compiled: Compiled) -> dict[str, str]:
         "symbols": symbols(language.context),
         "scale": language.logit_scale,
         "cores": compiled.source.cores,
-        "near": close,
-        "place": "near" if close else "far",
+        "place": "near" if near(language, compiled.plan, compiled.target) else "far",
         "unit": fixed_unit(language.logit_scale) if language.logit_scale is not None else (0, 0),
     }
     hand_written = HAND_WRITTEN if language.logit_scale is not None else HAND_WRITTEN + FOR_FLOATS

@@ -65,8 +65,7 @@ class _Printer:
         self, programs: Sequence[Program], prefix: str, capacity: Mapping[str, int], target: Target
     ) -> None:  # fmt: skip
         self.programs, self.prefix = programs, prefix
-        self.cores = max(engine.cores for engine in target.engines)
-        self.scratchpad = next(m.name for m in target.memories if m.holds in ("data", "both"))
+        self.cores, self.scratchpad = target.cores, target.scratchpad
         self.attribute = " TW_ALIGNED" if self.cores > 1 else ""
         self.arenas = Arenas([p.name for p in programs], capacity, self.attribute)
         self.names, self.table_names = Names(), Names()
@@ -395,10 +394,13 @@ class _Printer:
         chosen = [k for k in range(len(loop.table.columns)) if k in used and outside == self.apart(loop, k)]
         if not chosen:
             return None
-        fields, names = [], self.columns(loop)
-        for k in chosen:
-            fields.append(f"{INDENT}{self.address(loop.table.rows[0][k])[0]} *{names[k]};")
-        rows = [", ".join(self.address(row[k])[1] for k in chosen) for row in loop.table.rows]
+        addresses = [[self.address(row[k]) for k in chosen] for row in loop.table.rows]
+        names = self.columns(loop)
+        fields = [
+            f"{INDENT}{_common(ctypes)} *{names[k]};"
+            for k, ctypes in zip(chosen, ([row[j][0] for row in addresses] for j in range(len(chosen))), strict=True)
+        ]
+        rows = [", ".join(text for _, text in row) for row in addresses]
         if not any(self.outside(loop, k) for k in chosen):
             return self.constant_table(variable, fields, rows), []
         inner = pad + INDENT
@@ -431,6 +433,11 @@ class _Printer:
 
 def _array_of(ctype: str, addresses: Sequence[str]) -> str:
     return f"({ctype.removesuffix('*').rstrip()}[]){{{', '.join(addresses)}}}"
+
+
+def _common(ctypes: Sequence[str]) -> str:
+    """The element type of a column; constants that travel together may have different members."""
+    return ctypes[0] if len(set(ctypes)) == 1 else "const void"
 
 
 def _plus(ref: Ref) -> str:

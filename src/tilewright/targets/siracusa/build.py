@@ -107,7 +107,9 @@ def _sections(plan: dict[str, Any]) -> tuple[str, str]:
     near, far = arenas.pop("l1", ""), " ".join(arenas.values())
     if plan["levels"]["state"] == "l1":
         near += f" {file}(.bss .bss.*)"
-    return f"{near} *{plan['prefix']}_lm.o(.bss.near)", far
+    face = f"*{plan['prefix']}_lm.o"
+    outputs = f"{face}(.bss.logits)" if plan["levels"]["output"] == "l1" else ""
+    return f"{near} {outputs} {face}(.bss.near)", far
 
 
 def compile_sources(

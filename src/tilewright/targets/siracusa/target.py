@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..base import Engine, Memory, Target
+from ..base import Dma, Engine, Memory, Target
 from ..host.target import HOST
+from .fallback import portable
 
 CLOCK_MHZ = 360.0  # assumed: the published figures do not name theirs
 CORES = 8
@@ -27,8 +28,10 @@ SIRACUSA = Target(
         Memory("l2", L2_BYTES, "data", alignment=16),
     ),
     engines=(Engine("cpu", cores=CORES, clock_mhz=CLOCK_MHZ),),
-    kernels=HOST.kernels,
+    kernels=tuple(map(portable, HOST.kernels)),
     kernel_folders=(KERNELS, *HOST.kernel_folders),
     headers=(*sorted(path.name for path in KERNELS.glob("*.h")), *HOST.headers),
     language_quant="int8",
+    scratchpad="l1",
+    dma=Dma(issue=12.0, latency=18.0, bytes_per_cycle=8.0, line=0.0),
 )
