@@ -53,7 +53,8 @@ def _tiled(entry: EntryPlan, places: Places) -> Iterator[Step]:
     }
     issued: dict[int, list[Step]] = {}
     for step, tiled in nodes.items():
-        at = max(s for s in nodes if s <= step - entry.choices[graph.nodes[step].name].early) if nodes else step
+        start = step - entry.choices[graph.nodes[step].name].early
+        at = next(s for s in nodes if s >= start)
         issued.setdefault(at, []).extend(tiled.first_constants())
     arrived: set[Value] = set()
     for step, tiled in nodes.items():

@@ -6,6 +6,7 @@ of the two writes; a transfer's bytes may not be touched before the wait for it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -61,15 +62,13 @@ class _Synchronisation:
         self.cores, self.scratchpad = cores, scratchpad
         self.recent: list[Access] = []  # since the last barrier
         self.flying: dict[int, list[Access]] = {}  # by token, in the order of their start
-        self.group: int | None = None  # the group of the latest copy, while nothing came between
-        self.token = 0
 
     def run(self, steps: Sequence[Step]) -> Iterator[Step]:
-        for step in steps:
-            if isinstance(step, Copy):
-                yield from self.copy(step)
-            else:
-                self.group = None
+        for copies, run in itertools.groupby(steps, lambda step: step.token if isinstance(step, Copy) else None):
+            if copies is not None:
+                yield from self.copies([step for step in run if isinstance(step, Copy)])
+                continue
+            for step in run:
                 assert isinstance(step, Phase | Parts)
                 mine = accesses(step)
                 yield from self.settle(mine)
@@ -78,20 +77,19 @@ class _Synchronisation:
         for token in list(self.flying):
             yield self.wait(token)
 
-    def copy(self, step: Copy) -> Iterator[Step]:
-        mine = [self.copy_access(step, step.source, False), self.copy_access(step, step.target, True)]
-        if step.token != self.group:
-            while len(self.flying) >= MOST_TRANSFERS:
-                yield self.wait(next(iter(self.flying)))
-            yield from self.settle(mine)
-            self.group = step.token
-            self.token = next(t for t in range(MOST_TRANSFERS) if t not in self.flying)
-            self.flying[self.token] = []
-        else:
-            others = [a for token, flying in self.flying.items() if token != self.token for a in flying]
-            assert not any(m.clashes(a) for m in mine for a in others), "a group of transfers settles with its first"
-        yield replace(step, token=self.token)
-        self.flying[self.token] += mine
+    def copies(self, group: list[Copy]) -> Iterator[Step]:
+        """Transfers that share a token."""
+        mine = [
+            access
+            for step in group
+            for access in (self.copy_access(step, step.source, False), self.copy_access(step, step.target, True))
+        ]
+        while len(self.flying) >= MOST_TRANSFERS:
+            yield self.wait(next(iter(self.flying)))
+        yield from self.settle(mine)
+        token = next(t for t in range(MOST_TRANSFERS) if t not in self.flying)
+        self.flying[token] = mine
+        yield from (replace(step, token=token) for step in group)
 
     def copy_access(self, step: Copy, ref: object, writes: bool) -> Access:
         assert isinstance(ref, Ref)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 
+from ..ir.domain import Domain
 from ..ir.graph import Graph, Node
 from ..ir.plan import Block, EntryPlan, Plan
 from ..ir.types import Kind, Value, maximum
-from ..targets.base import Target
+from ..targets.base import Packing, Target
 
 
 class PlanError(AssertionError):
@@ -49,17 +50,11 @@ def _tile(entry: EntryPlan, plan: Plan, target: Target, step: int, node: Node) -
     cuts = dict(choice.tiled.tile)
     if len(cuts) != len(choice.tiled.tile):
         raise PlanError(f"{node!r} is cut twice along one dimension")
-    ranges = {name: (0, cuts.get(name, extent)) for name, extent in extents.items()}  # the first tile is the largest
     travelling = 0
     for name, value in node.operands.items():
         if name in choice.kernel.direct or name in node.op.aliases:
             continue
-        shape = tuple(maximum(d) for d in value.type.shape)
-        box = domain.footprint(name, ranges, shape) if name in domain.access and cuts else tuple((0, d) for d in shape)
-        sizes = [min(d, high - low) for (low, high), d in zip(box, shape, strict=True)]
-        packing = choice.kernel.packing.get(name)
-        elements = packing.elements(tuple(sizes)) if packing else math.prod(sizes)
-        needed = elements * (max(8, value.type.dtype.bits) if packing else value.type.dtype.bits) // 8
+        needed = _largest(domain, name, value, extents, cuts, choice.kernel.packing.get(name))
         if value.kind is Kind.CONST:
             travelling += needed
             continue
@@ -71,6 +66,28 @@ def _tile(entry: EntryPlan, plan: Plan, target: Target, step: int, node: Node) -
             _buffer(node, name, blocks, target, step, step, needed * depth)
     if travelling:
         _buffer(node, "constants", blocks, target, step - choice.early, step, travelling * depth)
+
+
+def _largest(
+    domain: Domain, name: str, value: Value, extents: dict[str, int], cuts: dict[str, int], packing: Packing | None
+) -> int:
+    """Bytes of the largest tile of an operand."""
+    shape = tuple(maximum(d) for d in value.type.shape)
+    bits = max(8, value.type.dtype.bits) if packing else value.type.dtype.bits
+    if not cuts or name not in domain.access:
+        return (packing.elements(shape) if packing else math.prod(shape)) * bits // 8
+    starts = [[(dim, at) for at in range(0, extents[dim], size)] for dim, size in cuts.items()]
+    most = 0
+    for corner in itertools.product(*starts):
+        ranges = {dim: (0, extent) for dim, extent in extents.items()}
+        ranges |= {dim: (at, min(at + cuts[dim], extents[dim])) for dim, at in corner}
+        box = domain.footprint(name, ranges, shape)
+        sizes = tuple(
+            min(high, d) - max(low, 0) if isinstance(dim, int) else d
+            for (low, high), d, dim in zip(box, shape, value.type.shape, strict=True)
+        )
+        most = max(most, (packing.elements(sizes) if packing else math.prod(sizes)) * bits // 8)
+    return most
 
 
 def _buffer(

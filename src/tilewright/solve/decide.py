@@ -11,7 +11,7 @@ from ..ir.graph import Graph, Node
 from ..ir.plan import Choice, Tiled, aligned
 from ..ir.types import Kind, Value
 from ..targets.base import Target
-from .tilings import menu, root
+from .tilings import menu, root, uncut
 
 SECONDS = 6.0  # deterministic time of the search
 
@@ -60,25 +60,38 @@ class Menus:
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self.known: dict[object, list[Tiled]] = {}
+        self.menus: dict[object, list[Tiled]] = {}
+        self.wholes: dict[object, Tiled | None] = {}
 
     def of(self, node: Node, choice: Choice, states_near: bool) -> list[Tiled]:
-        kinds = tuple((name, value.type, value.kind) for name, value in node.operands.items())
-        key = (node.op, kinds, choice.kernel.symbol, states_near)
-        if key not in self.known:
-            self.known[key] = menu(node, choice.kernel, self.target, states_near)
-        return self.known[key]
+        """Ways to cut the node, and the node as a whole."""
+        key = _key(node, choice, states_near)
+        if key not in self.menus:
+            self.menus[key] = menu(node, choice.kernel, self.target, states_near)
+        return self.menus[key]
+
+    def whole(self, node: Node, choice: Choice, states_near: bool) -> Tiled | None:
+        """The node as a whole; None where it cannot be run so."""
+        key = _key(node, choice, states_near)
+        if key not in self.wholes:
+            self.wholes[key] = uncut(node, choice.kernel, self.target, states_near)
+        return self.wholes[key]
+
+
+def _key(node: Node, choice: Choice, states_near: bool) -> object:
+    kinds = tuple((name, value.type, value.kind) for name, value in node.operands.items())
+    return node.op, kinds, choice.kernel.symbol, states_near
 
 
 def whole(graph: Graph, choices: Mapping[str, Choice], menus: Menus, states_near: bool) -> Decision | None:
     """Everything in the scratchpad, nothing cut: the best there is, if it fits. None where a node cannot."""
-    ways = {}
+    ways: dict[str, Tiled] = {}
     for node in graph.nodes:
         if not node.op.view:
-            options = [w for w in menus.of(node, choices[node.name], states_near) if not w.tile]
-            if not options:
+            way = menus.whole(node, choices[node.name], states_near)
+            if way is None:
                 return None
-            ways[node.name] = options[0]
+            ways[node.name] = way
     return Decision(ways, frozenset(lives(graph)))
 
 

@@ -35,7 +35,8 @@ class Tiling:
     def __init__(self, node: Node, tile: Tile) -> None:
         self.node, self.tile = node, tile
         self.domain: Domain = node.op.domain(*node.types)
-        shapes = {name: value.type.shape for name, value in node.operands.items()}
+        self.operands = node.operands
+        shapes = {name: value.type.shape for name, value in self.operands.items()}
         self.extents: dict[str, Dim] = self.domain.extents(shapes)
 
     def __len__(self) -> int:
@@ -56,19 +57,35 @@ class Tiling:
         """Every tile."""
         return tuple(self.piece(ranges) for ranges in self.ranges())
 
-    def kinds(self) -> dict[tuple[object, ...], tuple[int, Piece]]:
-        """How many tiles there are of each shape, and one of them: what costs and sizes follow from."""
-        found: dict[tuple[object, ...], tuple[int, Piece]] = {}
-        for ranges in self.ranges():
-            boxes = self.boxes(ranges)
-            key = (*(tuple(high - low for low, high in box) for box in boxes.values()), *self._outside(ranges).values())
-            count, piece = found[key] if key in found else (0, self.piece(ranges))
-            found[key] = count + 1, piece
-        return found
+    def kinds(self) -> list[tuple[int, Piece]]:
+        """One tile of each shape, and how many there are of it: what costs and sizes follow from."""
+        cut = {name for name, _ in self.tile}
+        axes = [axis for maps in self.domain.access.values() for axis in maps]
+        if any(len(cut & {name for name, _ in axis.terms}) > 1 for axis in axes):
+            return [(1, piece) for piece in self.pieces]
+        whole = {name: (0, maximum(extent)) for name, extent in self.extents.items()}
+        classes = []  # per dimension: how many of its intervals give the same shapes, and one of them
+        for name, size in self.tile:
+            stop = maximum(self.extents[name])
+            found: dict[object, tuple[int, tuple[str, tuple[int, int]]]] = {}
+            for first in range(0, stop, size):
+                interval = (first, min(first + size, stop))
+                key = self._shapes(whole | {name: interval})
+                count, pick = found.get(key, (0, (name, interval)))
+                found[key] = count + 1, pick
+            classes.append(list(found.values()))
+        return [
+            (math.prod(count for count, _ in picks), self.piece(whole | dict(pick for _, pick in picks)))
+            for picks in itertools.product(*classes)
+        ]
+
+    def _shapes(self, ranges: Ranges) -> object:
+        boxes = self.boxes(ranges).values()
+        return tuple(tuple(high - low for low, high in box) for box in boxes), tuple(self._outside(ranges).items())
 
     def footprint(self, name: str, ranges: Ranges) -> Box:
         """What a tile touches of an operand, not clipped; a run-time axis is whole."""
-        shape = self.node.operands[name].type.shape
+        shape = self.operands[name].type.shape
         limits = tuple(maximum(d) for d in shape)
         box = self.domain.footprint(name, ranges, limits)
         return tuple(
@@ -79,7 +96,7 @@ class Tiling:
     def boxes(self, ranges: Ranges) -> dict[str, Box]:
         """The footprints within the operands. RuleError where a tile lies wholly outside of one."""
         found = {}
-        for name, value in self.node.operands.items():
+        for name, value in self.operands.items():
             if not self.tile or name not in self.domain.access:
                 found[name] = tuple((0, maximum(d)) for d in value.type.shape)
                 continue
@@ -94,9 +111,9 @@ class Tiling:
         """How far the footprints reach beyond the operands, before and after each axis; operands that they do."""
         found = {}
         for name in self.domain.access:
-            if name not in self.node.operands:
+            if name not in self.operands:
                 continue
-            pairs = zip(self.footprint(name, ranges), self.node.operands[name].type.shape, strict=True)
+            pairs = zip(self.footprint(name, ranges), self.operands[name].type.shape, strict=True)
             over = tuple((max(0, -low), max(0, high - maximum(d))) for (low, high), d in pairs)
             if any(before or after for before, after in over):
                 found[name] = over

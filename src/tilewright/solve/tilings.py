@@ -32,6 +32,11 @@ def streamed(node: Node, kernel: Kernel, states_near: bool) -> tuple[list[str], 
     return others, constants
 
 
+def uncut(node: Node, kernel: Kernel, target: Target, states_near: bool) -> Tiled | None:
+    """The node as a whole; None where the kernel cannot run it so."""
+    return next(iter(_ways(node, (), kernel, target, states_near)), None)
+
+
 def menu(node: Node, kernel: Kernel, target: Target, states_near: bool) -> list[Tiled]:
     """Tilings that are worth a thought: fewest cycles first, each cheaper in bytes than those before."""
     found = [way for tile in _tiles(node) for way in _ways(node, tile, kernel, target, states_near)]
@@ -43,8 +48,8 @@ def menu(node: Node, kernel: Kernel, target: Target, states_near: bool) -> list[
     if len(kept) > MENU:  # an even choice, the quickest and the smallest among it
         picks = sorted({round(i * (len(kept) - 1) / (MENU - 1)) for i in range(MENU)})
         kept = [kept[i] for i in picks]
-    uncut = [way for way in found if not way.tile and way not in kept]  # what is near costs its buffers nothing
-    return uncut + kept
+    whole = [way for way in found if not way.tile and way not in kept]  # what is near costs its buffers nothing
+    return whole + kept
 
 
 def _time(way: Tiled) -> float:
@@ -81,10 +86,10 @@ def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: b
         kinds, count = tiling.kinds(), len(tiling)
     except RuleError:
         return []
-    if any(kernel.misfit(piece.node) or not _reachable(piece, kernel, node) for _, piece in kinds.values()):
+    if any(kernel.misfit(piece.node) or not _reachable(piece, kernel, node) for _, piece in kinds):
         return []
-    cycles = sum(number * kernel.cycles(piece.node) for number, piece in kinds.values())
-    scratch = max(kernel.scratch(piece.node) * _shares(kernel, piece.node, target) for _, piece in kinds.values())
+    cycles = sum(number * kernel.cycles(piece.node) for number, piece in kinds)
+    scratch = max(kernel.scratch(piece.node) * _shares(kernel, piece.node, target) for _, piece in kinds)
     others, constants = streamed(node, kernel, states_near)
     streams = []
     for name in others:
@@ -125,15 +130,13 @@ def reloads(tiling: Tiling, names: Sequence[str]) -> int:
     return len(tiling) // inner
 
 
-def _stream(
-    tiling: Tiling, name: str, kernel: Kernel, kinds: dict[tuple[object, ...], tuple[int, Piece]], dma: Dma
-) -> Stream | None:
+def _stream(tiling: Tiling, name: str, kernel: Kernel, kinds: list[tuple[int, Piece]], dma: Dma) -> Stream | None:
     """None where the operand's packed form cannot be moved in parts."""
     value = tiling.node.operands[name]
     packing = kernel.packing.get(name)
     shape = value.type.shape
     largest, moved, transfers, cycles, near = 0, 0.0, 0.0, 0.0, True
-    for number, piece in kinds.values():
+    for number, piece in kinds:
         box, kind = piece.boxes[name], piece.node.operands[name].type
         if packing is None:
             runs = lines_of(box, shape, kind.dtype.bits)
@@ -159,11 +162,9 @@ def _static(shape: tuple[Dim, ...]) -> tuple[int, ...]:
     return tuple(maximum(d) for d in shape)
 
 
-def _bundle(
-    tiling: Tiling, names: Sequence[str], kernel: Kernel, kinds: dict[tuple[object, ...], tuple[int, Piece]], dma: Dma
-) -> Stream:
+def _bundle(tiling: Tiling, names: Sequence[str], kernel: Kernel, kinds: list[tuple[int, Piece]], dma: Dma) -> Stream:
     largest, moved, cycles = 0, 0.0, 0.0
-    for number, piece in kinds.values():
+    for number, piece in kinds:
         size = sum(aligned(packed_bytes(piece.node.operands[n].type, kernel, n), MEMBER_ALIGNMENT) for n in names)
         largest = max(largest, size)
         moved += number * size
