@@ -128,6 +128,7 @@ def _network(compiled: Compiled) -> str:
         prefix=compiled.prefix,
         summary=summary(compiled),
         public=plain,
+        cores=source.cores,
         arena=source.arena,
         states=source.states,
         tables=source.tables,
