@@ -12,7 +12,17 @@ from hypothesis import Phase as Stage
 from hypothesis import strategies as st
 
 from tests.siracusa.spmd import (
-    PART, SCALE, SCRATCH, Ref, bundle, call, caller, compiled, constant, run, transient,
+    PART,
+    SCALE,
+    SCRATCH,
+    Ref,
+    bundle,
+    call,
+    caller,
+    compiled,
+    constant,
+    run,
+    transient,
 )  # fmt: skip
 from tilewright.ir.program import Barrier, Buffer, Call, Column, Copy, Loop, Parts, Phase, Share, Step, Table, Wait
 from tilewright.ir.types import U8, Kind
@@ -38,7 +48,8 @@ def test_shares_cover_every_index_once(tmp_path: Path, total: int, unit: int, se
     scratch = transient("scratch", 1024, 8 * 96)
     share = Share(total, unit)
     first = call(SCALE, "scale", {"a": Ref(near), "b": Ref(w, 1), "y": Ref(between)}, n=3, factor=7)
-    second = call(SCRATCH, "turn", {"a": Ref(between), "b": Ref(w), "y": Ref(end), "scratch": Ref(scratch)}, n=5, factor=3)
+    operands = {"a": Ref(between), "b": Ref(w), "y": Ref(end), "scratch": Ref(scratch)}
+    second = call(SCRATCH, "turn", operands, n=5, factor=3)
     steps: list[Step] = [
         Copy(Ref(near), Ref(x), 4 * total, 1), Wait(1), Barrier(), Phase((first,), share), Barrier(),
         Phase((second,), share), Barrier(), Copy(Ref(y), Ref(end), 4 * total, 0), Wait(0),
