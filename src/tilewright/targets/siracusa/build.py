@@ -91,7 +91,7 @@ def link(objects: Sequence[Path], near: str, far: str, elf: Path) -> Path:
     script = elf.with_name("link.ld")
     script.write_text(text)
     _tool([
-        *ZIG, *FABRIC, "-mabi=ilp32", "-static", "-nostartfiles", "-Wl,--gc-sections", f"-Wl,-T,{script}",
+        *ZIG, *FABRIC, "-mabi=ilp32", "-static", "-nostartfiles", "-Wl,--gc-sections", "-T", str(script),
         *map(str, objects), "-o", str(elf),
     ], "linking")  # fmt: skip
     return elf
