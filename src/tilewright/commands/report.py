@@ -25,9 +25,11 @@ def report(outcome: Outcome, folder: Path, html_file: Path | None, top: int) -> 
     """Show totals, the memory peak and the largest layers of the compiled network in DIR."""
     from ..report.record import read
     from ..report.summary import alive, facts, fields, lines, peak
+    from ..report.timeline import read as read_timeline
 
     plan, sizes = read(folder)
-    outcome.add(**fields(plan, sizes))
+    schedule, simulated = read_timeline(folder)
+    outcome.add(**fields(plan, sizes, schedule, simulated))
     click.echo(f"{plan['name']} for {plan['target']}")
     click.echo(table(lines(facts(plan, sizes))))
     for entry in plan["entries"]:
@@ -44,7 +46,7 @@ def report(outcome: Outcome, folder: Path, html_file: Path | None, top: int) -> 
     if html_file is not None:
         from ..report.html import html
 
-        replace_file(html_file, html(plan, sizes))
+        replace_file(html_file, html(plan, sizes, schedule, simulated))
 
 
 @click.command()

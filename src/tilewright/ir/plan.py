@@ -58,7 +58,7 @@ class Choice:
     """What runs a node: kernel, predicted cycles of it (nominal and at most), bytes of scratch of all cores.
 
     On a target with a scratchpad `tiled` says how the node is cut and what passes through buffers, and `early` how
-    many steps ahead its constants begin to arrive.
+    many steps ahead its constants begin to arrive; `offered` are the ways there were, none where nothing had to be cut.
     """
 
     kernel: Kernel
@@ -67,6 +67,7 @@ class Choice:
     scratch: int
     tiled: Tiled | None = None
     early: int = 0
+    offered: tuple[Tiled, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -94,13 +94,16 @@ def _entry(
             placed, needed = place(near, pad.alignment, seconds=2.0 if last else 0.0, enough=capacity)
             if needed <= capacity:
                 outside, _ = place([b for b in blocks if b.memory != pad.name], far.alignment)
-                final = {name: _with(choices[name], way, early.get(name, 0)) for name, way in decision.ways.items()}
+                nodes = {node.name: node for node in graph.nodes}
+                final = {
+                    name: replace(
+                        choices[name], cycles=way.cycles, worst_cycles=way.worst_cycles, scratch=way.scratch,
+                        tiled=way, early=early.get(name, 0), offered=menus.offered(nodes[name], choices[name], states_near),
+                    )
+                    for name, way in decision.ways.items()
+                }  # fmt: skip
                 return EntryPlan(graph, final, (*placed, *outside), homes)
     raise ScratchpadError(*_largest(graph, decision))
-
-
-def _with(choice: Choice, way: Tiled, early: int) -> Choice:
-    return Choice(choice.kernel, way.cycles, way.worst_cycles, way.scratch, way, early)
 
 
 def _largest(graph: Graph, decision: Decision) -> tuple[Node, Tiled]:
