@@ -18,6 +18,7 @@ from ..ir.program import (
     Copy,
     Job,
     Loop,
+    Once,
     Operand,
     Parts,
     Phase,
@@ -68,6 +69,7 @@ class _Printer:
         self.table_names = Names()
         self.tables: dict[str, str] = {}
         self.shared: set[str] = set()
+        self.once = False  # whether something is fetched once and stays
         self._start(programs[0])
 
     def _start(self, program: Program) -> None:
@@ -84,6 +86,8 @@ class _Printer:
         declared = tuple((self.places.declaration(b), b) for b in buffers if b.kind is Kind.CONST)
         states = tuple((b, self.places.name(b)) for b in buffers if b.kind is Kind.STATE)
         lines = "\n".join(f"static {b.dtype.ctype} {name}[{b.elements}]{self.places.attribute};" for b, name in states)
+        if self.once:
+            lines += "\nstatic int first_call = 1; /* what stays in the scratchpad is not there yet */"
         return Source(
             self.places.arenas.text(), lines, "\n\n".join(self.tables.values()), functions, declared, states,
             tuple(self.places.structs.values()), self.cores, tuple(sorted(self.shared)),
@@ -161,6 +165,10 @@ class _Printer:
                 return [f"{pad}tw_wait(token{step.token});"]
             case Barrier():
                 return [f"{pad}tw_barrier();"]
+            case Once():
+                self.once = True
+                inner = self.steps(step.steps, depth + 1, loop)
+                return [f"{pad}if (first_call) {{", *inner, f"{pad}{INDENT}first_call = 0;", f"{pad}}}"]
 
     def phase(self, step: Phase, depth: int, loop: Loop | None) -> list[str]:
         if self.cores == 1:
