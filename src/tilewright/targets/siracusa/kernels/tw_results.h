@@ -16,33 +16,41 @@ struct tw_results {
     const void *mul, *add; /* per channel or one for all: i32 or u8, i32 or i64 */
     const int16_t *r; /* a residual stream that results join, saturating; or null */
     void *y;
-    int mul_step, add_step; /* bytes from one channel to the next */
-    int mul_u8, add_i64, mode, bytes, shift;
+    int form, shift;
     int32_t low, high, acc_low, acc_high;
 };
 
-TW_X struct tw_results tw_results_of(int form, const int32_t *b, const void *mul, const void *add, void *y, int shift,
-                                     int32_t low, int32_t high, int32_t acc_low, int32_t acc_high)
+TW_X int tw_mode_of(const struct tw_results *f)
 {
-    int mul_u8 = form & TW_MUL_U8, add_i64 = form & TW_ADD_I64;
-    return (struct tw_results){
-        .b = b, .mul = mul, .add = add, .y = y, .mul_step = form & TW_MUL_ROWS ? (mul_u8 ? 1 : 4) : 0,
-        .add_step = form & TW_ADD_ROWS ? (add_i64 ? 8 : 4) : 0, .mul_u8 = mul_u8, .add_i64 = add_i64,
-        .mode = form >> TW_MODE & 3, .bytes = form >> TW_BYTES & 7, .shift = shift, .low = low, .high = high,
-        .acc_low = acc_low, .acc_high = acc_high};
+    return f->form >> TW_MODE & 3;
+}
+
+TW_X int tw_bytes_per_result(const struct tw_results *f)
+{
+    return f->form >> TW_BYTES & 7;
+}
+
+/* Bytes from one channel's multiplier or addend to the next. */
+TW_X int tw_mul_step(const struct tw_results *f)
+{
+    return f->form & TW_MUL_ROWS ? (f->form & TW_MUL_U8 ? 1 : 4) : 0;
+}
+
+TW_X int tw_add_step(const struct tw_results *f)
+{
+    return f->form & TW_ADD_ROWS ? (f->form & TW_ADD_I64 ? 8 : 4) : 0;
 }
 
 TW_X int32_t tw_mul_of(const struct tw_results *f, int channel)
 {
-    const char *at = (const char *)f->mul + channel * f->mul_step;
-    return f->mul_u8 ? *(const uint8_t *)at : *(const int32_t *)(const void *)at;
+    const char *at = (const char *)f->mul + channel * tw_mul_step(f);
+    return f->form & TW_MUL_U8 ? *(const uint8_t *)at : *(const int32_t *)(const void *)at;
 }
 
-/* The addend, or its lower 32 bits where the rest is not needed. */
-TW_X int32_t tw_add_of(const struct tw_results *f, int channel)
+TW_X int64_t tw_add_of(const struct tw_results *f, int channel)
 {
-    const char *at = (const char *)f->add + channel * f->add_step;
-    return f->add_i64 ? (int32_t)*(const int64_t *)(const void *)at : *(const int32_t *)(const void *)at;
+    const char *at = (const char *)f->add + channel * tw_add_step(f);
+    return f->form & TW_ADD_I64 ? *(const int64_t *)(const void *)at : *(const int32_t *)(const void *)at;
 }
 
 TW_X int32_t tw_between(int32_t value, int32_t low, int32_t high)
@@ -53,9 +61,7 @@ TW_X int32_t tw_between(int32_t value, int32_t low, int32_t high)
 /* One result of 64-bit arithmetic. */
 TW_X int32_t tw_scaled_wide(const struct tw_results *f, int32_t sum, int channel)
 {
-    const char *at = (const char *)f->add + channel * f->add_step;
-    int64_t add = f->add_i64 ? *(const int64_t *)(const void *)at : *(const int32_t *)(const void *)at;
-    uint64_t value = (uint64_t)((int64_t)sum * tw_mul_of(f, channel)) + (uint64_t)add;
+    uint64_t value = (uint64_t)((int64_t)sum * tw_mul_of(f, channel)) + (uint64_t)tw_add_of(f, channel);
     if (f->shift >= 32)
         return tw_between((int32_t)(value >> 32) >> (f->shift - 32), f->low, f->high);
     int64_t scaled = (int64_t)value >> f->shift;
@@ -64,9 +70,10 @@ TW_X int32_t tw_scaled_wide(const struct tw_results *f, int32_t sum, int channel
 
 TW_X void tw_store_result(const struct tw_results *f, int32_t value, int at)
 {
-    if (f->bytes == 1)
+    int bytes = tw_bytes_per_result(f);
+    if (bytes == 1)
         ((int8_t *)f->y)[at] = (int8_t)value;
-    else if (f->bytes == 2)
+    else if (bytes == 2)
         ((int16_t *)f->y)[at] = (int16_t)value;
     else
         ((int32_t *)f->y)[at] = value;
@@ -76,8 +83,9 @@ TW_X void tw_store_result(const struct tw_results *f, int32_t value, int at)
 #define TW_NARROW_ROW(name, take_mul, put, mul_type, y_type)                                                           \
     TW_X void name(const struct tw_results *f, const int32_t *s, int channel, int at, int count)                       \
     {                                                                                                                  \
-        const char *mul = (const char *)f->mul + channel * f->mul_step;                                                \
-        const char *add = (const char *)f->add + channel * f->add_step;                                                \
+        int mul_step = tw_mul_step(f), add_step = tw_add_step(f), shift = f->shift;                                    \
+        const char *mul = (const char *)f->mul + channel * mul_step;                                                   \
+        const char *add = (const char *)f->add + channel * add_step;                                                   \
         y_type *y = (y_type *)f->y + at;                                                                               \
         TW_SAY(                                                                                                        \
             int32_t v; int32_t m; int32_t a;                                                                           \
@@ -87,12 +95,12 @@ TW_X void tw_store_result(const struct tw_results *f, int32_t value, int at)
                              TW_MAX("%[a]", "%[a]", "%[low]") TW_MIN("%[a]", "%[a]", "%[high]") put TW_ASM_END         \
                              : [v] "=&r"(v), [m] "=&r"(m), [a] "=&r"(a), [s] "+r"(s), [mul] "+r"(mul),                 \
                                [add] "+r"(add), [y] "+r"(y)                                                            \
-                             : [n] "r"(count), [mul_step] "r"(f->mul_step), [add_step] "r"(f->add_step),               \
-                               [shift] "r"(f->shift), [low] "r"(f->low), [high] "r"(f->high)                           \
+                             : [n] "r"(count), [mul_step] "r"(mul_step), [add_step] "r"(add_step), [shift] "r"(shift), \
+                               [low] "r"(f->low), [high] "r"(f->high)                                                  \
                              : "memory"),                                                                              \
-            for (int i = 0; i < count; i++, mul += f->mul_step, add += f->add_step) y[i] = (y_type)tw_between(         \
+            for (int i = 0; i < count; i++, mul += mul_step, add += add_step) y[i] = (y_type)tw_between(               \
                 tw_pmac(*(const int32_t *)(const void *)add, s[i], (int32_t) * (const mul_type *)(const void *)mul) >> \
-                    f->shift,                                                                                          \
+                    shift,                                                                                             \
                 f->low, f->high));                                                                                     \
     }
 TW_NARROW_ROW(tw_narrow_u8_i8, TW_LBU_BY, TW_SB("%[a]", "%[y]", "1"), uint8_t, int8_t)
@@ -104,87 +112,60 @@ TW_NARROW_ROW(tw_narrow_i32_i32, TW_LW_BY, TW_SW("%[a]", "%[y]", "4"), int32_t, 
 
 TW_X void tw_narrow_row(const struct tw_results *f, const int32_t *s, int channel, int at, int count)
 {
-    if (f->mul_u8) {
-        if (f->bytes == 1)
+    int bytes = tw_bytes_per_result(f);
+    if (f->form & TW_MUL_U8) {
+        if (bytes == 1)
             tw_narrow_u8_i8(f, s, channel, at, count);
-        else if (f->bytes == 2)
+        else if (bytes == 2)
             tw_narrow_u8_i16(f, s, channel, at, count);
         else
             tw_narrow_u8_i32(f, s, channel, at, count);
-    } else if (f->bytes == 1)
+    } else if (bytes == 1)
         tw_narrow_i32_i8(f, s, channel, at, count);
-    else if (f->bytes == 2)
+    else if (bytes == 2)
         tw_narrow_i32_i16(f, s, channel, at, count);
     else
         tw_narrow_i32_i32(f, s, channel, at, count);
+}
+
+/* Sums scaled by 8 bits per channel that join a residual stream. */
+TW_X void tw_join_row(const struct tw_results *f, const int32_t *s, int channel, int at, int count)
+{
+    const uint8_t *mul = (const uint8_t *)f->mul + channel;
+    const int16_t *r = f->r + at;
+    int16_t *y = (int16_t *)f->y + at;
+    int32_t half = (int32_t)tw_add_of(f, 0), shift = f->shift;
+    if (tw_mode_of(f) == TW_WIDE)
+        for (int i = 0; i < count; i++)
+            y[i] = (int16_t)tw_pclip(tw_scaled_wide(f, s[i], channel + i) + r[i], 16);
+    else
+        for (int i = 0; i < count; i++) {
+            int32_t value = tw_between(tw_pmac(half, s[i], mul[i]) >> shift, -65536, 65536);
+            y[i] = (int16_t)tw_pclip(value + r[i], 16);
+        }
 }
 
 /* Sums s of channels channel .. channel + count (at least one) become the results from y[at] on. s is written to. */
 static __attribute__((noinline, unused)) void tw_finish_row(const struct tw_results *f, int32_t *s, int channel, int at,
                                                             int count)
 {
+    int mode = tw_mode_of(f);
     if (f->b != 0)
         for (int i = 0; i < count; i++)
             s[i] = (int32_t)(TW_U(s[i]) + TW_U(f->b[channel + i]));
-    if (f->mode == TW_SUMS) {
-        for (int i = 0; i < count; i++)
-            ((int32_t *)f->y)[at + i] = s[i];
-        return;
-    }
-    if (f->mode == TW_BOUNDED)
+    if (mode == TW_BOUNDED)
         for (int i = 0; i < count; i++)
             s[i] = tw_between(s[i], f->acc_low, f->acc_high);
     if (f->r != 0)
-        for (int i = 0; i < count; i++) {
-            int32_t value = f->mode == TW_WIDE ? tw_scaled_wide(f, s[i], channel + i)
-                                               : tw_pmac(tw_add_of(f, channel + i), s[i], tw_mul_of(f, channel + i)) >>
-                                                     f->shift;
-            ((int16_t *)f->y)[at + i] = (int16_t)tw_pclip(tw_between(value, f->low, f->high) + f->r[at + i], 16);
-        }
-    else if (f->mode == TW_WIDE)
+        tw_join_row(f, s, channel, at, count);
+    else if (mode == TW_SUMS)
+        for (int i = 0; i < count; i++)
+            ((int32_t *)f->y)[at + i] = s[i];
+    else if (mode == TW_WIDE)
         for (int i = 0; i < count; i++)
             tw_store_result(f, tw_scaled_wide(f, s[i], channel + i), at + i);
     else
         tw_narrow_row(f, s, channel, at, count);
-}
-
-/* Multipliers and addends of four channels (the last of `count` again where there are fewer), for many rows. */
-struct tw_channels {
-    int32_t mul[4], add[4];
-};
-
-TW_X struct tw_channels tw_channels_of(const struct tw_results *f, int channel, int count)
-{
-    struct tw_channels c = {{0}, {0}};
-    if (f->mode >= TW_NARROW)
-        for (int i = 0; i < 4; i++) {
-            c.mul[i] = tw_mul_of(f, channel + (i < count ? i : count - 1));
-            c.add[i] = tw_add_of(f, channel + (i < count ? i : count - 1));
-        }
-    return c;
-}
-
-/* Four bytes at any address. */
-TW_X void tw_store_word(int8_t *at, int32_t word)
-{
-    TW_SAY(__asm__ volatile("sw %1, 0(%0)" : : "r"(at), "r"(word) : "memory"),
-           for (int i = 0; i < 4; i++) at[i] = (int8_t)TW_I8(word, i));
-}
-
-/* The same as tw_finish_row for four channels, fast where a multiplier is followed by bytes. s is written to. */
-TW_X void tw_finish_4(const struct tw_results *f, const struct tw_channels *c, int32_t *s, int channel, int at,
-                      int count)
-{
-    if (f->mode < TW_NARROW || f->bytes != 1 || count < 4 || f->b != 0) {
-        tw_finish_row(f, s, channel, at, count);
-        return;
-    }
-    if (f->mode == TW_BOUNDED)
-        for (int i = 0; i < 4; i++)
-            s[i] = tw_between(s[i], f->acc_low, f->acc_high);
-    for (int i = 0; i < 4; i++)
-        s[i] = tw_between(tw_pmac(c->add[i], s[i], c->mul[i]) >> f->shift, f->low, f->high);
-    tw_store_word((int8_t *)f->y + at, tw_bytes_of(s[0], s[1], s[2], s[3]));
 }
 
 #endif
