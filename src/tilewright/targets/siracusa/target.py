@@ -6,7 +6,9 @@ from pathlib import Path
 
 from ..base import Dma, Engine, Memory, Target
 from ..host.target import HOST
+from .dense import DENSE
 from .fallback import portable
+from .product import PRODUCT
 
 CLOCK_MHZ = 360.0  # assumed: the published figures do not name theirs
 CORES = 8
@@ -28,7 +30,11 @@ SIRACUSA = Target(
         Memory("l2", L2_BYTES, "data", alignment=16),
     ),
     engines=(Engine("cpu", cores=CORES, clock_mhz=CLOCK_MHZ),),
-    kernels=tuple(map(portable, HOST.kernels)),
+    kernels=(
+        *DENSE,
+        *PRODUCT,
+        *map(portable, HOST.kernels),
+    ),
     kernel_folders=(KERNELS, *HOST.kernel_folders),
     headers=(*sorted(path.name for path in KERNELS.glob("*.h")), *HOST.headers),
     language_quant="int8",
