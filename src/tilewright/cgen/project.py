@@ -90,7 +90,7 @@ def kernel_files(compiled: Compiled) -> dict[str, str]:
     while wanted:
         name = wanted.pop()
         if name not in texts:
-            texts[name] = (target.kernel_folder / name).read_text()
+            texts[name] = target.kernel_file(name).read_text()
             wanted += [header for header in target.headers if f'#include "{header}"' in texts[name]]
     texts["tw_kernels.h"] = prototypes(target.kernels)
     return texts

@@ -213,9 +213,13 @@ class Target:
     memories: tuple[Memory, ...]
     engines: tuple[Engine, ...]
     kernels: tuple[Kernel, ...]
-    kernel_folder: Path
-    headers: tuple[str, ...] = ()  # hand-written headers in the kernel folder that every kernel may include
+    kernel_folders: tuple[Path, ...]  # where kernel files and headers are; a name is in one of them
+    headers: tuple[str, ...] = ()  # hand-written headers in these folders that every kernel may include
     language_quant: str = "none"  # how language models are quantised where the user does not say
+
+    def kernel_file(self, name: str) -> Path:
+        """Where a kernel file or a header of this target is."""
+        return next(folder / name for folder in self.kernel_folders if (folder / name).exists())
 
     def candidates(self, node: Node) -> tuple[Kernel, ...]:
         """Kernels that can run a node. UserError with every near miss where there is none."""

@@ -49,42 +49,52 @@ def build(folder: Path, job: Job | None = None) -> Built:
         p for p in folder.rglob("*.c") if "build" not in p.relative_to(folder).parts and p.name != "main.c"
     )
     includes = [RUNTIME, RUNTIME / "include", folder, folder / "kernels", folder / "lm"]
-    objects = _compile(network, includes, out, CLUSTER)
+    objects = compile_sources(network, includes, out)
     program = write_program(plan, job or Job(), out)
-    fabric = [RUNTIME / "runtime.c", RUNTIME / "start.S"]
-    others = [*_compile(program, includes, out, CLUSTER), *_compile(fabric, includes, out, (*FABRIC, "-fno-builtin"))]
+    others = [*compile_sources(program, includes, out), *runtime(includes, out)]
     sizes = measure(objects, [f"{plan['prefix']}_{name}" for name in ENTRIES])
     if sizes.stack > CORE_STACK - FRAMES:
         raise UserError(
             f"{plan['name']} needs {sizes.stack:,} bytes of stack, a core has {CORE_STACK - FRAMES:,}",
             where=str(plan["name"]), hint="report this as a defect: no kernel should need as much",
         )  # fmt: skip
-    script = out / "link.ld"
-    script.write_text(_script(plan))
-    elf = out / "network.elf"
-    _tool([
-        *ZIG, *FABRIC, "-mabi=ilp32", "-static", "-nostartfiles", "-Wl,--gc-sections", f"-Wl,-T,{script}",
-        *map(str, (*objects, *others)), "-o", str(elf),
-    ], "linking")  # fmt: skip
-    return Built(folder, elf, sizes)
+    return Built(folder, link([*objects, *others], *_sections(plan), out / "network.elf"), sizes)
 
 
-def _script(plan: dict[str, Any]) -> str:
-    """The linker script with the plan's levels: the network's own .bss is its arena and its state."""
-    file = f"*{plan['prefix']}.o"
-    sections = {"act": f"{file}(.bss.arena)", "state": f"{file}(.bss .bss.*)"}
-    levels = plan["levels"]
-    near = " ".join(text for kind, text in sections.items() if levels[kind] == "l1")
-    far = sections["act"] if levels["act"] == "l2" else ""
+def runtime(includes: Sequence[Path], build: Path) -> list[Path]:
+    """Object files of the boot code and what the compiler calls: the fabric controller runs them, and has no FPU."""
+    return compile_sources([RUNTIME / "runtime.c", RUNTIME / "start.S"], includes, build, (*FABRIC, "-fno-builtin"))
+
+
+def link(objects: Sequence[Path], near: str, far: str, elf: Path) -> Path:
+    """The program, with the sections `near` in L1 and `far` in L2."""
     text = (RUNTIME / "link.ld").read_text()
     for name, value in (
         ("TW_IN_L1", near), ("TW_IN_L2", far), ("TW_CORE_STACK", str(CORE_STACK)), ("TW_CORES", str(CORES)),
     ):  # fmt: skip
         text = text.replace(name, value)
-    return text
+    script = elf.with_name("link.ld")
+    script.write_text(text)
+    _tool([
+        *ZIG, *FABRIC, "-mabi=ilp32", "-static", "-nostartfiles", "-Wl,--gc-sections", f"-Wl,-T,{script}",
+        *map(str, objects), "-o", str(elf),
+    ], "linking")  # fmt: skip
+    return elf
 
 
-def _compile(sources: Sequence[Path], includes: Sequence[Path], build: Path, cpu: tuple[str, ...]) -> list[Path]:
+def _sections(plan: dict[str, Any]) -> tuple[str, str]:
+    """Sections in L1 and in L2, by the plan's levels: the network's own .bss is its arena and its state."""
+    file = f"*{plan['prefix']}.o"
+    sections = {"act": f"{file}(.bss.arena)", "state": f"{file}(.bss .bss.*)"}
+    levels = plan["levels"]
+    near = " ".join(text for kind, text in sections.items() if levels[kind] == "l1")
+    return near, sections["act"] if levels["act"] == "l2" else ""
+
+
+def compile_sources(
+    sources: Sequence[Path], includes: Sequence[Path], build: Path, cpu: tuple[str, ...] = CLUSTER
+) -> list[Path]:
+    """Object files in `build`; what was compiled before from the same text is reused."""
     command = [*ZIG[1:], *cpu, *CFLAGS]
 
     def one(source: Path) -> Path:

@@ -14,6 +14,7 @@ L1_BYTES = 0x3FFF0 - CORES * CORE_STACK
 L2_BYTES = 0x1F0000 - (192 << 10)  # the rest is for code, text and the caller's data
 WEIGHT_BYTES = 8 << 20
 RUNTIME = Path(__file__).parent / "runtime"
+KERNELS = Path(__file__).parent / "kernels"
 
 SIRACUSA = Target(
     name="siracusa",
@@ -25,7 +26,7 @@ SIRACUSA = Target(
     ),
     engines=(Engine("cpu", cores=CORES, clock_mhz=CLOCK_MHZ),),
     kernels=HOST.kernels,
-    kernel_folder=HOST.kernel_folder,
-    headers=HOST.headers,
+    kernel_folders=(KERNELS, *HOST.kernel_folders),
+    headers=(*sorted(path.name for path in KERNELS.glob("*.h")), *HOST.headers),
     language_quant="int8",
 )
