@@ -48,7 +48,7 @@ def _scaled(node: Node) -> Arguments:
     return {**_per_channel(node, "scale", "zero"), **steps}
 
 
-def _requant(node: Node) -> Arguments:
+def requant(node: Node) -> Arguments:
     op = cast(Requant, node.op)
     return {
         **_per_channel(node, "mul", "add"), "from": kind(node, "x"), "to": kind(node, "y"),
@@ -158,7 +158,7 @@ QUANTIZE = (
         Requant, "generic_quantize.c", "tw_requant",
         "const void *restrict x, const int32_t *restrict mul, const void *restrict add, void *restrict y, int from,"
         f" int to, int wide, {_LAYOUT}, int mul_step, int add_step, int shift, int64_t low, int64_t high",
-        {}, _requant, (whole_bytes,),
+        {}, requant, (whole_bytes,),
         examples=retyped(Requant, "x", dtypes=("i8", "u8", "i16", "u16", "i32", "u32")),
     ),
 )  # fmt: skip

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ..base import Engine, Memory, Target
 from ..host.target import HOST
+from .share import CORES
 
 CLOCK_MHZ = 360.0  # assumed: the published figures do not name theirs
-CORES = 8
 CORE_STACK = 8192  # bytes per core, in L1
 L1_BYTES = 0x3FFF0 - CORES * CORE_STACK
 L2_BYTES = 0x1F0000 - (192 << 10)  # the rest is for code, text and the caller's data

@@ -13,11 +13,11 @@
 #define LIMIT(k) v##k = tw_limited(v##k, low, high);
 #define STORE(k, i) y[i] = (uint8_t)v##k;
 
-#define ADD_TWO(k) v##k = tw_plus_product(tw_plus_product(add, v##k, mul_a), w##k, mul_b) >> shift; LIMIT(k)
-#define ADD_ONE(k) v##k = tw_plus_product(fixed, v##k, mul_a) >> shift; LIMIT(k)
+#define ADD_TWO(k) v##k = tw_pmac(tw_pmac(add, v##k, mul_a), w##k, mul_b) >> shift; LIMIT(k)
+#define ADD_ONE(k) v##k = tw_pmac(fixed, v##k, mul_a) >> shift; LIMIT(k)
 #define ADD_WIDE(k)                                                                                                    \
     v##k = tw_wide_limited((int64_t)v##k * mul_a + (int64_t)w##k * mul_b + add, shift, low, high);
-#define MUL_TWO(k) v##k = tw_plus_product(add, (v##k - zero_a) * (w##k - zero_b), mul) >> shift; LIMIT(k)
+#define MUL_TWO(k) v##k = tw_pmac(add, (v##k - zero_a) * (w##k - zero_b), mul) >> shift; LIMIT(k)
 #define MUL_WIDE(k)                                                                                                    \
     v##k = tw_wide_limited((int64_t)((v##k - zero_a) * (w##k - zero_b)) * mul + add, shift, low, high);
 
@@ -36,7 +36,7 @@
             if (sp == 1 && sq == 1) {                                                                                  \
                 TW_FOURS(walk.n, TWO, LOAD_TWO, ADD_TWO, STORE);                                                       \
             } else if (sp == 1 && sq == 0) {                                                                           \
-                int32_t fixed = tw_plus_product(add, *q, mul_b);                                                       \
+                int32_t fixed = tw_pmac(add, *q, mul_b);                                                       \
                 TW_FOURS(walk.n, ONE, LOAD_ONE, ADD_ONE, STORE);                                                       \
             } else {                                                                                                   \
                 TW_FOURS(walk.n, TWO, LOAD_STEPS, ADD_TWO, STORE);                                                     \
@@ -168,7 +168,7 @@ TW_FLAT int32_t times(int32_t a, int32_t b)
 /* The bend takes the sign of v; of 0 the factor does not matter. */
 #define BEND(k)                                                                                                        \
     {                                                                                                                  \
-        int32_t sign = v##k >> 31, q = tw_lesser((v##k ^ sign) - sign, -b) + b, l = one - q * q;                       \
+        int32_t sign = v##k >> 31, q = tw_pmin((v##k ^ sign) - sign, -b) + b, l = one - q * q;                       \
         v##k = times(v##k, (one + ((l ^ sign) - sign)) >> 1);                                                          \
     }
 
@@ -194,7 +194,7 @@ TW_FLAT int32_t times(int32_t a, int32_t b)
         struct tw_walk walk;                                                                                           \
         TW_PARTS (walk, rows, first, last)                                                                             \
             for (int i = 0; i < walk.n; i++, done++) {                                                                 \
-                int32_t v = tw_plus_product(b[walk.at[2] + i * walk.step[2]], x[walk.at[0] + i * walk.step[0]],        \
+                int32_t v = tw_pmac(b[walk.at[2] + i * walk.step[2]], x[walk.at[0] + i * walk.step[0]],        \
                                             w[walk.at[1] + i * walk.step[1]]);                                         \
                 v = times(v, mul) >> shift;                                                   \
                 if (wide)                                                                                              \

@@ -25,21 +25,21 @@ static int narrow(const struct scale *s, int bits)
     return sum_fits(s) && s->mul < ROOM >> bits && s->mul > -(ROOM >> bits);
 }
 
-/* The bound for tw_within of a 32-bit x, -1 where there is none. */
+/* The bound for tw_pclipr of a 32-bit x, -1 where there is none. */
 static int32_t bound(const struct scale *s)
 {
     if (!sum_fits(s) || s->mul <= 0 || s->mul >= ROOM)
         return -1;
-    int32_t top = (ROOM / 2 >> tw_top_bit((uint32_t)s->mul)) - 1, add = (int32_t)s->add;
+    int32_t top = (ROOM / 2 >> tw_pfl1(s->mul)) - 1, add = (int32_t)s->add;
     int enough = (top * s->mul + add) >> s->shift >= s->high && (add - (top + 1) * s->mul) >> s->shift <= s->low;
     return enough ? top : -1;
 }
 
 #define DECLARE(k) int32_t v##k;
 #define LOAD(k, i) v##k = x[i];
-#define SCALE(k) v##k = tw_plus_product(add, v##k, mul) >> shift;
-#define SCALE_CLIPPED(k) v##k = tw_plus_product(add, tw_within(v##k, top), mul) >> shift;
-#define SYMMETRIC(k) v##k = tw_within(v##k, high);
+#define SCALE(k) v##k = tw_pmac(add, v##k, mul) >> shift;
+#define SCALE_CLIPPED(k) v##k = tw_pmac(add, tw_pclipr(v##k, top), mul) >> shift;
+#define SYMMETRIC(k) v##k = tw_pclipr(v##k, high);
 #define LIMITED(k) v##k = tw_limited(v##k, low, high);
 #define MAKE_SYMMETRIC(k) SCALE(k) SYMMETRIC(k)
 #define MAKE_LIMITED(k) SCALE(k) LIMITED(k)

@@ -28,7 +28,7 @@ TW_FLAT int32_t signed_quotient(int32_t p, struct reciprocal r)
 /* Of 2 <= d < 2^16, in two digits of 16 bits. */
 static struct reciprocal reciprocal_of(uint32_t d)
 {
-    int l = tw_top_bit(d - 1) + 1;
+    int l = tw_pfl1((int32_t)d - 1) + 1;
     uint32_t e = d << (16 - l), upper = (1u << 31) / e, rest = (1u << 31) - upper * e;
     struct reciprocal r = {(upper << 16) + (rest << 16) / e + 1, l - 1};
     return r;
@@ -45,23 +45,6 @@ static uint32_t root_of(uint32_t v)
     return root;
 }
 
-/* Sum over x y, n bytes each. */
-TW_FLAT int32_t dot(const int8_t *x, const int8_t *y, int n)
-{
-    int32_t sum = 0;
-    int i = 0;
-    for (; i + 16 <= n; i += 16) {
-        int32_t a = tw_word(x + i), b = tw_word(x + i + 4), c = tw_word(x + i + 8), d = tw_word(x + i + 12);
-        sum = tw_dot_signed(sum, a, y ? tw_word(y + i) : 0x01010101);
-        sum = tw_dot_signed(sum, b, y ? tw_word(y + i + 4) : 0x01010101);
-        sum = tw_dot_signed(sum, c, y ? tw_word(y + i + 8) : 0x01010101);
-        sum = tw_dot_signed(sum, d, y ? tw_word(y + i + 12) : 0x01010101);
-    }
-    for (; i < n; i++)
-        sum += x[i] * (y ? y[i] : 1);
-    return sum;
-}
-
 /* Sum of x^2 over n bytes. */
 static int32_t squares_of(const int8_t *x, int n)
 {
@@ -69,10 +52,10 @@ static int32_t squares_of(const int8_t *x, int n)
     int i = 0;
     for (; i + 16 <= n; i += 16) {
         int32_t a = tw_word(x + i), b = tw_word(x + i + 4), c = tw_word(x + i + 8), d = tw_word(x + i + 12);
-        sum = tw_dot_signed(sum, a, a);
-        sum = tw_dot_signed(sum, b, b);
-        sum = tw_dot_signed(sum, c, c);
-        sum = tw_dot_signed(sum, d, d);
+        sum = tw_vsdotsp_b(sum, a, a);
+        sum = tw_vsdotsp_b(sum, b, b);
+        sum = tw_vsdotsp_b(sum, c, c);
+        sum = tw_vsdotsp_b(sum, d, d);
     }
     for (; i < n; i++)
         sum += x[i] * x[i];
@@ -87,10 +70,10 @@ static int32_t sum_of(const int8_t *x, int n)
     int i = 0;
     for (; i + 16 <= n; i += 16) {
         int32_t a = tw_word(x + i), b = tw_word(x + i + 4), c = tw_word(x + i + 8), d = tw_word(x + i + 12);
-        sum = tw_dot_signed(sum, a, ones);
-        sum = tw_dot_signed(sum, b, ones);
-        sum = tw_dot_signed(sum, c, ones);
-        sum = tw_dot_signed(sum, d, ones);
+        sum = tw_vsdotsp_b(sum, a, ones);
+        sum = tw_vsdotsp_b(sum, b, ones);
+        sum = tw_vsdotsp_b(sum, c, ones);
+        sum = tw_vsdotsp_b(sum, d, ones);
     }
     for (; i < n; i++)
         sum += x[i];
@@ -130,7 +113,7 @@ void tw_rms_norm_i8(const int8_t *x, const int32_t *w, int8_t *y, int n, uint32_
         for (int i = 0; i < count; i++) {
             int32_t v = row[i], s = scale[i * w_step];
             if (root > 1 && small(s) && shift < 32)
-                to[i] = (int8_t)tw_within(signed_quotient(v * s, inverse) >> shift, 127);
+                to[i] = (int8_t)tw_pclipr(signed_quotient(v * s, inverse) >> shift, 127);
             else
                 to[i] = (int8_t)tw_wide_limited((int64_t)v * s / (int32_t)root, shift, -128, 127);
         }
@@ -177,15 +160,15 @@ void tw_layer_norm_i8(const int8_t *x, const int32_t *w, const int32_t *b, int8_
             }                                                                                                          \
             p = OF_WORDS(p, q);                                                                                        \
             for (int k = 0; k < 32; k += 8)                                                                            \
-                most = tw_greater(most, (TYPE)((uint32_t)p >> k));                                                     \
+                most = tw_pmax(most, (TYPE)((uint32_t)p >> k));                                                     \
         }                                                                                                              \
         for (; i < n; i++)                                                                                             \
-            most = tw_greater(most, x[i]);                                                                             \
+            most = tw_pmax(most, x[i]);                                                                             \
         return most;                                                                                                   \
     }
 
-GREATEST(i8, int8_t, tw_greater_bytes)
-GREATEST(u8, uint8_t, tw_greater_ubytes)
+GREATEST(i8, int8_t, tw_vmax_b)
+GREATEST(u8, uint8_t, tw_vmaxu_b)
 
 /* e(d) of a distance d = max - x: with z = min(d / log2, 31) and p = z log2 - d, (a (p + b)^2 + c) >> z.
  * d / log2 is d * inverse >> 16, exactly for d < 256 (inverse: 2^16 / log2, rounded up). */
@@ -195,42 +178,49 @@ struct exponential {
 
 TW_FLAT int32_t exponential_of(int32_t d, const struct exponential *s)
 {
-    int32_t z = tw_lesser(tw_product_high(d, s->inverse), 31), p = tw_plus_product(s->b - d, z, s->log2);
-    return tw_plus_product(s->c, tw_short_product(p, p), s->a) >> z;
+    int32_t z = tw_pmin(tw_pmulun(d, s->inverse, 16), 31), p = tw_pmac(s->b - d, z, s->log2);
+    return tw_pmac(s->c, tw_pmulsn(p, p, 0), s->a) >> z;
 }
 
-/* 2^t levels / total, rounded up, below 2^32, as two digits: t = 23 + bits of the total (`wide`), else 8 + those. */
-static uint32_t share_of(uint32_t total, int levels, int t)
+/* floor(h 2^32 / d) for h < d, d >= 2^31, in two digits of 16 bits. */
+static uint32_t digits(uint32_t h, uint32_t d)
 {
-    uint64_t scaled = (uint64_t)(uint32_t)levels << t;
-    return (uint32_t)((scaled + total - 1) / total);
+    uint32_t upper = d >> 16, lower = d & 0xffff, q[2];
+    for (int i = 0; i < 2; i++) {
+        uint32_t digit = h / upper, rest = h - digit * upper;
+        while (rest >> 16 == 0 && (digit >> 16 != 0 || digit * lower > rest << 16)) {
+            digit--;
+            rest += upper;
+        }
+        h = (h << 16) - digit * d;
+        q[i] = digit;
+    }
+    return (q[0] << 16) + q[1];
 }
 
 /* y = e levels / sum e, levels here without the 0. scratch: an exponential per element of a row.
  *
- * e levels / total is e * M >> t with M = 2^t levels / total rounded up, exactly where e total < 2^t: what the rounding
- * adds, less than e / 2^t, is then less than 1 / total. The total has 10 bits at least where exponentials are `wide`.
+ * e levels / total is e M >> t with M = floor(2^t levels / total) + 1, exactly where e total < 2^t: what is too much in
+ * M makes less than e / 2^t, which is then less than 1 / total. With t = 23 + the bits of the total (`wide`) M has 32
+ * bits; with 11 and exponentials below 2^11 the product has no more.
  */
 #define SOFTMAX(T, TYPE)                                                                                               \
     void tw_softmax_rows_##T(const TYPE *x, uint8_t *y, int32_t *scratch, int n, int a, int b, int c, int log2,        \
                              int inverse, int levels, int wide, int first, int last)                                   \
     {                                                                                                                  \
         const struct exponential shape = {a, b, c, log2, inverse};                                                     \
-        int done = -1, t = 0;                                                                                          \
-        uint32_t m = 0;                                                                                                \
-        (void)done;                                                                                                    \
         for (int i = first, count; i < last; i += count) {                                                             \
             int r = i / n, from = i - r * n;                                                                           \
             const TYPE *row = x + r * n;                                                                               \
             int32_t most = greatest_##T(row, n);                                                                       \
             uint32_t total = 0;                                                                                        \
             TW_FOURS(n, DISTANCE, LOAD_DISTANCE, EXPONENTIAL, KEEP);                                                   \
-            count = last - i < n - from ? last - i : n - from;                                                         \
-            t = tw_top_bit(total) + 1 + (wide ? 23 : 12);                                                              \
-            m = share_of(total, levels - 1, t);                                                                        \
+            int bits = tw_pfl1((int32_t)total) + 1;                                                                    \
+            uint32_t m = digits((uint32_t)(levels - 1) << (wide ? 23 : 11), total << (32 - bits)) + 1;                 \
             const int32_t *e = scratch + from;                                                                         \
             uint8_t *to = y + i;                                                                                       \
-            t -= wide ? 32 : 0;                                                                                        \
+            int t = wide ? bits - 9 : bits + 11;                                                                       \
+            count = last - i < n - from ? last - i : n - from;                                                         \
             if (wide)                                                                                                  \
                 TW_FOURS(count, DISTANCE, LOAD_KEPT, SHARE_WIDE, STORE_SHARE);                                         \
             else                                                                                                       \
