@@ -33,6 +33,7 @@ Arguments = Mapping[str, Argument]
 LIMIT = 1 << 31
 BYTES = ("i8", "u8")
 _RANGE = "int first, int last"
+_STEPS = "int a_step, int b_step, const int32_t *rows"
 
 
 def bytes_result(node: Node) -> bool:
@@ -62,8 +63,9 @@ def _walk(per_element: float, per_part: float = 45.0) -> Callable[[Node], float]
 
 def _requant(node: Node) -> Arguments:
     arguments = requant(node)
-    kept = ("channels", "inner", "wide", "mul_step", "add_step", "shift", "low", "high")
-    return {**{name: arguments[name] for name in kept}, "y_bytes": size(node, "y")}
+    kept = ("channels", "inner", "mul_step", "add_step", "shift", "low", "high")
+    taken = {name: arguments[name] for name in kept}
+    return {**taken, "add_wide": arguments["wide"], "y_bytes": size(node, "y")}
 
 
 def bounds_of_32_bits(node: Node) -> bool:
@@ -75,7 +77,7 @@ def bounds_of_32_bits(node: Node) -> bool:
 def _requant_row(dtype: str, per_element: float) -> Kernel:
     return Kernel(
         Requant, "requant.c", f"tw_requant_{dtype}",
-        f"const {CTYPES[dtype]} *x, const int32_t *restrict mul, const void *restrict add, void *y, int wide,"
+        f"const {CTYPES[dtype]} *x, const int32_t *restrict mul, const void *restrict add, void *y, int add_wide,"
         " int y_bytes, int channels, int inner, int mul_step, int add_step, int shift, int low, int high,"
         f" {_RANGE}",
         {"x": dtype}, _requant, (bounds_of_32_bits,), cycles=_linear(per_element), split=flat,
@@ -83,9 +85,16 @@ def _requant_row(dtype: str, per_element: float) -> Kernel:
     )  # fmt: skip
 
 
+def _walked(node: Node) -> dict[str, Argument]:
+    """The walk over both operands; where it is one row, its steps, so that the table need not be read."""
+    table = broadcast_rows(node, "a", "b")
+    steps = table[3:5] if table[0] == 1 else (-1, -1)
+    return {"rows": table, "a_step": steps[0], "b_step": steps[1]}
+
+
 def _pair(node: Node) -> Arguments:
     op = cast(QuantizedAdd | QuantizedMul, node.op)
-    return {"shift": op.shift, "low": op.low, "high": op.high, "rows": broadcast_rows(node, "a", "b")}
+    return {"shift": op.shift, "low": op.low, "high": op.high, **_walked(node)}
 
 
 def _sum(node: Node) -> Arguments:
@@ -97,14 +106,14 @@ def _furthest(node: Node) -> int:
     """The greatest magnitude of (a - zero_a) (b - zero_b)."""
     op, (a, b) = cast(QuantizedMul, node.op), (type_of(node, name).dtype for name in "ab")
     spread = [max(abs(d.low - zero), abs(d.high - zero)) for d, zero in ((a, op.zero_a), (b, op.zero_b))]
-    return spread[0] * spread[1]
+    return spread[0] * spread[1] if max(spread) < 1 << 15 else LIMIT
 
 
 def _product(node: Node) -> Arguments:
     op = cast(QuantizedMul, node.op)
     narrow = _furthest(node) * abs(op.mul) + abs(op.add) < LIMIT and op.shift < 32
     return {
-        **_pair(node), "zero_a": op.zero_a, "zero_b": op.zero_b, "mul": op.mul, "addend": op.add, "narrow": int(narrow),
+        **_pair(node), "zero_a": op.zero_a, "zero_b": op.zero_b, "mul": op.mul, "add": op.add, "narrow": int(narrow),
     }  # fmt: skip
 
 
@@ -135,7 +144,7 @@ def _pairs(a: str, b: str) -> tuple[Kernel, ...]:
     """Sums and products of two quantised tensors."""
     types, name = {"a": a, "b": b}, f"{a}_{b}"
     operands = f"const {CTYPES[a]} *a, const {CTYPES[b]} *b, uint8_t *y"
-    after = f"int shift, int low, int high, const int32_t *rows, {_RANGE}"
+    after = f"int shift, int low, int high, {_STEPS}, {_RANGE}"
     rules = (factors_fit, bytes_result)
     return (
         Kernel(
@@ -151,8 +160,8 @@ def _pairs(a: str, b: str) -> tuple[Kernel, ...]:
         ),
         Kernel(
             QuantizedMul, "pointwise.c", f"tw_product_{name}",
-            f"{operands}, int zero_a, int zero_b, int mul, int64_t addend, int shift, int low, int high, int narrow,"
-            f" const int32_t *rows, {_RANGE}",
+            f"{operands}, int zero_a, int zero_b, int mul, int64_t add, int shift, int low, int high, int narrow,"
+            f" {_STEPS}, {_RANGE}",
             types, _product, (*rules, few_axes(_product)), split=flat,
             cycles=lambda node: _walk(14.0 if _product(node)["narrow"] else 30.0)(node),
             examples=_retyped_pair(QuantizedMul, a, b),
@@ -161,9 +170,7 @@ def _pairs(a: str, b: str) -> tuple[Kernel, ...]:
 
 
 def _arithmetic(node: Node) -> Arguments:
-    return {
-        "function": WIDENING.index(cast(Binary, node.op).function), "rows": broadcast_rows(node, "a", "b"),
-    }  # fmt: skip
+    return {"function": WIDENING.index(cast(Binary, node.op).function), **_walked(node)}
 
 
 def to_32_bits(node: Node) -> bool:
@@ -186,16 +193,16 @@ def _wide_examples(a: str, b: str) -> Callable[[Any], Any]:
 def _wide(a: str, b: str) -> Kernel:
     return Kernel(
         Binary, "pointwise.c", f"tw_wide_{a}_{b}",
-        f"const {CTYPES[a]} *a, const {CTYPES[b]} *b, int32_t *y, int function, const int32_t *rows, {_RANGE}",
+        f"const {CTYPES[a]} *a, const {CTYPES[b]} *b, int32_t *y, int function, {_STEPS}, {_RANGE}",
         {"a": a, "b": b}, _arithmetic, (one_of(WIDENING), widened, to_32_bits, few_axes(_arithmetic)),
         cycles=_walk(6.0), split=flat, examples=_wide_examples(a, b),
     )  # fmt: skip
 
 
 def bend_fits(node: Node) -> bool:
-    """The square of the argument and twice the greatest value fit 32 bits"""
+    """The bounded argument fits 16 bits, twice the greatest value 32"""
     op = cast(IntegerGELU, node.op)
-    return (abs(op.b) + 255) ** 2 + 2 * abs(op.one) < LIMIT
+    return abs(op.b) + 255 < 1 << 15 and (abs(op.b) + 255) ** 2 + 2 * abs(op.one) < LIMIT
 
 
 def bounds_are_small(node: Node) -> bool:
@@ -204,8 +211,15 @@ def bounds_are_small(node: Node) -> bool:
     return max(abs(op.three), abs(op.six)) < 1 << 30
 
 
-def _constants(*names: str) -> Callable[[Node], Arguments]:
-    return lambda node: {name: node.op.attributes[name] for name in names}
+def _swish(node: Node) -> Arguments:
+    op = cast(IntegerHardswish, node.op)
+    brief = op.six >= 0 and max(op.six, abs(op.one_over_six), op.six * abs(op.one_over_six)) < 1 << 15
+    return {"factor": op.one_over_six, "three": op.three, "six": op.six, "brief": int(brief)}
+
+
+def _gelu(node: Node) -> Arguments:
+    op = cast(IntegerGELU, node.op)
+    return {"b": op.b, "one": op.one}
 
 
 def _affine(node: Node) -> Arguments:
@@ -225,11 +239,10 @@ def _activations(dtype: str) -> tuple[Kernel, ...]:
             examples=retyped(op, "x", dtypes=(dtype,)),
         )  # fmt: skip
 
-    swish, gelu = _constants("one_over_six", "three", "six"), _constants("b", "one")
     return (
-        row(IntegerHardswish, "swish", "int32_t *y, int one_over_six, int three, int six", swish, bounds_are_small,
+        row(IntegerHardswish, "swish", "int32_t *y, int factor, int three, int six, int brief", _swish, bounds_are_small,
             per_element=10.0),
-        row(IntegerGELU, "gelu", "int32_t *y, int b, int one", gelu, bend_fits, per_element=17.0),
+        row(IntegerGELU, "gelu", "int32_t *y, int b, int one", _gelu, bend_fits, per_element=17.0),
         row(IntegerAffine, "affine", "const int32_t *w, const int32_t *b, void *y, int wide, int mul, int shift,"
             " const int32_t *rows", _affine, few_axes(_affine), per_element=18.0),
     )  # fmt: skip

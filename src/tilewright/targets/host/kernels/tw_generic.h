@@ -72,14 +72,19 @@ TW_GENERIC_INLINE int tw_next_row(struct tw_walk *w)
 /* Go to the first part of the range [first, last) of the flat index; parts lie within rows. False where it is empty. */
 TW_GENERIC_INLINE int tw_first_part(struct tw_walk *w, const int32_t *table, int first, int last)
 {
-    int operands = table[1], width = 1 + operands;
-    if (first >= last || !tw_first_row(w, table))
-        return 0;
+    int axes = table[0], operands = table[1], width = 1 + operands;
+    w->table = table;
+    w->step = table + 2 + (axes - 1) * width + 1;
     w->left = last - first;
-    if (table[0] > 1) {
+    w->n = w->step[-1];
+    for (int k = 0; k < operands; k++)
+        w->at[k] = 0;
+    if (w->left <= 0 || w->n <= 0)
+        return 0;
+    if (axes > 1) {
         int rest = first / w->n;
         first -= rest * w->n;
-        for (int axis = table[0] - 2; axis >= 0 && rest > 0; axis--) {
+        for (int axis = axes - 2; axis >= 0; axis--) {
             const int32_t *entry = table + 2 + axis * width;
             w->index[axis] = rest % entry[0];
             rest /= entry[0];

@@ -1,7 +1,8 @@
 /* Requantisation of integers: y = clip((x mul + add) >> shift, low, high). Results of 1, 2 or 4 bytes.
  *
  * Products that stay within 32 bits are made there. A 32-bit x is clipped first, to a power of two that times mul is
- * about 2^30: where that already gives low and high, what lies beyond gives no other result.
+ * about 2^30: where that already gives low and high, what lies beyond gives no other result. Code is short rather than
+ * unrolled: on small tensors its way into the instruction cache costs more than its execution.
  */
 #include "tw_kernels.h"
 #include "tw_flat.h"
@@ -9,64 +10,60 @@
 enum { ROOM = 1 << 30 }; /* for a product, and for what is added */
 
 struct scale {
-    int64_t add;
-    int32_t mul, low, high;
-    int shift, y_bytes;
+    int32_t mul, add, shift, low, high, top;
 };
 
-static int sum_fits(const struct scale *s)
+/* Whether x of `bits` bits keeps within 32 bits; for 32 bits `top` is then the bound of tw_pclipr. */
+TW_FLAT int narrow(struct scale *s, int bits)
 {
-    return s->y_bytes == 1 && s->shift < 32 && s->add < ROOM && s->add > -ROOM;
+    if (bits < 32)
+        return s->mul < ROOM >> bits && s->mul > -(ROOM >> bits);
+    if (s->mul <= 0 || s->mul >= ROOM)
+        return 0;
+    s->top = (ROOM / 2 >> tw_pfl1(s->mul)) - 1;
+    return (s->top * s->mul + s->add) >> s->shift >= s->high && (s->add - (s->top + 1) * s->mul) >> s->shift <= s->low;
 }
 
-/* Whether x of `bits` bits keeps within 32 bits. */
-static int narrow(const struct scale *s, int bits)
-{
-    return sum_fits(s) && s->mul < ROOM >> bits && s->mul > -(ROOM >> bits);
-}
-
-/* The bound for tw_pclipr of a 32-bit x, -1 where there is none. */
-static int32_t bound(const struct scale *s)
-{
-    if (!sum_fits(s) || s->mul <= 0 || s->mul >= ROOM)
-        return -1;
-    int32_t top = (ROOM / 2 >> tw_pfl1(s->mul)) - 1, add = (int32_t)s->add;
-    int enough = (top * s->mul + add) >> s->shift >= s->high && (add - (top + 1) * s->mul) >> s->shift <= s->low;
-    return enough ? top : -1;
-}
-
-#define DECLARE(k) int32_t v##k;
-#define LOAD(k, i) v##k = x[i];
-#define SCALE(k) v##k = tw_pmac(add, v##k, mul) >> shift;
-#define SCALE_CLIPPED(k) v##k = tw_pmac(add, tw_pclipr(v##k, top), mul) >> shift;
-#define SYMMETRIC(k) v##k = tw_pclipr(v##k, high);
-#define LIMITED(k) v##k = tw_limited(v##k, low, high);
-#define MAKE_SYMMETRIC(k) SCALE(k) SYMMETRIC(k)
-#define MAKE_LIMITED(k) SCALE(k) LIMITED(k)
-#define CLIPPED_SYMMETRIC(k) SCALE_CLIPPED(k) SYMMETRIC(k)
-#define CLIPPED_LIMITED(k) SCALE_CLIPPED(k) LIMITED(k)
-#define STORE(k, i) y[i] = (uint8_t)v##k;
-
-/* n results of 32-bit arithmetic. */
-#define IN_32_BITS(T, TYPE, ONE, OTHER)                                                                                \
-    static void fast_##T(const TYPE *x, uint8_t *y, int n, const struct scale *s, int32_t top)                         \
+/* A loop over n > 0 elements; TAKE fetches one, CLIP may bound it, COUNT instructions are before the clamp. */
+#ifdef __riscv
+#define LOOP(TAKE, CLIP, COUNT, CLAMP, CLAMPS)                                                                         \
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", #COUNT "+" #CLAMPS "+1") TAKE "mv %[t], %[add]\n" CLIP TW_MAC(  \
+                         "%[t]", "%[v]", "%[mul]") "sra %[t], %[t], %[shift]\n" CLAMP TW_SB("%[t]", "%[y]", "1")       \
+                         TW_ASM_END                                                                                    \
+                     : [x] "+r"(x), [y] "+r"(y), [v] "=&r"(v), [t] "=&r"(t)                                            \
+                     : [n] "r"(n), [mul] "r"(s->mul), [add] "r"(s->add), [shift] "r"(s->shift), [low] "r"(s->low),     \
+                       [high] "r"(s->high), [top] "r"(s->top)                                                          \
+                     : "memory")
+#define FAST(T, TYPE, TAKE, CLIP, COUNT)                                                                               \
+    static void fast_##T(const TYPE *x, uint8_t *y, int n, const struct scale *s)                                      \
     {                                                                                                                  \
-        int32_t mul = s->mul, add = (int32_t)s->add, low = s->low, high = s->high;                                     \
-        int shift = s->shift;                                                                                          \
-        (void)top;                                                                                                     \
-        if (low == -high - 1)                                                                                          \
-            TW_FOURS(n, DECLARE, LOAD, ONE, STORE);                                                                    \
+        int32_t v, t;                                                                                                  \
+        if (s->low == -s->high - 1)                                                                                    \
+            LOOP(TAKE, CLIP, COUNT, TW_CLIPR("%[t]", "%[t]", "%[high]"), 1);                                           \
         else                                                                                                           \
-            TW_FOURS(n, DECLARE, LOAD, OTHER, STORE);                                                                  \
+            LOOP(TAKE, CLIP, COUNT, TW_MAX("%[t]", "%[t]", "%[low]") TW_MIN("%[t]", "%[t]", "%[high]"), 2);            \
     }
+#else
+#define FAST(T, TYPE, TAKE, CLIP, COUNT)                                                                               \
+    static void fast_##T(const TYPE *x, uint8_t *y, int n, const struct scale *s)                                      \
+    {                                                                                                                  \
+        for (int i = 0; i < n; i++) {                                                                                  \
+            int32_t v = COUNT == 5 ? tw_pclipr((int32_t)x[i], s->top) : (int32_t)x[i];                                 \
+            y[i] = (uint8_t)tw_limited(tw_pmac(s->add, v, s->mul) >> s->shift, s->low, s->high);                       \
+        }                                                                                                              \
+    }
+#endif
 
-IN_32_BITS(i8, int8_t, MAKE_SYMMETRIC, MAKE_LIMITED)
-IN_32_BITS(u8, uint8_t, MAKE_SYMMETRIC, MAKE_LIMITED)
-IN_32_BITS(i16, int16_t, MAKE_SYMMETRIC, MAKE_LIMITED)
-IN_32_BITS(i32, int32_t, CLIPPED_SYMMETRIC, CLIPPED_LIMITED)
+FAST(i8, int8_t, TW_LB("%[v]", "%[x]", "1"), "", 4)
+FAST(u8, uint8_t, TW_LBU("%[v]", "%[x]", "1"), "", 4)
+FAST(i16, int16_t, TW_LH("%[v]", "%[x]", "2"), "", 4)
+FAST(i32, int32_t, TW_LW("%[v]", "%[x]", "4"), TW_CLIPR("%[v]", "%[v]", "%[top]"), 5)
 
-static void put(void *y, int i, int32_t v, int bytes)
+/* One result in 64 bits. */
+static void wide(int32_t x, const struct scale *s, int64_t add, void *y, int i, int bytes)
 {
+    int64_t sum = (int64_t)((uint64_t)((int64_t)x * s->mul) + (uint64_t)add);
+    int32_t v = tw_wide_limited(sum, s->shift, s->low, s->high);
     if (bytes == 1)
         ((uint8_t *)y)[i] = (uint8_t)v;
     else if (bytes == 2)
@@ -75,34 +72,27 @@ static void put(void *y, int i, int32_t v, int bytes)
         ((int32_t *)y)[i] = v;
 }
 
-static struct scale scale_of(const int32_t *mul, const void *add, int wide, int at_mul, int at_add)
-{
-    struct scale s = {0};
-    s.mul = mul[at_mul];
-    s.add = wide ? ((const int64_t *)add)[at_add] : ((const int32_t *)add)[at_add];
-    return s;
-}
-
-/* Channels of `inner` elements in a row; steps are 0 where a parameter is one for all. */
+/* Channels of `inner` elements in a row, 1 where the parameters are one for all; steps are 0 then. */
 #define REQUANT(T, TYPE, BITS)                                                                                         \
-    void tw_requant_##T(const TYPE *x, const int32_t *restrict mul, const void *restrict add, void *y, int wide,       \
+    void tw_requant_##T(const TYPE *x, const int32_t *restrict mul, const void *restrict add, void *y, int add_wide,   \
                         int y_bytes, int channels, int inner, int mul_step, int add_step, int shift, int low,          \
                         int high, int first, int last)                                                                 \
     {                                                                                                                  \
-        int at = first / inner, c = at % channels, n = inner - (first - at * inner);                                   \
+        int n = last - first, c = 0;                                                                                   \
+        if (channels > 1) {                                                                                            \
+            int at = first / inner;                                                                                    \
+            n = inner - (first - at * inner), c = at % channels;                                                       \
+        }                                                                                                              \
         for (int i = first; i < last; i += n, n = inner, c = c + 1 < channels ? c + 1 : 0) {                           \
-            struct scale s = scale_of(mul, add, wide, c * mul_step, c * add_step);                                     \
-            s.shift = shift, s.low = low, s.high = high, s.y_bytes = y_bytes;                                          \
+            int at = c * add_step;                                                                                     \
+            int64_t term = add_wide ? ((const int64_t *)add)[at] : ((const int32_t *)add)[at];                         \
+            struct scale s = {mul[c * mul_step], (int32_t)term, shift, low, high, 0};                                  \
             n = n < last - i ? n : last - i;                                                                           \
-            int32_t top = BITS < 32 ? narrow(&s, BITS) - 1 : bound(&s);                                                \
-            if (top >= 0)                                                                                              \
-                fast_##T(x + i, (uint8_t *)y + i, n, &s, top);                                                         \
+            if (y_bytes == 1 && shift < 32 && term < ROOM && term > -ROOM && narrow(&s, BITS))                         \
+                fast_##T(x + i, (uint8_t *)y + i, n, &s);                                                              \
             else                                                                                                       \
                 for (int k = i; k < i + n; k++)                                                                        \
-                    put(y, k,                                                                                          \
-                        tw_wide_limited((int64_t)((uint64_t)((int64_t)x[k] * s.mul) + (uint64_t)s.add), shift, low,    \
-                                        high),                                                                         \
-                        y_bytes);                                                                                      \
+                    wide((int32_t)x[k], &s, term, y, k, y_bytes);                                                      \
         }                                                                                                              \
     }
 

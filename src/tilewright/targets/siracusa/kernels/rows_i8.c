@@ -7,6 +7,21 @@
 #include "tw_kernels.h"
 #include "tw_flat.h"
 
+/* n times, four at a time, so that no load is used by the next instruction: TAKE(k, i) into v_k, MAKE(k), PUT(k, i). */
+#define FOURS(n, TAKE, MAKE, PUT)                                                                                      \
+    do {                                                                                                               \
+        int i = 0;                                                                                                     \
+        int32_t v0, v1, v2, v3;                                                                                        \
+        for (; i + 4 <= (n); i += 4) {                                                                                 \
+            TAKE(0, i) TAKE(1, i + 1) TAKE(2, i + 2) TAKE(3, i + 3)                                                    \
+            MAKE(0) MAKE(1) MAKE(2) MAKE(3)                                                                            \
+            PUT(0, i) PUT(1, i + 1) PUT(2, i + 2) PUT(3, i + 3)                                                        \
+        }                                                                                                              \
+        for (; i < (n); i++) {                                                                                         \
+            TAKE(0, i) MAKE(0) PUT(0, i)                                                                               \
+        }                                                                                                              \
+    } while (0)
+
 struct reciprocal {
     uint32_t m;
     int shift; /* l - 1 */
@@ -214,7 +229,7 @@ static uint32_t digits(uint32_t h, uint32_t d)
             const TYPE *row = x + r * n;                                                                               \
             int32_t most = greatest_##T(row, n);                                                                       \
             uint32_t total = 0;                                                                                        \
-            TW_FOURS(n, DISTANCE, LOAD_DISTANCE, EXPONENTIAL, KEEP);                                                   \
+            FOURS(n, LOAD_DISTANCE, EXPONENTIAL, KEEP);                                                   \
             int bits = tw_pfl1((int32_t)total) + 1;                                                                    \
             uint32_t m = digits((uint32_t)(levels - 1) << (wide ? 23 : 11), total << (32 - bits)) + 1;                 \
             const int32_t *e = scratch + from;                                                                         \
@@ -222,13 +237,12 @@ static uint32_t digits(uint32_t h, uint32_t d)
             int t = wide ? bits - 9 : bits + 11;                                                                       \
             count = last - i < n - from ? last - i : n - from;                                                         \
             if (wide)                                                                                                  \
-                TW_FOURS(count, DISTANCE, LOAD_KEPT, SHARE_WIDE, STORE_SHARE);                                         \
+                FOURS(count, LOAD_KEPT, SHARE_WIDE, STORE_SHARE);                                         \
             else                                                                                                       \
-                TW_FOURS(count, DISTANCE, LOAD_KEPT, SHARE, STORE_SHARE);                                              \
+                FOURS(count, LOAD_KEPT, SHARE, STORE_SHARE);                                              \
         }                                                                                                              \
     }
 
-#define DISTANCE(k) int32_t v##k;
 #define LOAD_DISTANCE(k, i) v##k = row[i];
 #define EXPONENTIAL(k) v##k = exponential_of(most - v##k, &shape);
 #define KEEP(k, i) total += (uint32_t)v##k, scratch[i] = v##k;
