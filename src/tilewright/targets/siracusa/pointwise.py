@@ -74,15 +74,49 @@ def bounds_of_32_bits(node: Node) -> bool:
     return dtype.bits < 32 or dtype.name == "i32"
 
 
-def _requant_row(dtype: str, per_element: float) -> Kernel:
-    return Kernel(
-        Requant, "requant.c", f"tw_requant_{dtype}",
-        f"const {CTYPES[dtype]} *x, const int32_t *restrict mul, const void *restrict add, void *y, int add_wide,"
-        " int y_bytes, int channels, int inner, int mul_step, int add_step, int shift, int low, int high,"
-        f" {_RANGE}",
-        {"x": dtype}, _requant, (bounds_of_32_bits,), cycles=_linear(per_element), split=flat,
-        examples=retyped(Requant, "x", dtypes=(dtype,)),
+def one_for_all(node: Node) -> bool:
+    """One multiplier and one 32-bit addend for all, and results of 8 bits."""
+    mul, add = type_of(node, "mul"), type_of(node, "add")
+    return mul.size == 1 and add.size == 1 and add.dtype.bits == 32 and size(node, "y") == 1
+
+
+def _one_scale(draw: Any, dtype: str) -> tuple[Op, tuple[TensorType | None, ...]]:
+    """Examples with one multiplier for all."""
+    from hypothesis import strategies as st
+
+    low, high, result = draw(st.sampled_from([(-128, 127, "i8"), (0, 255, "u8"), (0, 100, "i8")]))
+    shape = draw(st.sampled_from([shape_strategy(draw), (draw(st.integers(1, 300)),)]))
+    one = TensorType((1,), DTYPES["i32"])
+    return Requant(draw(st.integers(0, 40)), low, high, -1, DTYPES[result]), (TensorType(shape, DTYPES[dtype]), one, one)
+
+
+def _requant_rows(dtype: str, per_element: float) -> tuple[Kernel, ...]:
+    x = f"const {CTYPES[dtype]} *x, const int32_t *mul"
+    return (
+        Kernel(
+            Requant, "requant.c", f"tw_requant_{dtype}",
+            f"{x}, const int32_t *add, uint8_t *y, int shift, int low, int high, {_RANGE}",
+            {"x": dtype}, lambda node: {name: node.op.attributes[name] for name in ("shift", "low", "high")},
+            (one_for_all,), cycles=_linear(per_element), split=flat, examples=lambda draw: _one_scale(draw, dtype),
+        ),
+        Kernel(
+            Requant, "requant.c", f"tw_requant_any_{dtype}",
+            f"{x}, const void *add, void *y, int add_wide, int y_bytes, int channels, int inner, int mul_step,"
+            f" int add_step, int shift, int low, int high, {_RANGE}",
+            {"x": dtype}, _requant, (bounds_of_32_bits,), cycles=_channels(per_element), split=flat,
+            examples=retyped(Requant, "x", dtypes=(dtype,)),
+        ),
     )  # fmt: skip
+
+
+def _channels(per_element: float, per_channel: float = 80.0) -> Callable[[Node], float]:
+    """Cycles with a multiplier per channel, whose elements follow each other."""
+
+    def cycles(node: Node) -> float:
+        own, inner = per_core(elements(node)), cast(int, _requant(node)["inner"])
+        return CALL + 100.0 + per_element * own + per_channel * (own / inner if inner > 1 else own)
+
+    return cycles
 
 
 def _walked(node: Node) -> dict[str, Argument]:
@@ -148,8 +182,8 @@ def _pairs(a: str, b: str) -> tuple[Kernel, ...]:
     rules = (factors_fit, bytes_result)
     return (
         Kernel(
-            QuantizedAdd, "pointwise.c", f"tw_sum_{name}", f"{operands}, int mul_a, int mul_b, int add, {after}",
-            types, _sum, (*rules, fits32, few_axes(_sum)), cycles=_walk(11.5), split=flat,
+            QuantizedAdd, "pointwise.c", f"tw_sum_{name}", f"{operands}, int mul_a, int mul_b, int term, {after}",
+            types, lambda node: {**_sum(node), "term": cast(QuantizedAdd, node.op).add}, (*rules, fits32, few_axes(_sum)), cycles=_walk(11.5), split=flat,
             examples=_retyped_pair(QuantizedAdd, a, b, small=True),
         ),
         Kernel(
@@ -258,7 +292,7 @@ def _all(make: Callable[[str, str], Any], left: Sequence[str], right: Sequence[s
 
 
 POINTWISE = (
-    *(_requant_row(dtype, cost) for dtype, cost in (("i8", 9.0), ("u8", 9.0), ("i16", 9.0), ("i32", 10.0))),
+    *(row for dtype in (*BYTES, "i16", "i32") for row in _requant_rows(dtype, 7.0 if dtype == "i32" else 6.2)),
     *(row for rows in _all(_pairs, BYTES, BYTES) for row in rows),
     Kernel(
         LookUp, "pointwise.c", "tw_table", f"const uint8_t *x, const void *table, void *y, int size, {_RANGE}",

@@ -52,7 +52,7 @@ static __attribute__((noinline)) int next(struct part *p)
     __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", #COUNT "+" #CLAMPS "+3") BY_##A("%[v]", "%[p]", "%[sp]")        \
                          BY_##B("%[w]", "%[q]", "%[sq]") MAKE CLAMP TW_SB("%[t]", "%[to]", "1") TW_ASM_END             \
                      : [p] "+r"(p), [q] "+r"(q), [to] "+r"(to), [v] "=&r"(v), [w] "=&r"(w), [t] "=&r"(t)               \
-                     : [n] "r"(part.w.n), [sp] "r"(part.step_a), [sq] "r"(part.step_b), [add] "r"((int32_t)add),       \
+                     : [n] "r"(part.w.n), [sp] "r"(sp), [sq] "r"(sq), [add] "r"((int32_t)add),       \
                        [shift] "r"(shift), [low] "r"(low), [high] "r"(high), __VA_ARGS__                               \
                      : "memory")
 #define EITHER(A, B, MAKE, COUNT, ...)                                                                                 \
@@ -71,23 +71,23 @@ static __attribute__((noinline)) int next(struct part *p)
 #ifdef __riscv
 #define SUM_LOOP(A, B)                                                                                                 \
     int32_t v, w, t;                                                                                                   \
-    EITHER(A, B, MAKE_SUM, 4, [mul_a] "r"(mul_a), [mul_b] "r"(mul_b))
+    EITHER(A, B, MAKE_SUM, 4, [mul_a] "r"(mul_a), [mul_b] "r"(factor))
 #define PRODUCT_LOOP(A, B)                                                                                             \
     int32_t v, w, t;                                                                                                   \
     EITHER(A, B, MAKE_PRODUCT, 6, [zero_a] "r"(zero_a), [zero_b] "r"(zero_b), [mul] "r"(mul))
 #else
 #define SUM_LOOP(A, B)                                                                                                 \
-    for (int i = 0; i < part.w.n; i++, p += part.step_a, q += part.step_b)                                             \
-        to[i] = (uint8_t)tw_limited(tw_pmac(tw_pmac(add, *p, mul_a), *q, mul_b) >> shift, low, high);
+    for (int i = 0; i < part.w.n; i++, p += sp, q += sq)                                                               \
+        to[i] = (uint8_t)tw_limited(tw_pmac(tw_pmac(add, *p, mul_a), *q, factor) >> shift, low, high);
 #define PRODUCT_LOOP(A, B)                                                                                             \
-    for (int i = 0; i < part.w.n; i++, p += part.step_a, q += part.step_b)                                             \
+    for (int i = 0; i < part.w.n; i++, p += sp, q += sq)                                                               \
         to[i] = (uint8_t)tw_limited(tw_pmac((int32_t)add, (*p - zero_a) * (*q - zero_b), mul) >> shift, low, high);
 #endif
 
 /* Sums of two quantised tensors: y = clip((a mul_a + b mul_b + add) >> shift, low, high), in 32 or 64 bits; products:
  * y = clip(((a - zero_a) (b - zero_b) mul + add) >> shift, low, high), in 32 bits where `narrow`. */
 #define QUANTISED(A, TA, B, TB)                                                                                        \
-    void tw_sum_##A##_##B(const TA *a, const TB *b, uint8_t *y, int mul_a, int mul_b, int add, int shift, int low,     \
+    void tw_sum_##A##_##B(const TA *a, const TB *b, uint8_t *y, int mul_a, int mul_b, int term, int shift, int low,    \
                           int high, int a_step, int b_step, const int32_t *rows, int first, int last)                  \
     {                                                                                                                  \
         struct part part;                                                                                              \
@@ -96,6 +96,10 @@ static __attribute__((noinline)) int next(struct part *p)
             const TA *p = a + part.w.at[0];                                                                            \
             const TB *q = b + part.w.at[1];                                                                            \
             uint8_t *to = y;                                                                                           \
+            int32_t factor = mul_b, add = term;                                                                        \
+            int sp = part.step_a, sq = part.step_b;                                                                    \
+            if (sq == 0) /* not from memory: all cores would wait for one another */                                   \
+                add = tw_pmac(term, *q, mul_b), factor = 0, q = (const TB *)p, sq = sp;                                \
             SUM_LOOP(A, B)                                                                                             \
         }                                                                                                              \
     }                                                                                                                  \
@@ -121,10 +125,11 @@ static __attribute__((noinline)) int next(struct part *p)
             const TA *p = a + part.w.at[0];                                                                            \
             const TB *q = b + part.w.at[1];                                                                            \
             uint8_t *to = y;                                                                                           \
+            int sp = part.step_a, sq = part.step_b;                                                                    \
             if (narrow) {                                                                                              \
                 PRODUCT_LOOP(A, B)                                                                                     \
             } else {                                                                                                   \
-                for (int i = 0; i < part.w.n; i++, p += part.step_a, q += part.step_b)                                 \
+                for (int i = 0; i < part.w.n; i++, p += sp, q += sq)                                                   \
                     to[i] = (uint8_t)tw_wide_limited((int64_t)((*p - zero_a) * (*q - zero_b)) * mul + add, shift,      \
                                                      low, high);                                                       \
             }                                                                                                          \
@@ -142,7 +147,15 @@ QUANTISED(u8, uint8_t, u8, uint8_t)
     if (part.w.n > 1) {                                                                                                \
         int32_t v, w;                                                                                                  \
         int sp = part.step_a * (int)sizeof *p, sq = part.step_b * (int)sizeof *q;                                      \
-        p += part.step_a, q += part.step_b;                                                                            \
+        p += part.step_a, q += part.step_b, w = (int32_t)*q;                                                           \
+        if (sq == 0) /* not from memory: all cores would wait for one another */                                       \
+            __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "3") BY_##A("%[v]", "%[p]", "%[sp]")                    \
+                                 TW_SW("%[r]", "%[to]", "4") NAME                                                      \
+                             " %[r], %[v], %[w]\n" TW_ASM_END                                                          \
+                             : [p] "+r"(p), [to] "+r"(to), [r] "+r"(r), [v] "=&r"(v)                                   \
+                             : [n] "r"(part.w.n - 1), [sp] "r"(sp), [w] "r"(w)                                         \
+                             : "memory");                                                                              \
+        else                                                                                                           \
         __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "4") BY_##A("%[v]", "%[p]", "%[sp]")                        \
                              BY_##B("%[w]", "%[q]", "%[sq]") TW_SW("%[r]", "%[to]", "4") NAME                          \
                          " %[r], %[v], %[w]\n" TW_ASM_END                                                              \
@@ -317,7 +330,8 @@ TW_FLAT int32_t gelu(int32_t v, int32_t b, int32_t one)
         TW_PARTS (walk, rows, first, last) {                                                                           \
             const TYPE *p = x + walk.at[0];                                                                            \
             const int32_t *q = w + walk.at[1], *r = b + walk.at[2];                                                    \
-            for (int i = 0; i < walk.n; i++, done++, p += walk.step[0], q += walk.step[1], r += walk.step[2]) {        \
+            int sp = walk.step[0], sq = walk.step[1], sr = walk.step[2];                                               \
+            for (int i = walk.n; i > 0; i--, done++, p += sp, q += sq, r += sr) {                                      \
                 int32_t v = times(tw_pmac(*r, *p, *q), mul) >> shift;                                                  \
                 if (wide)                                                                                              \
                     ((int32_t *)y)[done] = v;                                                                          \

@@ -9,47 +9,48 @@
 
 enum { ROOM = 1 << 30 }; /* for a product, and for what is added */
 
-struct scale {
-    int32_t mul, add, shift, low, high, top;
-};
-
 /* Whether x of `bits` bits keeps within 32 bits; for 32 bits `top` is then the bound of tw_pclipr. */
-TW_FLAT int narrow(struct scale *s, int bits)
+TW_FLAT int narrow(int bits, int32_t mul, int32_t add, int shift, int32_t low, int32_t high, int32_t *top)
 {
-    if (bits < 32)
-        return s->mul < ROOM >> bits && s->mul > -(ROOM >> bits);
-    if (s->mul <= 0 || s->mul >= ROOM)
+    if ((uint32_t)shift > 31 || add >= ROOM || add <= -ROOM)
         return 0;
-    s->top = (ROOM / 2 >> tw_pfl1(s->mul)) - 1;
-    return (s->top * s->mul + s->add) >> s->shift >= s->high && (s->add - (s->top + 1) * s->mul) >> s->shift <= s->low;
+    if (bits < 32)
+        return mul < ROOM >> bits && mul > -(ROOM >> bits);
+    if (mul <= 0 || mul >= ROOM)
+        return 0;
+    int32_t beyond = ROOM / 2 >> tw_pfl1(mul), reach = beyond * mul;
+    *top = beyond - 1;
+    return (reach - mul + add) >> shift >= high && (add - reach) >> shift <= low;
 }
 
-/* A loop over n > 0 elements; TAKE fetches one, CLIP may bound it, COUNT instructions are before the clamp. */
+/* n > 0 results: TAKE fetches an element, CLIP may bound it, COUNT instructions are before the clamp. */
 #ifdef __riscv
 #define LOOP(TAKE, CLIP, COUNT, CLAMP, CLAMPS)                                                                         \
     __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", #COUNT "+" #CLAMPS "+1") TAKE "mv %[t], %[add]\n" CLIP TW_MAC(  \
                          "%[t]", "%[v]", "%[mul]") "sra %[t], %[t], %[shift]\n" CLAMP TW_SB("%[t]", "%[y]", "1")       \
                          TW_ASM_END                                                                                    \
                      : [x] "+r"(x), [y] "+r"(y), [v] "=&r"(v), [t] "=&r"(t)                                            \
-                     : [n] "r"(n), [mul] "r"(s->mul), [add] "r"(s->add), [shift] "r"(s->shift), [low] "r"(s->low),     \
-                       [high] "r"(s->high), [top] "r"(s->top)                                                          \
+                     : [n] "r"(n), [mul] "r"(mul), [add] "r"(add), [shift] "r"(shift), [low] "r"(low),                 \
+                       [high] "r"(high), [top] "r"(top)                                                                \
                      : "memory")
 #define FAST(T, TYPE, TAKE, CLIP, COUNT)                                                                               \
-    static void fast_##T(const TYPE *x, uint8_t *y, int n, const struct scale *s)                                      \
+    TW_FLAT void fast_##T(const TYPE *x, uint8_t *y, int n, int32_t mul, int32_t add, int shift, int32_t low,          \
+                          int32_t high, int32_t top)                                                                   \
     {                                                                                                                  \
         int32_t v, t;                                                                                                  \
-        if (s->low == -s->high - 1)                                                                                    \
+        if (low == -high - 1)                                                                                          \
             LOOP(TAKE, CLIP, COUNT, TW_CLIPR("%[t]", "%[t]", "%[high]"), 1);                                           \
         else                                                                                                           \
             LOOP(TAKE, CLIP, COUNT, TW_MAX("%[t]", "%[t]", "%[low]") TW_MIN("%[t]", "%[t]", "%[high]"), 2);            \
     }
 #else
 #define FAST(T, TYPE, TAKE, CLIP, COUNT)                                                                               \
-    static void fast_##T(const TYPE *x, uint8_t *y, int n, const struct scale *s)                                      \
+    TW_FLAT void fast_##T(const TYPE *x, uint8_t *y, int n, int32_t mul, int32_t add, int shift, int32_t low,          \
+                          int32_t high, int32_t top)                                                                   \
     {                                                                                                                  \
         for (int i = 0; i < n; i++) {                                                                                  \
-            int32_t v = COUNT == 5 ? tw_pclipr((int32_t)x[i], s->top) : (int32_t)x[i];                                 \
-            y[i] = (uint8_t)tw_limited(tw_pmac(s->add, v, s->mul) >> s->shift, s->low, s->high);                       \
+            int32_t v = COUNT == 5 ? tw_pclipr((int32_t)x[i], top) : (int32_t)x[i];                                    \
+            y[i] = (uint8_t)tw_limited(tw_pmac(add, v, mul) >> shift, low, high);                                      \
         }                                                                                                              \
     }
 #endif
@@ -59,11 +60,15 @@ FAST(u8, uint8_t, TW_LBU("%[v]", "%[x]", "1"), "", 4)
 FAST(i16, int16_t, TW_LH("%[v]", "%[x]", "2"), "", 4)
 FAST(i32, int32_t, TW_LW("%[v]", "%[x]", "4"), TW_CLIPR("%[v]", "%[v]", "%[top]"), 5)
 
-/* One result in 64 bits. */
-static void wide(int32_t x, const struct scale *s, int64_t add, void *y, int i, int bytes)
+/* x mul + add modulo 2^64. */
+TW_FLAT int64_t scaled(int32_t x, int32_t mul, int64_t add)
 {
-    int64_t sum = (int64_t)((uint64_t)((int64_t)x * s->mul) + (uint64_t)add);
-    int32_t v = tw_wide_limited(sum, s->shift, s->low, s->high);
+    return (int64_t)((uint64_t)((int64_t)x * mul) + (uint64_t)add);
+}
+
+/* One result, in 64 bits. */
+TW_FLAT void put(void *y, int i, int bytes, int32_t v)
+{
     if (bytes == 1)
         ((uint8_t *)y)[i] = (uint8_t)v;
     else if (bytes == 2)
@@ -72,27 +77,41 @@ static void wide(int32_t x, const struct scale *s, int64_t add, void *y, int i, 
         ((int32_t *)y)[i] = v;
 }
 
-/* Channels of `inner` elements in a row, 1 where the parameters are one for all; steps are 0 then. */
+/* tw_requant_*: one mul and one add for all, results of bytes. tw_requant_any_*: a parameter per channel of `inner`
+ * elements (step 1) or one for all (step 0), results of y_bytes. */
 #define REQUANT(T, TYPE, BITS)                                                                                         \
-    void tw_requant_##T(const TYPE *x, const int32_t *restrict mul, const void *restrict add, void *y, int add_wide,   \
-                        int y_bytes, int channels, int inner, int mul_step, int add_step, int shift, int low,          \
+    void tw_requant_##T(const TYPE *x, const int32_t *mul, const int32_t *add, uint8_t *y, int shift, int low,         \
                         int high, int first, int last)                                                                 \
     {                                                                                                                  \
-        int n = last - first, c = 0;                                                                                   \
-        if (channels > 1) {                                                                                            \
-            int at = first / inner;                                                                                    \
-            n = inner - (first - at * inner), c = at % channels;                                                       \
-        }                                                                                                              \
+        int32_t factor = *mul, term = *add, top = 0;                                                                   \
+        int n = last - first;                                                                                          \
+        x += first, y += first;                                                                                        \
+        if (n <= 0)                                                                                                    \
+            return;                                                                                                    \
+        if (narrow(BITS, factor, term, shift, low, high, &top))                                                        \
+            fast_##T(x, y, n, factor, term, shift, low, high, top);                                                    \
+        else if (shift >= 32)                                                                                          \
+            for (int rest = shift - 32; n > 0; n--)                                                                    \
+                *y++ = (uint8_t)tw_limited((int32_t)(scaled((int32_t)*x++, factor, term) >> 32) >> rest, low, high);   \
+        else                                                                                                           \
+            for (; n > 0; n--)                                                                                         \
+                *y++ = (uint8_t)tw_wide_limited(scaled((int32_t)*x++, factor, term), shift, low, high);                \
+    }                                                                                                                  \
+    void tw_requant_any_##T(const TYPE *x, const int32_t *mul, const void *add, void *y, int add_wide, int y_bytes,    \
+                            int channels, int inner, int mul_step, int add_step, int shift, int low, int high,         \
+                            int first, int last)                                                                       \
+    {                                                                                                                  \
+        int at = first / inner, c = at % channels, n = inner - (first - at * inner);                                   \
         for (int i = first; i < last; i += n, n = inner, c = c + 1 < channels ? c + 1 : 0) {                           \
-            int at = c * add_step;                                                                                     \
-            int64_t term = add_wide ? ((const int64_t *)add)[at] : ((const int32_t *)add)[at];                         \
-            struct scale s = {mul[c * mul_step], (int32_t)term, shift, low, high, 0};                                  \
+            int32_t factor = mul[c * mul_step], top = 0;                                                               \
+            int64_t term = add_wide ? ((const int64_t *)add)[c * add_step] : ((const int32_t *)add)[c * add_step];     \
+            int held = term < ROOM && term > -ROOM && y_bytes == 1 && inner > 1;                                       \
             n = n < last - i ? n : last - i;                                                                           \
-            if (y_bytes == 1 && shift < 32 && term < ROOM && term > -ROOM && narrow(&s, BITS))                         \
-                fast_##T(x + i, (uint8_t *)y + i, n, &s);                                                              \
+            if (held && narrow(BITS, factor, (int32_t)term, shift, low, high, &top))                                   \
+                fast_##T(x + i, (uint8_t *)y + i, n, factor, (int32_t)term, shift, low, high, top);                    \
             else                                                                                                       \
                 for (int k = i; k < i + n; k++)                                                                        \
-                    wide((int32_t)x[k], &s, term, y, k, y_bytes);                                                      \
+                    put(y, k, y_bytes, tw_wide_limited(scaled((int32_t)x[k], factor, term), shift, low, high));        \
         }                                                                                                              \
     }
 

@@ -49,14 +49,21 @@ static struct reciprocal reciprocal_of(uint32_t d)
     return r;
 }
 
-/* floor(sqrt(v)) for v < 2^16. */
-static uint32_t root_of(uint32_t v)
+/* floor(sqrt(v)) for v < 2^16, a bit at a time. */
+static int32_t root_of(int32_t v)
 {
-    uint32_t root = 0;
-    for (uint32_t bit = 128; bit != 0; bit >>= 1) {
-        uint32_t next = root + bit;
-        root = next * next <= v ? next : root;
-    }
+    int32_t root = 0, bit = 128;
+#ifdef __riscv
+    int32_t next, square, fits;
+    __asm__(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "5") "add %[next], %[root], %[bit]\n.insn r 0x5b, 0, 0x40, %[square], "
+                                                   "%[next], %[next]\n.insn r 0x33, 2, 0x02, %[fits], %[square], %[v]\n"
+                TW_MAC("%[root]", "%[fits]", "%[bit]") "srli %[bit], %[bit], 1\n" TW_ASM_END
+            : [root] "+r"(root), [bit] "+r"(bit), [next] "=&r"(next), [square] "=&r"(square), [fits] "=&r"(fits)
+            : [n] "r"(8), [v] "r"(v));
+#else
+    for (; bit != 0; bit >>= 1)
+        root += (root + bit) * (root + bit) <= v ? bit : 0;
+#endif
     return root;
 }
 
@@ -97,19 +104,93 @@ static int32_t sum_of(const int8_t *x, int n)
 
 /* What is left of rows of n elements: row `r`, elements c to c + count of it. */
 #define FOR_ROWS(n, first, last)                                                                                       \
-    for (int r = (first) / (n), c = (first)-r * (n), left = (last) - (first), count;                                   \
+    for (int r = (first) < (n) ? 0 : (first) / (n), c = (first)-r * (n), left = (last) - (first), count;               \
          count = left < (n)-c ? left : (n)-c, left > 0; left -= count, r++, c = 0)
 
-/* Whether w is within 2^22 either way, so that its product with 9 bits is within 2^30. */
-TW_FLAT int small(int32_t w)
+/* A part of a row of quotients: what is multiplied and added, how far that steps from element to element. */
+struct quotients {
+    const int8_t *x;
+    const int32_t *w, *b;
+    int n, w_step, b_step, shift, mean, root;
+};
+
+/* y = clip((x w / root) >> shift), or with b ((x - mean) w / root + b) >> shift modulo 256. */
+static __attribute__((noinline)) void exactly(const struct quotients *q, int8_t *y)
 {
-    return ((uint32_t)w + (1u << 22)) >> 23 == 0;
+    for (int i = 0; i < q->n; i++) {
+        int64_t v = (int64_t)(q->x[i] - q->mean) * q->w[i * q->w_step] / q->root;
+        y[i] = q->b ? (int8_t)((v + q->b[i * q->b_step]) >> q->shift)
+                    : (int8_t)tw_wide_limited(v, q->shift, -128, 127);
+    }
 }
 
-/* v / 2^s rounded down, s up to 63. */
-TW_FLAT int64_t shifted(int64_t v, int s)
+/* The product with w in v, by 2 <= root: truncated. Gathers in `large` what is not within 2^22 of 0.
+ *
+ * p m >> 32 of a negative p rounds down and is 1 below the quotient, because m is a little too large.
+ */
+#define REACH (1 << 22)
+#define QUOTIENT                                                                                                       \
+    "add %[t], %[s], %[reach]\nsrli %[t], %[t], 23\nor %[large], %[large], %[t]\nmul %[v], %[v], %[s]\n" NEXT          \
+    "srli %[t], %[v], 31\nmulhsu %[v], %[v], %[m]\nsra %[v], %[v], %[l]\nadd %[v], %[v], %[t]\n"
+
+/* The same in 32 bits; 0 where a w is not within 2^22: the results are then to be made again. */
+static int clipped(const struct quotients *q, int8_t *y)
 {
-    return v >> (s < 63 ? s : 63);
+    struct reciprocal inverse = reciprocal_of((uint32_t)q->root);
+    const int8_t *x = q->x;
+    const int32_t *w = q->w;
+    int32_t large = 0;
+    int shift = q->shift < 31 ? q->shift : 31;
+#ifdef __riscv
+    int32_t v, s, t;
+#define NEXT ""
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "13") TW_LB("%[v]", "%[x]", "1") TW_LW_BY("%[s]", "%[w]", "%[ws]")
+                         QUOTIENT "sra %[v], %[v], %[shift]\n" TW_CLIPR("%[v]", "%[v]", "%[high]")
+                             TW_SB("%[v]", "%[y]", "1") TW_ASM_END
+                     : [x] "+r"(x), [w] "+r"(w), [y] "+r"(y), [large] "+r"(large), [v] "=&r"(v), [s] "=&r"(s),
+                       [t] "=&r"(t)
+                     : [n] "r"(q->n), [ws] "r"(4 * q->w_step), [reach] "r"(REACH), [m] "r"(inverse.m),
+                       [l] "r"(inverse.shift), [shift] "r"(shift), [high] "r"(127)
+                     : "memory");
+#undef NEXT
+#else
+    for (int i = 0; i < q->n; i++, w += q->w_step) {
+        large |= (int32_t)(((uint32_t)*w + REACH) >> 23);
+        if (large == 0)
+            y[i] = (int8_t)tw_pclipr(signed_quotient(x[i] * *w, inverse) >> shift, 127);
+    }
+#endif
+    return large == 0;
+}
+
+/* With mean and b, the shift up to 24: the eight bits that count are within 32. */
+static int shifted(const struct quotients *q, int8_t *y)
+{
+    struct reciprocal inverse = reciprocal_of((uint32_t)q->root);
+    const int8_t *x = q->x;
+    const int32_t *w = q->w, *b = q->b;
+    int32_t large = 0;
+#ifdef __riscv
+    int32_t v, s, t;
+#define NEXT TW_LW_BY("%[s]", "%[b]", "%[bs]")
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "15") TW_LB("%[v]", "%[x]", "1") TW_LW_BY("%[s]", "%[w]", "%[ws]")
+                         "sub %[v], %[v], %[mean]\n" QUOTIENT
+                         "add %[v], %[v], %[s]\nsra %[v], %[v], %[shift]\n" TW_SB("%[v]", "%[y]", "1") TW_ASM_END
+                     : [x] "+r"(x), [w] "+r"(w), [b] "+r"(b), [y] "+r"(y), [large] "+r"(large), [v] "=&r"(v),
+                       [s] "=&r"(s), [t] "=&r"(t)
+                     : [n] "r"(q->n), [ws] "r"(4 * q->w_step), [bs] "r"(4 * q->b_step), [mean] "r"(q->mean),
+                       [reach] "r"(REACH), [m] "r"(inverse.m), [l] "r"(inverse.shift), [shift] "r"(q->shift)
+                     : "memory");
+#undef NEXT
+#else
+    for (int i = 0; i < q->n; i++, w += q->w_step, b += q->b_step) {
+        large |= (int32_t)(((uint32_t)*w + REACH) >> 23);
+        if (large == 0)
+            y[i] = (int8_t)((int32_t)((uint32_t)signed_quotient((x[i] - q->mean) * *w, inverse) + (uint32_t)*b) >>
+                            q->shift);
+    }
+#endif
+    return large == 0;
 }
 
 /* clip((x w / root) >> shift), root = floor(sqrt(sum x^2 / n + 1)). w: [n], or one (step 0). by_m, by_shift: of n. */
@@ -119,19 +200,10 @@ void tw_rms_norm_i8(const int8_t *x, const int32_t *w, int8_t *y, int n, uint32_
     struct reciprocal by = {by_m, by_shift};
     FOR_ROWS (n, first, last) {
         const int8_t *row = x + r * n;
-        const int32_t *scale = w + c * w_step;
-        int8_t *to = y + r * n + c;
-        int32_t sum = squares_of(row, n);
-        uint32_t mean = by_m ? (uint32_t)quotient((uint32_t)sum, by) : (uint32_t)sum, root = root_of(mean + 1);
-        struct reciprocal inverse = reciprocal_of(root > 1 ? root : 2);
-        row += c;
-        for (int i = 0; i < count; i++) {
-            int32_t v = row[i], s = scale[i * w_step];
-            if (root > 1 && small(s) && shift < 32)
-                to[i] = (int8_t)tw_pclipr(signed_quotient(v * s, inverse) >> shift, 127);
-            else
-                to[i] = (int8_t)tw_wide_limited((int64_t)v * s / (int32_t)root, shift, -128, 127);
-        }
+        int32_t sum = squares_of(row, n), mean = by_m ? quotient((uint32_t)sum, by) : sum;
+        struct quotients q = {row + c, w + c * w_step, 0, count, w_step, 0, shift, 0, root_of(mean + 1)};
+        if (q.root == 1 || !clipped(&q, y + r * n + c))
+            exactly(&q, y + r * n + c);
     }
 }
 
@@ -142,22 +214,12 @@ void tw_layer_norm_i8(const int8_t *x, const int32_t *w, const int32_t *b, int8_
     struct reciprocal by = {by_m, by_shift};
     FOR_ROWS (n, first, last) {
         const int8_t *row = x + r * n;
-        const int32_t *scale = w + c * w_step, *bias = b + c * b_step;
-        int8_t *to = y + r * n + c;
         int32_t sum = sum_of(row, n), mean = by_m ? signed_quotient(sum, by) : sum;
         int32_t squares = squares_of(row, n) - 2 * mean * sum + n * mean * mean;
-        uint32_t root = root_of((uint32_t)(by_m ? quotient((uint32_t)squares, by) : squares) + 1);
-        struct reciprocal inverse = reciprocal_of(root > 1 ? root : 2);
-        row += c;
-        for (int i = 0; i < count; i++) {
-            int32_t v = row[i] - mean, s = scale[i * w_step];
-            if (root > 1 && small(s) && shift <= 24) { /* eight bits above the shift are left of 32 */
-                uint32_t total = (uint32_t)signed_quotient(v * s, inverse) + (uint32_t)bias[i * b_step];
-                to[i] = (int8_t)((int32_t)total >> shift);
-            } else {
-                to[i] = (int8_t)shifted((int64_t)v * s / (int32_t)root + bias[i * b_step], shift);
-            }
-        }
+        int32_t root = root_of((by_m ? quotient((uint32_t)squares, by) : squares) + 1);
+        struct quotients q = {row + c, w + c * w_step, b + c * b_step, count, w_step, b_step, shift, mean, root};
+        if (root == 1 || shift > 24 || !shifted(&q, y + r * n + c))
+            exactly(&q, y + r * n + c);
     }
 }
 
