@@ -13,6 +13,7 @@
 struct part {
     struct tw_walk w;
     int step_a, step_b;
+    int32_t table[2 + 3 * TW_AXES]; /* near: the one that is given is not */
 };
 
 /* Where everything is one row, a_step and b_step are given and the table is not looked at; else a_step is -1. */
@@ -21,7 +22,9 @@ static __attribute__((noinline)) int begin(struct part *p, const int32_t *rows, 
 {
     int more = first < last;
     if (a_step < 0) {
-        more = tw_first_part(&p->w, rows, first, last);
+        for (int i = 0, n = 2 + 3 * rows[0]; i < n; i++)
+            p->table[i] = rows[i];
+        more = tw_first_part(&p->w, p->table, first, last);
         p->step_a = p->w.step[0], p->step_b = p->w.step[1];
         return more;
     }
