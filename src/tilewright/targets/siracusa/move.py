@@ -84,12 +84,14 @@ def _concat_split(node: Node) -> Split:
 
 
 def _concat_cycles(node: Node) -> float:
-    outer, _, inner = around(node, "y", cast(Concat, node.op).axis)
-    arguments = _concat(node)
-    share = per_core(outer) / outer if outer >= CORES else 1 / CORES
-    pieces = cast(int, arguments["count"]) * per_core(outer) if outer >= CORES else cast(int, arguments["total"]) * outer
-    del inner
-    return CALL + PER_PART * pieces + PER_WORD * elements(node) * share * size(node, "y") / 4
+    found, (outer, total, inner) = _concat(node), around(node, "y", cast(Concat, node.op).axis)
+    count, own = cast(int, found["count"]), elements(node) / CORES
+    words = PER_WORD * own * size(node, "y") / 4
+    if outer < CORES:
+        return CALL + PER_PART * outer * total + words
+    if total * inner < 2 * SHORT:
+        return CALL + total * inner * (PER_PART + PER_ELEMENT * per_core(outer))
+    return CALL + PER_PART * count * per_core(outer) + words * per_core(outer) * CORES / outer
 
 
 def _pad(node: Node) -> Arguments:

@@ -12,7 +12,7 @@ from ...ir.types import DTYPES, TensorType
 from ...ops import IntegerLayerNorm, IntegerRMSNorm, IntegerSoftmax
 from ..base import Argument, Kernel
 from ..host.arguments import type_of
-from ..host.generic import CTYPES, elements, retyped
+from ..host.generic import CTYPES, elements
 from ..host.generic_quantize import constants_fit
 from .share import CALL, flat, per_core
 

@@ -21,7 +21,7 @@ from ...ops import (
     Requant,
 )
 from ...ops.common import partly_broadcast, shape_strategy
-from ..base import Argument, Kernel, Rule, Split
+from ..base import Argument, Kernel, Rule
 from ..host.arguments import type_of
 from ..host.generic import CTYPES, broadcast_rows, elements, few_axes, retyped, size
 from ..host.generic_elementwise import WIDENING, one_of, widened
@@ -86,8 +86,8 @@ def _one_scale(draw: Any, dtype: str) -> tuple[Op, tuple[TensorType | None, ...]
 
     low, high, result = draw(st.sampled_from([(-128, 127, "i8"), (0, 255, "u8"), (0, 100, "i8")]))
     shape = draw(st.sampled_from([shape_strategy(draw), (draw(st.integers(1, 300)),)]))
-    one = TensorType((1,), DTYPES["i32"])
-    return Requant(draw(st.integers(0, 40)), low, high, -1, DTYPES[result]), (TensorType(shape, DTYPES[dtype]), one, one)
+    one, op = TensorType((1,), DTYPES["i32"]), Requant(draw(st.integers(0, 40)), low, high, -1, DTYPES[result])
+    return op, (TensorType(shape, DTYPES[dtype]), one, one)
 
 
 def _requant_rows(dtype: str, per_element: float) -> tuple[Kernel, ...]:
@@ -133,7 +133,7 @@ def _pair(node: Node) -> Arguments:
 
 def _sum(node: Node) -> Arguments:
     op = cast(QuantizedAdd, node.op)
-    return {**_pair(node), "mul_a": op.mul_a, "mul_b": op.mul_b, "add": op.add}
+    return {**_pair(node), "mul_a": op.mul_a, "mul_b": op.mul_b, "term": op.add}
 
 
 def _furthest(node: Node) -> int:
@@ -183,12 +183,12 @@ def _pairs(a: str, b: str) -> tuple[Kernel, ...]:
     return (
         Kernel(
             QuantizedAdd, "pointwise.c", f"tw_sum_{name}", f"{operands}, int mul_a, int mul_b, int term, {after}",
-            types, lambda node: {**_sum(node), "term": cast(QuantizedAdd, node.op).add}, (*rules, fits32, few_axes(_sum)), cycles=_walk(11.5), split=flat,
+            types, _sum, (*rules, fits32, few_axes(_sum)), cycles=_walk(11.5), split=flat,
             examples=_retyped_pair(QuantizedAdd, a, b, small=True),
         ),
         Kernel(
             QuantizedAdd, "pointwise.c", f"tw_sum_wide_{name}",
-            f"{operands}, int mul_a, int mul_b, int64_t add, {after}",
+            f"{operands}, int mul_a, int mul_b, int64_t term, {after}",
             types, _sum, (*rules, few_axes(_sum)), cycles=_walk(45.0), split=flat,
             examples=_retyped_pair(QuantizedAdd, a, b),
         ),
@@ -274,8 +274,8 @@ def _activations(dtype: str) -> tuple[Kernel, ...]:
         )  # fmt: skip
 
     return (
-        row(IntegerHardswish, "swish", "int32_t *y, int factor, int three, int six, int brief", _swish, bounds_are_small,
-            per_element=10.0),
+        row(IntegerHardswish, "swish", "int32_t *y, int factor, int three, int six, int brief", _swish,
+            bounds_are_small, per_element=10.0),
         row(IntegerGELU, "gelu", "int32_t *y, int b, int one", _gelu, bend_fits, per_element=17.0),
         row(IntegerAffine, "affine", "const int32_t *w, const int32_t *b, void *y, int wide, int mul, int shift,"
             " const int32_t *rows", _affine, few_axes(_affine), per_element=18.0),

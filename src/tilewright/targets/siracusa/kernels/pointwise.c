@@ -106,7 +106,7 @@ static __attribute__((noinline)) int next(struct part *p)
             SUM_LOOP(A, B)                                                                                             \
         }                                                                                                              \
     }                                                                                                                  \
-    void tw_sum_wide_##A##_##B(const TA *a, const TB *b, uint8_t *y, int mul_a, int mul_b, int64_t add, int shift,     \
+    void tw_sum_wide_##A##_##B(const TA *a, const TB *b, uint8_t *y, int mul_a, int mul_b, int64_t term, int shift,    \
                                int low, int high, int a_step, int b_step, const int32_t *rows, int first, int last)    \
     {                                                                                                                  \
         struct part part;                                                                                              \
@@ -115,7 +115,7 @@ static __attribute__((noinline)) int next(struct part *p)
             const TA *p = a + part.w.at[0];                                                                            \
             const TB *q = b + part.w.at[1];                                                                            \
             for (int i = 0; i < part.w.n; i++, p += part.step_a, q += part.step_b)                                     \
-                y[i] = (uint8_t)tw_wide_limited((int64_t)*p * mul_a + (int64_t)*q * mul_b + add, shift, low, high);    \
+                y[i] = (uint8_t)tw_wide_limited((int64_t)*p * mul_a + (int64_t)*q * mul_b + term, shift, low, high);   \
         }                                                                                                              \
     }                                                                                                                  \
     void tw_product_##A##_##B(const TA *a, const TB *b, uint8_t *y, int zero_a, int zero_b, int mul, int64_t add,      \
