@@ -9,7 +9,7 @@ from typing import Any, cast
 from ...ir.graph import Node
 from ...ir.op import Op
 from ...ir.types import DTYPES, TensorType
-from ...ops import IntegerLayerNorm, IntegerRMSNorm, IntegerSoftmax
+from ...ops import IntegerLayerNorm, IntegerRMSNorm, IntegerSoftmax, ShiftSoftmax
 from ..base import Argument, Kernel
 from ..host.arguments import type_of
 from ..host.generic import CTYPES, elements
@@ -116,6 +116,11 @@ def _norm_examples(op: type[Op]) -> Callable[[Any], Any]:
     return examples
 
 
+def rows_at_once(node: Node) -> bool:
+    """Rows are short and not streamed in groups: their maximum is known"""
+    return cast(ShiftSoftmax, node.op).group == 0 and 0 < _length(node) <= LONGEST
+
+
 def _softmax_row(dtype: str) -> Kernel:
     return Kernel(
         IntegerSoftmax, "rows_i8.c", f"tw_softmax_rows_{dtype}",
@@ -142,4 +147,10 @@ NORM = (
         examples=_norm_examples(IntegerLayerNorm),
     ),
     *(_softmax_row(dtype) for dtype in ("i8", "u8")),
+    Kernel(
+        ShiftSoftmax, "rows_i8.c", "tw_shift_softmax_rows",
+        f"const int8_t *x, uint8_t *y, int n, int levels, {_RANGE}",
+        {"x": "i8"}, lambda node: {"n": _length(node), "levels": cast(ShiftSoftmax, node.op).levels},
+        (rows_at_once,), cycles=_rows_cost(130.0, 11.0, 11.0), split=flat,
+    ),
 )  # fmt: skip

@@ -7,21 +7,6 @@
 #include "tw_kernels.h"
 #include "tw_flat.h"
 
-/* n times, four at a time, so that no load is used by the next instruction: TAKE(k, i) into v_k, MAKE(k), PUT(k, i). */
-#define FOURS(n, TAKE, MAKE, PUT)                                                                                      \
-    do {                                                                                                               \
-        int i = 0;                                                                                                     \
-        int32_t v0, v1, v2, v3;                                                                                        \
-        for (; i + 4 <= (n); i += 4) {                                                                                 \
-            TAKE(0, i) TAKE(1, i + 1) TAKE(2, i + 2) TAKE(3, i + 3)                                                    \
-            MAKE(0) MAKE(1) MAKE(2) MAKE(3)                                                                            \
-            PUT(0, i) PUT(1, i + 1) PUT(2, i + 2) PUT(3, i + 3)                                                        \
-        }                                                                                                              \
-        for (; i < (n); i++) {                                                                                         \
-            TAKE(0, i) MAKE(0) PUT(0, i)                                                                               \
-        }                                                                                                              \
-    } while (0)
-
 struct reciprocal {
     uint32_t m;
     int shift; /* l - 1 */
@@ -279,39 +264,89 @@ static uint32_t digits(uint32_t h, uint32_t d)
  *
  * e levels / total is e M >> t with M = floor(2^t levels / total) + 1, exactly where e total < 2^t: what is too much in
  * M makes less than e / 2^t, which is then less than 1 / total. With t = 23 + the bits of the total (`wide`) M has 32
- * bits; with 11 and exponentials below 2^11 the product has no more.
+ * bits; with 11 and exponentials below 2^11 the product has no more. Loops store the result of the element before.
  */
-#define SOFTMAX(T, TYPE)                                                                                               \
+#ifdef __riscv
+#define EXPONENTIALS(TAKE)                                                                                             \
+    if (n > 1)                                                                                                         \
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "12") TAKE("%[p]", "%[x]", "1") TW_SW("%[v]", "%[to]", "4") \
+                         "sub %[p], %[most], %[p]\n.insn r 0x5b, 0, 16, %[z], %[p], %[inverse]\n"                      \
+                         TW_MIN("%[z]", "%[z]", "%[end]") "sub %[p], %[b], %[p]\n" TW_MAC("%[p]", "%[z]", "%[log2]")   \
+                         ".insn r 0x5b, 0, 0x40, %[p], %[p], %[p]\nmv %[v], %[c]\n" TW_MAC("%[v]", "%[p]", "%[a]")     \
+                         "srl %[v], %[v], %[z]\nadd %[total], %[total], %[v]\n" TW_ASM_END                             \
+                         : [x] "+r"(at), [to] "+r"(to), [v] "+r"(v), [total] "+r"(total), [p] "=&r"(p), [z] "=&r"(z)   \
+                         : [n] "r"(n - 1), [most] "r"(most), [inverse] "r"(inverse), [end] "r"(31), [b] "r"(b),        \
+                           [log2] "r"(log2), [c] "r"(c), [a] "r"(a)                                                    \
+                         : "memory");                                                                                  \
+    *to = v;
+#define SHARES(PRODUCT)                                                                                                \
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "4") TW_LW("%[v]", "%[e]", "4") TW_SB("%[q]", "%[to]", "1")     \
+                         PRODUCT " %[q], %[v], %[m]\nsrl %[q], %[q], %[t]\n" TW_ASM_END                                \
+                     : [e] "+r"(e), [to] "+r"(to), [q] "+r"(q), [v] "=&r"(v)                                           \
+                     : [n] "r"(n - 1), [m] "r"(m), [t] "r"(t)                                                          \
+                     : "memory")
+#else
+#define EXPONENTIALS(TAKE)                                                                                             \
+    (void)z, (void)p;                                                                                                  \
+    for (*to = v; n > 1; n--, total += (uint32_t)v, *++to = v)                                                         \
+        v = exponential_of(most - *at++, &shape);
+#endif
+
+static void shares(const int32_t *e, uint8_t *to, int n, uint32_t m, int t, int wide)
+{
+#ifdef __riscv
+    int32_t v, q = (int32_t)((wide ? tw_upper((uint32_t)*e, m) : (uint32_t)*e * m) >> t);
+    e++;
+    if (n > 1 && wide)
+        SHARES("mulhu");
+    else if (n > 1)
+        SHARES("mul");
+    *to = (uint8_t)q;
+#else
+    for (int i = 0; i < n; i++)
+        to[i] = (uint8_t)((wide ? tw_upper((uint32_t)e[i], m) : (uint32_t)e[i] * m) >> t);
+#endif
+}
+
+#define SOFTMAX(T, TYPE, TAKE)                                                                                         \
+    static uint32_t exponentials_##T(const TYPE *at, int32_t *to, int n, int32_t most, int32_t a, int32_t b,           \
+                                     int32_t c, int32_t log2, int32_t inverse)                                         \
+    {                                                                                                                  \
+        const struct exponential shape = {a, b, c, log2, inverse};                                                     \
+        int32_t v = exponential_of(most - *at++, &shape), p, z;                                                        \
+        uint32_t total = (uint32_t)v;                                                                                  \
+        EXPONENTIALS(TAKE)                                                                                             \
+        return total;                                                                                                  \
+    }                                                                                                                  \
     void tw_softmax_rows_##T(const TYPE *x, uint8_t *y, int32_t *scratch, int n, int a, int b, int c, int log2,        \
                              int inverse, int levels, int wide, int first, int last)                                   \
     {                                                                                                                  \
-        const struct exponential shape = {a, b, c, log2, inverse};                                                     \
         for (int i = first, count; i < last; i += count) {                                                             \
             int r = i / n, from = i - r * n;                                                                           \
             const TYPE *row = x + r * n;                                                                               \
-            int32_t most = greatest_##T(row, n);                                                                       \
-            uint32_t total = 0;                                                                                        \
-            FOURS(n, LOAD_DISTANCE, EXPONENTIAL, KEEP);                                                   \
+            uint32_t total = exponentials_##T(row, scratch, n, greatest_##T(row, n), a, b, c, log2, inverse);          \
             int bits = tw_pfl1((int32_t)total) + 1;                                                                    \
             uint32_t m = digits((uint32_t)(levels - 1) << (wide ? 23 : 11), total << (32 - bits)) + 1;                 \
-            const int32_t *e = scratch + from;                                                                         \
-            uint8_t *to = y + i;                                                                                       \
-            int t = wide ? bits - 9 : bits + 11;                                                                       \
             count = last - i < n - from ? last - i : n - from;                                                         \
-            if (wide)                                                                                                  \
-                FOURS(count, LOAD_KEPT, SHARE_WIDE, STORE_SHARE);                                         \
-            else                                                                                                       \
-                FOURS(count, LOAD_KEPT, SHARE, STORE_SHARE);                                              \
+            shares(scratch + from, y + i, count, m, wide ? bits - 9 : bits + 11, wide);                                \
         }                                                                                                              \
     }
 
-#define LOAD_DISTANCE(k, i) v##k = row[i];
-#define EXPONENTIAL(k) v##k = exponential_of(most - v##k, &shape);
-#define KEEP(k, i) total += (uint32_t)v##k, scratch[i] = v##k;
-#define LOAD_KEPT(k, i) v##k = e[i];
-#define SHARE(k) v##k = (int32_t)((uint32_t)v##k * m >> t);
-#define SHARE_WIDE(k) v##k = (int32_t)(tw_upper((uint32_t)v##k, m) >> t);
-#define STORE_SHARE(k, i) to[i] = (uint8_t)v##k;
+SOFTMAX(i8, int8_t, TW_LB)
+SOFTMAX(u8, uint8_t, TW_LBU)
 
-SOFTMAX(i8, int8_t)
-SOFTMAX(u8, uint8_t)
+/* ITAMax: y = (levels - 1) 256 / sum(256 >> s) >> s with s = (max - x + 16) >> 5, for rows at once. */
+void tw_shift_softmax_rows(const int8_t *x, uint8_t *y, int n, int levels, int first, int last)
+{
+    for (int i = first, count; i < last; i += count) {
+        int r = i / n, c = i - r * n;
+        const int8_t *row = x + r * n;
+        int32_t most = greatest_i8(row, n) + 16, total = 0;
+        for (int k = 0; k < n; k++)
+            total += 256 >> ((most - row[k]) >> 5);
+        int32_t inverse = (levels - 1) * 256 / total;
+        count = last - i < n - c ? last - i : n - c;
+        for (int k = 0; k < count; k++)
+            y[i + k] = (uint8_t)(inverse >> ((most - row[c + k]) >> 5));
+    }
+}
