@@ -11,13 +11,14 @@ from ...ir.graph import Node
 from ...ir.op import Op
 from ...ir.types import DTYPES, TensorType
 from ...ops import Binary, Cast, Dequantize, IntegerDivide, LayerNorm, Quantize, Reduce, RMSNorm, Softmax, Unary
-from ..base import Argument, Kernel, Split
+from ..base import Argument, Kernel
 from ..host.arguments import type_of
-from ..host.generic import CTYPES, RANGE, broadcast_rows, elements, few_axes, kind, retyped
+from ..host.generic import CTYPES, RANGE, broadcast_rows, elements, few_axes, retyped
 from ..host.generic_elementwise import ELEMENTWISE, first_is_whole, one_of, same_types
 from ..host.generic_quantize import DIALECT, scaled
 from ..host.generic_reduce import few_reduced_axes, reduction
-from .share import CALL, CORES, flat, per_core
+from .fallback import portable
+from .share import CALL, flat, per_core
 
 Arguments = Mapping[str, Argument]
 ARITHMETIC = ("add", "sub", "mul", "div", "min", "max")  # ADD .. in kernels/floats.c
@@ -33,17 +34,21 @@ def _own(node: Node) -> int:
     return per_core(elements(node))
 
 
-def _shared(row: Kernel, cycles: Callable[[Node], float]) -> Kernel:
-    """A row of the host whose C computes a range."""
+def _shared(row: Kernel, per_element: Callable[[Node], float]) -> Kernel:
+    """A row of the host whose C computes a range. It costs less than the same C on one core, whatever that costs."""
+    alone = portable(row)
 
     def arguments(node: Node) -> Arguments:
         return {name: value for name, value in row.arguments(node).items() if name not in ("first", "last")}
 
+    def cycles(node: Node) -> float:
+        return min(CALL + 100.0 + per_element(node) * _own(node), 0.9 * alone.cycles(node))
+
     return replace(row, arguments=arguments, split=flat, cycles=cycles)
 
 
-def _unary_cycles(node: Node) -> float:
-    return CALL + 100.0 + _COSTS.get(node.op.attributes["function"], 400.0) * _own(node)
+def _of_function(node: Node) -> float:
+    return _COSTS.get(node.op.attributes["function"], 400.0)
 
 
 def _pair(node: Node) -> Arguments:
@@ -207,25 +212,26 @@ def _byte_casts(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
     return Cast(b), (TensorType(shape_strategy(draw), a),)
 
 
-def _host_rows(op: type[Op], rows: Sequence[Kernel], *, cycles: Callable[[Node], float]) -> list[Kernel]:
-    return [_shared(row, cycles) for row in rows if row.op is op and "last" in row.signature]
-
-
-def _slow(per_element: float) -> Callable[[Node], float]:
-    return lambda node: CALL + 300.0 + per_element * _own(node)
+def _host_rows(op: type[Op], rows: Sequence[Kernel], per_element: Callable[[Node], float]) -> list[Kernel]:
+    """Rows of the host that compute ranges, but powers of any types, which need more stack than each core has."""
+    return [
+        _shared(row, per_element)
+        for row in rows
+        if row.op is op and "last" in row.signature and row.symbol != "tw_power"
+    ]
 
 
 FLOATS = (
     *(_pair_row(whole) for whole in (True, False)),
-    *_host_rows(Unary, ELEMENTWISE, cycles=_unary_cycles),
-    *_host_rows(Binary, ELEMENTWISE, cycles=_slow(60.0)),
+    *_host_rows(Unary, ELEMENTWISE, _of_function),
+    *_host_rows(Binary, ELEMENTWISE, lambda node: 60.0),
     Kernel(
         Cast, "move.c", "tw_copy_part", f"const void *x, void *y, int size, {RANGE}", {}, lambda node: {"size": 1},
         (bytes_to_bytes,), in_place={"y": "x"}, split=flat, cycles=lambda node: CALL + 60.0 + 0.6 * _own(node),
         examples=_byte_casts,
     ),
-    *_host_rows(Cast, ELEMENTWISE, cycles=_slow(60.0)),
-    *_host_rows(IntegerDivide, DIALECT, cycles=_slow(400.0)),
+    *_host_rows(Cast, ELEMENTWISE, lambda node: 60.0),
+    *_host_rows(IntegerDivide, DIALECT, lambda node: 400.0),
     Kernel(
         Softmax, "floats.c", "tw_softmax_rows_f32", f"const float *x, float *y, int n, int log, {RANGE}",
         {"x": "f32"}, lambda node: {"n": _length(node), "log": int(cast(Softmax, node.op).log)}, (last_axis,),

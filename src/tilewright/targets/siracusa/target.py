@@ -6,7 +6,13 @@ from pathlib import Path
 
 from ..base import Dma, Engine, Memory, Target
 from ..host.target import HOST
+from .dense import DENSE
 from .fallback import portable
+from .floats import FLOATS
+from .move import MOVE
+from .norm import NORM
+from .pointwise import POINTWISE
+from .product import PRODUCT
 from .share import CORES
 
 CLOCK_MHZ = 360.0  # assumed: the published figures do not name theirs
@@ -28,7 +34,15 @@ SIRACUSA = Target(
         Memory("l2", L2_BYTES, "data", alignment=16),
     ),
     engines=(Engine("cpu", cores=CORES, clock_mhz=CLOCK_MHZ),),
-    kernels=tuple(map(portable, HOST.kernels)),
+    kernels=(
+        *DENSE,
+        *PRODUCT,
+        *POINTWISE,
+        *NORM,
+        *MOVE,
+        *FLOATS,
+        *map(portable, HOST.kernels),
+    ),
     kernel_folders=(KERNELS, *HOST.kernel_folders),
     headers=(*sorted(path.name for path in KERNELS.glob("*.h")), *HOST.headers),
     language_quant="int8",
