@@ -235,7 +235,7 @@ FLOATS = (
     Kernel(
         Softmax, "floats.c", "tw_softmax_rows_f32", f"const float *x, float *y, int n, int log, {RANGE}",
         {"x": "f32"}, lambda node: {"n": _length(node), "log": int(cast(Softmax, node.op).log)}, (last_axis,),
-        in_place={"y": "x"}, split=flat, cycles=_rows_cycles(60.0, 250.0), examples=retyped(Softmax, "x", dtypes=("f32",)),
+        split=flat, cycles=_rows_cycles(60.0, 250.0), examples=retyped(Softmax, "x", dtypes=("f32",)),
     ),
     Kernel(
         LayerNorm, "floats.c", "tw_layer_norm_rows_f32",

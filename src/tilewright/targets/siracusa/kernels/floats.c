@@ -6,6 +6,17 @@
 #include "tw_generic.h"
 #include "tw_math.h"
 
+/* a b + c in one instruction, which compilers take for a call. */
+static inline float fused(float a, float b, float c)
+{
+#ifdef __riscv
+    __asm__("fmadd.s %0, %1, %2, %0" : "+f"(c) : "f"(a), "f"(b));
+    return c;
+#else
+    return a * b + c;
+#endif
+}
+
 enum { ADD, SUB, MUL, DIV, MIN, MAX }; /* numbered as ARITHMETIC in targets/siracusa/floats.py */
 
 #define CASE(NAME, EXPRESSION)                                                                                         \
@@ -39,7 +50,13 @@ void tw_float_pair(const float *a, const float *b, float *y, int function, const
     }
 }
 
-/* e^(x - max) / sum, or its logarithm, of rows first .. last of n elements. y may be x. */
+/* Apart, so that its calls do not take registers from the loops around. */
+static __attribute__((noinline)) float logarithm(float x)
+{
+    return (float)tw_log_f64(x);
+}
+
+/* e^(x - max) / sum, or its logarithm, of rows first .. last of n elements. */
 void tw_softmax_rows_f32(const float *x, float *y, int n, int log, int first, int last)
 {
     for (int r = first; r < last; r++) {
@@ -48,13 +65,13 @@ void tw_softmax_rows_f32(const float *x, float *y, int n, int log, int first, in
         for (int i = 1; i < n; i++)
             most = row[i] > most || row[i] != row[i] ? row[i] : most;
         for (int i = 0; i < n; i++) {
-            float v = row[i] - most, e = tw_expf(v);
-            total += v == v ? e : v;
-            to[i] = log ? v : e;
+            float v = row[i] - most;
+            to[i] = tw_expf(v);
+            total += v == v ? to[i] : v;
         }
-        float scale = log ? (float)tw_log_f64(total) : 1.0f / total;
+        float scale = log ? logarithm(total) : 1.0f / total;
         for (int i = 0; i < n; i++)
-            to[i] = log ? to[i] - scale : to[i] * scale;
+            to[i] = log ? row[i] - most - scale : to[i] * scale;
     }
 }
 
@@ -69,10 +86,10 @@ void tw_layer_norm_rows_f32(const float *x, const float *w, const float *b, floa
             mean += row[i];
         mean *= share;
         for (int i = 0; i < n; i++)
-            spread = __builtin_fmaf(row[i] - mean, row[i] - mean, spread);
+            spread = fused(row[i] - mean, row[i] - mean, spread);
         float scale = tw_rsqrtf(spread * share + eps);
         for (int i = 0; i < n; i++)
-            to[i] = __builtin_fmaf((row[i] - mean) * scale, w[i], b[i]);
+            to[i] = fused((row[i] - mean) * scale, w[i], b[i]);
     }
 }
 
@@ -85,7 +102,7 @@ void tw_rms_norm_rows_f32(const float *x, const float *w, float *y, int n, float
         float sum = 0.0f;
         count = n - c < last - i ? n - c : last - i;
         for (int k = 0; k < n; k++)
-            sum = __builtin_fmaf(row[k], row[k], sum);
+            sum = fused(row[k], row[k], sum);
         float scale = tw_rsqrtf(sum * share + eps);
         for (int k = 0; k < count; k++)
             y[i + k] = row[c + k] * scale * w[c + k];
@@ -117,7 +134,7 @@ void tw_reduce_part_f32(const float *x, float *y, int function, float share, con
                         part = *v < part || *v != *v ? *v : part;
                 else if (function == SQUARES)
                     for (int k = 0; k < n; k++, v += step)
-                        part = __builtin_fmaf(*v, *v, part);
+                        part = fused(*v, *v, part);
                 else
                     for (int k = 0; k < n; k++, v += step)
                         part += *v;
