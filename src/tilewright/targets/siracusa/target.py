@@ -8,10 +8,14 @@ from ..base import Dma, Engine, Memory, Target
 from ..host.target import HOST
 from .dense import DENSE
 from .fallback import portable
+from .floats import FLOATS
+from .move import MOVE
+from .norm import NORM
+from .pointwise import POINTWISE
 from .product import PRODUCT
+from .share import CORES
 
 CLOCK_MHZ = 360.0  # assumed: the published figures do not name theirs
-CORES = 8
 FIRST_STACK = 6144  # bytes, in L1: core 0 runs kernels that nobody shares, sampler and tokenizer
 CORE_STACK = 2048  # of each other core
 STACKS = FIRST_STACK + (CORES - 1) * CORE_STACK
@@ -33,6 +37,10 @@ SIRACUSA = Target(
     kernels=(
         *DENSE,
         *PRODUCT,
+        *POINTWISE,
+        *NORM,
+        *MOVE,
+        *FLOATS,
         *map(portable, HOST.kernels),
     ),
     kernel_folders=(KERNELS, *HOST.kernel_folders),
