@@ -1,0 +1,207 @@
+/* The dense inner loop of the cluster's convolutions: sums of 4 output channels by 4 pixels, and what follows them.
+ *
+ * One step takes 4 products of all 16 sums: 8 loads and 16 dot products. Weights are packed [co / 4][depth / 4][4][4],
+ * so that one pointer walks them; pixels are a constant number of bytes apart, in the image itself or in a buffer that
+ * holds a copy of each window. The loop over groups of 4 channels is one piece of assembly of less than 512 bytes, so
+ * that it stays in the core's own instruction cache.
+ */
+#ifndef TW_CONV_H
+#define TW_CONV_H
+
+#include "tw_sums.h"
+
+/* What a panel reads: `rows` runs of `words` words for each of 4 pixels, which are `pixel` bytes apart. `back` leads
+ * from the last pixel to the next word of the first, `step` from the end of a run to the begin of the next.
+ * What it writes: bytes of `groups` times 4 channels of `count` pixels, these `stride` bytes apart. w, mul, add, top and
+ * y move on by 4 channels after each group; mul_step, add_step: bytes between channels. top, top_shift: the upper
+ * halves of add, or add itself and 31. The assembly knows the offsets of all fields. */
+struct tw_panel {
+    const int8_t *w, *x;
+    int pixel, back, rows, words, step;
+    int32_t *sums; /* [pixel][channel] */
+    int groups;
+    const int32_t *mul;
+    int mul_step;
+    const int32_t *add;
+    int add_step, shift, low, high;
+    int8_t *y;
+    int stride, count;
+    const int32_t *top;
+    int top_shift;
+};
+
+#if defined(__riscv)
+#define TW_LOAD(r, at, by) ".insn r 0x0b, 7, 0x10, " r ", " at ", " by "\n" /* p.lw r, by(at!) */
+#define TW_NEXT(r, at) ".insn i 0x0b, 2, " r ", " at ", 4\n"               /* p.lw r, 4(at!) */
+#define TW_DOT(kind, sum, x, w) ".insn r 0x57, 1, " kind ", " sum ", " x ", " w "\n"
+#define TW_DOTS(kind, a, b, c, d, x)                                                                                   \
+    TW_DOT(kind, a, x, "t0") TW_DOT(kind, b, x, "t1") TW_DOT(kind, c, x, "t2") TW_DOT(kind, d, x, "t3")
+#define TW_FOUR(op, sources, a, b, c, d) op(a, sources) op(b, sources) op(c, sources) op(d, sources)
+
+/* a0: the panel. 16 sums in a2-a7 and s2-s11, 4 per pixel; weights in t0-t3, pixels in t4 and t5. The sums are left in
+ * memory, at t0. */
+#define TW_SUM(kind)                                                                                                   \
+    "lw t0, 16(a0)\nlw a1, 0(a0)\nlw s1, 4(a0)\nlw t6, 8(a0)\nlw ra, 12(a0)\n"                                         \
+    "li a2, 0\nli a3, 0\nli a4, 0\nli a5, 0\nli a6, 0\nli a7, 0\nli s2, 0\nli s3, 0\n"                                 \
+    "li s4, 0\nli s5, 0\nli s6, 0\nli s7, 0\nli s8, 0\nli s9, 0\nli s10, 0\nli s11, 0\n"                               \
+    ".insn i 0x7b, 4, x1, t0, 56\n" /* lp.setup 1: the 28 instructions of a run */                                     \
+    "lw t0, 20(a0)\n"                                                                                                  \
+    ".insn i 0x7b, 4, x0, t0, 48\n" /* lp.setup 0: the 24 instructions of a word */                                    \
+    TW_NEXT("t0", "a1") TW_NEXT("t1", "a1") TW_NEXT("t2", "a1") TW_NEXT("t3", "a1")                                    \
+    TW_LOAD("t4", "s1", "t6") TW_LOAD("t5", "s1", "t6")                                                                \
+    TW_DOTS(kind, "a2", "a3", "a4", "a5", "t4") TW_LOAD("t4", "s1", "t6")                                              \
+    TW_DOTS(kind, "a6", "a7", "s2", "s3", "t5") TW_LOAD("t5", "s1", "ra")                                              \
+    TW_DOTS(kind, "s4", "s5", "s6", "s7", "t4")                                                                        \
+    TW_DOTS(kind, "s8", "s9", "s10", "s11", "t5")                                                                      \
+    "lw t0, 24(a0)\nadd s1, s1, t0\n"                                                                                  \
+    "lw t0, 28(a0)\nsw a1, 0(a0)\n"                                                                                    \
+    "sw a2, 0(t0)\nsw a3, 4(t0)\nsw a4, 8(t0)\nsw a5, 12(t0)\nsw a6, 16(t0)\nsw a7, 20(t0)\n"                          \
+    "sw s2, 24(t0)\nsw s3, 28(t0)\nsw s4, 32(t0)\nsw s5, 36(t0)\nsw s6, 40(t0)\nsw s7, 44(t0)\n"                       \
+    "sw s8, 48(t0)\nsw s9, 52(t0)\nsw s10, 56(t0)\nsw s11, 60(t0)\n"
+
+/* Multipliers of 4 channels in s2-s5, addends in s6-s9; then what the loop over pixels needs. */
+#define TW_SCALES                                                                                                      \
+    "lw a1, 36(a0)\nlw a2, 40(a0)\nlw a3, 44(a0)\nlw a4, 48(a0)\n"                                                     \
+    TW_LOAD("s2", "a1", "a2") TW_LOAD("s3", "a1", "a2") TW_LOAD("s4", "a1", "a2") TW_LOAD("s5", "a1", "a2")            \
+    TW_LOAD("s6", "a3", "a4") TW_LOAD("s7", "a3", "a4") TW_LOAD("s8", "a3", "a4") TW_LOAD("s9", "a3", "a4")            \
+    "sw a1, 36(a0)\nsw a3, 44(a0)\n"                                                                                   \
+    "lw t1, 64(a0)\nlw a5, 52(a0)\nlw a6, 56(a0)\nlw a7, 60(a0)\nlw t2, 68(a0)\nlw t3, 72(a0)\n"                       \
+    "addi s10, t1, 4\nsw s10, 64(a0)\n"
+/* Their upper halves in a1-a4. */
+#define TW_TOPS                                                                                                        \
+    "lw s10, 76(a0)\nlw s11, 80(a0)\n"                                                                                 \
+    TW_LOAD("a1", "s10", "a4") TW_LOAD("a2", "s10", "a4") TW_LOAD("a3", "s10", "a4") TW_LOAD("a4", "s10", "a4")        \
+    "sw s10, 76(a0)\nsra a1, a1, s11\nsra a2, a2, s11\nsra a3, a3, s11\nsra a4, a4, s11\n"
+
+#define TW_EACH(op) op("s10", "t4", "s2", "s6", "a1") op("s11", "t5", "s3", "s7", "a2")                                \
+    op("s1", "t6", "s4", "s8", "a3") op("t3", "ra", "s5", "s9", "a4")
+#define TW_ADD(y, sum, mul, add, top) "mv " y ", " add "\n"
+#define TW_MAC(y, sum, mul, add, top) ".insn r 0x33, 0, 0x21, " y ", " sum ", " mul "\n" /* p.mac */
+#define TW_MULH(y, sum, mul, add, top)                                                                                 \
+    "mulh " y ", " sum ", " mul "\nmul " sum ", " sum ", " mul "\nadd " y ", " y ", " top "\nadd " sum ", " sum ", "   \
+    add "\nsltu " sum ", " sum ", " add "\nadd " y ", " y ", " sum "\n"
+#define TW_SHIFT(y, sum, mul, add, top) "sra " y ", " y ", a5\n"
+#define TW_LOW(y, sum, mul, add, top) ".insn r 0x33, 6, 0x02, " y ", " y ", a6\n"  /* p.max */
+#define TW_HIGH_(y, sum, mul, add, top) ".insn r 0x33, 4, 0x02, " y ", " y ", a7\n" /* p.min */
+/* Clip 4 numbers and store their bytes. */
+#define TW_BYTES                                                                                                       \
+    TW_EACH(TW_SHIFT) TW_EACH(TW_LOW) TW_EACH(TW_HIGH_)                                                                \
+    ".insn r 0x57, 1, 0x70, t4, s11, s10\n" /* pv.packlo.b */                                                          \
+    ".insn r 0x57, 1, 0x6c, t4, t3, s1\n"   /* pv.packhi.b */                                                          \
+    ".insn r 0x2b, 6, 0, t2, t1, t4\n"      /* p.sw t4, t2(t1!) */
+#define TW_SUMS4 TW_NEXT("t4", "t0") TW_NEXT("t5", "t0") TW_NEXT("t6", "t0") TW_NEXT("ra", "t0")
+#define TW_FINISH_NARROW TW_SCALES ".insn i 0x7b, 4, x0, t3, 54\n" TW_SUMS4 TW_EACH(TW_ADD) TW_EACH(TW_MAC) TW_BYTES
+#define TW_FINISH_HIGH TW_SCALES TW_TOPS ".insn i 0x7b, 4, x0, t3, 86\n" TW_SUMS4 TW_EACH(TW_MULH) TW_BYTES
+#define TW_GROUPS(what)                                                                                                \
+    ".p2align 2\n1:\n" what "lw t0, 32(a0)\naddi t0, t0, -1\nsw t0, 32(a0)\nbgtz t0, 1b\n"
+#define TW_PANEL(what)                                                                                                 \
+    __asm__ volatile(".option push\n.option norvc\n.option norelax\n" what ".option pop\n"                             \
+                     :: "r"(a0)                                                                                        \
+                     : "memory", "ra", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "t0", "t1", "t2", "t3", "t4", "t5",   \
+                       "t6", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11")
+#endif
+
+/* Sums of the next 4 channels; what is beyond the last is zero. */
+TW_ALWAYS void tw_panel_sums(struct tw_panel *p, int x_signed)
+{
+#if defined(__riscv)
+    register struct tw_panel *a0 __asm__("a0") = p;
+    if (x_signed)
+        TW_PANEL(TW_SUM("0x5c"));
+    else
+        TW_PANEL(TW_SUM("0x54"));
+#else
+    const int8_t *x = p->x;
+    memset(p->sums, 0, 16 * sizeof *p->sums);
+    for (int row = 0; row < p->rows; row++, x += p->step)
+        for (int k = 0; k < p->words; k++, p->w += 16, x += 3 * p->pixel + p->back)
+            for (int i = 0; i < 64; i++) {
+                int pixel = i / 16, channel = i / 4 % 4, lane = i % 4;
+                int8_t value = x[pixel * p->pixel + lane];
+                p->sums[pixel * 4 + channel] += p->w[channel * 4 + lane] * (x_signed ? value : (uint8_t)value);
+            }
+#endif
+}
+
+/* All groups of a panel, requantised; at least one. product: TW_NARROW or TW_HIGH. */
+TW_ALWAYS void tw_panel_bytes(struct tw_panel *p, int x_signed, int product)
+{
+#if defined(__riscv)
+    register struct tw_panel *a0 __asm__("a0") = p;
+    if (x_signed && product == TW_NARROW)
+        TW_PANEL(TW_GROUPS(TW_SUM("0x5c") TW_FINISH_NARROW));
+    else if (x_signed)
+        TW_PANEL(TW_GROUPS(TW_SUM("0x5c") TW_FINISH_HIGH));
+    else if (product == TW_NARROW)
+        TW_PANEL(TW_GROUPS(TW_SUM("0x54") TW_FINISH_NARROW));
+    else
+        TW_PANEL(TW_GROUPS(TW_SUM("0x54") TW_FINISH_HIGH));
+#else
+    for (; p->groups > 0; p->groups--, p->y += 4) {
+        tw_panel_sums(p, x_signed);
+        for (int c = 0; c < 4; c++, p->mul += p->mul_step / 4, p->add += p->add_step / 4, p->top += p->add_step / 4)
+            for (int i = 0; i < p->count; i++) {
+                int32_t sum = p->sums[i * 4 + c], top = *p->top >> p->top_shift;
+                int shift = product == TW_NARROW ? p->shift : p->shift + 32;
+                p->y[i * p->stride + c] = (int8_t)tw_requantised(sum, *p->mul, *p->add, top, shift, p->low, p->high);
+            }
+    }
+#endif
+}
+
+/* `n` bytes from one place to another, two words at a time. */
+TW_ALWAYS void tw_copy(int8_t *to, const int8_t *from, int n)
+{
+#if defined(__riscv)
+    int pairs = n >> 3;
+    if (pairs > 0) {
+        uint32_t a, b;
+        __asm__ volatile(".option push\n.option norvc\n.option norelax\n.p2align 2\n"
+                         ".insn i 0x7b, 4, x0, %[pairs], 8\n" /* lp.setup 0: 4 instructions */
+                         ".insn i 0x0b, 2, %[a], %[from], 4\n.insn i 0x0b, 2, %[b], %[from], 4\n"
+                         ".insn s 0x2b, 2, %[a], 4(%[to])\n.insn s 0x2b, 2, %[b], 4(%[to])\n"
+                         ".option pop\n"
+                         : [to] "+r"(to), [from] "+r"(from), [a] "=&r"(a), [b] "=&r"(b)
+                         : [pairs] "r"(pairs)
+                         : "memory");
+    }
+    if (n & 4) {
+        tw_store_word(to, tw_load_word(from));
+        to += 4;
+        from += 4;
+    }
+#pragma clang loop unroll(disable) vectorize(disable)
+    for (int i = 0; i < (n & 3); i++)
+        to[i] = from[i];
+#else
+    memcpy(to, from, (size_t)n);
+#endif
+}
+
+/* `n` bytes of one value. */
+TW_ALWAYS void tw_fill(int8_t *to, int value, int n)
+{
+#if defined(__riscv)
+    uint32_t word = (uint32_t)(uint8_t)value * 0x01010101u;
+    int pairs = n >> 3;
+    if (pairs > 0)
+        __asm__ volatile(".option push\n.option norvc\n.option norelax\n.p2align 2\n"
+                         ".insn i 0x7b, 4, x0, %[pairs], 6\n" /* lp.setup 0: 3 instructions */
+                         ".insn s 0x2b, 2, %[word], 4(%[to])\n.insn s 0x2b, 2, %[word], 4(%[to])\nnop\n"
+                         ".option pop\n"
+                         : [to] "+r"(to)
+                         : [word] "r"(word), [pairs] "r"(pairs)
+                         : "memory");
+    if (n & 4) {
+        tw_store_word(to, word);
+        to += 4;
+    }
+#pragma clang loop unroll(disable) vectorize(disable)
+    for (int i = 0; i < (n & 3); i++)
+        to[i] = (int8_t)value;
+#else
+    memset(to, value, (size_t)n);
+#endif
+}
+
+#endif

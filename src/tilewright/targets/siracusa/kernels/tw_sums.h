@@ -1,0 +1,169 @@
+/* What follows the sums of the cluster's integer kernels: a requantisation, a residual that joins, a store. */
+#ifndef TW_SUMS_H
+#define TW_SUMS_H
+
+#include <stdint.h>
+#include <string.h>
+
+#define TW_ALWAYS static inline __attribute__((always_inline, unused))
+
+/* One instruction each where the core has it. */
+TW_ALWAYS int32_t tw_max(int32_t a, int32_t b)
+{
+#if defined(__riscv)
+    int32_t y;
+    __asm__(".insn r 0x33, 6, 0x02, %0, %1, %2" : "=r"(y) : "r"(a), "r"(b));
+    return y;
+#else
+    return a > b ? a : b;
+#endif
+}
+
+TW_ALWAYS int32_t tw_min(int32_t a, int32_t b)
+{
+#if defined(__riscv)
+    int32_t y;
+    __asm__(".insn r 0x33, 4, 0x02, %0, %1, %2" : "=r"(y) : "r"(a), "r"(b));
+    return y;
+#else
+    return a < b ? a : b;
+#endif
+}
+
+/* sum + a * b, modulo 2^32. */
+TW_ALWAYS int32_t tw_mac(int32_t sum, int32_t a, int32_t b)
+{
+#if defined(__riscv)
+    __asm__(".insn r 0x33, 0, 0x21, %0, %1, %2" : "+r"(sum) : "r"(a), "r"(b));
+    return sum;
+#else
+    return (int32_t)((uint32_t)sum + (uint32_t)a * (uint32_t)b);
+#endif
+}
+
+/* The low bytes of four numbers, the first lowest. */
+TW_ALWAYS uint32_t tw_pack_bytes(int32_t a, int32_t b, int32_t c, int32_t d)
+{
+#if defined(__riscv)
+    uint32_t y;
+    __asm__(".insn r 0x57, 1, 0x70, %0, %1, %2" : "=r"(y) : "r"(b), "r"(a)); /* pv.packlo.b */
+    __asm__(".insn r 0x57, 1, 0x6c, %0, %1, %2" : "+r"(y) : "r"(d), "r"(c)); /* pv.packhi.b */
+    return y;
+#else
+    return (uint32_t)(uint8_t)a | (uint32_t)(uint8_t)b << 8 | (uint32_t)(uint8_t)c << 16 | (uint32_t)(uint8_t)d << 24;
+#endif
+}
+
+/* Words at any address: the core splits what is not aligned. */
+TW_ALWAYS uint32_t tw_load_word(const void *p)
+{
+    uint32_t y;
+#if defined(__riscv)
+    __asm__("lw %0, 0(%1)" : "=r"(y) : "r"(p), "m"(*(const char(*)[4])p));
+#else
+    memcpy(&y, p, sizeof y);
+#endif
+    return y;
+}
+
+TW_ALWAYS void tw_store_word(void *p, uint32_t value)
+{
+#if defined(__riscv)
+    __asm__("sw %1, 0(%2)" : "=m"(*(char(*)[4])p) : "r"(value), "r"(p));
+#else
+    memcpy(p, &value, sizeof value);
+#endif
+}
+
+/* Byte i of a word, unsigned. */
+TW_ALWAYS int32_t tw_byte(uint32_t word, int i)
+{
+#if defined(__riscv)
+    int32_t y;
+    __asm__(".insn r 0x57, 7, %1, %0, %2, x%3" : "=r"(y) : "i"(0x48 + i % 2), "r"(word), "i"(i / 2)); /* pv.extractu.b */
+    return y;
+#else
+    return (int32_t)(word >> 8 * i & 255);
+#endif
+}
+
+/* How products by multipliers are held. The compiler proves TW_NARROW: within 32 bits for any input. */
+enum { TW_NONE, TW_NARROW, TW_HIGH, TW_WIDE }; /* sums as they are; 32 bits; 64, shifted by 32 or more; any */
+
+/* What follows the sums: y = clip(((sum + b) * mul + add) >> shift, low, high), or sum + b where `product` is TW_NONE.
+ * mul, add: one element (step 0), or one per channel: `add_step` counts words, 2 where add has 64 bits. b may be null,
+ * and is where `product` is TW_NARROW or TW_HIGH and y has bytes. */
+struct tw_finish {
+    const int32_t *b, *mul, *add;
+    void *y;
+    int product, mul_step, add_bytes, add_step, shift, low, high, y_bytes;
+};
+
+/* One requantisation; `top` is the upper half of the addend. Products wrap to 64 bits, as the definition does. */
+TW_ALWAYS int32_t tw_requantised(int32_t sum, int32_t mul, int32_t add, int32_t top, int shift, int low, int high)
+{
+    uint64_t addend = (uint64_t)(uint32_t)top << 32 | (uint32_t)add;
+    int64_t scaled = (int64_t)((uint64_t)((int64_t)sum * mul) + addend) >> shift;
+    return (int32_t)(scaled < low ? low : scaled > high ? high : scaled);
+}
+
+/* Any results of `count` <= 4 channels from r: sums [pixels][4], stored at y[at], y[at + stride] ... */
+static __attribute__((noinline, unused)) void tw_finish_any(const struct tw_finish *f, const int32_t *sums, int pixels,
+                                                            int r, int count, int at, int stride)
+{
+    for (int i = 0; i < count; i++) {
+        int32_t bias = f->b != 0 ? f->b[r + i] : 0, mul = 0, low = 0, top = 0;
+        if (f->product != TW_NONE) {
+            const int32_t *add = f->add + (r + i) * f->add_step;
+            mul = f->mul[(r + i) * f->mul_step];
+            low = add[0];
+            top = f->add_bytes == 8 ? add[1] : low >> 31;
+        }
+        for (int p = 0, to = at + i; p < pixels; p++, to += stride) {
+            int32_t value = (int32_t)((uint32_t)sums[p * 4 + i] + (uint32_t)bias);
+            if (f->product != TW_NONE)
+                value = tw_requantised(value, mul, low, top, f->shift, f->low, f->high);
+            if (f->y_bytes == 1)
+                ((int8_t *)f->y)[to] = (int8_t)value;
+            else if (f->y_bytes == 2)
+                ((int16_t *)f->y)[to] = (int16_t)value;
+            else
+                ((int32_t *)f->y)[to] = value;
+        }
+    }
+}
+
+/* A residual of bytes that joins: y = clip((v * mul_v + r * mul_r + add) >> shift, low, high); y may be r. */
+struct tw_join {
+    int product, v_signed, r_signed, mul_v, mul_r, shift, low, high; /* product: TW_NARROW or TW_WIDE */
+    int64_t add;
+};
+
+/* `n` joined bytes. Where 32 bits suffice, signed bytes are read as unsigned ones that are 128 greater. */
+static __attribute__((noinline, unused)) void tw_join_bytes(const struct tw_join *j, const int8_t *v, const int8_t *r,
+                                                            int8_t *y, int n)
+{
+    const int shift = j->shift, low = j->low, high = j->high, mul_v = j->mul_v, mul_r = j->mul_r;
+    const uint32_t flip_v = j->v_signed ? 0x80808080u : 0, flip_r = j->r_signed ? 0x80808080u : 0;
+    int i = 0;
+    if (j->product == TW_NARROW) {
+        int32_t add = (int32_t)j->add - (j->v_signed ? mul_v * 128 : 0) - (j->r_signed ? mul_r * 128 : 0);
+#pragma clang loop unroll(disable)
+        for (; i + 4 <= n; i += 4) {
+            uint32_t vs = tw_load_word(v + i) ^ flip_v, rs = tw_load_word(r + i) ^ flip_r;
+            int32_t sum[4];
+            for (int k = 0; k < 4; k++) {
+                sum[k] = tw_mac(tw_mac(add, tw_byte(vs, k), mul_v), tw_byte(rs, k), mul_r) >> shift;
+                sum[k] = tw_min(tw_max(sum[k], low), high);
+            }
+            tw_store_word(y + i, tw_pack_bytes(sum[0], sum[1], sum[2], sum[3]));
+        }
+    }
+    for (; i < n; i++) {
+        int32_t a = j->v_signed ? v[i] : (uint8_t)v[i], b = j->r_signed ? r[i] : (uint8_t)r[i];
+        int64_t sum = ((int64_t)a * mul_v + (int64_t)b * mul_r + j->add) >> shift;
+        y[i] = (int8_t)(sum < low ? low : sum > high ? high : sum);
+    }
+}
+
+#endif

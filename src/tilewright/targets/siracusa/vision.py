@@ -1,0 +1,139 @@
+"""Rows for convolutions and pooling on the cluster; images are NHWC."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import cast
+
+import numpy as np
+
+from ...ir.graph import Node
+from ...ir.types import Array
+from ...ops import Conv2D, ResidualConv2D
+from ...ops.epilogue import Requantise
+from ...quant.requant import accumulator_range, fits32
+from ..base import Kernel, Packing, Scalar, Split
+from ..host.arguments import type_of
+from ..host.integer import bytes_join, finish
+from ..host.vision import IMAGE, WINDOW, filters
+from .target import CORES
+
+NONE, NARROW, HIGH, WIDE = range(4)  # how products by multipliers are held: the enum in kernels/tw_sums.h
+FINISH = "int x_signed, int product, int mul_step, int add_bytes, int add_step, int shift, int low, int high"
+
+
+def _pack_quads(weight: Array) -> Array:
+    """[co, ...] -> [co / 4][depth / 4][4][4], depth being the product of the rest; what is missing is zero."""
+    rows, cols = weight.shape[0], math.prod(weight.shape[1:])
+    filled = np.zeros((-(-rows // 4) * 4, -(-cols // 4) * 4), weight.dtype)
+    filled[:rows, :cols] = weight.reshape(rows, cols)
+    return np.ascontiguousarray(filled.reshape(-1, 4, filled.shape[1] // 4, 4).transpose(0, 2, 1, 3)).reshape(-1)
+
+
+def _unpack_quads(packed: Array, shape: tuple[int, ...]) -> Array:
+    rows, cols = shape[0], math.prod(shape[1:])
+    quads = packed.reshape(-1, -(-cols // 4), 4, 4).transpose(0, 2, 1, 3)
+    return np.asarray(quads.reshape(-(-rows // 4) * 4, -1)[:rows, :cols].reshape(shape))
+
+
+QUADS = Packing("4 rows by 4 columns", _pack_quads, _unpack_quads)
+
+
+def product(node: Node, by_channel: Callable[[Array], Array] = lambda w: w) -> int:
+    """How the products of the requantisation are held. `by_channel` brings the weights' channel to the front."""
+    epilogue = node.op.attributes["epilogue"]
+    if not isinstance(epilogue, Requantise):
+        return NONE
+    w, mul, add = (node.operands[name].data for name in ("w", "mul", "add"))
+    x = type_of(node, "x").dtype
+    if w is not None and mul is not None and add is not None and "b" not in node.operands and epilogue.shift < 32:
+        low, high = accumulator_range(by_channel(w), x.low, x.high)
+        if fits32(low, high, mul, add):
+            return NARROW
+    return HIGH if "b" not in node.operands and 32 <= epilogue.shift < 63 else WIDE
+
+
+def finished(node: Node, by_channel: Callable[[Array], Array] = lambda w: w) -> dict[str, int]:
+    """The arguments of the requantisation; `add_step` counts words."""
+    found = finish(node)
+    found["add_step"] *= found["add_bytes"] // 4
+    return {**found, "product": product(node, by_channel)}
+
+
+def _geometry(node: Node) -> dict[str, int]:
+    """The geometry of a convolution; one of single pixels is of one row, so that rows do not end."""
+    found = {**filters(node), "pad": node.op.attributes["pad_value"], "by_channel": int(_channels(node))}
+    single = found["ky"] == found["kx"] == found["sy"] == found["sx"] == 1 and not any(node.op.attributes["pad"])
+    if single:
+        pixels = found["n"] * found["h"] * found["width"]
+        found |= {"n": 1, "h": 1, "oy": 1, "width": pixels, "ox": pixels}
+    return found
+
+
+def _channels(node: Node) -> bool:
+    """Whether the cores share the output channels: where there are too few pixels."""
+    n, oy, ox, co = type_of(node, "y").static_shape
+    blocks = -(-n * oy * ox // 4)
+    return -(-(-(-co // 4)) // CORES) * blocks < -(-blocks // CORES) * -(-co // 4)
+
+
+def _split(node: Node) -> Split:
+    return Split(("co",), 4) if _channels(node) else Split(("n", "oy", "ox"))
+
+
+def _depth(node: Node) -> int:
+    """Bytes of a window, whole words."""
+    return -(-math.prod(type_of(node, "w").static_shape[1:]) // 4) * 4
+
+
+def _joined_scratch(node: Node) -> int:
+    return 4 * (_depth(node) + type_of(node, "y").static_shape[3])
+
+
+def _conv(node: Node) -> Mapping[str, Scalar]:
+    return {**_geometry(node), **finished(node)}
+
+
+def join_product(node: Node) -> int:
+    """How the products of a residual that joins are held."""
+    join = cast(ResidualConv2D, node.op).join
+    assert join is not None
+    reach = abs(join.add) + 512 * (abs(join.mul_a) + abs(join.mul_b))
+    return NARROW if reach < 1 << 31 and join.shift < 32 else WIDE
+
+
+def _residual(node: Node) -> Mapping[str, Scalar]:
+    join = cast(ResidualConv2D, node.op).join
+    assert join is not None
+    return {
+        **{name: number for name, number in _conv(node).items() if name != "y_bytes"},
+        "r_signed": int(type_of(node, "r").dtype.is_signed), "mul_y": join.mul_a, "mul_r": join.mul_b,
+        "join_add": join.add, "join_shift": join.shift, "join_low": join.low, "join_high": join.high,
+        "join": join_product(node), "v_signed": int(cast(Requantise, node.op.attributes["epilogue"]).dtype.is_signed),
+    }  # fmt: skip
+
+
+def _rows(dtype: str) -> tuple[Kernel, ...]:
+    types = {"x": dtype, "w": "i8", "b": "i32", "mul": "i32"}
+    return (
+        Kernel(
+            Conv2D, "cluster_conv.c", "tw_cluster_conv2d",
+            "const void *restrict x, const int8_t *restrict w, const int32_t *restrict b, const int32_t *restrict mul,"
+            f" const void *restrict add, void *restrict y, int8_t *restrict scratch, {IMAGE}, int ci, int oy, int ox,"
+            f" int co, {WINDOW}, int pad, {FINISH}, int y_bytes, int by_channel, int first, int last",
+            types, _conv, packing={"w": QUADS}, scratch=lambda node: 4 * _depth(node), split=_split,
+        ),
+        Kernel(
+            ResidualConv2D, "cluster_conv.c", "tw_cluster_conv2d_residual",
+            "const void *restrict x, const int8_t *restrict w, const int32_t *restrict mul, const void *restrict add,"
+            f" const void *r, void *y, int8_t *restrict scratch, {IMAGE}, int ci, int oy, int ox, int co, {WINDOW},"
+            f" int pad, {FINISH}, int join, int v_signed, int r_signed, int mul_y, int mul_r, int64_t join_add, int join_shift,"
+            " int join_low, int join_high, int by_channel, int first, int last",
+            types, _residual, (bytes_join,), packing={"w": QUADS}, scratch=_joined_scratch,
+            split=_split, in_place={"y": "r"},
+        ),
+    )  # fmt: skip
+
+
+VISION = (*_rows("i8"), *_rows("u8"))
