@@ -149,32 +149,59 @@ TW_ALWAYS void tw_panel_bytes(struct tw_panel *p, int x_signed, int product)
 #endif
 }
 
-/* `n` bytes from one place to another, two words at a time. */
-TW_ALWAYS void tw_copy(int8_t *to, const int8_t *from, int n)
+#if defined(__riscv)
+/* One number per row of tw_copy_rows: `load` and `store` take a step of their own. */
+#define TW_COPY_COLUMN(at, load, store)                                                                                \
+    into = to + (at), out = from + (at);                                                                               \
+    __asm__ volatile(".option push\n.option norvc\n.option norelax\n.p2align 2\n"                                      \
+                     ".insn i 0x7b, 4, x0, %[rows], 6\n" /* lp.setup 0: 3 instructions */                              \
+                     load "nop\n" store ".option pop\n"                                                                \
+                     : [to] "+r"(into), [from] "+r"(out), [a] "=&r"(held)                                              \
+                     : [rows] "r"(rows), [to_step] "r"(to_step), [from_step] "r"(from_step)                            \
+                     : "memory")
+#define TW_COPY_WORDS(at)                                                                                              \
+    do {                                                                                                               \
+        TW_COPY_COLUMN(at, ".insn r 0x0b, 7, 0x10, %[a], %[from], %[from_step]\n",                                     \
+                       ".insn r 0x2b, 6, 0, %[to_step], %[to], %[a]\n");                                               \
+    } while (0)
+#endif
+
+/* `rows` (at least one) runs of `n` bytes: pairs of words first, then what is left column by column; the last word of
+ * a run may overlap the one before. */
+TW_ALWAYS void tw_copy_rows(int8_t *to, int to_step, const int8_t *from, int from_step, int n, int rows)
 {
 #if defined(__riscv)
-    int pairs = n >> 3;
-    if (pairs > 0) {
-        uint32_t a, b;
+    int pairs = n >> 3, rest = n & 7;
+    int8_t *into = to;
+    const int8_t *out = from;
+    uint32_t held, other;
+    if (pairs > 0)
         __asm__ volatile(".option push\n.option norvc\n.option norelax\n.p2align 2\n"
+                         ".insn i 0x7b, 4, x1, %[rows], 14\n" /* lp.setup 1: 7 instructions */
                          ".insn i 0x7b, 4, x0, %[pairs], 8\n" /* lp.setup 0: 4 instructions */
                          ".insn i 0x0b, 2, %[a], %[from], 4\n.insn i 0x0b, 2, %[b], %[from], 4\n"
                          ".insn s 0x2b, 2, %[a], 4(%[to])\n.insn s 0x2b, 2, %[b], 4(%[to])\n"
+                         "add %[to], %[to], %[to_step]\nadd %[from], %[from], %[from_step]\n"
                          ".option pop\n"
-                         : [to] "+r"(to), [from] "+r"(from), [a] "=&r"(a), [b] "=&r"(b)
-                         : [pairs] "r"(pairs)
+                         : [to] "+r"(into), [from] "+r"(out), [a] "=&r"(held), [b] "=&r"(other)
+                         : [pairs] "r"(pairs), [rows] "r"(rows), [to_step] "r"(to_step - pairs * 8),
+                           [from_step] "r"(from_step - pairs * 8)
                          : "memory");
+    if (n >= 4) {
+        if (rest > 4)
+            TW_COPY_WORDS(n - rest);
+        if (rest > 0)
+            TW_COPY_WORDS(n - 4);
+    } else {
+#pragma clang loop unroll(disable)
+        for (int at = 0; at < n; at++) {
+            TW_COPY_COLUMN(at, ".insn r 0x0b, 7, 0, %[a], %[from], %[from_step]\n",
+                           ".insn r 0x2b, 4, 0, %[to_step], %[to], %[a]\n");
+        }
     }
-    if (n & 4) {
-        tw_store_word(to, tw_load_word(from));
-        to += 4;
-        from += 4;
-    }
-#pragma clang loop unroll(disable) vectorize(disable)
-    for (int i = 0; i < (n & 3); i++)
-        to[i] = from[i];
 #else
-    memcpy(to, from, (size_t)n);
+    for (int row = 0; row < rows; row++)
+        memcpy(to + row * to_step, from + row * from_step, (size_t)n);
 #endif
 }
 

@@ -91,12 +91,12 @@ TW_ALWAYS int32_t tw_byte(uint32_t word, int i)
 enum { TW_NONE, TW_NARROW, TW_HIGH, TW_WIDE }; /* sums as they are; 32 bits; 64, shifted by 32 or more; any */
 
 /* What follows the sums: y = clip(((sum + b) * mul + add) >> shift, low, high), or sum + b where `product` is TW_NONE.
- * mul, add: one element (step 0), or one per channel: `add_step` counts words, 2 where add has 64 bits. b may be null,
- * and is where `product` is TW_NARROW or TW_HIGH and y has bytes. */
+ * mul, add: one element (step 0), or one per channel: `add_step` counts words, 2 where add has 64 bits. b may be null.
+ * `quads`: b is null, y has bytes, and `product` is TW_NARROW or TW_HIGH. */
 struct tw_finish {
     const int32_t *b, *mul, *add;
     void *y;
-    int product, mul_step, add_bytes, add_step, shift, low, high, y_bytes;
+    int product, mul_step, add_bytes, add_step, shift, low, high, y_bytes, quads;
 };
 
 /* One requantisation; `top` is the upper half of the addend. Products wrap to 64 bits, as the definition does. */
