@@ -10,13 +10,13 @@ import numpy as np
 
 from ...ir.graph import Node
 from ...ir.types import Array
-from ...ops import Conv2D, ResidualConv2D
+from ...ops import Conv2D, DepthwiseConv2D, ResidualConv2D
 from ...ops.epilogue import Requantise
 from ...quant.requant import accumulator_range, fits32
 from ..base import Kernel, Packing, Scalar, Split
 from ..host.arguments import type_of
 from ..host.integer import bytes_join, finish
-from ..host.vision import IMAGE, WINDOW, filters
+from ..host.vision import IMAGE, WINDOW, filters, single_filters
 from .target import CORES
 
 NONE, NARROW, HIGH, WIDE = range(4)  # how products by multipliers are held: the enum in kernels/tw_sums.h
@@ -114,6 +114,73 @@ def _residual(node: Node) -> Mapping[str, Scalar]:
     }  # fmt: skip
 
 
+def _pack_strips(weight: Array) -> Array:
+    """[along, across, channels] -> [channels / 4][across / 4][along][4 channels][4]; what is missing is zero."""
+    along, across, channels = weight.shape
+    filled = np.zeros((along, -(-across // 4) * 4, -(-channels // 4) * 4), weight.dtype)
+    filled[:, :across, :channels] = weight
+    parts = filled.reshape(along, filled.shape[1] // 4, 4, filled.shape[2] // 4, 4)
+    return np.ascontiguousarray(parts.transpose(3, 1, 0, 4, 2)).reshape(-1)
+
+
+def _unpack_strips(packed: Array, shape: tuple[int, ...]) -> Array:
+    along, across, channels = shape
+    parts = packed.reshape(-(-channels // 4), -(-across // 4), along, 4, 4).transpose(2, 1, 4, 0, 3)
+    return np.asarray(parts.reshape(along, -(-across // 4) * 4, -1)[:, :across, :channels])
+
+
+def _turned(weight: Array) -> Array:
+    return weight.transpose(1, 0, 2)
+
+
+DOWN = Packing("strips down the image", _pack_strips, _unpack_strips)
+ASIDE = Packing(
+    "strips along the rows",
+    lambda w: _pack_strips(_turned(w)),
+    lambda packed, shape: _turned(_unpack_strips(packed, (shape[1], shape[0], shape[2]))),
+)
+
+
+def _single_channel(weight: Array) -> Array:
+    return np.moveaxis(weight, -1, 0)
+
+
+def _strip_words(node: Node, axis: int) -> int:
+    """Words of a strip along an axis: 0 is y."""
+    results, kernel = type_of(node, "y").static_shape[1 + axis], type_of(node, "w").static_shape[axis]
+    stride, dilation = node.op.attributes["stride"][axis], node.op.attributes["dilation"][axis]
+    return int((results - 1) * stride + (kernel - 1) * dilation + 1)
+
+
+def _strip_scratch(axis: int) -> Callable[[Node], int]:
+    return lambda node: 16 * (_strip_words(node, axis) + type_of(node, "y").static_shape[1 + axis])
+
+
+def _depthwise(by_channel: int, along_y: int) -> Callable[[Node], Mapping[str, Scalar]]:
+    return lambda node: {
+        **single_filters(node), **finished(node, _single_channel), "pad": node.op.attributes["pad_value"],
+        "by_channel": by_channel, "along_y": along_y,
+    }  # fmt: skip
+
+
+def _depthwise_rows(dtype: str) -> tuple[Kernel, ...]:
+    signature = (
+        "const void *restrict x, const int8_t *restrict w, const int32_t *restrict b, const int32_t *restrict mul,"
+        f" const void *restrict add, void *restrict y, int32_t *restrict scratch, {IMAGE}, int channels, int oy, int ox,"
+        f" {WINDOW}, int pad, {FINISH}, int y_bytes, int along_y, int by_channel, int first, int last"
+    )
+    types = {"x": dtype, "w": "i8", "b": "i32", "mul": "i32"}
+    return tuple(
+        Kernel(
+            DepthwiseConv2D, "cluster_depthwise.c", "tw_cluster_depthwise", signature, types,
+            _depthwise(by_channel, along_y), packing={"w": DOWN if along_y else ASIDE},
+            scratch=_strip_scratch(0 if along_y else 1),
+            split=lambda node, by_channel=by_channel: Split(("c",), 4) if by_channel else Split(("n", "oy", "ox")),
+        )
+        for by_channel, along_y in ((1, 0), (1, 1), (0, 0))
+    )  # fmt: skip
+
+
 def _rows(dtype: str) -> tuple[Kernel, ...]:
     types = {"x": dtype, "w": "i8", "b": "i32", "mul": "i32"}
     return (
@@ -136,4 +203,4 @@ def _rows(dtype: str) -> tuple[Kernel, ...]:
     )  # fmt: skip
 
 
-VISION = (*_rows("i8"), *_rows("u8"))
+VISION = (*_rows("i8"), *_rows("u8"), *_depthwise_rows("i8"), *_depthwise_rows("u8"))
