@@ -9,17 +9,17 @@ from typing import cast
 import numpy as np
 
 from ...ir.graph import Node
-from ...ir.types import Array
+from ...ir.types import I32, Array
 from ...ops import Conv2D, DepthwiseConv2D, ResidualConv2D
 from ...ops.epilogue import Requantise
 from ...quant.requant import accumulator_range, fits32
 from ..base import Kernel, Packing, Scalar, Split
 from ..host.arguments import type_of
-from ..host.integer import bytes_join, finish
+from ..host.integer import finish
 from ..host.vision import IMAGE, WINDOW, filters, single_filters
 from .target import CORES
 
-NONE, NARROW, HIGH, WIDE = range(4)  # how products by multipliers are held: the enum in kernels/tw_sums.h
+NONE, NARROW, TOP, HIGH, WIDE = range(5)  # how products by multipliers are held: the enum in kernels/tw_sums.h
 FINISH = "int x_signed, int product, int mul_step, int add_bytes, int add_step, int shift, int low, int high"
 
 
@@ -46,12 +46,16 @@ def product(node: Node, by_channel: Callable[[Array], Array] = lambda w: w) -> i
     if not isinstance(epilogue, Requantise):
         return NONE
     w, mul, add = (node.operands[name].data for name in ("w", "mul", "add"))
-    x = type_of(node, "x").dtype
-    if w is not None and mul is not None and add is not None and "b" not in node.operands and epilogue.shift < 32:
-        low, high = accumulator_range(by_channel(w), x.low, x.high)
-        if fits32(low, high, mul, add):
+    b = node.operands["b"].data if "b" in node.operands else np.zeros(1, np.int64)
+    if w is not None and mul is not None and add is not None and b is not None and epilogue.shift < 32:
+        x = type_of(node, "x").dtype
+        low, high = (ends + b for ends in accumulator_range(by_channel(w), x.low, x.high))
+        if low.min() >= I32.low and high.max() <= I32.high and fits32(low, high, mul, add):
             return NARROW
-    return HIGH if "b" not in node.operands and 32 <= epilogue.shift < 63 else WIDE
+    if not 32 <= epilogue.shift < 63:
+        return WIDE
+    whole = add is not None and not np.any(add & 0xFFFFFFFF) and int(np.abs(add >> 32).max()) < 1 << 30
+    return TOP if whole else HIGH
 
 
 def finished(node: Node, by_channel: Callable[[Array], Array] = lambda w: w) -> dict[str, int]:
@@ -93,6 +97,12 @@ def _joined_scratch(node: Node) -> int:
 
 def _conv(node: Node) -> Mapping[str, Scalar]:
     return {**_geometry(node), **finished(node)}
+
+
+def joins_bytes(node: Node) -> bool:
+    """Sums are requantised to bytes, and the residual and the result are bytes."""
+    epilogue, join = node.op.attributes["epilogue"], cast(ResidualConv2D, node.op).join
+    return isinstance(epilogue, Requantise) and epilogue.dtype.bits == 8 and join is not None and join.dtype.bits == 8
 
 
 def join_product(node: Node) -> int:
@@ -193,11 +203,11 @@ def _rows(dtype: str) -> tuple[Kernel, ...]:
         ),
         Kernel(
             ResidualConv2D, "cluster_conv.c", "tw_cluster_conv2d_residual",
-            "const void *restrict x, const int8_t *restrict w, const int32_t *restrict mul, const void *restrict add,"
-            f" const void *r, void *y, int8_t *restrict scratch, {IMAGE}, int ci, int oy, int ox, int co, {WINDOW},"
+            "const void *restrict x, const int8_t *restrict w, const int32_t *restrict b, const int32_t *restrict mul,"
+            f" const void *restrict add, const void *r, void *y, int8_t *restrict scratch, {IMAGE}, int ci, int oy, int ox, int co, {WINDOW},"
             f" int pad, {FINISH}, int join, int v_signed, int r_signed, int mul_y, int mul_r, int64_t join_add, int join_shift,"
             " int join_low, int join_high, int by_channel, int first, int last",
-            types, _residual, (bytes_join,), packing={"w": QUADS}, scratch=_joined_scratch,
+            types, _residual, (joins_bytes,), packing={"w": QUADS}, scratch=_joined_scratch,
             split=_split, in_place={"y": "r"},
         ),
     )  # fmt: skip

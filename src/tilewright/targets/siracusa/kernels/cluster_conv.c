@@ -97,6 +97,8 @@ TW_ALWAYS int inside(const struct conv *c, struct place p, int left)
     return in ? tw_min(c->far - p.ox, left) / 4 : 0;
 }
 
+static const int32_t nothing = 0;
+
 /* Channels first .. last of `count` pixels that p has the windows of, to f->y[at] and on. */
 static void panel(const struct conv *c, const struct tw_finish *f, struct tw_panel *p, int count, int first, int last,
                   int at)
@@ -111,11 +113,12 @@ static void panel(const struct conv *c, const struct tw_finish *f, struct tw_pan
         p->add = f->add + first * f->add_step;
         p->top = p->add + (f->add_bytes >> 3);
         p->y = (int8_t *)f->y + at;
-        if (f->product == TW_NARROW)
-            c->x_signed ? tw_panel_bytes(p, 1, TW_NARROW) : tw_panel_bytes(p, 0, TW_NARROW);
-        else
-            c->x_signed ? tw_panel_bytes(p, 1, TW_HIGH) : tw_panel_bytes(p, 0, TW_HIGH);
+        p->bias = f->b != 0 ? f->b + first : &nothing;
+        p->bias_step = f->b != 0 ? 4 : 0;
+        tw_panel_bytes(p, c->x_signed, f->product);
     }
+    p->bias = &nothing;
+    p->bias_step = 0;
     for (; r < last; r += 4) {
         tw_panel_sums(p, c->x_signed);
         tw_finish_any(f, p->sums, count, r, tw_min(last - r, 4), at + r - first, p->stride);
@@ -149,7 +152,7 @@ static void all(const struct conv *c, const struct tw_finish *f, const struct on
     struct place at = place_of(c, begin);
     int32_t sums[16];
     struct tw_panel p = {
-        .sums = sums, .stride = o ? last - first : c->co, .shift = f->shift - (f->product == TW_HIGH ? 32 : 0),
+        .sums = sums, .stride = o ? last - first : c->co, .shift = f->shift - (f->product >= TW_TOP ? 32 : 0),
         .low = f->low, .high = f->high, .mul_step = f->mul_step * 4, .add_step = f->add_step * 4,
         .top_shift = f->add_bytes == 8 ? 0 : 31,
     };
@@ -206,15 +209,15 @@ void tw_cluster_conv2d(const void *restrict x, const int8_t *restrict w, const i
                        int by_channel, int first, int last)
 {
     struct conv c = {x, w, scratch, h, width, ci, oy, ox, co, ky, kx, sy, sx, dy, dx, top, left, pad, x_signed, 0, 0, 0, 0};
-    int quads = y_bytes == 1 && (product == TW_NARROW || product == TW_HIGH);
+    int quads = tw_in_quads(product, y_bytes);
     const struct tw_finish f = {b, mul, add, y, product, mul_step, add_bytes, add_step, shift, low, high, y_bytes, quads};
     either(&c, &f, 0, n * oy * ox, by_channel, first, last);
 }
 
 /* The same for results of bytes, which the residual r joins as struct tw_join says; r: [n][oy][ox][co], y may be r.
  * scratch: 4 * co bytes more. */
-void tw_cluster_conv2d_residual(const void *restrict x, const int8_t *restrict w, const int32_t *restrict mul,
-                                const void *restrict add, const void *r, void *y, int8_t *restrict scratch, int n,
+void tw_cluster_conv2d_residual(const void *restrict x, const int8_t *restrict w, const int32_t *restrict b,
+                                const int32_t *restrict mul, const void *restrict add, const void *r, void *y, int8_t *restrict scratch, int n,
                                 int h, int width, int ci, int oy, int ox, int co, int ky, int kx, int sy, int sx,
                                 int dy, int dx, int top, int left, int pad, int x_signed, int product, int mul_step,
                                 int add_bytes, int add_step, int shift, int low, int high, int join, int v_signed,
@@ -222,9 +225,9 @@ void tw_cluster_conv2d_residual(const void *restrict x, const int8_t *restrict w
                                 int join_high, int by_channel, int first, int last)
 {
     struct conv c = {x, w, scratch, h, width, ci, oy, ox, co, ky, kx, sy, sx, dy, dx, top, left, pad, x_signed, 0, 0, 0, 0};
-    int quads = product == TW_NARROW || product == TW_HIGH;
+    int quads = tw_in_quads(product, 1);
     int8_t *waiting = scratch + 4 * ((ky * kx * ci + 3) / 4 * 4);
-    const struct tw_finish f = {0, mul, add, waiting, product, mul_step, add_bytes, add_step, shift, low, high, 1, quads};
+    const struct tw_finish f = {b, mul, add, waiting, product, mul_step, add_bytes, add_step, shift, low, high, 1, quads};
     const struct onto o = {
         {join, v_signed, r_signed, mul_y, mul_r, join_shift, join_low, join_high, join_add}, r, y,
     };

@@ -120,32 +120,34 @@ TW_ALWAYS int32_t tw_dot4(int32_t sum, uint32_t x, uint32_t w, int x_signed)
 }
 
 #if defined(__riscv)
+#define TW_TRIPLE_SHIFT "sra %[c], %[c], %[shift]\n"
 #define TW_TRIPLE_NARROW                                                                                               \
-    "mv %[c], %[add]\n.insn r 0x33, 0, 0x21, %[c], %[b], %[mul]\n" /* p.mac */
+    "mv %[c], %[add]\n.insn r 0x33, 0, 0x21, %[c], %[d], %[mul]\n" /* p.mac */ TW_TRIPLE_SHIFT
+#define TW_TRIPLE_TOP "mulh %[c], %[d], %[mul]\n.insn r 0x5b, 2, 0x20, %[c], %[top], %[shift]\n" /* p.addN */
 #define TW_TRIPLE_HIGH                                                                                                 \
-    "mulh %[c], %[b], %[mul]\nmul %[b], %[b], %[mul]\nadd %[c], %[c], %[top]\nadd %[b], %[b], %[add]\n"                \
-    "sltu %[b], %[b], %[add]\nadd %[c], %[c], %[b]\n"
-/* A loop of `twice` / 2 instructions; dot and sdot are of signed or unsigned bytes. */
-#define TW_TRIPLES(dot, sdot, twice, product)                                                                          \
+    "mulh %[c], %[d], %[mul]\nmul %[d], %[d], %[mul]\nadd %[c], %[c], %[top]\nadd %[d], %[d], %[add]\n"                \
+    "sltu %[d], %[d], %[add]\nadd %[c], %[c], %[d]\n" TW_TRIPLE_SHIFT
+/* A loop of `twice` / 2 instructions; sdot is of signed or unsigned bytes. */
+#define TW_TRIPLES(sdot, twice, product)                                                                               \
     __asm__ volatile(".option push\n.option norvc\n.option norelax\n.p2align 2\n"                                      \
                      ".insn i 0x7b, 4, x0, %[count], " twice "\n" /* lp.setup 0 */                                     \
                      "lw %[b], 4(%[x])\nlw %[c], 8(%[x])\n" TW_LOAD("%[a]", "%[x]", "%[x_step]")                       \
-                     TW_DOT(dot, "%[b]", "%[b]", "%[w1]") TW_DOT(sdot, "%[b]", "%[c]", "%[w2]")                        \
-                     TW_DOT(sdot, "%[b]", "%[a]", "%[w0]")                                                             \
-                     product "sra %[c], %[c], %[shift]\n"                                                              \
+                     "mv %[d], %[bias]\n" TW_DOT(sdot, "%[d]", "%[b]", "%[w1]")                                        \
+                     TW_DOT(sdot, "%[d]", "%[c]", "%[w2]") TW_DOT(sdot, "%[d]", "%[a]", "%[w0]")                       \
+                     product                                                                                           \
                      ".insn r 0x33, 6, 0x02, %[c], %[c], %[low]\n.insn r 0x33, 4, 0x02, %[c], %[c], %[high]\n"         \
                      ".insn r 0x2b, 4, 0, %[y_step], %[y], %[c]\n" /* p.sb c, y_step(y!) */                            \
                      ".option pop\n"                                                                                   \
-                     : [x] "+r"(x), [y] "+r"(y), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c)                              \
+                     : [x] "+r"(x), [y] "+r"(y), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d)              \
                      : [count] "r"(count), [x_step] "r"(x_step), [y_step] "r"(y_step), [w0] "r"(w0), [w1] "r"(w1),     \
-                       [w2] "r"(w2), [mul] "r"(s->mul), [add] "r"(s->add), [top] "r"(s->top), [shift] "r"(s->shift),   \
+                       [w2] "r"(w2), [mul] "r"(s->mul), [add] "r"(s->add), [top] "r"(s->top), [shift] "r"(s->shift), [bias] "r"(s->bias), \
                        [low] "r"(s->low), [high] "r"(s->high)                                                          \
                      : "memory")
 #endif
 
-/* The requantisation of one channel; shift is less 32 for TW_HIGH. */
+/* The requantisation of one channel; shift is without the 32 bits that TW_TOP and TW_HIGH drop. */
 struct scale {
-    int32_t mul, add, top;
+    int32_t bias, mul, add, top;
     int shift, low, high;
 };
 
@@ -154,19 +156,30 @@ static void triples(const uint32_t *x, int x_step, int8_t *y, int y_step, uint32
                     const struct scale *s, int product, int x_signed, int count)
 {
 #if defined(__riscv)
-    uint32_t a, b, c;
-    if (x_signed && product == TW_NARROW)
-        TW_TRIPLES("0x4c", "0x5c", "24", TW_TRIPLE_NARROW);
-    else if (x_signed)
-        TW_TRIPLES("0x4c", "0x5c", "32", TW_TRIPLE_HIGH);
-    else if (product == TW_NARROW)
-        TW_TRIPLES("0x44", "0x54", "24", TW_TRIPLE_NARROW);
-    else
-        TW_TRIPLES("0x44", "0x54", "32", TW_TRIPLE_HIGH);
+    uint32_t a, b, c, d;
+    switch (product * 2 + x_signed) {
+    case TW_NARROW * 2:
+        TW_TRIPLES("0x54", "26", TW_TRIPLE_NARROW);
+        break;
+    case TW_NARROW * 2 + 1:
+        TW_TRIPLES("0x5c", "26", TW_TRIPLE_NARROW);
+        break;
+    case TW_TOP * 2:
+        TW_TRIPLES("0x54", "24", TW_TRIPLE_TOP);
+        break;
+    case TW_TOP * 2 + 1:
+        TW_TRIPLES("0x5c", "24", TW_TRIPLE_TOP);
+        break;
+    case TW_HIGH * 2:
+        TW_TRIPLES("0x54", "34", TW_TRIPLE_HIGH);
+        break;
+    default:
+        TW_TRIPLES("0x5c", "34", TW_TRIPLE_HIGH);
+    }
 #else
-    int shift = s->shift + (product == TW_HIGH ? 32 : 0);
+    int shift = s->shift + (product == TW_NARROW ? 0 : 32);
     for (int i = 0; i < count; i++, x += x_step / 4, y += y_step) {
-        int32_t sum = tw_dot4(0, x[0], w0, x_signed);
+        int32_t sum = tw_dot4(s->bias, x[0], w0, x_signed);
         sum = tw_dot4(tw_dot4(sum, x[1], w1, x_signed), x[2], w2, x_signed);
         *y = (int8_t)tw_requantised(sum, s->mul, s->add, s->top, shift, s->low, s->high);
     }
@@ -193,8 +206,11 @@ static void results(const struct depthwise *d, const struct tw_finish *f, const 
 {
     for (int i = 0; i < valid; i++, w++) {
         const int32_t *add = f->add + (c + i) * f->add_step;
-        struct scale s = {f->mul[(c + i) * f->mul_step], add[0], f->add_bytes == 8 ? add[1] : add[0] >> 31,
-                          f->product == TW_HIGH ? f->shift - 32 : f->shift, f->low, f->high};
+        struct scale s = {
+            f->b != 0 ? f->b[c + i] : 0, f->mul[(c + i) * f->mul_step], add[0],
+            f->add_bytes == 8 ? add[1] : add[0] >> 31, f->product == TW_NARROW ? f->shift : f->shift - 32, f->low,
+            f->high,
+        };
         triples(d->strip + i * d->length, d->along.stride * 4, (int8_t *)f->y + at + i, d->along.y_step,
                 w[0] << moved, w[4] << moved, w[8] << moved, &s, f->product, d->x_signed, count);
     }
@@ -248,7 +264,7 @@ void tw_cluster_depthwise(const void *restrict x, const int8_t *restrict w, cons
         x, w, (uint32_t *)scratch, scratch + 4 * length, along, across, channels, pad, x_signed, length,
         (across.kernel + 3) / 4, h * width * channels, oy * ox * channels,
     };
-    int quads = y_bytes == 1 && (product == TW_NARROW || product == TW_HIGH);
+    int quads = tw_in_quads(product, y_bytes);
     const struct tw_finish f = {b,        mul,   add, y,    product, mul_step, add_bytes,
                                 add_step, shift, low, high, y_bytes, quads};
     if (by_channel) {

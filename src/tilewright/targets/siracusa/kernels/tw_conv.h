@@ -13,8 +13,8 @@
 /* What a panel reads: `rows` runs of `words` words for each of 4 pixels, which are `pixel` bytes apart. `back` leads
  * from the last pixel to the next word of the first, `step` from the end of a run to the begin of the next.
  * What it writes: bytes of `groups` times 4 channels of `count` pixels, these `stride` bytes apart. w, mul, add, top and
- * y move on by 4 channels after each group; mul_step, add_step: bytes between channels. top, top_shift: the upper
- * halves of add, or add itself and 31. The assembly knows the offsets of all fields. */
+ * y move on by 4 channels after each group, like bias; mul_step, add_step, bias_step: bytes between channels. top,
+ * top_shift: the upper halves of add, or add itself and 31. The assembly knows the offsets of all fields. */
 struct tw_panel {
     const int8_t *w, *x;
     int pixel, back, rows, words, step;
@@ -28,6 +28,8 @@ struct tw_panel {
     int stride, count;
     const int32_t *top;
     int top_shift;
+    const int32_t *bias;
+    int bias_step;
 };
 
 #if defined(__riscv)
@@ -42,8 +44,10 @@ struct tw_panel {
  * memory, at t0. */
 #define TW_SUM(kind)                                                                                                   \
     "lw t0, 16(a0)\nlw a1, 0(a0)\nlw s1, 4(a0)\nlw t6, 8(a0)\nlw ra, 12(a0)\n"                                         \
-    "li a2, 0\nli a3, 0\nli a4, 0\nli a5, 0\nli a6, 0\nli a7, 0\nli s2, 0\nli s3, 0\n"                                 \
-    "li s4, 0\nli s5, 0\nli s6, 0\nli s7, 0\nli s8, 0\nli s9, 0\nli s10, 0\nli s11, 0\n"                               \
+    "lw t1, 84(a0)\nlw t2, 88(a0)\n"                                                                                   \
+    TW_LOAD("a2", "t1", "t2") TW_LOAD("a3", "t1", "t2") TW_LOAD("a4", "t1", "t2") TW_LOAD("a5", "t1", "t2")            \
+    "sw t1, 84(a0)\nmv a6, a2\nmv a7, a3\nmv s2, a4\nmv s3, a5\nmv s4, a2\nmv s5, a3\nmv s6, a4\nmv s7, a5\n"           \
+    "mv s8, a2\nmv s9, a3\nmv s10, a4\nmv s11, a5\n"                                                                   \
     ".insn i 0x7b, 4, x1, t0, 56\n" /* lp.setup 1: the 28 instructions of a run */                                     \
     "lw t0, 20(a0)\n"                                                                                                  \
     ".insn i 0x7b, 4, x0, t0, 48\n" /* lp.setup 0: the 24 instructions of a word */                                    \
@@ -80,18 +84,21 @@ struct tw_panel {
 #define TW_MULH(y, sum, mul, add, top)                                                                                 \
     "mulh " y ", " sum ", " mul "\nmul " sum ", " sum ", " mul "\nadd " y ", " y ", " top "\nadd " sum ", " sum ", "   \
     add "\nsltu " sum ", " sum ", " add "\nadd " y ", " y ", " sum "\n"
+#define TW_MULH_ADD(y, sum, mul, add, top)                                                                             \
+    "mulh " y ", " sum ", " mul "\n.insn r 0x5b, 2, 0x20, " y ", " top ", a5\n" /* p.addN: y = (y + top) >> a5 */
 #define TW_SHIFT(y, sum, mul, add, top) "sra " y ", " y ", a5\n"
 #define TW_LOW(y, sum, mul, add, top) ".insn r 0x33, 6, 0x02, " y ", " y ", a6\n"  /* p.max */
 #define TW_HIGH_(y, sum, mul, add, top) ".insn r 0x33, 4, 0x02, " y ", " y ", a7\n" /* p.min */
 /* Clip 4 numbers and store their bytes. */
 #define TW_BYTES                                                                                                       \
-    TW_EACH(TW_SHIFT) TW_EACH(TW_LOW) TW_EACH(TW_HIGH_)                                                                \
+    TW_EACH(TW_LOW) TW_EACH(TW_HIGH_)                                                                                  \
     ".insn r 0x57, 1, 0x70, t4, s11, s10\n" /* pv.packlo.b */                                                          \
     ".insn r 0x57, 1, 0x6c, t4, t3, s1\n"   /* pv.packhi.b */                                                          \
     ".insn r 0x2b, 6, 0, t2, t1, t4\n"      /* p.sw t4, t2(t1!) */
 #define TW_SUMS4 TW_NEXT("t4", "t0") TW_NEXT("t5", "t0") TW_NEXT("t6", "t0") TW_NEXT("ra", "t0")
-#define TW_FINISH_NARROW TW_SCALES ".insn i 0x7b, 4, x0, t3, 54\n" TW_SUMS4 TW_EACH(TW_ADD) TW_EACH(TW_MAC) TW_BYTES
-#define TW_FINISH_HIGH TW_SCALES TW_TOPS ".insn i 0x7b, 4, x0, t3, 86\n" TW_SUMS4 TW_EACH(TW_MULH) TW_BYTES
+#define TW_FINISH_NARROW TW_SCALES ".insn i 0x7b, 4, x0, t3, 54\n" TW_SUMS4 TW_EACH(TW_ADD) TW_EACH(TW_MAC) TW_EACH(TW_SHIFT) TW_BYTES
+#define TW_FINISH_HIGH TW_SCALES TW_TOPS ".insn i 0x7b, 4, x0, t3, 86\n" TW_SUMS4 TW_EACH(TW_MULH) TW_EACH(TW_SHIFT) TW_BYTES
+#define TW_FINISH_TOP TW_SCALES TW_TOPS ".insn i 0x7b, 4, x0, t3, 46\n" TW_SUMS4 TW_EACH(TW_MULH_ADD) TW_BYTES
 #define TW_GROUPS(what)                                                                                                \
     ".p2align 2\n1:\n" what "lw t0, 32(a0)\naddi t0, t0, -1\nsw t0, 32(a0)\nbgtz t0, 1b\n"
 #define TW_PANEL(what)                                                                                                 \
@@ -101,7 +108,7 @@ struct tw_panel {
                        "t6", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11")
 #endif
 
-/* Sums of the next 4 channels; what is beyond the last is zero. */
+/* Sums of the next 4 channels, from their bias on; what is beyond the last is anything. */
 TW_ALWAYS void tw_panel_sums(struct tw_panel *p, int x_signed)
 {
 #if defined(__riscv)
@@ -112,7 +119,9 @@ TW_ALWAYS void tw_panel_sums(struct tw_panel *p, int x_signed)
         TW_PANEL(TW_SUM("0x54"));
 #else
     const int8_t *x = p->x;
-    memset(p->sums, 0, 16 * sizeof *p->sums);
+    for (int c = 0; c < 4; c++, p->bias += p->bias_step / 4)
+        for (int i = 0; i < 4; i++)
+            p->sums[i * 4 + c] = *p->bias;
     for (int row = 0; row < p->rows; row++, x += p->step)
         for (int k = 0; k < p->words; k++, p->w += 16, x += 3 * p->pixel + p->back)
             for (int i = 0; i < 64; i++) {
@@ -123,26 +132,37 @@ TW_ALWAYS void tw_panel_sums(struct tw_panel *p, int x_signed)
 #endif
 }
 
-/* All groups of a panel, requantised; at least one. product: TW_NARROW or TW_HIGH. */
+/* All groups of a panel, requantised; at least one. product: TW_NARROW, TW_TOP or TW_HIGH. */
 TW_ALWAYS void tw_panel_bytes(struct tw_panel *p, int x_signed, int product)
 {
 #if defined(__riscv)
     register struct tw_panel *a0 __asm__("a0") = p;
-    if (x_signed && product == TW_NARROW)
-        TW_PANEL(TW_GROUPS(TW_SUM("0x5c") TW_FINISH_NARROW));
-    else if (x_signed)
-        TW_PANEL(TW_GROUPS(TW_SUM("0x5c") TW_FINISH_HIGH));
-    else if (product == TW_NARROW)
+    switch (product * 2 + x_signed) {
+    case TW_NARROW * 2:
         TW_PANEL(TW_GROUPS(TW_SUM("0x54") TW_FINISH_NARROW));
-    else
+        break;
+    case TW_NARROW * 2 + 1:
+        TW_PANEL(TW_GROUPS(TW_SUM("0x5c") TW_FINISH_NARROW));
+        break;
+    case TW_TOP * 2:
+        TW_PANEL(TW_GROUPS(TW_SUM("0x54") TW_FINISH_TOP));
+        break;
+    case TW_TOP * 2 + 1:
+        TW_PANEL(TW_GROUPS(TW_SUM("0x5c") TW_FINISH_TOP));
+        break;
+    case TW_HIGH * 2:
         TW_PANEL(TW_GROUPS(TW_SUM("0x54") TW_FINISH_HIGH));
+        break;
+    default:
+        TW_PANEL(TW_GROUPS(TW_SUM("0x5c") TW_FINISH_HIGH));
+    }
 #else
+    int shift = product == TW_NARROW ? p->shift : p->shift + 32;
     for (; p->groups > 0; p->groups--, p->y += 4) {
         tw_panel_sums(p, x_signed);
         for (int c = 0; c < 4; c++, p->mul += p->mul_step / 4, p->add += p->add_step / 4, p->top += p->add_step / 4)
             for (int i = 0; i < p->count; i++) {
                 int32_t sum = p->sums[i * 4 + c], top = *p->top >> p->top_shift;
-                int shift = product == TW_NARROW ? p->shift : p->shift + 32;
                 p->y[i * p->stride + c] = (int8_t)tw_requantised(sum, *p->mul, *p->add, top, shift, p->low, p->high);
             }
     }

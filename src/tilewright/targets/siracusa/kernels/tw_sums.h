@@ -87,12 +87,14 @@ TW_ALWAYS int32_t tw_byte(uint32_t word, int i)
 #endif
 }
 
-/* How products by multipliers are held. The compiler proves TW_NARROW: within 32 bits for any input. */
-enum { TW_NONE, TW_NARROW, TW_HIGH, TW_WIDE }; /* sums as they are; 32 bits; 64, shifted by 32 or more; any */
+/* How products by multipliers are held. TW_NONE: there are none, sums are stored as they are. The compiler proves
+ * TW_NARROW: everything within 32 bits for any input; and TW_TOP: shifted by 32 or more, the lower 32 bits of the addend
+ * are 0. TW_HIGH: shifted by 32 or more. TW_WIDE: any. */
+enum { TW_NONE, TW_NARROW, TW_TOP, TW_HIGH, TW_WIDE };
 
 /* What follows the sums: y = clip(((sum + b) * mul + add) >> shift, low, high), or sum + b where `product` is TW_NONE.
  * mul, add: one element (step 0), or one per channel: `add_step` counts words, 2 where add has 64 bits. b may be null.
- * `quads`: b is null, y has bytes, and `product` is TW_NARROW or TW_HIGH. */
+ * `quads`: y has bytes, and there is assembly for `product`. */
 struct tw_finish {
     const int32_t *b, *mul, *add;
     void *y;
@@ -131,6 +133,11 @@ static __attribute__((noinline, unused)) void tw_finish_any(const struct tw_fini
                 ((int32_t *)f->y)[to] = value;
         }
     }
+}
+
+TW_ALWAYS int tw_in_quads(int product, int y_bytes)
+{
+    return y_bytes == 1 && product >= TW_NARROW && product <= TW_HIGH;
 }
 
 /* A residual of bytes that joins: y = clip((v * mul_v + r * mul_r + add) >> shift, low, high); y may be r. */
