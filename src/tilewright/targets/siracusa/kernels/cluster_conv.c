@@ -26,7 +26,7 @@ static struct place place_of(const struct conv *c, int pixel)
 }
 
 /* `n` pixels on, at most to the next row. */
-TW_ALWAYS void advance(const struct conv *c, struct place *p, int n)
+TW_X void advance(const struct conv *c, struct place *p, int n)
 {
     p->ox += n;
     if (p->ox == c->ox) {
@@ -75,7 +75,7 @@ static void gather(const struct conv *c, struct place *at, int count)
     int8_t *to = c->window;
     while (count > 0) {
         struct span rows = within(at->oy * c->sy - c->top, c->ky, c->dy, c->h), columns = {0, c->kx};
-        int run = tw_min(count, c->far - at->ox);
+        int run = tw_pmin(count, c->far - at->ox);
         if (at->ox < c->near || run <= 0) {
             run = 1;
             columns = within(at->ox * c->sx - c->left, c->kx, c->dx, c->width);
@@ -90,11 +90,11 @@ static void gather(const struct conv *c, struct place *at, int count)
 }
 
 /* How many times 4 pixels from a place can be read where they are: in one row, their windows inside of the image. */
-TW_ALWAYS int inside(const struct conv *c, struct place p, int left)
+TW_X int inside(const struct conv *c, struct place p, int left)
 {
     int y0 = p.oy * c->sy - c->top;
     int in = c->direct && p.ox >= c->near && y0 >= 0 && y0 + (c->ky - 1) * c->dy < c->h;
-    return in ? tw_min(c->far - p.ox, left) / 4 : 0;
+    return in ? tw_pmin(c->far - p.ox, left) / 4 : 0;
 }
 
 static const int32_t nothing = 0;
@@ -121,7 +121,7 @@ static void panel(const struct conv *c, const struct tw_finish *f, struct tw_pan
     p->bias_step = 0;
     for (; r < last; r += 4) {
         tw_panel_sums(p, c->x_signed);
-        tw_finish_any(f, p->sums, count, r, tw_min(last - r, 4), at + r - first, p->stride);
+        tw_finish_any(f, p->sums, count, r, tw_pmin(last - r, 4), at + r - first, p->stride);
     }
 }
 
@@ -157,7 +157,7 @@ static void all(const struct conv *c, const struct tw_finish *f, const struct on
         .top_shift = f->add_bytes == 8 ? 0 : 31,
     };
     for (int pixel = begin; pixel < end;) {
-        int runs = inside(c, at, end - pixel), count = tw_min(end - pixel, 4);
+        int runs = inside(c, at, end - pixel), count = tw_pmin(end - pixel, 4);
         if (runs > 0) {
             int row = at.image * c->h + at.oy * c->sy - c->top;
             p.x = c->x + (row * c->width + at.ox * c->sx - c->left) * c->ci;
@@ -191,7 +191,7 @@ static void either(struct conv *c, const struct tw_finish *f, const struct onto 
     c->direct = c->dx == 1 && c->kx * c->ci % 4 == 0;
     c->depth = (c->ky * c->kx * c->ci + 3) / 4 * 4;
     c->near = (c->left + c->sx - 1) / c->sx;
-    c->far = beyond >= 0 ? tw_min(beyond / c->sx + 1, c->ox) : 0;
+    c->far = beyond >= 0 ? tw_pmin(beyond / c->sx + 1, c->ox) : 0;
     if (first < last && by_channel)
         all(c, f, o, 0, pixels, first, last);
     else if (first < last)

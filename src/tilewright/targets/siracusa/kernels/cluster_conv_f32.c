@@ -28,7 +28,7 @@ static struct corner corner(const struct conv *c, int pixel)
 }
 
 /* `length` channels from k of the element (row, column), zeros outside of the image. */
-TW_ALWAYS const float *element(const struct conv *c, struct corner at, int row, int column, int k)
+TW_X const float *element(const struct conv *c, struct corner at, int row, int column, int k)
 {
     int y = at.row + row, x = at.column + column;
     return y >= 0 && y < c->h && x >= 0 && x < c->width ? at.image + (y * c->width + x) * c->ci + k : zeros;
@@ -52,7 +52,7 @@ static void block(const struct conv *c, const struct corner at[2], int pixel, in
     for (int ky = 0; ky < c->ky; ky++)
         for (int kx = 0; kx < c->kx; kx++)
             for (int k = 0; k < c->ci; k += RUN) {
-                int length = tw_min(c->ci - k, RUN);
+                int length = tw_pmin(c->ci - k, RUN);
                 const float *restrict p = element(c, at[0], ky * c->dy, kx * c->dx, k);
                 const float *restrict q = element(c, at[1], ky * c->dy, kx * c->dx, k);
                 for (int i = 0; i < length; i++, w += 4)
@@ -69,7 +69,7 @@ static void block(const struct conv *c, const struct corner at[2], int pixel, in
 static void all(const struct conv *c, int first, int last)
 {
     for (int pixel = first; pixel < last; pixel += 2) {
-        int count = tw_min(last - pixel, 2);
+        int count = tw_pmin(last - pixel, 2);
         struct corner at[2] = {corner(c, pixel), corner(c, pixel + count - 1)};
         for (int r = 0; r < c->co; r += 4)
             block(c, at, pixel, count, r);
@@ -111,7 +111,7 @@ void tw_cluster_depthwise_f32(const float *restrict x, const float *restrict w, 
     for (int pixel = first; pixel < last; pixel++) {
         struct corner at = corner(&d, pixel);
         for (int c = 0; c < channels; c += 4) {
-            int lanes = tw_min(channels - c, 4);
+            int lanes = tw_pmin(channels - c, 4);
             float sum[4] = {0};
             for (int i = 0; i < ky; i++)
                 for (int j = 0; j < kx; j++) {

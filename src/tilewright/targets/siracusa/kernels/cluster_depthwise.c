@@ -16,23 +16,23 @@ struct axis {
 
 struct depthwise {
     const int8_t *x, *w;
-    uint32_t *strip; /* [4][length] */
+    int32_t *strip; /* [4][length] */
     int32_t *sums;   /* [results along][4] */
     struct axis along, across;
     int channels, pad, x_signed, length, chunks, image_x, image_y;
 };
 
 /* Transposes `count` words of four lines: line i moves on by step[i] bytes. Channels go to to[0], to[length] .. */
-static void transpose(uint32_t *to, int length, const int8_t *const line[4], const int step[4], int count)
+static void transpose(int32_t *to, int length, const int8_t *const line[4], const int step[4], int count)
 {
 #if defined(__riscv)
     const int8_t *p = line[0], *q = line[1], *r = line[2], *s = line[3];
-    uint32_t a, b, c, d, t;
+    int32_t a, b, c, d, t;
     __asm__ volatile(
-        ".option push\n.option norvc\n.option norelax\n.p2align 2\n"
-        ".insn i 0x7b, 4, x0, %[count], 36\n" /* lp.setup 0: 18 instructions */
-        TW_LOAD("%[a]", "%[p]", "%[ps]") TW_LOAD("%[b]", "%[q]", "%[qs]")
-        TW_LOAD("%[c]", "%[r]", "%[rs]") TW_LOAD("%[d]", "%[s]", "%[ss]")
+        TW_ASM_BEGIN
+        TW_LOOP("0", "%[count]", "18")
+        TW_LW_BY("%[a]", "%[p]", "%[ps]") TW_LW_BY("%[b]", "%[q]", "%[qs]")
+        TW_LW_BY("%[c]", "%[r]", "%[rs]") TW_LW_BY("%[d]", "%[s]", "%[ss]")
         "mv %[t], %[a]\n"
         ".insn r 0x57, 1, 0x64, %[a], %[b], %[low]\n"  /* a0 b0 a1 b1 */
         ".insn r 0x57, 1, 0x64, %[t], %[b], %[high]\n" /* a2 b2 a3 b3 */
@@ -43,9 +43,9 @@ static void transpose(uint32_t *to, int length, const int8_t *const line[4], con
         ".insn r 0x57, 0, 0x64, %[a], %[c], %[half]\n"
         ".insn r 0x57, 0, 0x68, %[c], %[b], %[t]\n"
         ".insn r 0x57, 0, 0x64, %[t], %[b], %[half]\n"
-        ".insn r 0x2b, 6, 0, %[next], %[to], %[d]\n.insn r 0x2b, 6, 0, %[next], %[to], %[a]\n"
-        ".insn r 0x2b, 6, 0, %[next], %[to], %[c]\n.insn r 0x2b, 6, 0, %[back], %[to], %[t]\n"
-        ".option pop\n"
+        TW_SW_BY("%[d]", "%[to]", "%[next]") TW_SW_BY("%[a]", "%[to]", "%[next]")
+        TW_SW_BY("%[c]", "%[to]", "%[next]") TW_SW_BY("%[t]", "%[to]", "%[back]")
+        TW_ASM_END
         : [to] "+r"(to), [p] "+r"(p), [q] "+r"(q), [r] "+r"(r), [s] "+r"(s), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c),
           [d] "=&r"(d), [t] "=&r"(t)
         : [count] "r"(count), [ps] "r"(step[0]), [qs] "r"(step[1]), [rs] "r"(step[2]), [ss] "r"(step[3]),
@@ -58,7 +58,7 @@ static void transpose(uint32_t *to, int length, const int8_t *const line[4], con
             int32_t lane[4];
             for (int k = 0; k < 4; k++)
                 lane[k] = line[k][i * step[k] + c];
-            to[c * length + i] = tw_pack_bytes(lane[0], lane[1], lane[2], lane[3]);
+            to[c * length + i] = tw_bytes_of(lane[0], lane[1], lane[2], lane[3]);
         }
 #endif
 }
@@ -68,10 +68,10 @@ static void fill_strip(const struct depthwise *d, const int8_t *image, int valid
 {
     const struct axis *u = &d->along, *a = &d->across;
     int start = begin * u->stride - u->before, need = (end - 1 - begin) * u->stride + (u->kernel - 1) * u->dilation + 1;
-    int first = tw_min(tw_max(-start, 0), need), last = tw_max(tw_min(u->size - start, need), first);
-    uint32_t outside = (uint32_t)(uint8_t)d->pad * 0x01010101u;
+    int first = tw_pmin(tw_pmax(-start, 0), need), last = tw_pmax(tw_pmin(u->size - start, need), first);
+    int32_t outside = (int32_t)((uint32_t)(uint8_t)d->pad * 0x01010101u);
     for (int c = 0; c < 4; c++) {
-        uint32_t *line = d->strip + c * d->length;
+        int32_t *line = d->strip + c * d->length;
         for (int i = 0; i < first; i++)
             line[i] = outside;
         for (int i = last; i < need; i++)
@@ -103,41 +103,30 @@ static void fill_strip(const struct depthwise *d, const int8_t *image, int valid
 }
 
 /* sum + the products of four bytes by four weights. */
-TW_ALWAYS int32_t tw_dot4(int32_t sum, uint32_t x, uint32_t w, int x_signed)
+TW_X int32_t dot(int32_t sum, int32_t x, int32_t w, int x_signed)
 {
-#if defined(__riscv)
-    if (x_signed)
-        __asm__(TW_DOT("0x5c", "%0", "%1", "%2") : "+r"(sum) : "r"(x), "r"(w));
-    else
-        __asm__(TW_DOT("0x54", "%0", "%1", "%2") : "+r"(sum) : "r"(x), "r"(w));
-#else
-    for (int i = 0; i < 4; i++) {
-        int8_t value = (int8_t)(x >> 8 * i), weight = (int8_t)(w >> 8 * i);
-        sum += weight * (x_signed ? value : (uint8_t)value);
-    }
-#endif
-    return sum;
+    return x_signed ? tw_vsdotsp_b(sum, x, w) : tw_vsdotusp_b(sum, x, w);
 }
 
 #if defined(__riscv)
 #define TW_TRIPLE_SHIFT "sra %[c], %[c], %[shift]\n"
 #define TW_TRIPLE_NARROW                                                                                               \
-    "mv %[c], %[add]\n.insn r 0x33, 0, 0x21, %[c], %[d], %[mul]\n" /* p.mac */ TW_TRIPLE_SHIFT
+    "mv %[c], %[add]\n" TW_MAC("%[c]", "%[d]", "%[mul]") TW_TRIPLE_SHIFT
 #define TW_TRIPLE_TOP "mulh %[c], %[d], %[mul]\n.insn r 0x5b, 2, 0x20, %[c], %[top], %[shift]\n" /* p.addN */
 #define TW_TRIPLE_HIGH                                                                                                 \
     "mulh %[c], %[d], %[mul]\nmul %[d], %[d], %[mul]\nadd %[c], %[c], %[top]\nadd %[d], %[d], %[add]\n"                \
     "sltu %[d], %[d], %[add]\nadd %[c], %[c], %[d]\n" TW_TRIPLE_SHIFT
-/* A loop of `twice` / 2 instructions; sdot is of signed or unsigned bytes. */
-#define TW_TRIPLES(sdot, twice, product)                                                                               \
-    __asm__ volatile(".option push\n.option norvc\n.option norelax\n.p2align 2\n"                                      \
-                     ".insn i 0x7b, 4, x0, %[count], " twice "\n" /* lp.setup 0 */                                     \
-                     "lw %[b], 4(%[x])\nlw %[c], 8(%[x])\n" TW_LOAD("%[a]", "%[x]", "%[x_step]")                       \
+/* A loop of `size` instructions; sdot is of signed or unsigned bytes. */
+#define TW_TRIPLES(sdot, size, product)                                                                               \
+    __asm__ volatile(TW_ASM_BEGIN                                      \
+                     TW_LOOP("0", "%[count]", size)                                     \
+                     "lw %[b], 4(%[x])\nlw %[c], 8(%[x])\n" TW_LW_BY("%[a]", "%[x]", "%[x_step]")                       \
                      "mv %[d], %[bias]\n" TW_DOT(sdot, "%[d]", "%[b]", "%[w1]")                                        \
                      TW_DOT(sdot, "%[d]", "%[c]", "%[w2]") TW_DOT(sdot, "%[d]", "%[a]", "%[w0]")                       \
                      product                                                                                           \
-                     ".insn r 0x33, 6, 0x02, %[c], %[c], %[low]\n.insn r 0x33, 4, 0x02, %[c], %[c], %[high]\n"         \
+                     TW_MAX("%[c]", "%[c]", "%[low]") TW_MIN("%[c]", "%[c]", "%[high]")         \
                      ".insn r 0x2b, 4, 0, %[y_step], %[y], %[c]\n" /* p.sb c, y_step(y!) */                            \
-                     ".option pop\n"                                                                                   \
+                     TW_ASM_END                                                                                   \
                      : [x] "+r"(x), [y] "+r"(y), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d)              \
                      : [count] "r"(count), [x_step] "r"(x_step), [y_step] "r"(y_step), [w0] "r"(w0), [w1] "r"(w1),     \
                        [w2] "r"(w2), [mul] "r"(s->mul), [add] "r"(s->add), [top] "r"(s->top), [shift] "r"(s->shift), [bias] "r"(s->bias), \
@@ -152,56 +141,62 @@ struct scale {
 };
 
 /* `count` results of one channel with three elements along, x_step and y_step bytes apart. */
-static void triples(const uint32_t *x, int x_step, int8_t *y, int y_step, uint32_t w0, uint32_t w1, uint32_t w2,
+static void triples(const int32_t *x, int x_step, int8_t *y, int y_step, int32_t w0, int32_t w1, int32_t w2,
                     const struct scale *s, int product, int x_signed, int count)
 {
 #if defined(__riscv)
-    uint32_t a, b, c, d;
+    int32_t a, b, c, d;
     switch (product * 2 + x_signed) {
     case TW_NARROW * 2:
-        TW_TRIPLES("0x54", "26", TW_TRIPLE_NARROW);
+        TW_TRIPLES(TW_SDOTUSP, "13", TW_TRIPLE_NARROW);
         break;
     case TW_NARROW * 2 + 1:
-        TW_TRIPLES("0x5c", "26", TW_TRIPLE_NARROW);
+        TW_TRIPLES(TW_SDOTSP, "13", TW_TRIPLE_NARROW);
         break;
     case TW_TOP * 2:
-        TW_TRIPLES("0x54", "24", TW_TRIPLE_TOP);
+        TW_TRIPLES(TW_SDOTUSP, "12", TW_TRIPLE_TOP);
         break;
     case TW_TOP * 2 + 1:
-        TW_TRIPLES("0x5c", "24", TW_TRIPLE_TOP);
+        TW_TRIPLES(TW_SDOTSP, "12", TW_TRIPLE_TOP);
         break;
     case TW_HIGH * 2:
-        TW_TRIPLES("0x54", "34", TW_TRIPLE_HIGH);
+        TW_TRIPLES(TW_SDOTUSP, "17", TW_TRIPLE_HIGH);
         break;
     default:
-        TW_TRIPLES("0x5c", "34", TW_TRIPLE_HIGH);
+        TW_TRIPLES(TW_SDOTSP, "17", TW_TRIPLE_HIGH);
     }
 #else
     int shift = s->shift + (product == TW_NARROW ? 0 : 32);
     for (int i = 0; i < count; i++, x += x_step / 4, y += y_step) {
-        int32_t sum = tw_dot4(s->bias, x[0], w0, x_signed);
-        sum = tw_dot4(tw_dot4(sum, x[1], w1, x_signed), x[2], w2, x_signed);
+        int32_t sum = dot(s->bias, x[0], w0, x_signed);
+        sum = dot(dot(sum, x[1], w1, x_signed), x[2], w2, x_signed);
         *y = (int8_t)tw_requantised(sum, s->mul, s->add, s->top, shift, s->low, s->high);
     }
 #endif
 }
 
+/* Four weights, moved up by whole lanes. */
+TW_X int32_t moved_up(int32_t w, int bits)
+{
+    return (int32_t)((uint32_t)w << bits);
+}
+
 /* Sums of a strip, added to those of the chunks before; weights moved up by `moved` bits. */
-static void add_sums(const struct depthwise *d, const uint32_t *w, int valid, int moved, int count)
+static void add_sums(const struct depthwise *d, const int32_t *w, int valid, int moved, int count)
 {
     for (int c = 0; c < valid; c++) {
-        const uint32_t *line = d->strip + c * d->length;
+        const int32_t *line = d->strip + c * d->length;
         for (int i = 0; i < count; i++, line += d->along.stride) {
             int32_t sum = d->sums[i * 4 + c];
             for (int k = 0; k < d->along.kernel; k++)
-                sum = tw_dot4(sum, line[k * d->along.dilation], w[k * 4 + c] << moved, d->x_signed);
+                sum = dot(sum, line[k * d->along.dilation], moved_up(w[k * 4 + c], moved), d->x_signed);
             d->sums[i * 4 + c] = sum;
         }
     }
 }
 
 /* Line `moved` / 8 lanes from the strip's first of channels c .. c + valid; `at` is where its first result lies. */
-static void results(const struct depthwise *d, const struct tw_finish *f, const uint32_t *w, int c, int valid,
+static void results(const struct depthwise *d, const struct tw_finish *f, const int32_t *w, int c, int valid,
                     int moved, int count, int at)
 {
     for (int i = 0; i < valid; i++, w++) {
@@ -212,7 +207,7 @@ static void results(const struct depthwise *d, const struct tw_finish *f, const 
             f->high,
         };
         triples(d->strip + i * d->length, d->along.stride * 4, (int8_t *)f->y + at + i, d->along.y_step,
-                w[0] << moved, w[4] << moved, w[8] << moved, &s, f->product, d->x_signed, count);
+                moved_up(w[0], moved), moved_up(w[4], moved), moved_up(w[8], moved), &s, f->product, d->x_signed, count);
     }
 }
 
@@ -223,18 +218,18 @@ static void lines(const struct depthwise *d, const struct tw_finish *f, int imag
     const struct axis *a = &d->across;
     const int8_t *x = d->x + image * d->image_x + c;
     int apart = d->along.kernel * 4, count = end - begin;
-    const uint32_t *w = (const uint32_t *)(const void *)d->w + c / 4 * d->chunks * apart;
+    const int32_t *w = (const int32_t *)(const void *)d->w + c / 4 * d->chunks * apart;
     int quick = f->quads && d->chunks == 1 && d->along.kernel == 3 && d->along.dilation == 1;
     int shared = d->chunks == 1 && a->dilation == 1 ? (4 - a->kernel) / a->stride + 1 : 1;
     for (int v = first; v < last; v += shared) {
         int at = image * d->image_y + v * a->y_step + begin * d->along.y_step + c;
         if (quick) {
             fill_strip(d, x, valid, v * a->stride - a->before, 0, begin, end);
-            for (int i = 0; i < tw_min(shared, last - v); i++)
+            for (int i = 0; i < tw_pmin(shared, last - v); i++)
                 results(d, f, w, c, valid, 8 * i * a->stride, count, at + i * a->y_step);
             continue;
         }
-        for (int i = 0; i < tw_min(shared, last - v); i++) {
+        for (int i = 0; i < tw_pmin(shared, last - v); i++) {
             memset(d->sums, 0, (size_t)count * 4 * sizeof *d->sums);
             for (int chunk = 0; chunk < d->chunks; chunk++) {
                 if (i == 0)
@@ -261,7 +256,7 @@ void tw_cluster_depthwise(const void *restrict x, const int8_t *restrict w, cons
     const struct axis along = along_y ? rows : columns, across = along_y ? columns : rows;
     int length = (along.results - 1) * along.stride + (along.kernel - 1) * along.dilation + 1;
     const struct depthwise d = {
-        x, w, (uint32_t *)scratch, scratch + 4 * length, along, across, channels, pad, x_signed, length,
+        x, w, (int32_t *)scratch, scratch + 4 * length, along, across, channels, pad, x_signed, length,
         (across.kernel + 3) / 4, h * width * channels, oy * ox * channels,
     };
     int quads = tw_in_quads(product, y_bytes);
@@ -270,15 +265,15 @@ void tw_cluster_depthwise(const void *restrict x, const int8_t *restrict w, cons
     if (by_channel) {
         for (int c = first; c < last; c += 4)
             for (int image = 0; image < n; image++)
-                lines(&d, &f, image, c, tw_min(last - c, 4), 0, across.results, 0, along.results);
+                lines(&d, &f, image, c, tw_pmin(last - c, 4), 0, across.results, 0, along.results);
         return;
     }
     for (int pixel = first, end; pixel < last; pixel = end) {
         int row = pixel / ox, column = pixel - row * ox, image = row / oy, line = row - image * oy;
-        int whole = column == 0 ? tw_min((last - pixel) / ox, oy - line) : 0;
-        end = whole > 0 ? pixel + whole * ox : tw_min(last, pixel - column + ox);
+        int whole = column == 0 ? tw_pmin((last - pixel) / ox, oy - line) : 0;
+        end = whole > 0 ? pixel + whole * ox : tw_pmin(last, pixel - column + ox);
         for (int c = 0; c < channels; c += 4)
-            lines(&d, &f, image, c, tw_min(channels - c, 4), line, line + tw_max(whole, 1), column,
+            lines(&d, &f, image, c, tw_pmin(channels - c, 4), line, line + tw_pmax(whole, 1), column,
                   whole > 0 ? ox : column + end - pixel);
     }
 }

@@ -38,41 +38,21 @@ static struct window window(const struct pool *p, int pixel)
     return w;
 }
 
-/* The larger of two bytes, four times. */
-TW_ALWAYS uint32_t larger(uint32_t a, uint32_t b, int is_signed)
-{
-#if defined(__riscv)
-    uint32_t y;
-    if (is_signed)
-        __asm__(".insn r 0x57, 1, 0x18, %0, %1, %2" : "=r"(y) : "r"(a), "r"(b)); /* pv.max.b */
-    else
-        __asm__(".insn r 0x57, 1, 0x1c, %0, %1, %2" : "=r"(y) : "r"(a), "r"(b)); /* pv.maxu.b */
-    return y;
-#else
-    int32_t m[4];
-    for (int i = 0; i < 4; i++) {
-        int32_t p = tw_byte(a, i), q = tw_byte(b, i);
-        m[i] = is_signed ? tw_max((int8_t)p, (int8_t)q) : tw_max(p, q);
-    }
-    return tw_pack_bytes(m[0], m[1], m[2], m[3]);
-#endif
-}
-
 /* Four channels, or the `count` that are left, which are gathered byte by byte. */
-TW_ALWAYS void largest(const struct pool *p, const uint8_t *x, struct window w, uint8_t *y, uint32_t least, int count,
+TW_X void largest(const struct pool *p, const uint8_t *x, struct window w, uint8_t *y, int32_t least, int count,
                        int is_signed)
 {
-    uint32_t m = least;
+    int32_t m = least;
     int row = p->dy * p->width * p->c, column = p->dx * p->c;
     for (int i = 0; i < w.rows; i++, x += row) {
         const uint8_t *at = x;
         for (int j = 0; j < w.columns; j++, at += column) {
-            uint32_t v = least;
+            int32_t v = least;
             if (count == 4)
                 v = tw_load_word(at);
             else
                 memcpy(&v, at, (size_t)count);
-            m = larger(m, v, is_signed);
+            m = is_signed ? tw_vmax_b(m, v) : tw_vmaxu_b(m, v);
         }
     }
     if (count == 4)
@@ -81,8 +61,8 @@ TW_ALWAYS void largest(const struct pool *p, const uint8_t *x, struct window w, 
         memcpy(y, &m, (size_t)count);
 }
 
-TW_ALWAYS void max_bytes(const struct pool *p, const uint8_t *x, uint8_t *y, int pixels, int by_channel, int first,
-                         int last, uint32_t least, int is_signed)
+TW_X void max_bytes(const struct pool *p, const uint8_t *x, uint8_t *y, int pixels, int by_channel, int first,
+                         int last, int32_t least, int is_signed)
 {
     int begin = by_channel ? first : 0, end = by_channel ? last : p->c;
     for (int pixel = by_channel ? 0 : first; pixel < (by_channel ? pixels : last); pixel++) {
@@ -103,7 +83,7 @@ void tw_cluster_max_pool_i8(const int8_t *restrict x, int8_t *restrict y, int n,
 {
     const struct pool p = {h, width, c, oy, ox, ky, kx, sy, sx, dy, dx, top, left};
     if (first < last)
-        max_bytes(&p, (const uint8_t *)x, (uint8_t *)y, n * oy * ox, by_channel, first, last, 0x80808080u, 1);
+        max_bytes(&p, (const uint8_t *)x, (uint8_t *)y, n * oy * ox, by_channel, first, last, (int32_t)0x80808080u, 1);
 }
 
 void tw_cluster_max_pool_u8(const uint8_t *restrict x, uint8_t *restrict y, int n, int h, int width, int c, int oy,

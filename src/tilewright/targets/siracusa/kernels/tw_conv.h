@@ -33,30 +33,26 @@ struct tw_panel {
 };
 
 #if defined(__riscv)
-#define TW_LOAD(r, at, by) ".insn r 0x0b, 7, 0x10, " r ", " at ", " by "\n" /* p.lw r, by(at!) */
-#define TW_NEXT(r, at) ".insn i 0x0b, 2, " r ", " at ", 4\n"               /* p.lw r, 4(at!) */
-#define TW_DOT(kind, sum, x, w) ".insn r 0x57, 1, " kind ", " sum ", " x ", " w "\n"
-#define TW_DOTS(kind, a, b, c, d, x)                                                                                   \
-    TW_DOT(kind, a, x, "t0") TW_DOT(kind, b, x, "t1") TW_DOT(kind, c, x, "t2") TW_DOT(kind, d, x, "t3")
-#define TW_FOUR(op, sources, a, b, c, d) op(a, sources) op(b, sources) op(c, sources) op(d, sources)
+#define TW_DOTS(code, a, b, c, d, x)                                                                                   \
+    TW_DOT(code, a, x, "t0") TW_DOT(code, b, x, "t1") TW_DOT(code, c, x, "t2") TW_DOT(code, d, x, "t3")
 
 /* a0: the panel. 16 sums in a2-a7 and s2-s11, 4 per pixel; weights in t0-t3, pixels in t4 and t5. The sums are left in
  * memory, at t0. */
-#define TW_SUM(kind)                                                                                                   \
+#define TW_SUM(code)                                                                                                   \
     "lw t0, 16(a0)\nlw a1, 0(a0)\nlw s1, 4(a0)\nlw t6, 8(a0)\nlw ra, 12(a0)\n"                                         \
     "lw t1, 84(a0)\nlw t2, 88(a0)\n"                                                                                   \
-    TW_LOAD("a2", "t1", "t2") TW_LOAD("a3", "t1", "t2") TW_LOAD("a4", "t1", "t2") TW_LOAD("a5", "t1", "t2")            \
+    TW_LW_BY("a2", "t1", "t2") TW_LW_BY("a3", "t1", "t2") TW_LW_BY("a4", "t1", "t2") TW_LW_BY("a5", "t1", "t2")            \
     "sw t1, 84(a0)\nmv a6, a2\nmv a7, a3\nmv s2, a4\nmv s3, a5\nmv s4, a2\nmv s5, a3\nmv s6, a4\nmv s7, a5\n"           \
     "mv s8, a2\nmv s9, a3\nmv s10, a4\nmv s11, a5\n"                                                                   \
-    ".insn i 0x7b, 4, x1, t0, 56\n" /* lp.setup 1: the 28 instructions of a run */                                     \
+    TW_LOOP("1", "t0", "28") /* the instructions of a run */                                     \
     "lw t0, 20(a0)\n"                                                                                                  \
-    ".insn i 0x7b, 4, x0, t0, 48\n" /* lp.setup 0: the 24 instructions of a word */                                    \
-    TW_NEXT("t0", "a1") TW_NEXT("t1", "a1") TW_NEXT("t2", "a1") TW_NEXT("t3", "a1")                                    \
-    TW_LOAD("t4", "s1", "t6") TW_LOAD("t5", "s1", "t6")                                                                \
-    TW_DOTS(kind, "a2", "a3", "a4", "a5", "t4") TW_LOAD("t4", "s1", "t6")                                              \
-    TW_DOTS(kind, "a6", "a7", "s2", "s3", "t5") TW_LOAD("t5", "s1", "ra")                                              \
-    TW_DOTS(kind, "s4", "s5", "s6", "s7", "t4")                                                                        \
-    TW_DOTS(kind, "s8", "s9", "s10", "s11", "t5")                                                                      \
+    TW_LOOP("0", "t0", "24") /* and of a word */                                    \
+    TW_LW("t0", "a1", "4") TW_LW("t1", "a1", "4") TW_LW("t2", "a1", "4") TW_LW("t3", "a1", "4")                                    \
+    TW_LW_BY("t4", "s1", "t6") TW_LW_BY("t5", "s1", "t6")                                                                \
+    TW_DOTS(code, "a2", "a3", "a4", "a5", "t4") TW_LW_BY("t4", "s1", "t6")                                              \
+    TW_DOTS(code, "a6", "a7", "s2", "s3", "t5") TW_LW_BY("t5", "s1", "ra")                                              \
+    TW_DOTS(code, "s4", "s5", "s6", "s7", "t4")                                                                        \
+    TW_DOTS(code, "s8", "s9", "s10", "s11", "t5")                                                                      \
     "lw t0, 24(a0)\nadd s1, s1, t0\n"                                                                                  \
     "lw t0, 28(a0)\nsw a1, 0(a0)\n"                                                                                    \
     "sw a2, 0(t0)\nsw a3, 4(t0)\nsw a4, 8(t0)\nsw a5, 12(t0)\nsw a6, 16(t0)\nsw a7, 20(t0)\n"                          \
@@ -66,57 +62,57 @@ struct tw_panel {
 /* Multipliers of 4 channels in s2-s5, addends in s6-s9; then what the loop over pixels needs. */
 #define TW_SCALES                                                                                                      \
     "lw a1, 36(a0)\nlw a2, 40(a0)\nlw a3, 44(a0)\nlw a4, 48(a0)\n"                                                     \
-    TW_LOAD("s2", "a1", "a2") TW_LOAD("s3", "a1", "a2") TW_LOAD("s4", "a1", "a2") TW_LOAD("s5", "a1", "a2")            \
-    TW_LOAD("s6", "a3", "a4") TW_LOAD("s7", "a3", "a4") TW_LOAD("s8", "a3", "a4") TW_LOAD("s9", "a3", "a4")            \
+    TW_LW_BY("s2", "a1", "a2") TW_LW_BY("s3", "a1", "a2") TW_LW_BY("s4", "a1", "a2") TW_LW_BY("s5", "a1", "a2")            \
+    TW_LW_BY("s6", "a3", "a4") TW_LW_BY("s7", "a3", "a4") TW_LW_BY("s8", "a3", "a4") TW_LW_BY("s9", "a3", "a4")            \
     "sw a1, 36(a0)\nsw a3, 44(a0)\n"                                                                                   \
     "lw t1, 64(a0)\nlw a5, 52(a0)\nlw a6, 56(a0)\nlw a7, 60(a0)\nlw t2, 68(a0)\nlw t3, 72(a0)\n"                       \
     "addi s10, t1, 4\nsw s10, 64(a0)\n"
 /* Their upper halves in a1-a4. */
 #define TW_TOPS                                                                                                        \
     "lw s10, 76(a0)\nlw s11, 80(a0)\n"                                                                                 \
-    TW_LOAD("a1", "s10", "a4") TW_LOAD("a2", "s10", "a4") TW_LOAD("a3", "s10", "a4") TW_LOAD("a4", "s10", "a4")        \
+    TW_LW_BY("a1", "s10", "a4") TW_LW_BY("a2", "s10", "a4") TW_LW_BY("a3", "s10", "a4") TW_LW_BY("a4", "s10", "a4")        \
     "sw s10, 76(a0)\nsra a1, a1, s11\nsra a2, a2, s11\nsra a3, a3, s11\nsra a4, a4, s11\n"
 
 #define TW_EACH(op) op("s10", "t4", "s2", "s6", "a1") op("s11", "t5", "s3", "s7", "a2")                                \
     op("s1", "t6", "s4", "s8", "a3") op("t3", "ra", "s5", "s9", "a4")
-#define TW_ADD(y, sum, mul, add, top) "mv " y ", " add "\n"
-#define TW_MAC(y, sum, mul, add, top) ".insn r 0x33, 0, 0x21, " y ", " sum ", " mul "\n" /* p.mac */
-#define TW_MULH(y, sum, mul, add, top)                                                                                 \
+#define TW_EACH_MV(y, sum, mul, add, top) "mv " y ", " add "\n"
+#define TW_EACH_MAC(y, sum, mul, add, top) TW_MAC(y, sum, mul)
+#define TW_EACH_HIGH(y, sum, mul, add, top)                                                                                 \
     "mulh " y ", " sum ", " mul "\nmul " sum ", " sum ", " mul "\nadd " y ", " y ", " top "\nadd " sum ", " sum ", "   \
     add "\nsltu " sum ", " sum ", " add "\nadd " y ", " y ", " sum "\n"
-#define TW_MULH_ADD(y, sum, mul, add, top)                                                                             \
+#define TW_EACH_TOP(y, sum, mul, add, top)                                                                             \
     "mulh " y ", " sum ", " mul "\n.insn r 0x5b, 2, 0x20, " y ", " top ", a5\n" /* p.addN: y = (y + top) >> a5 */
-#define TW_SHIFT(y, sum, mul, add, top) "sra " y ", " y ", a5\n"
-#define TW_LOW(y, sum, mul, add, top) ".insn r 0x33, 6, 0x02, " y ", " y ", a6\n"  /* p.max */
-#define TW_HIGH_(y, sum, mul, add, top) ".insn r 0x33, 4, 0x02, " y ", " y ", a7\n" /* p.min */
+#define TW_EACH_SRA(y, sum, mul, add, top) "sra " y ", " y ", a5\n"
+#define TW_EACH_MAX(y, sum, mul, add, top) TW_MAX(y, y, "a6")
+#define TW_EACH_MIN(y, sum, mul, add, top) TW_MIN(y, y, "a7")
 /* Clip 4 numbers and store their bytes. */
 #define TW_BYTES                                                                                                       \
-    TW_EACH(TW_LOW) TW_EACH(TW_HIGH_)                                                                                  \
+    TW_EACH(TW_EACH_MAX) TW_EACH(TW_EACH_MIN)                                                                                  \
     ".insn r 0x57, 1, 0x70, t4, s11, s10\n" /* pv.packlo.b */                                                          \
     ".insn r 0x57, 1, 0x6c, t4, t3, s1\n"   /* pv.packhi.b */                                                          \
-    ".insn r 0x2b, 6, 0, t2, t1, t4\n"      /* p.sw t4, t2(t1!) */
-#define TW_SUMS4 TW_NEXT("t4", "t0") TW_NEXT("t5", "t0") TW_NEXT("t6", "t0") TW_NEXT("ra", "t0")
-#define TW_FINISH_NARROW TW_SCALES ".insn i 0x7b, 4, x0, t3, 54\n" TW_SUMS4 TW_EACH(TW_ADD) TW_EACH(TW_MAC) TW_EACH(TW_SHIFT) TW_BYTES
-#define TW_FINISH_HIGH TW_SCALES TW_TOPS ".insn i 0x7b, 4, x0, t3, 86\n" TW_SUMS4 TW_EACH(TW_MULH) TW_EACH(TW_SHIFT) TW_BYTES
-#define TW_FINISH_TOP TW_SCALES TW_TOPS ".insn i 0x7b, 4, x0, t3, 46\n" TW_SUMS4 TW_EACH(TW_MULH_ADD) TW_BYTES
+    TW_SW_BY("t4", "t1", "t2")
+#define TW_SUMS4 TW_LW("t4", "t0", "4") TW_LW("t5", "t0", "4") TW_LW("t6", "t0", "4") TW_LW("ra", "t0", "4")
+#define TW_FINISH_NARROW TW_SCALES TW_LOOP("0", "t3", "27") TW_SUMS4 TW_EACH(TW_EACH_MV) TW_EACH(TW_EACH_MAC) TW_EACH(TW_EACH_SRA) TW_BYTES
+#define TW_FINISH_HIGH TW_SCALES TW_TOPS TW_LOOP("0", "t3", "43") TW_SUMS4 TW_EACH(TW_EACH_HIGH) TW_EACH(TW_EACH_SRA) TW_BYTES
+#define TW_FINISH_TOP TW_SCALES TW_TOPS TW_LOOP("0", "t3", "23") TW_SUMS4 TW_EACH(TW_EACH_TOP) TW_BYTES
 #define TW_GROUPS(what)                                                                                                \
     ".p2align 2\n1:\n" what "lw t0, 32(a0)\naddi t0, t0, -1\nsw t0, 32(a0)\nbgtz t0, 1b\n"
 #define TW_PANEL(what)                                                                                                 \
-    __asm__ volatile(".option push\n.option norvc\n.option norelax\n" what ".option pop\n"                             \
+    __asm__ volatile(TW_ASM_BEGIN what TW_ASM_END                             \
                      :: "r"(a0)                                                                                        \
                      : "memory", "ra", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "t0", "t1", "t2", "t3", "t4", "t5",   \
                        "t6", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11")
 #endif
 
 /* Sums of the next 4 channels, from their bias on; what is beyond the last is anything. */
-TW_ALWAYS void tw_panel_sums(struct tw_panel *p, int x_signed)
+TW_X void tw_panel_sums(struct tw_panel *p, int x_signed)
 {
 #if defined(__riscv)
     register struct tw_panel *a0 __asm__("a0") = p;
     if (x_signed)
-        TW_PANEL(TW_SUM("0x5c"));
+        TW_PANEL(TW_SUM(TW_SDOTSP));
     else
-        TW_PANEL(TW_SUM("0x54"));
+        TW_PANEL(TW_SUM(TW_SDOTUSP));
 #else
     const int8_t *x = p->x;
     for (int c = 0; c < 4; c++, p->bias += p->bias_step / 4)
@@ -133,28 +129,28 @@ TW_ALWAYS void tw_panel_sums(struct tw_panel *p, int x_signed)
 }
 
 /* All groups of a panel, requantised; at least one. product: TW_NARROW, TW_TOP or TW_HIGH. */
-TW_ALWAYS void tw_panel_bytes(struct tw_panel *p, int x_signed, int product)
+TW_X void tw_panel_bytes(struct tw_panel *p, int x_signed, int product)
 {
 #if defined(__riscv)
     register struct tw_panel *a0 __asm__("a0") = p;
     switch (product * 2 + x_signed) {
     case TW_NARROW * 2:
-        TW_PANEL(TW_GROUPS(TW_SUM("0x54") TW_FINISH_NARROW));
+        TW_PANEL(TW_GROUPS(TW_SUM(TW_SDOTUSP) TW_FINISH_NARROW));
         break;
     case TW_NARROW * 2 + 1:
-        TW_PANEL(TW_GROUPS(TW_SUM("0x5c") TW_FINISH_NARROW));
+        TW_PANEL(TW_GROUPS(TW_SUM(TW_SDOTSP) TW_FINISH_NARROW));
         break;
     case TW_TOP * 2:
-        TW_PANEL(TW_GROUPS(TW_SUM("0x54") TW_FINISH_TOP));
+        TW_PANEL(TW_GROUPS(TW_SUM(TW_SDOTUSP) TW_FINISH_TOP));
         break;
     case TW_TOP * 2 + 1:
-        TW_PANEL(TW_GROUPS(TW_SUM("0x5c") TW_FINISH_TOP));
+        TW_PANEL(TW_GROUPS(TW_SUM(TW_SDOTSP) TW_FINISH_TOP));
         break;
     case TW_HIGH * 2:
-        TW_PANEL(TW_GROUPS(TW_SUM("0x54") TW_FINISH_HIGH));
+        TW_PANEL(TW_GROUPS(TW_SUM(TW_SDOTUSP) TW_FINISH_HIGH));
         break;
     default:
-        TW_PANEL(TW_GROUPS(TW_SUM("0x5c") TW_FINISH_HIGH));
+        TW_PANEL(TW_GROUPS(TW_SUM(TW_SDOTSP) TW_FINISH_HIGH));
     }
 #else
     int shift = product == TW_NARROW ? p->shift : p->shift + 32;
@@ -173,22 +169,22 @@ TW_ALWAYS void tw_panel_bytes(struct tw_panel *p, int x_signed, int product)
 /* One number per row of tw_copy_rows: `load` and `store` take a step of their own. */
 #define TW_COPY_COLUMN(at, load, store)                                                                                \
     into = to + (at), out = from + (at);                                                                               \
-    __asm__ volatile(".option push\n.option norvc\n.option norelax\n.p2align 2\n"                                      \
-                     ".insn i 0x7b, 4, x0, %[rows], 6\n" /* lp.setup 0: 3 instructions */                              \
-                     load "nop\n" store ".option pop\n"                                                                \
+    __asm__ volatile(TW_ASM_BEGIN                                      \
+                     TW_LOOP("0", "%[rows]", "3")                              \
+                     load "nop\n" store TW_ASM_END                                                                \
                      : [to] "+r"(into), [from] "+r"(out), [a] "=&r"(held)                                              \
                      : [rows] "r"(rows), [to_step] "r"(to_step), [from_step] "r"(from_step)                            \
                      : "memory")
 #define TW_COPY_WORDS(at)                                                                                              \
     do {                                                                                                               \
-        TW_COPY_COLUMN(at, ".insn r 0x0b, 7, 0x10, %[a], %[from], %[from_step]\n",                                     \
-                       ".insn r 0x2b, 6, 0, %[to_step], %[to], %[a]\n");                                               \
+        TW_COPY_COLUMN(at, TW_LW_BY("%[a]", "%[from]", "%[from_step]"),                                     \
+                       TW_SW_BY("%[a]", "%[to]", "%[to_step]"));                                               \
     } while (0)
 #endif
 
 /* `rows` (at least one) runs of `n` bytes: pairs of words first, then what is left column by column; the last word of
  * a run may overlap the one before. */
-TW_ALWAYS void tw_copy_rows(int8_t *to, int to_step, const int8_t *from, int from_step, int n, int rows)
+TW_X void tw_copy_rows(int8_t *to, int to_step, const int8_t *from, int from_step, int n, int rows)
 {
 #if defined(__riscv)
     int pairs = n >> 3, rest = n & 7;
@@ -196,13 +192,13 @@ TW_ALWAYS void tw_copy_rows(int8_t *to, int to_step, const int8_t *from, int fro
     const int8_t *out = from;
     uint32_t held, other;
     if (pairs > 0)
-        __asm__ volatile(".option push\n.option norvc\n.option norelax\n.p2align 2\n"
-                         ".insn i 0x7b, 4, x1, %[rows], 14\n" /* lp.setup 1: 7 instructions */
-                         ".insn i 0x7b, 4, x0, %[pairs], 8\n" /* lp.setup 0: 4 instructions */
-                         ".insn i 0x0b, 2, %[a], %[from], 4\n.insn i 0x0b, 2, %[b], %[from], 4\n"
-                         ".insn s 0x2b, 2, %[a], 4(%[to])\n.insn s 0x2b, 2, %[b], 4(%[to])\n"
+        __asm__ volatile(TW_ASM_BEGIN
+                         TW_LOOP("1", "%[rows]", "7")
+                         TW_LOOP("0", "%[pairs]", "4")
+                         TW_LW("%[a]", "%[from]", "4") TW_LW("%[b]", "%[from]", "4")
+                         TW_SW("%[a]", "%[to]", "4") TW_SW("%[b]", "%[to]", "4")
                          "add %[to], %[to], %[to_step]\nadd %[from], %[from], %[from_step]\n"
-                         ".option pop\n"
+                         TW_ASM_END
                          : [to] "+r"(into), [from] "+r"(out), [a] "=&r"(held), [b] "=&r"(other)
                          : [pairs] "r"(pairs), [rows] "r"(rows), [to_step] "r"(to_step - pairs * 8),
                            [from_step] "r"(from_step - pairs * 8)
@@ -226,16 +222,16 @@ TW_ALWAYS void tw_copy_rows(int8_t *to, int to_step, const int8_t *from, int fro
 }
 
 /* `n` bytes of one value. */
-TW_ALWAYS void tw_fill(int8_t *to, int value, int n)
+TW_X void tw_fill(int8_t *to, int value, int n)
 {
 #if defined(__riscv)
     uint32_t word = (uint32_t)(uint8_t)value * 0x01010101u;
     int pairs = n >> 3;
     if (pairs > 0)
-        __asm__ volatile(".option push\n.option norvc\n.option norelax\n.p2align 2\n"
-                         ".insn i 0x7b, 4, x0, %[pairs], 6\n" /* lp.setup 0: 3 instructions */
-                         ".insn s 0x2b, 2, %[word], 4(%[to])\n.insn s 0x2b, 2, %[word], 4(%[to])\nnop\n"
-                         ".option pop\n"
+        __asm__ volatile(TW_ASM_BEGIN
+                         TW_LOOP("0", "%[pairs]", "3")
+                         TW_SW("%[word]", "%[to]", "4") TW_SW("%[word]", "%[to]", "4") "nop\n"
+                         TW_ASM_END
                          : [to] "+r"(to)
                          : [word] "r"(word), [pairs] "r"(pairs)
                          : "memory");

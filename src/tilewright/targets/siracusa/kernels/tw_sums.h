@@ -2,62 +2,14 @@
 #ifndef TW_SUMS_H
 #define TW_SUMS_H
 
-#include <stdint.h>
 #include <string.h>
 
-#define TW_ALWAYS static inline __attribute__((always_inline, unused))
-
-/* One instruction each where the core has it. */
-TW_ALWAYS int32_t tw_max(int32_t a, int32_t b)
-{
-#if defined(__riscv)
-    int32_t y;
-    __asm__(".insn r 0x33, 6, 0x02, %0, %1, %2" : "=r"(y) : "r"(a), "r"(b));
-    return y;
-#else
-    return a > b ? a : b;
-#endif
-}
-
-TW_ALWAYS int32_t tw_min(int32_t a, int32_t b)
-{
-#if defined(__riscv)
-    int32_t y;
-    __asm__(".insn r 0x33, 4, 0x02, %0, %1, %2" : "=r"(y) : "r"(a), "r"(b));
-    return y;
-#else
-    return a < b ? a : b;
-#endif
-}
-
-/* sum + a * b, modulo 2^32. */
-TW_ALWAYS int32_t tw_mac(int32_t sum, int32_t a, int32_t b)
-{
-#if defined(__riscv)
-    __asm__(".insn r 0x33, 0, 0x21, %0, %1, %2" : "+r"(sum) : "r"(a), "r"(b));
-    return sum;
-#else
-    return (int32_t)((uint32_t)sum + (uint32_t)a * (uint32_t)b);
-#endif
-}
-
-/* The low bytes of four numbers, the first lowest. */
-TW_ALWAYS uint32_t tw_pack_bytes(int32_t a, int32_t b, int32_t c, int32_t d)
-{
-#if defined(__riscv)
-    uint32_t y;
-    __asm__(".insn r 0x57, 1, 0x70, %0, %1, %2" : "=r"(y) : "r"(b), "r"(a)); /* pv.packlo.b */
-    __asm__(".insn r 0x57, 1, 0x6c, %0, %1, %2" : "+r"(y) : "r"(d), "r"(c)); /* pv.packhi.b */
-    return y;
-#else
-    return (uint32_t)(uint8_t)a | (uint32_t)(uint8_t)b << 8 | (uint32_t)(uint8_t)c << 16 | (uint32_t)(uint8_t)d << 24;
-#endif
-}
+#include "tw_xpulp.h"
 
 /* Words at any address: the core splits what is not aligned. */
-TW_ALWAYS uint32_t tw_load_word(const void *p)
+TW_X int32_t tw_load_word(const void *p)
 {
-    uint32_t y;
+    int32_t y;
 #if defined(__riscv)
     __asm__("lw %0, 0(%1)" : "=r"(y) : "r"(p), "m"(*(const char(*)[4])p));
 #else
@@ -66,24 +18,12 @@ TW_ALWAYS uint32_t tw_load_word(const void *p)
     return y;
 }
 
-TW_ALWAYS void tw_store_word(void *p, uint32_t value)
+TW_X void tw_store_word(void *p, int32_t value)
 {
 #if defined(__riscv)
     __asm__("sw %1, 0(%2)" : "=m"(*(char(*)[4])p) : "r"(value), "r"(p));
 #else
     memcpy(p, &value, sizeof value);
-#endif
-}
-
-/* Byte i of a word, unsigned. */
-TW_ALWAYS int32_t tw_byte(uint32_t word, int i)
-{
-#if defined(__riscv)
-    int32_t y;
-    __asm__(".insn r 0x57, 7, %1, %0, %2, x%3" : "=r"(y) : "i"(0x48 + i % 2), "r"(word), "i"(i / 2)); /* pv.extractu.b */
-    return y;
-#else
-    return (int32_t)(word >> 8 * i & 255);
 #endif
 }
 
@@ -102,7 +42,7 @@ struct tw_finish {
 };
 
 /* One requantisation; `top` is the upper half of the addend. Products wrap to 64 bits, as the definition does. */
-TW_ALWAYS int32_t tw_requantised(int32_t sum, int32_t mul, int32_t add, int32_t top, int shift, int low, int high)
+TW_X int32_t tw_requantised(int32_t sum, int32_t mul, int32_t add, int32_t top, int shift, int low, int high)
 {
     uint64_t addend = (uint64_t)(uint32_t)top << 32 | (uint32_t)add;
     int64_t scaled = (int64_t)((uint64_t)((int64_t)sum * mul) + addend) >> shift;
@@ -135,7 +75,7 @@ static __attribute__((noinline, unused)) void tw_finish_any(const struct tw_fini
     }
 }
 
-TW_ALWAYS int tw_in_quads(int product, int y_bytes)
+TW_X int tw_in_quads(int product, int y_bytes)
 {
     return y_bytes == 1 && product >= TW_NARROW && product <= TW_HIGH;
 }
@@ -151,19 +91,19 @@ static __attribute__((noinline, unused)) void tw_join_bytes(const struct tw_join
                                                             int8_t *y, int n)
 {
     const int shift = j->shift, low = j->low, high = j->high, mul_v = j->mul_v, mul_r = j->mul_r;
-    const uint32_t flip_v = j->v_signed ? 0x80808080u : 0, flip_r = j->r_signed ? 0x80808080u : 0;
+    const int32_t all = (int32_t)0x80808080u, flip_v = j->v_signed ? all : 0, flip_r = j->r_signed ? all : 0;
     int i = 0;
     if (j->product == TW_NARROW) {
         int32_t add = (int32_t)j->add - (j->v_signed ? mul_v * 128 : 0) - (j->r_signed ? mul_r * 128 : 0);
 #pragma clang loop unroll(disable)
         for (; i + 4 <= n; i += 4) {
-            uint32_t vs = tw_load_word(v + i) ^ flip_v, rs = tw_load_word(r + i) ^ flip_r;
+            int32_t vs = tw_load_word(v + i) ^ flip_v, rs = tw_load_word(r + i) ^ flip_r;
             int32_t sum[4];
             for (int k = 0; k < 4; k++) {
-                sum[k] = tw_mac(tw_mac(add, tw_byte(vs, k), mul_v), tw_byte(rs, k), mul_r) >> shift;
-                sum[k] = tw_min(tw_max(sum[k], low), high);
+                sum[k] = tw_pmac(tw_pmac(add, tw_vextractu_b(vs, k), mul_v), tw_vextractu_b(rs, k), mul_r) >> shift;
+                sum[k] = tw_pmin(tw_pmax(sum[k], low), high);
             }
-            tw_store_word(y + i, tw_pack_bytes(sum[0], sum[1], sum[2], sum[3]));
+            tw_store_word(y + i, tw_bytes_of(sum[0], sum[1], sum[2], sum[3]));
         }
     }
     for (; i < n; i++) {
