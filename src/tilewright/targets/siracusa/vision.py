@@ -58,8 +58,10 @@ def product(node: Node, by_channel: Callable[[Array], Array] = lambda w: w) -> i
             return NARROW
     if not 32 <= epilogue.shift < 63:
         return WIDE
-    whole = add is not None and not np.any(add & 0xFFFFFFFF) and int(np.abs(add >> 32).max()) < 1 << 30
-    return TOP if whole else HIGH
+    if add is None:
+        return HIGH
+    top, rest = np.divmod(add.astype(np.int64), 1 << 32)
+    return TOP if not rest.any() and int(np.abs(top).max()) < 1 << 30 else HIGH
 
 
 def finished(node: Node, by_channel: Callable[[Array], Array] = lambda w: w) -> dict[str, int]:
