@@ -1,0 +1,244 @@
+/* Attention in integers over a cache that is state: keys lie position by position, [capacity][kv_heads * hd], values
+ * channel by channel, [kv_heads * hd][pitch], so that a word holds four products of either sum. */
+#include "tw_cluster.h"
+#include "tw_kernels.h"
+#include "tw_quantised.h"
+
+/* Elements first .. last of x, flat, go to row pos on of the keys: rows as they are. */
+void tw_cluster_append_rows(int8_t *restrict state, const int8_t *restrict x, int n, int pos, int first, int last)
+{
+    int8_t *restrict y = state + pos * n;
+    int i = first;
+    for (; i + 4 <= last; i += 4)
+        tw_put_word(y + i, tw_word(x + i));
+    for (; i < last; i++)
+        y[i] = x[i];
+}
+
+/* Elements first .. last of x, [tokens][n], to position pos on of the values. */
+void tw_cluster_append_channels(int8_t *restrict state, const int8_t *restrict x, int n, int pitch, int pos, int first,
+                                int last)
+{
+    int t = first < n ? 0 : first / n, c = first - t * n;
+    for (int i = first; i < last; i++) {
+        state[c * pitch + pos + t] = x[i];
+        if (++c == n)
+            c = 0, t++;
+    }
+}
+
+/* Scores of `seen` positions over 16 or 8 channels of a head, added to what `score` holds where `onto`. Returns the
+ * greatest. k: the first position's, `stride` bytes from one to the next. */
+#ifdef __riscv
+#define TW_SCORES(name, words, bytes, start, loads, products)                                                          \
+    static int32_t name(const int8_t *q, const int8_t *k, int32_t *score, int seen, int stride)                        \
+    {                                                                                                                  \
+        uint32_t q0 = tw_word(q), q1 = tw_word(q + 4), q2 = words > 2 ? tw_word(q + 8) : 0;                            \
+        uint32_t q3 = words > 2 ? tw_word(q + 12) : 0;                                                                 \
+        uint32_t k0, k1, k2, k3;                                                                                       \
+        int32_t most = INT32_MIN, sum, step = stride - 4 * (words - 1);                                                \
+        __asm__ volatile(TW_X_BEGIN TW_X_LOOP(%[seen], bytes) start loads products TW_X_MAX(%[most], %[most], %[sum])  \
+                             TW_X_SW(%[sum], %[score], 4) TW_X_END                                                     \
+                         : [k0] "=&r"(k0), [k1] "=&r"(k1), [k2] "=&r"(k2), [k3] "=&r"(k3), [sum] "=&r"(sum),           \
+                           [most] "+&r"(most), [k] "+&r"(k), [score] "+&r"(score)                                      \
+                         : [q0] "r"(q0), [q1] "r"(q1), [q2] "r"(q2), [q3] "r"(q3), [step] "r"(step), [seen] "r"(seen)  \
+                         : "memory");                                                                                  \
+        return most;                                                                                                   \
+    }
+#define TW_LOAD_4                                                                                                      \
+    TW_X_LW(%[k0], %[k], 4) TW_X_LW(%[k1], %[k], 4) TW_X_LW(%[k2], %[k], 4) TW_X_LW_BY(%[k3], %[k], %[step])
+#define TW_LOAD_2 TW_X_LW(%[k0], %[k], 4) TW_X_LW_BY(%[k1], %[k], %[step])
+#define TW_REST_4                                                                                                      \
+    TW_X_ADD_DOT_I8(%[sum], %[k1], %[q1]) TW_X_ADD_DOT_I8(%[sum], %[k2], %[q2]) TW_X_ADD_DOT_I8(%[sum], %[k3], %[q3])
+#define TW_REST_2 TW_X_ADD_DOT_I8(%[sum], %[k1], %[q1])
+#define TW_FIRST TW_X_DOT_I8(%[sum], %[k0], %[q0])
+#define TW_ONTO TW_X_ADD_DOT_I8(%[sum], %[k0], %[q0])
+#define TW_OLD "lw %[sum], 0(%[score])\n"
+TW_SCORES(scores_16, 4, 40, "", TW_LOAD_4, TW_FIRST TW_REST_4)
+TW_SCORES(scores_onto_16, 4, 44, TW_OLD, TW_LOAD_4, TW_ONTO TW_REST_4)
+TW_SCORES(scores_8, 2, 24, "", TW_LOAD_2, TW_FIRST TW_REST_2)
+TW_SCORES(scores_onto_8, 2, 28, TW_OLD, TW_LOAD_2, TW_ONTO TW_REST_2)
+#else
+#define TW_SCORES(name, words, onto)                                                                                   \
+    static int32_t name(const int8_t *q, const int8_t *k, int32_t *score, int seen, int stride)                        \
+    {                                                                                                                  \
+        int32_t most = INT32_MIN;                                                                                      \
+        for (int s = 0; s < seen; s++, k += stride) {                                                                  \
+            int32_t sum = onto ? score[s] : 0;                                                                         \
+            for (int i = 0; i < words; i++)                                                                            \
+                sum = tw_dot_i8(sum, tw_word(k + 4 * i), tw_word(q + 4 * i));                                          \
+            score[s] = sum;                                                                                            \
+            most = most > sum ? most : sum;                                                                            \
+        }                                                                                                              \
+        return most;                                                                                                   \
+    }
+TW_SCORES(scores_16, 4, 0)
+TW_SCORES(scores_onto_16, 4, 1)
+TW_SCORES(scores_8, 2, 0)
+TW_SCORES(scores_onto_8, 2, 1)
+#endif
+
+/* The same over any number of channels. */
+static int32_t scores_rest(const int8_t *q, const int8_t *k, int32_t *score, int seen, int stride, int hd, int onto)
+{
+    int32_t most = INT32_MIN;
+    for (int s = 0; s < seen; s++, k += stride) {
+        int32_t sum = onto ? score[s] : 0;
+        for (int d = 0; d < hd; d++)
+            sum += q[d] * k[d];
+        score[s] = sum;
+        most = most > sum ? most : sum;
+    }
+    return most;
+}
+
+/* score[s] = q . k[s]. Returns the greatest. */
+static int32_t scores(const int8_t *q, const int8_t *k, int32_t *score, int seen, int stride, int hd)
+{
+    int32_t most = 0;
+    int d = 0;
+    for (; d + 16 <= hd; d += 16)
+        most = d == 0 ? scores_16(q, k, score, seen, stride) : scores_onto_16(q + d, k + d, score, seen, stride);
+    if (d + 8 <= hd) {
+        most = d == 0 ? scores_8(q, k, score, seen, stride) : scores_onto_8(q + d, k + d, score, seen, stride);
+        d += 8;
+    }
+    return d < hd ? scores_rest(q + d, k + d, score, seen, stride, hd - d, d > 0) : most;
+}
+
+/* `groups` words of p from four scores each, in the same place; returns the sum. A word is written after the four
+ * scores that lie there or further on have been read. */
+static int32_t groups_of_p(int32_t *score, const uint8_t *table, int groups, int32_t base, int32_t mul, int shift)
+{
+    int32_t sum = 0;
+#ifdef __riscv
+    uint32_t ones = 0x01010101u, limit = 255, w;
+    int32_t s0, s1, s2, s3, minus = -mul;
+    int32_t *p = score;
+    if (groups > 0)
+        __asm__ volatile(
+            TW_X_BEGIN TW_X_LOOP(%[groups], 96)
+            TW_X_LW(%[s0], %[score], 4) TW_X_LW(%[s1], %[score], 4)
+            TW_X_LW(%[s2], %[score], 4) TW_X_LW(%[s3], %[score], 4)
+            "mul %[s0], %[s0], %[minus]\nmul %[s1], %[s1], %[minus]\n"
+            "mul %[s2], %[s2], %[minus]\nmul %[s3], %[s3], %[minus]\n"
+            TW_X_ADD_SHIFT(%[s0], %[base], %[shift]) TW_X_ADD_SHIFT(%[s1], %[base], %[shift])
+            TW_X_ADD_SHIFT(%[s2], %[base], %[shift]) TW_X_ADD_SHIFT(%[s3], %[base], %[shift])
+            TW_X_MINU(%[s0], %[s0], %[limit]) TW_X_MINU(%[s1], %[s1], %[limit])
+            TW_X_MINU(%[s2], %[s2], %[limit]) TW_X_MINU(%[s3], %[s3], %[limit])
+            TW_X_LBU_AT(%[s0], %[table], %[s0]) TW_X_LBU_AT(%[s1], %[table], %[s1])
+            TW_X_LBU_AT(%[s2], %[table], %[s2]) TW_X_LBU_AT(%[s3], %[table], %[s3])
+            TW_X_PACK_LOW(%[w], %[s1], %[s0]) TW_X_PACK_HIGH(%[w], %[s3], %[s2])
+            TW_X_ADD_DOT_U8(%[sum], %[w], %[ones]) TW_X_SW(%[w], %[p], 4) TW_X_END
+            : [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3), [w] "=&r"(w), [sum] "+&r"(sum),
+              [score] "+&r"(score), [p] "+&r"(p)
+            : [minus] "r"(minus), [base] "r"(base), [shift] "r"(shift), [limit] "r"(limit), [table] "r"(table),
+              [ones] "r"(ones), [groups] "r"(groups)
+            : "memory");
+#else
+    uint8_t *p = (uint8_t *)score;
+    for (int s = 0; s < 4 * groups; s++) {
+        int32_t index = (base - score[s] * mul) >> shift;
+        int32_t value = table[index < 255 ? index : 255];
+        sum += value;
+        p[s] = (uint8_t)value;
+    }
+#endif
+    return sum;
+}
+
+/* Bytes p[s] = table[distance of score[s] from the greatest], in place, 0 beyond `seen` up to a whole word. */
+static int32_t exponentials(int32_t *score, const uint8_t *table, int seen, int32_t most, int32_t mul, int shift)
+{
+    int32_t base = most * mul + tw_half(shift), sum = groups_of_p(score, table, seen / 4, base, mul, shift);
+    uint32_t last = 0;
+    for (int s = seen & ~3, i = 0; s < seen; s++, i += 8) {
+        int32_t index = (base - score[s] * mul) >> shift;
+        int32_t value = table[index < 255 ? index : 255];
+        sum += value;
+        last |= (uint32_t)value << i;
+    }
+    if (seen & 3)
+        tw_put_word((uint8_t *)score + (seen & ~3), last);
+    return sum;
+}
+
+/* sum[c] = sum of p[s] v[c][s] over `words` words of positions. */
+#ifdef __riscv
+#define TW_MIX(v, c, step) TW_X_LW_BY(%[v], %[p], %[step])
+static void mix_8(const uint8_t *p, const int8_t *v, int32_t sum[8], int words, int pitch)
+{
+    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0, s4 = 0, s5 = 0, s6 = 0, s7 = 0, back = 4 - 7 * pitch;
+    uint32_t w, a, b;
+    __asm__ volatile(
+        TW_X_BEGIN TW_X_LOOP(%[words], 68)
+        TW_X_LW(%[w], %[p], 4) TW_X_LW_BY(%[a], %[v], %[pitch])
+        TW_X_LW_BY(%[b], %[v], %[pitch]) TW_X_ADD_DOT_U8_I8(%[s0], %[w], %[a])
+        TW_X_LW_BY(%[a], %[v], %[pitch]) TW_X_ADD_DOT_U8_I8(%[s1], %[w], %[b])
+        TW_X_LW_BY(%[b], %[v], %[pitch]) TW_X_ADD_DOT_U8_I8(%[s2], %[w], %[a])
+        TW_X_LW_BY(%[a], %[v], %[pitch]) TW_X_ADD_DOT_U8_I8(%[s3], %[w], %[b])
+        TW_X_LW_BY(%[b], %[v], %[pitch]) TW_X_ADD_DOT_U8_I8(%[s4], %[w], %[a])
+        TW_X_LW_BY(%[a], %[v], %[pitch]) TW_X_ADD_DOT_U8_I8(%[s5], %[w], %[b])
+        TW_X_LW_BY(%[b], %[v], %[back]) TW_X_ADD_DOT_U8_I8(%[s6], %[w], %[a])
+        TW_X_ADD_DOT_U8_I8(%[s7], %[w], %[b]) TW_X_END
+        : [w] "=&r"(w), [a] "=&r"(a), [b] "=&r"(b), [p] "+&r"(p), [v] "+&r"(v), [s0] "+&r"(s0), [s1] "+&r"(s1),
+          [s2] "+&r"(s2), [s3] "+&r"(s3), [s4] "+&r"(s4), [s5] "+&r"(s5), [s6] "+&r"(s6), [s7] "+&r"(s7)
+        : [words] "r"(words), [pitch] "r"(pitch), [back] "r"(back)
+        : "memory");
+    sum[0] = s0, sum[1] = s1, sum[2] = s2, sum[3] = s3, sum[4] = s4, sum[5] = s5, sum[6] = s6, sum[7] = s7;
+}
+#else
+static void mix_8(const uint8_t *p, const int8_t *v, int32_t sum[8], int words, int pitch)
+{
+    for (int c = 0; c < 8; c++)
+        for (int i = sum[c] = 0; i < words; i++)
+            sum[c] = tw_dot_u8_i8(sum[c], tw_word(p + 4 * i), tw_word(v + c * pitch + 4 * i));
+}
+#endif
+
+/* The same for one channel. */
+static int32_t mix_1(const uint8_t *p, const int8_t *v, int words)
+{
+    int32_t sum = 0;
+    for (int i = 0; i < words; i++)
+        sum = tw_dot_u8_i8(sum, tw_word(p + 4 * i), tw_word(v + 4 * i));
+    return sum;
+}
+
+/* y = softmax(q k^T) v, causal: elements first .. last of y, [tokens][heads * hd]. Row t stands at pos + t and sees
+ * positions 0 .. pos + t. Cores that share a head each compute its scores.
+ * k: [capacity][kv_heads * hd]; v: [kv_heads * hd][pitch]; mul, out: [heads]; table: [256]; scratch: [pitch]. */
+void tw_cluster_attention(const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v,
+                          const int32_t *restrict mul, const int32_t *restrict out, const uint8_t *restrict table,
+                          int8_t *restrict y, int32_t *restrict scratch, int pos, int group, int kv_heads, int hd,
+                          int pitch, int shift, int out_shift, int first, int last)
+{
+    int stride = kv_heads * hd, width = group * stride, t = first < width ? 0 : first / width;
+    int c = first - t * width, h = 0, kv = 0, m = 0; /* head h is head m of those that share head kv of the cache */
+    int32_t half = tw_half(out_shift);
+    for (; c >= hd; c -= hd, h++)
+        if (++m == group)
+            m = 0, kv++;
+    q += first - c;
+    for (y += first; first < last; q += hd) {
+        int seen = pos + t + 1, end = c + last - first < hd ? c + last - first : hd;
+        int32_t most = scores(q, k + kv * hd, scratch, seen, stride, hd);
+        int32_t sum = exponentials(scratch, table, seen, most, mul[h], shift);
+        int32_t reciprocal = (out[h] + sum / 2) / sum, mixed[8];
+        const int8_t *values = v + (kv * hd + c) * pitch;
+        first += end - c;
+        for (; c + 8 <= end; c += 8, values += 8 * pitch) {
+            mix_8((const uint8_t *)scratch, values, mixed, (seen + 3) / 4, pitch);
+            for (int i = 0; i < 8; i++)
+                *y++ = (int8_t)tw_clip_i8((mixed[i] * reciprocal + half) >> out_shift);
+        }
+        for (; c < end; c++, values += pitch)
+            *y++ = (int8_t)tw_clip_i8(
+                (mix_1((const uint8_t *)scratch, values, (seen + 3) / 4) * reciprocal + half) >> out_shift);
+        c = 0, h++;
+        if (++m == group)
+            m = 0, kv++;
+        if (kv == kv_heads)
+            kv = h = 0, t++;
+    }
+}

@@ -1,0 +1,120 @@
+/* The integer operators of a llama between its matrix products: embedding, norm, RoPE, SwiGLU. Each call computes
+ * elements first .. last of its result, flat. */
+#include "tw_cluster.h"
+#include "tw_kernels.h"
+#include "tw_quantised.h"
+
+/* y[t] = row tokens[t] of the table * its multiplier. table: [vocabulary][cols]; y: [count][cols]. */
+void tw_cluster_embed(const int32_t *restrict tokens, const int8_t *restrict table, const uint8_t *restrict mul,
+                      int16_t *restrict y, int cols, int shift, int first, int last)
+{
+    int t = first < cols ? 0 : first / cols, c = first - t * cols;
+    int32_t half = tw_half(shift);
+    for (; first < last; c = 0, t++) {
+        int32_t token = tokens[t], scale = mul[token];
+        const int8_t *restrict row = table + token * cols;
+        int end = c + last - first < cols ? c + last - first : cols;
+        first += end - c;
+        int16_t *restrict to = y + t * cols;
+        for (; c + 4 <= end; c += 4) {
+            uint32_t word = tw_word(row + c);
+            for (int i = 0; i < 4; i++)
+                to[c + i] = (int16_t)tw_clip_i16(tw_mac(half, (int8_t)(word >> 8 * i), scale) >> shift);
+        }
+        for (; c < end; c++)
+            to[c] = (int16_t)tw_clip_i16(tw_mac(half, row[c], scale) >> shift);
+    }
+}
+
+/* Exact sum of x[i]^2. With x = 256 h + l of unsigned l, 65536 times the sum of h^2 is off by less than 2^31 over 64
+ * elements and so tells what the sum modulo 2^32 leaves out. */
+static uint64_t sum_of_squares(const int16_t *x, int n)
+{
+    uint64_t total = 0;
+    for (; n >= 4;) {
+        int32_t low = 0, high = 0;
+        int words = n < 64 ? n / 4 : 16;
+        n -= 4 * words;
+        for (; words > 0; words--, x += 4) {
+            uint32_t a = tw_word(x), b = tw_word(x + 2);
+            low = tw_dot_i16(low, a, a);
+            low = tw_dot_i16(low, b, b);
+            b = tw_upper_bytes(b, a);
+            high = tw_dot_i8(high, b, b);
+        }
+        int32_t off = (int32_t)((uint32_t)low - ((uint32_t)high << 16));
+        total += (uint64_t)(((int64_t)high << 16) + off);
+    }
+    for (int i = 0; i < n; i++)
+        total += (uint32_t)(x[i] * x[i]);
+    return total;
+}
+
+/* floor(sqrt(value)) of value >= 2^30: a chord of one of twelve parts, right to one in 500, and a step of Newton's. */
+static uint32_t root(uint32_t value)
+{
+    static const uint32_t nodes[17] = {0,     0,     0,     0,     32784, 36653, 40152, 43369, 46364,
+                                       49176, 51836, 54366, 56784, 59102, 61333, 63486, 65568};
+    uint32_t part = value >> 28, low = nodes[part], guess, result;
+    guess = low + ((nodes[part + 1] - low) * (value >> 12 & 65535) >> 16);
+    result = (guess + value / guess) >> 1; /* not below the root, and less than one above */
+    result -= result >> 16;
+    return result - (result * result > value);
+}
+
+/* y = clip((t * w + half) >> shift), t = 2^15 x / sqrt(sum(x^2) + eps), for every row. x, y: [rows][n], w: [n]. */
+void tw_cluster_rmsnorm(const int16_t *restrict x, const int16_t *restrict w, int8_t *restrict y, int n, int shift,
+                        int64_t eps, int first, int last)
+{
+    int r = first < n ? 0 : first / n, i = first - r * n;
+    int32_t half = tw_half(shift);
+    x += r * n, y += r * n;
+    for (; first < last; i = 0, x += n, y += n) {
+        uint64_t total = sum_of_squares(x, n) + (uint64_t)eps;
+        int high = total >> 32 ? 32 + tw_high_bit((uint32_t)(total >> 32)) : tw_high_bit((uint32_t)total);
+        int down = high / 2, end = i + last - first < n ? i + last - first : n; /* x * reciprocal >> down is t */
+        uint32_t scaled = (uint32_t)(down > 15 ? total >> 2 * (down - 15) : total << 2 * (15 - down));
+        int32_t reciprocal = (int32_t)((1u << 30) / root(scaled));
+        first += end - i;
+        for (; i < end; i++)
+            y[i] = (int8_t)tw_clip_i8(tw_mac(half, x[i] * reciprocal >> down, w[i]) >> shift);
+    }
+}
+
+/* Turn the pairs (2i, 2i + 1) of every head of row t by the angles of position pos + t.
+ * x, y: [tokens][heads][hd], table: [positions][hd], hd / 2 cosines and then hd / 2 sines, times 2^14. */
+void tw_cluster_rope(const int16_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int heads, int hd,
+                     int pos, int shift, int first, int last)
+{
+    int width = heads * hd, pairs = hd / 2, t = first < width ? 0 : first / width, i = first - t * width;
+    int left = width - i; /* of the row */
+    const int16_t *restrict row = table + (pos + t) * hd;
+    int32_t half = tw_half(shift);
+    while (i >= hd)
+        i -= hd;
+    i /= 2;
+    for (x += first, y += first; first < last; first += 2, x += 2, y += 2) {
+        int32_t a = x[0], b = x[1], cosine = row[i], sine = row[pairs + i];
+        y[0] = (int8_t)tw_clip_i8(tw_msu(tw_mac(half, a, cosine), b, sine) >> shift);
+        y[1] = (int8_t)tw_clip_i8(tw_mac(tw_mac(half, a, sine), b, cosine) >> shift);
+        left -= 2;
+        if (++i == pairs)
+            i = 0;
+        if (left == 0)
+            left = width, row += hd;
+    }
+}
+
+/* y = clip((table[a + 128] * b + half) >> shift); y may be a. */
+void tw_cluster_swiglu(const int8_t *a, const int8_t *restrict b, const int16_t *restrict table, int8_t *y, int shift,
+                       int first, int last)
+{
+    int32_t half = tw_half(shift);
+    int i = first;
+    table += 128;
+    for (; i + 4 <= last; i += 4)
+        for (int k = 0; k < 4; k++)
+            y[i + k] = (int8_t)tw_clip_i8(tw_mac(half, tw_at_i16(table, a[i + k]), b[i + k]) >> shift);
+    for (; i < last; i++)
+        y[i] = (int8_t)tw_clip_i8(tw_mac(half, tw_at_i16(table, a[i]), b[i]) >> shift);
+}
