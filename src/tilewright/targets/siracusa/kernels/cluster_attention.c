@@ -1,8 +1,8 @@
 /* Attention in integers over a cache that is state: keys lie position by position, [capacity][kv_heads * hd], values
  * channel by channel, [kv_heads * hd][pitch], so that a word holds four products of either sum. */
-#include "tw_cluster.h"
 #include "tw_kernels.h"
 #include "tw_quantised.h"
+#include "tw_words.h"
 
 /* Elements first .. last of x, flat, go to row pos on of the keys: rows as they are. */
 void tw_cluster_append_rows(int8_t *restrict state, const int8_t *restrict x, int n, int pos, int first, int last)
@@ -10,7 +10,7 @@ void tw_cluster_append_rows(int8_t *restrict state, const int8_t *restrict x, in
     int8_t *restrict y = state + pos * n;
     int i = first;
     for (; i + 4 <= last; i += 4)
-        tw_put_word(y + i, tw_word(x + i));
+        tw_set_word(y + i, tw_word_at(x + i));
     for (; i < last; i++)
         y[i] = x[i];
 }
@@ -30,15 +30,15 @@ void tw_cluster_append_channels(int8_t *restrict state, const int8_t *restrict x
 /* Scores of `seen` positions over 16 or 8 channels of a head, added to what `score` holds where `onto`. Returns the
  * greatest. k: the first position's, `stride` bytes from one to the next. */
 #ifdef __riscv
-#define TW_SCORES(name, words, bytes, start, loads, products)                                                          \
+#define TW_SCORES(name, words, size, start, loads, products)                                                          \
     static int32_t name(const int8_t *q, const int8_t *k, int32_t *score, int seen, int stride)                        \
     {                                                                                                                  \
-        uint32_t q0 = tw_word(q), q1 = tw_word(q + 4), q2 = words > 2 ? tw_word(q + 8) : 0;                            \
-        uint32_t q3 = words > 2 ? tw_word(q + 12) : 0;                                                                 \
+        uint32_t q0 = tw_word_at(q), q1 = tw_word_at(q + 4), q2 = words > 2 ? tw_word_at(q + 8) : 0;                            \
+        uint32_t q3 = words > 2 ? tw_word_at(q + 12) : 0;                                                                 \
         uint32_t k0, k1, k2, k3;                                                                                       \
         int32_t most = INT32_MIN, sum, step = stride - 4 * (words - 1);                                                \
-        __asm__ volatile(TW_X_BEGIN TW_X_LOOP(%[seen], bytes) start loads products TW_X_MAX(%[most], %[most], %[sum])  \
-                             TW_X_SW(%[sum], %[score], 4) TW_X_END                                                     \
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[seen]", size) start loads products TW_MAX("%[most]", "%[most]", "%[sum]")  \
+                             TW_SW("%[sum]", "%[score]", "4") TW_ASM_END                                                     \
                          : [k0] "=&r"(k0), [k1] "=&r"(k1), [k2] "=&r"(k2), [k3] "=&r"(k3), [sum] "=&r"(sum),           \
                            [most] "+&r"(most), [k] "+&r"(k), [score] "+&r"(score)                                      \
                          : [q0] "r"(q0), [q1] "r"(q1), [q2] "r"(q2), [q3] "r"(q3), [step] "r"(step), [seen] "r"(seen)  \
@@ -46,18 +46,18 @@ void tw_cluster_append_channels(int8_t *restrict state, const int8_t *restrict x
         return most;                                                                                                   \
     }
 #define TW_LOAD_4                                                                                                      \
-    TW_X_LW(%[k0], %[k], 4) TW_X_LW(%[k1], %[k], 4) TW_X_LW(%[k2], %[k], 4) TW_X_LW_BY(%[k3], %[k], %[step])
-#define TW_LOAD_2 TW_X_LW(%[k0], %[k], 4) TW_X_LW_BY(%[k1], %[k], %[step])
+    TW_LW("%[k0]", "%[k]", "4") TW_LW("%[k1]", "%[k]", "4") TW_LW("%[k2]", "%[k]", "4") TW_LW_BY("%[k3]", "%[k]", "%[step]")
+#define TW_LOAD_2 TW_LW("%[k0]", "%[k]", "4") TW_LW_BY("%[k1]", "%[k]", "%[step]")
 #define TW_REST_4                                                                                                      \
-    TW_X_ADD_DOT_I8(%[sum], %[k1], %[q1]) TW_X_ADD_DOT_I8(%[sum], %[k2], %[q2]) TW_X_ADD_DOT_I8(%[sum], %[k3], %[q3])
-#define TW_REST_2 TW_X_ADD_DOT_I8(%[sum], %[k1], %[q1])
-#define TW_FIRST TW_X_DOT_I8(%[sum], %[k0], %[q0])
-#define TW_ONTO TW_X_ADD_DOT_I8(%[sum], %[k0], %[q0])
+    TW_DOT(TW_SDOTSP, "%[sum]", "%[k1]", "%[q1]") TW_DOT(TW_SDOTSP, "%[sum]", "%[k2]", "%[q2]") TW_DOT(TW_SDOTSP, "%[sum]", "%[k3]", "%[q3]")
+#define TW_REST_2 TW_DOT(TW_SDOTSP, "%[sum]", "%[k1]", "%[q1]")
+#define TW_FIRST TW_DOT(TW_DOTSP, "%[sum]", "%[k0]", "%[q0]")
+#define TW_ONTO TW_DOT(TW_SDOTSP, "%[sum]", "%[k0]", "%[q0]")
 #define TW_OLD "lw %[sum], 0(%[score])\n"
-TW_SCORES(scores_16, 4, 40, "", TW_LOAD_4, TW_FIRST TW_REST_4)
-TW_SCORES(scores_onto_16, 4, 44, TW_OLD, TW_LOAD_4, TW_ONTO TW_REST_4)
-TW_SCORES(scores_8, 2, 24, "", TW_LOAD_2, TW_FIRST TW_REST_2)
-TW_SCORES(scores_onto_8, 2, 28, TW_OLD, TW_LOAD_2, TW_ONTO TW_REST_2)
+TW_SCORES(scores_16, 4, "10", "", TW_LOAD_4, TW_FIRST TW_REST_4)
+TW_SCORES(scores_onto_16, 4, "11", TW_OLD, TW_LOAD_4, TW_ONTO TW_REST_4)
+TW_SCORES(scores_8, 2, "6", "", TW_LOAD_2, TW_FIRST TW_REST_2)
+TW_SCORES(scores_onto_8, 2, "7", TW_OLD, TW_LOAD_2, TW_ONTO TW_REST_2)
 #else
 #define TW_SCORES(name, words, onto)                                                                                   \
     static int32_t name(const int8_t *q, const int8_t *k, int32_t *score, int seen, int stride)                        \
@@ -66,7 +66,7 @@ TW_SCORES(scores_onto_8, 2, 28, TW_OLD, TW_LOAD_2, TW_ONTO TW_REST_2)
         for (int s = 0; s < seen; s++, k += stride) {                                                                  \
             int32_t sum = onto ? score[s] : 0;                                                                         \
             for (int i = 0; i < words; i++)                                                                            \
-                sum = tw_dot_i8(sum, tw_word(k + 4 * i), tw_word(q + 4 * i));                                          \
+                sum = tw_vsdotsp_b(sum, tw_word_at(k + 4 * i), tw_word_at(q + 4 * i));                                          \
             score[s] = sum;                                                                                            \
             most = most > sum ? most : sum;                                                                            \
         }                                                                                                              \
@@ -117,19 +117,19 @@ static int32_t groups_of_p(int32_t *score, const uint8_t *table, int groups, int
     int32_t *p = score;
     if (groups > 0)
         __asm__ volatile(
-            TW_X_BEGIN TW_X_LOOP(%[groups], 96)
-            TW_X_LW(%[s0], %[score], 4) TW_X_LW(%[s1], %[score], 4)
-            TW_X_LW(%[s2], %[score], 4) TW_X_LW(%[s3], %[score], 4)
+            TW_ASM_BEGIN TW_LOOP("0", "%[groups]", "24")
+            TW_LW("%[s0]", "%[score]", "4") TW_LW("%[s1]", "%[score]", "4")
+            TW_LW("%[s2]", "%[score]", "4") TW_LW("%[s3]", "%[score]", "4")
             "mul %[s0], %[s0], %[minus]\nmul %[s1], %[s1], %[minus]\n"
             "mul %[s2], %[s2], %[minus]\nmul %[s3], %[s3], %[minus]\n"
-            TW_X_ADD_SHIFT(%[s0], %[base], %[shift]) TW_X_ADD_SHIFT(%[s1], %[base], %[shift])
-            TW_X_ADD_SHIFT(%[s2], %[base], %[shift]) TW_X_ADD_SHIFT(%[s3], %[base], %[shift])
-            TW_X_MINU(%[s0], %[s0], %[limit]) TW_X_MINU(%[s1], %[s1], %[limit])
-            TW_X_MINU(%[s2], %[s2], %[limit]) TW_X_MINU(%[s3], %[s3], %[limit])
-            TW_X_LBU_AT(%[s0], %[table], %[s0]) TW_X_LBU_AT(%[s1], %[table], %[s1])
-            TW_X_LBU_AT(%[s2], %[table], %[s2]) TW_X_LBU_AT(%[s3], %[table], %[s3])
-            TW_X_PACK_LOW(%[w], %[s1], %[s0]) TW_X_PACK_HIGH(%[w], %[s3], %[s2])
-            TW_X_ADD_DOT_U8(%[sum], %[w], %[ones]) TW_X_SW(%[w], %[p], 4) TW_X_END
+            TW_ADDN("%[s0]", "%[base]", "%[shift]") TW_ADDN("%[s1]", "%[base]", "%[shift]")
+            TW_ADDN("%[s2]", "%[base]", "%[shift]") TW_ADDN("%[s3]", "%[base]", "%[shift]")
+            TW_MINU("%[s0]", "%[s0]", "%[limit]") TW_MINU("%[s1]", "%[s1]", "%[limit]")
+            TW_MINU("%[s2]", "%[s2]", "%[limit]") TW_MINU("%[s3]", "%[s3]", "%[limit]")
+            TW_LBU_AT("%[s0]", "%[table]", "%[s0]") TW_LBU_AT("%[s1]", "%[table]", "%[s1]")
+            TW_LBU_AT("%[s2]", "%[table]", "%[s2]") TW_LBU_AT("%[s3]", "%[table]", "%[s3]")
+            TW_PACKLO("%[w]", "%[s1]", "%[s0]") TW_PACKHI("%[w]", "%[s3]", "%[s2]")
+            TW_DOT(TW_SDOTUP, "%[sum]", "%[w]", "%[ones]") TW_SW("%[w]", "%[p]", "4") TW_ASM_END
             : [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3), [w] "=&r"(w), [sum] "+&r"(sum),
               [score] "+&r"(score), [p] "+&r"(p)
             : [minus] "r"(minus), [base] "r"(base), [shift] "r"(shift), [limit] "r"(limit), [table] "r"(table),
@@ -159,28 +159,27 @@ static int32_t exponentials(int32_t *score, const uint8_t *table, int seen, int3
         last |= (uint32_t)value << i;
     }
     if (seen & 3)
-        tw_put_word((uint8_t *)score + (seen & ~3), last);
+        tw_set_word((uint8_t *)score + (seen & ~3), last);
     return sum;
 }
 
 /* sum[c] = sum of p[s] v[c][s] over `words` words of positions. */
 #ifdef __riscv
-#define TW_MIX(v, c, step) TW_X_LW_BY(%[v], %[p], %[step])
 static void mix_8(const uint8_t *p, const int8_t *v, int32_t sum[8], int words, int pitch)
 {
     int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0, s4 = 0, s5 = 0, s6 = 0, s7 = 0, back = 4 - 7 * pitch;
     uint32_t w, a, b;
     __asm__ volatile(
-        TW_X_BEGIN TW_X_LOOP(%[words], 68)
-        TW_X_LW(%[w], %[p], 4) TW_X_LW_BY(%[a], %[v], %[pitch])
-        TW_X_LW_BY(%[b], %[v], %[pitch]) TW_X_ADD_DOT_U8_I8(%[s0], %[w], %[a])
-        TW_X_LW_BY(%[a], %[v], %[pitch]) TW_X_ADD_DOT_U8_I8(%[s1], %[w], %[b])
-        TW_X_LW_BY(%[b], %[v], %[pitch]) TW_X_ADD_DOT_U8_I8(%[s2], %[w], %[a])
-        TW_X_LW_BY(%[a], %[v], %[pitch]) TW_X_ADD_DOT_U8_I8(%[s3], %[w], %[b])
-        TW_X_LW_BY(%[b], %[v], %[pitch]) TW_X_ADD_DOT_U8_I8(%[s4], %[w], %[a])
-        TW_X_LW_BY(%[a], %[v], %[pitch]) TW_X_ADD_DOT_U8_I8(%[s5], %[w], %[b])
-        TW_X_LW_BY(%[b], %[v], %[back]) TW_X_ADD_DOT_U8_I8(%[s6], %[w], %[a])
-        TW_X_ADD_DOT_U8_I8(%[s7], %[w], %[b]) TW_X_END
+        TW_ASM_BEGIN TW_LOOP("0", "%[words]", "17")
+        TW_LW("%[w]", "%[p]", "4") TW_LW_BY("%[a]", "%[v]", "%[pitch]")
+        TW_LW_BY("%[b]", "%[v]", "%[pitch]") TW_DOT(TW_SDOTUSP, "%[s0]", "%[w]", "%[a]")
+        TW_LW_BY("%[a]", "%[v]", "%[pitch]") TW_DOT(TW_SDOTUSP, "%[s1]", "%[w]", "%[b]")
+        TW_LW_BY("%[b]", "%[v]", "%[pitch]") TW_DOT(TW_SDOTUSP, "%[s2]", "%[w]", "%[a]")
+        TW_LW_BY("%[a]", "%[v]", "%[pitch]") TW_DOT(TW_SDOTUSP, "%[s3]", "%[w]", "%[b]")
+        TW_LW_BY("%[b]", "%[v]", "%[pitch]") TW_DOT(TW_SDOTUSP, "%[s4]", "%[w]", "%[a]")
+        TW_LW_BY("%[a]", "%[v]", "%[pitch]") TW_DOT(TW_SDOTUSP, "%[s5]", "%[w]", "%[b]")
+        TW_LW_BY("%[b]", "%[v]", "%[back]") TW_DOT(TW_SDOTUSP, "%[s6]", "%[w]", "%[a]")
+        TW_DOT(TW_SDOTUSP, "%[s7]", "%[w]", "%[b]") TW_ASM_END
         : [w] "=&r"(w), [a] "=&r"(a), [b] "=&r"(b), [p] "+&r"(p), [v] "+&r"(v), [s0] "+&r"(s0), [s1] "+&r"(s1),
           [s2] "+&r"(s2), [s3] "+&r"(s3), [s4] "+&r"(s4), [s5] "+&r"(s5), [s6] "+&r"(s6), [s7] "+&r"(s7)
         : [words] "r"(words), [pitch] "r"(pitch), [back] "r"(back)
@@ -192,7 +191,7 @@ static void mix_8(const uint8_t *p, const int8_t *v, int32_t sum[8], int words, 
 {
     for (int c = 0; c < 8; c++)
         for (int i = sum[c] = 0; i < words; i++)
-            sum[c] = tw_dot_u8_i8(sum[c], tw_word(p + 4 * i), tw_word(v + c * pitch + 4 * i));
+            sum[c] = tw_vsdotusp_b(sum[c], tw_word_at(p + 4 * i), tw_word_at(v + c * pitch + 4 * i));
 }
 #endif
 
@@ -201,7 +200,7 @@ static int32_t mix_1(const uint8_t *p, const int8_t *v, int words)
 {
     int32_t sum = 0;
     for (int i = 0; i < words; i++)
-        sum = tw_dot_u8_i8(sum, tw_word(p + 4 * i), tw_word(v + 4 * i));
+        sum = tw_vsdotusp_b(sum, tw_word_at(p + 4 * i), tw_word_at(v + 4 * i));
     return sum;
 }
 
@@ -230,11 +229,12 @@ void tw_cluster_attention(const int8_t *restrict q, const int8_t *restrict k, co
         for (; c + 8 <= end; c += 8, values += 8 * pitch) {
             mix_8((const uint8_t *)scratch, values, mixed, (seen + 3) / 4, pitch);
             for (int i = 0; i < 8; i++)
-                *y++ = (int8_t)tw_clip_i8((mixed[i] * reciprocal + half) >> out_shift);
+                *y++ = (int8_t)tw_pclip((mixed[i] * reciprocal + half) >> out_shift, 8);
         }
-        for (; c < end; c++, values += pitch)
-            *y++ = (int8_t)tw_clip_i8(
-                (mix_1((const uint8_t *)scratch, values, (seen + 3) / 4) * reciprocal + half) >> out_shift);
+        for (; c < end; c++, values += pitch) {
+            int32_t sum_c = mix_1((const uint8_t *)scratch, values, (seen + 3) / 4);
+            *y++ = (int8_t)tw_pclip((sum_c * reciprocal + half) >> out_shift, 8);
+        }
         c = 0, h++;
         if (++m == group)
             m = 0, kv++;

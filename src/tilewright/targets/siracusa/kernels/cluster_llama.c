@@ -1,8 +1,8 @@
 /* The integer operators of a llama between its matrix products: embedding, norm, RoPE, SwiGLU. Each call computes
  * elements first .. last of its result, flat. */
-#include "tw_cluster.h"
 #include "tw_kernels.h"
 #include "tw_quantised.h"
+#include "tw_words.h"
 
 /* y[t] = row tokens[t] of the table * its multiplier. table: [vocabulary][cols]; y: [count][cols]. */
 void tw_cluster_embed(const int32_t *restrict tokens, const int8_t *restrict table, const uint8_t *restrict mul,
@@ -17,13 +17,37 @@ void tw_cluster_embed(const int32_t *restrict tokens, const int8_t *restrict tab
         first += end - c;
         int16_t *restrict to = y + t * cols;
         for (; c + 4 <= end; c += 4) {
-            uint32_t word = tw_word(row + c);
+            int32_t word = tw_word_at(row + c);
             for (int i = 0; i < 4; i++)
-                to[c + i] = (int16_t)tw_clip_i16(tw_mac(half, (int8_t)(word >> 8 * i), scale) >> shift);
+                to[c + i] = (int16_t)tw_pclip(tw_pmac(half, TW_I8(word, i), scale) >> shift, 16);
         }
         for (; c < end; c++)
-            to[c] = (int16_t)tw_clip_i16(tw_mac(half, row[c], scale) >> shift);
+            to[c] = (int16_t)tw_pclip(tw_pmac(half, row[c], scale) >> shift, 16);
     }
+}
+
+/* Sums over `words` pairs of words at x, modulo 2^32: of the squares, and of the squares of the upper bytes. */
+static void square_words(const int16_t *x, int words, int32_t *low, int32_t *high)
+{
+    int32_t sum = 0, upper = 0, lanes = 0x03010705;
+#ifdef __riscv
+    int32_t a, b;
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[words]", "6") TW_LW("%[a]", "%[x]", "4") TW_LW("%[b]", "%[x]", "4")
+                         TW_DOT_H(TW_SDOTSP, "%[sum]", "%[a]", "%[a]") TW_DOT_H(TW_SDOTSP, "%[sum]", "%[b]", "%[b]")
+                             TW_SHUFFLE2("%[b]", "%[a]", "%[lanes]") TW_DOT(TW_SDOTSP, "%[upper]", "%[b]", "%[b]")
+                                 TW_ASM_END
+                     : [a] "=&r"(a), [b] "=&r"(b), [x] "+&r"(x), [sum] "+&r"(sum), [upper] "+&r"(upper)
+                     : [words] "r"(words), [lanes] "r"(lanes)
+                     : "memory");
+#else
+    for (; words > 0; words--, x += 4) {
+        int32_t a = tw_word_at(x), b = tw_word_at(x + 2);
+        sum = tw_vsdotsp_h(tw_vsdotsp_h(sum, a, a), b, b);
+        b = tw_vshuffle2_b(b, a, lanes);
+        upper = tw_vsdotsp_b(upper, b, b);
+    }
+#endif
+    *low = sum, *high = upper;
 }
 
 /* Exact sum of x[i]^2. With x = 256 h + l of unsigned l, 65536 times the sum of h^2 is off by less than 2^31 over 64
@@ -32,16 +56,11 @@ static uint64_t sum_of_squares(const int16_t *x, int n)
 {
     uint64_t total = 0;
     for (; n >= 4;) {
-        int32_t low = 0, high = 0;
+        int32_t low, high;
         int words = n < 64 ? n / 4 : 16;
         n -= 4 * words;
-        for (; words > 0; words--, x += 4) {
-            uint32_t a = tw_word(x), b = tw_word(x + 2);
-            low = tw_dot_i16(low, a, a);
-            low = tw_dot_i16(low, b, b);
-            b = tw_upper_bytes(b, a);
-            high = tw_dot_i8(high, b, b);
-        }
+        square_words(x, words, &low, &high);
+        x += 4 * words;
         int32_t off = (int32_t)((uint32_t)low - ((uint32_t)high << 16));
         total += (uint64_t)(((int64_t)high << 16) + off);
     }
@@ -50,11 +69,11 @@ static uint64_t sum_of_squares(const int16_t *x, int n)
     return total;
 }
 
-/* floor(sqrt(value)) of value >= 2^30: a chord of one of twelve parts, right to one in 500, and a step of Newton's. */
+/* floor(sqrt(value)) of value >= 2^30: a chord of one of twelve parts, right to one part in 500, and a step of Newton's. */
 static uint32_t root(uint32_t value)
 {
-    static const uint32_t nodes[17] = {0,     0,     0,     0,     32784, 36653, 40152, 43369, 46364,
-                                       49176, 51836, 54366, 56784, 59102, 61333, 63486, 65568};
+    static const uint32_t nodes[17] = {0,     0,     0,     0,     32768, 36636, 40132, 43348, 46341,
+                                       49152, 51811, 54340, 56756, 59073, 61303, 63455, 65536};
     uint32_t part = value >> 28, low = nodes[part], guess, result;
     guess = low + ((nodes[part + 1] - low) * (value >> 12 & 65535) >> 16);
     result = (guess + value / guess) >> 1; /* not below the root, and less than one above */
@@ -71,13 +90,13 @@ void tw_cluster_rmsnorm(const int16_t *restrict x, const int16_t *restrict w, in
     x += r * n, y += r * n;
     for (; first < last; i = 0, x += n, y += n) {
         uint64_t total = sum_of_squares(x, n) + (uint64_t)eps;
-        int high = total >> 32 ? 32 + tw_high_bit((uint32_t)(total >> 32)) : tw_high_bit((uint32_t)total);
+        int high = total >> 32 ? 32 + tw_pfl1((int32_t)(total >> 32)) : tw_pfl1((int32_t)total);
         int down = high / 2, end = i + last - first < n ? i + last - first : n; /* x * reciprocal >> down is t */
         uint32_t scaled = (uint32_t)(down > 15 ? total >> 2 * (down - 15) : total << 2 * (15 - down));
         int32_t reciprocal = (int32_t)((1u << 30) / root(scaled));
         first += end - i;
         for (; i < end; i++)
-            y[i] = (int8_t)tw_clip_i8(tw_mac(half, x[i] * reciprocal >> down, w[i]) >> shift);
+            y[i] = (int8_t)tw_pclip(tw_pmac(half, x[i] * reciprocal >> down, w[i]) >> shift, 8);
     }
 }
 
@@ -95,8 +114,8 @@ void tw_cluster_rope(const int16_t *restrict x, const int16_t *restrict table, i
     i /= 2;
     for (x += first, y += first; first < last; first += 2, x += 2, y += 2) {
         int32_t a = x[0], b = x[1], cosine = row[i], sine = row[pairs + i];
-        y[0] = (int8_t)tw_clip_i8(tw_msu(tw_mac(half, a, cosine), b, sine) >> shift);
-        y[1] = (int8_t)tw_clip_i8(tw_mac(tw_mac(half, a, sine), b, cosine) >> shift);
+        y[0] = (int8_t)tw_pclip(tw_pmsu(tw_pmac(half, a, cosine), b, sine) >> shift, 8);
+        y[1] = (int8_t)tw_pclip(tw_pmac(tw_pmac(half, a, sine), b, cosine) >> shift, 8);
         left -= 2;
         if (++i == pairs)
             i = 0;
@@ -114,7 +133,7 @@ void tw_cluster_swiglu(const int8_t *a, const int8_t *restrict b, const int16_t 
     table += 128;
     for (; i + 4 <= last; i += 4)
         for (int k = 0; k < 4; k++)
-            y[i + k] = (int8_t)tw_clip_i8(tw_mac(half, tw_at_i16(table, a[i + k]), b[i + k]) >> shift);
+            y[i + k] = (int8_t)tw_pclip(tw_pmac(half, tw_pick_i16(table, a[i + k]), b[i + k]) >> shift, 8);
     for (; i < last; i++)
-        y[i] = (int8_t)tw_clip_i8(tw_mac(half, tw_at_i16(table, a[i]), b[i]) >> shift);
+        y[i] = (int8_t)tw_pclip(tw_pmac(half, tw_pick_i16(table, a[i]), b[i]) >> shift, 8);
 }
