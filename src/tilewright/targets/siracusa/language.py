@@ -50,7 +50,8 @@ def _rmsnorm(node: Node) -> Mapping[str, Scalar]:
 
 def _rope(node: Node) -> Mapping[str, Scalar]:
     op = cast(QuantisedRoPE, node.op)
-    return {"heads": op.heads, "hd": type_of(node, "table").shape[1], "pos": op.pos, "shift": op.shift}
+    width = type_of(node, "x").shape[1]
+    return {"width": width, "hd": type_of(node, "table").shape[1], "pos": op.pos, "shift": op.shift}
 
 
 def _append(node: Node) -> Mapping[str, Scalar]:
@@ -62,7 +63,7 @@ def _append(node: Node) -> Mapping[str, Scalar]:
 def _attention(node: Node) -> Mapping[str, Scalar]:
     op = cast(QuantisedAttention, node.op)
     return {
-        "pos": op.pos, "group": op.heads // op.kv_heads, "kv_heads": op.kv_heads,
+        "pos": op.pos, "group": op.heads // op.kv_heads, "kv_width": type_of(node, "k").shape[1],
         "hd": maximum(type_of(node, "q").shape[1]) // op.heads, "pitch": _pitch(node, "k"),
         "shift": op.shift, "out_shift": op.out_shift,
     }  # fmt: skip
@@ -88,7 +89,7 @@ LANGUAGE = (
     ),
     Kernel(
         QuantisedRoPE, "cluster_llama.c", "tw_cluster_rope",
-        "const int16_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int heads, int hd, int pos,"
+        "const int16_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int width, int hd, int pos,"
         " int shift, int first, int last",
         {"x": "i16", "table": "i16"}, _rope, split=lambda node: Split(("t", "c"), 2), direct=frozenset({"table"}),
     ),
@@ -108,7 +109,7 @@ LANGUAGE = (
         QuantisedAttention, "cluster_attention.c", "tw_cluster_attention",
         "const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v, const int32_t *restrict mul,"
         " const int32_t *restrict out, const uint8_t *restrict table, int8_t *restrict y, int32_t *restrict scratch,"
-        " int pos, int group, int kv_heads, int hd, int pitch, int shift, int out_shift, int first, int last",
+        " int pos, int group, int kv_width, int hd, int pitch, int shift, int out_shift, int first, int last",
         {"q": "i8", "k": "i8", "v": "i8"}, _attention, packing={"v": VALUES},
         split=lambda node: Split(("t", "g", "e"), 4), scratch=lambda node: 4 * _pitch(node, "k"),
     ),

@@ -93,7 +93,8 @@ static int32_t scores_rest(const int8_t *q, const int8_t *k, int32_t *score, int
 }
 
 /* score[s] = q . k[s]. Returns the greatest. */
-static int32_t scores(const int8_t *q, const int8_t *k, int32_t *score, int seen, int stride, int hd)
+static __attribute__((noinline)) int32_t scores_any(const int8_t *q, const int8_t *k, int32_t *score, int seen,
+                                                    int stride, int hd)
 {
     int32_t most = 0;
     int d = 0;
@@ -106,17 +107,16 @@ static int32_t scores(const int8_t *q, const int8_t *k, int32_t *score, int seen
     return d < hd ? scores_rest(q + d, k + d, score, seen, stride, hd - d, d > 0) : most;
 }
 
-/* `groups` words of p from four scores each, in the same place; returns the sum. A word is written after the four
- * scores that lie there or further on have been read. */
-static int32_t groups_of_p(int32_t *score, const uint8_t *table, int groups, int32_t base, int32_t mul, int shift)
+/* Bytes p[s] = table[(base - score[s] * mul) >> shift, at most 255] in the same place, `groups` words; returns the sum.
+ * A word is written after the four scores that lie there or further on have been read. */
+static int32_t exponentials(int32_t *score, const uint8_t *table, int groups, int32_t base, int32_t mul, int shift)
 {
     int32_t sum = 0;
 #ifdef __riscv
     uint32_t ones = 0x01010101u, limit = 255, w;
     int32_t s0, s1, s2, s3, minus = -mul;
     int32_t *p = score;
-    if (groups > 0)
-        __asm__ volatile(
+    __asm__ volatile(
             TW_ASM_BEGIN TW_LOOP("0", "%[groups]", "24")
             TW_LW("%[s0]", "%[score]", "4") TW_LW("%[s1]", "%[score]", "4")
             TW_LW("%[s2]", "%[score]", "4") TW_LW("%[s3]", "%[score]", "4")
@@ -147,25 +147,25 @@ static int32_t groups_of_p(int32_t *score, const uint8_t *table, int groups, int
     return sum;
 }
 
-/* Bytes p[s] = table[distance of score[s] from the greatest], in place, 0 beyond `seen` up to a whole word. */
-static int32_t exponentials(int32_t *score, const uint8_t *table, int seen, int32_t most, int32_t mul, int shift)
+/* y = clip((sum * reciprocal + half) >> shift). */
+TW_X int8_t requantised(int32_t sum, int32_t reciprocal, int shift)
 {
-    int32_t base = most * mul + tw_half(shift), sum = groups_of_p(score, table, seen / 4, base, mul, shift);
-    uint32_t last = 0;
-    for (int s = seen & ~3, i = 0; s < seen; s++, i += 8) {
-        int32_t index = (base - score[s] * mul) >> shift;
-        int32_t value = table[index < 255 ? index : 255];
-        sum += value;
-        last |= (uint32_t)value << i;
-    }
-    if (seen & 3)
-        tw_set_word((uint8_t *)score + (seen & ~3), last);
+    return (int8_t)tw_pclip(tw_pmac((1 << shift) >> 1, sum, reciprocal) >> shift, 8);
+}
+
+/* Sum of p[s] v[s] over `words` words of positions. */
+static int32_t mix_1(const uint8_t *p, const int8_t *v, int words)
+{
+    int32_t sum = 0;
+    for (int i = 0; i < words; i++)
+        sum = tw_vsdotusp_b(sum, tw_word_at(p + 4 * i), tw_word_at(v + 4 * i));
     return sum;
 }
 
-/* sum[c] = sum of p[s] v[c][s] over `words` words of positions. */
+/* Eight channels of y from the sums of p[s] v[c][s] over `words` words of positions. */
 #ifdef __riscv
-static void mix_8(const uint8_t *p, const int8_t *v, int32_t sum[8], int words, int pitch)
+static void mix_8(const uint8_t *p, const int8_t *v, int8_t *y, int words, int pitch, int32_t reciprocal,
+                  int shift)
 {
     int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0, s4 = 0, s5 = 0, s6 = 0, s7 = 0, back = 4 - 7 * pitch;
     uint32_t w, a, b;
@@ -184,61 +184,60 @@ static void mix_8(const uint8_t *p, const int8_t *v, int32_t sum[8], int words, 
           [s2] "+&r"(s2), [s3] "+&r"(s3), [s4] "+&r"(s4), [s5] "+&r"(s5), [s6] "+&r"(s6), [s7] "+&r"(s7)
         : [words] "r"(words), [pitch] "r"(pitch), [back] "r"(back)
         : "memory");
-    sum[0] = s0, sum[1] = s1, sum[2] = s2, sum[3] = s3, sum[4] = s4, sum[5] = s5, sum[6] = s6, sum[7] = s7;
+    y[0] = requantised(s0, reciprocal, shift), y[1] = requantised(s1, reciprocal, shift);
+    y[2] = requantised(s2, reciprocal, shift), y[3] = requantised(s3, reciprocal, shift);
+    y[4] = requantised(s4, reciprocal, shift), y[5] = requantised(s5, reciprocal, shift);
+    y[6] = requantised(s6, reciprocal, shift), y[7] = requantised(s7, reciprocal, shift);
 }
 #else
-static void mix_8(const uint8_t *p, const int8_t *v, int32_t sum[8], int words, int pitch)
+static void mix_8(const uint8_t *p, const int8_t *v, int8_t *y, int words, int pitch, int32_t reciprocal,
+                  int shift)
 {
     for (int c = 0; c < 8; c++)
-        for (int i = sum[c] = 0; i < words; i++)
-            sum[c] = tw_vsdotusp_b(sum[c], tw_word_at(p + 4 * i), tw_word_at(v + c * pitch + 4 * i));
+        y[c] = requantised(mix_1(p, v + c * pitch, words), reciprocal, shift);
 }
 #endif
 
-/* The same for one channel. */
-static int32_t mix_1(const uint8_t *p, const int8_t *v, int words)
-{
-    int32_t sum = 0;
-    for (int i = 0; i < words; i++)
-        sum = tw_vsdotusp_b(sum, tw_word_at(p + 4 * i), tw_word_at(v + 4 * i));
-    return sum;
-}
-
 /* y = softmax(q k^T) v, causal: elements first .. last of y, [tokens][heads * hd]. Row t stands at pos + t and sees
- * positions 0 .. pos + t. Cores that share a head each compute its scores.
- * k: [capacity][kv_heads * hd]; v: [kv_heads * hd][pitch]; mul, out: [heads]; table: [256]; scratch: [pitch]. */
+ * positions 0 .. pos + t; `group` heads share one of the cache. Cores that share a head each compute its scores.
+ * k: [capacity][kv_width]; v: [kv_width][pitch]; mul, out: [heads]; table: [256]; scratch: [pitch]. */
 void tw_cluster_attention(const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v,
                           const int32_t *restrict mul, const int32_t *restrict out, const uint8_t *restrict table,
-                          int8_t *restrict y, int32_t *restrict scratch, int pos, int group, int kv_heads, int hd,
+                          int8_t *restrict y, int32_t *restrict scratch, int pos, int group, int kv_width, int hd,
                           int pitch, int shift, int out_shift, int first, int last)
 {
-    int stride = kv_heads * hd, width = group * stride, t = first < width ? 0 : first / width;
-    int c = first - t * width, h = 0, kv = 0, m = 0; /* head h is head m of those that share head kv of the cache */
-    int32_t half = tw_half(out_shift);
+    int c = first, h = 0, m = 0, kv = 0; /* head h is head m of those that share channels kv and on of the cache */
+    int seen = pos + 1, width = group * kv_width;
+    if (c >= width) {
+        int t = c / width;
+        seen += t, c -= t * width;
+    }
     for (; c >= hd; c -= hd, h++)
         if (++m == group)
-            m = 0, kv++;
+            m = 0, kv += hd;
     q += first - c;
-    for (y += first; first < last; q += hd) {
-        int seen = pos + t + 1, end = c + last - first < hd ? c + last - first : hd;
-        int32_t most = scores(q, k + kv * hd, scratch, seen, stride, hd);
-        int32_t sum = exponentials(scratch, table, seen, most, mul[h], shift);
-        int32_t reciprocal = (out[h] + sum / 2) / sum, mixed[8];
-        const int8_t *values = v + (kv * hd + c) * pitch;
-        first += end - c;
-        for (; c + 8 <= end; c += 8, values += 8 * pitch) {
-            mix_8((const uint8_t *)scratch, values, mixed, (seen + 3) / 4, pitch);
-            for (int i = 0; i < 8; i++)
-                *y++ = (int8_t)tw_pclip((mixed[i] * reciprocal + half) >> out_shift, 8);
-        }
-        for (; c < end; c++, values += pitch) {
-            int32_t sum_c = mix_1((const uint8_t *)scratch, values, (seen + 3) / 4);
-            *y++ = (int8_t)tw_pclip((sum_c * reciprocal + half) >> out_shift, 8);
-        }
-        c = 0, h++;
+    for (y += first; first < last; q += hd, c = 0) {
+        int n = hd - c < last - first ? hd - c : last - first, rest = -seen & 3;
+        unsigned words = (unsigned)(seen + 3) >> 2;
+        int32_t most = hd == 16  ? scores_16(q, k + kv, scratch, seen, kv_width)
+                       : hd == 8 ? scores_8(q, k + kv, scratch, seen, kv_width)
+                                 : scores_any(q, k + kv, scratch, seen, kv_width, hd);
+        for (int i = 0; i < rest; i++)
+            scratch[seen + i] = most;
+        int32_t base = most * mul[h] + (int32_t)((1u << shift) >> 1);
+        int32_t sum = exponentials(scratch, table, (int)words, base, mul[h], shift) - rest * table[0];
+        scratch[words - 1] &= (int32_t)(0xffffffffu >> 8 * rest);
+        int32_t reciprocal = (int32_t)((uint32_t)(out[h] + (sum >> 1)) / (uint32_t)sum);
+        const int8_t *values = v + (kv + c) * pitch;
+        first += n;
+        for (; n >= 8; n -= 8, y += 8, values += 8 * pitch)
+            mix_8((const uint8_t *)scratch, values, y, (int)words, pitch, reciprocal, out_shift);
+        for (; n > 0; n--, values += pitch)
+            *y++ = requantised(mix_1((const uint8_t *)scratch, values, (int)words), reciprocal, out_shift);
+        h++;
         if (++m == group)
-            m = 0, kv++;
-        if (kv == kv_heads)
-            kv = h = 0, t++;
+            m = 0, kv += hd;
+        if (kv == kv_width)
+            kv = h = 0, seen++;
     }
 }

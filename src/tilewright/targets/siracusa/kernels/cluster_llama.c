@@ -50,19 +50,17 @@ static void square_words(const int16_t *x, int words, int32_t *low, int32_t *hig
     *low = sum, *high = upper;
 }
 
-/* Exact sum of x[i]^2. With x = 256 h + l of unsigned l, 65536 times the sum of h^2 is off by less than 2^31 over 64
- * elements and so tells what the sum modulo 2^32 leaves out. */
-static uint64_t sum_of_squares(const int16_t *x, int n)
+/* Exact sum of x[i]^2 and eps. With x = 256 h + l of unsigned l, 65536 times the sum of h^2 is off by less than 2^31
+ * over 64 elements, and so tells how often the sum modulo 2^32 went round. */
+static uint64_t sum_of_squares(const int16_t *x, int n, uint64_t total)
 {
-    uint64_t total = 0;
-    for (; n >= 4;) {
+    while (n >= 4) {
         int32_t low, high;
-        int words = n < 64 ? n / 4 : 16;
-        n -= 4 * words;
+        int words = n < 64 ? n >> 2 : 16;
         square_words(x, words, &low, &high);
-        x += 4 * words;
-        int32_t off = (int32_t)((uint32_t)low - ((uint32_t)high << 16));
-        total += (uint64_t)(((int64_t)high << 16) + off);
+        x += 4 * words, n -= 4 * words;
+        high = (high - (int32_t)((uint32_t)low >> 16) + 32768) >> 16;
+        total += (uint64_t)high << 32 | (uint32_t)low;
     }
     for (int i = 0; i < n; i++)
         total += (uint32_t)(x[i] * x[i]);
@@ -81,46 +79,72 @@ static uint32_t root(uint32_t value)
     return result - (result * result > value);
 }
 
+/* y = clip(((x * reciprocal >> down) * w + half) >> shift) for n elements. */
+static void scaled(const int16_t *x, const int16_t *w, int8_t *y, int n, int32_t reciprocal, int down, int shift)
+{
+    int32_t half = tw_half(shift);
+#ifdef __riscv
+    int32_t a, b, c;
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "9") TW_LH("%[a]", "%[x]", "2") TW_LH("%[b]", "%[w]", "2")
+        "mul %[a], %[a], %[reciprocal]\nmv %[c], %[half]\nsra %[a], %[a], %[down]\n"
+        TW_MAC("%[c]", "%[a]", "%[b]") "sra %[c], %[c], %[shift]\n"
+        TW_CLIP("%[c]", "%[c]", "8") TW_SB("%[c]", "%[y]", "1") TW_ASM_END
+        : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [x] "+&r"(x), [w] "+&r"(w), [y] "+&r"(y)
+        : [n] "r"(n), [reciprocal] "r"(reciprocal), [half] "r"(half), [down] "r"(down), [shift] "r"(shift)
+        : "memory");
+#else
+    for (int i = 0; i < n; i++)
+        y[i] = (int8_t)tw_pclip(tw_pmac(half, x[i] * reciprocal >> down, w[i]) >> shift, 8);
+#endif
+}
+
 /* y = clip((t * w + half) >> shift), t = 2^15 x / sqrt(sum(x^2) + eps), for every row. x, y: [rows][n], w: [n]. */
 void tw_cluster_rmsnorm(const int16_t *restrict x, const int16_t *restrict w, int8_t *restrict y, int n, int shift,
                         int64_t eps, int first, int last)
 {
-    int r = first < n ? 0 : first / n, i = first - r * n;
-    int32_t half = tw_half(shift);
-    x += r * n, y += r * n;
-    for (; first < last; i = 0, x += n, y += n) {
-        uint64_t total = sum_of_squares(x, n) + (uint64_t)eps;
-        int high = total >> 32 ? 32 + tw_pfl1((int32_t)(total >> 32)) : tw_pfl1((int32_t)total);
-        int down = high / 2, end = i + last - first < n ? i + last - first : n; /* x * reciprocal >> down is t */
-        uint32_t scaled = (uint32_t)(down > 15 ? total >> 2 * (down - 15) : total << 2 * (15 - down));
-        int32_t reciprocal = (int32_t)((1u << 30) / root(scaled));
-        first += end - i;
-        for (; i < end; i++)
-            y[i] = (int8_t)tw_pclip(tw_pmac(half, x[i] * reciprocal >> down, w[i]) >> shift, 8);
+    int i = first < n ? first : first % n;
+    for (x += first - i; first < last; i = 0, x += n) {
+        uint64_t total = sum_of_squares(x, n, (uint64_t)eps);
+        uint32_t low = (uint32_t)total, high = (uint32_t)(total >> 32);
+        int count = n - i < last - first ? n - i : last - first, down; /* x * reciprocal >> down is t */
+        if (high > 0) {
+            down = (32 + tw_pfl1((int32_t)high)) >> 1;
+            low = high << (62 - 2 * down) | low >> (2 * down - 30);
+        } else {
+            down = tw_pfl1((int32_t)low) >> 1;
+            low <<= 30 - 2 * down;
+        }
+        scaled(x + i, w + i, y + first, count, (int32_t)((1u << 30) / root(low)), down, shift);
+        first += count;
     }
 }
 
-/* Turn the pairs (2i, 2i + 1) of every head of row t by the angles of position pos + t.
- * x, y: [tokens][heads][hd], table: [positions][hd], hd / 2 cosines and then hd / 2 sines, times 2^14. */
-void tw_cluster_rope(const int16_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int heads, int hd,
+/* Turn the pairs (2i, 2i + 1) of every head of row t by the angles of position pos + t. x, y: [tokens][heads][hd],
+ * width: heads * hd; table: [positions][hd], hd / 2 cosines and then hd / 2 sines, times 2^14. */
+void tw_cluster_rope(const int16_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int width, int hd,
                      int pos, int shift, int first, int last)
 {
-    int width = heads * hd, pairs = hd / 2, t = first < width ? 0 : first / width, i = first - t * width;
-    int left = width - i; /* of the row */
-    const int16_t *restrict row = table + (pos + t) * hd;
+    int c = first, pairs = hd >> 1;
     int32_t half = tw_half(shift);
-    while (i >= hd)
-        i -= hd;
-    i /= 2;
-    for (x += first, y += first; first < last; first += 2, x += 2, y += 2) {
-        int32_t a = x[0], b = x[1], cosine = row[i], sine = row[pairs + i];
-        y[0] = (int8_t)tw_pclip(tw_pmsu(tw_pmac(half, a, cosine), b, sine) >> shift, 8);
-        y[1] = (int8_t)tw_pclip(tw_pmac(tw_pmac(half, a, sine), b, cosine) >> shift, 8);
-        left -= 2;
-        if (++i == pairs)
-            i = 0;
+    if (c >= width) {
+        int t = c / width;
+        pos += t, c -= t * width;
+    }
+    const int16_t *row = table + pos * hd;
+    for (int left = width - c; first < last;) {
+        while (c >= hd)
+            c -= hd;
+        int n = hd - c < last - first ? hd - c : last - first;
+        const int16_t *cosine = row + (c >> 1), *sine = cosine + pairs;
+        for (int i = 0; i < n; i += 2, first += 2) {
+            int32_t a = x[first], b = x[first + 1], u = *cosine++, v = *sine++;
+            y[first] = (int8_t)tw_pclip(tw_pmsu(tw_pmac(half, a, u), b, v) >> shift, 8);
+            y[first + 1] = (int8_t)tw_pclip(tw_pmac(tw_pmac(half, a, v), b, u) >> shift, 8);
+        }
+        c += n, left -= n;
         if (left == 0)
-            left = width, row += hd;
+            left = width, c = 0, row += hd;
     }
 }
 
@@ -129,11 +153,22 @@ void tw_cluster_swiglu(const int8_t *a, const int8_t *restrict b, const int16_t 
                        int first, int last)
 {
     int32_t half = tw_half(shift);
-    int i = first;
-    table += 128;
-    for (; i + 4 <= last; i += 4)
-        for (int k = 0; k < 4; k++)
-            y[i + k] = (int8_t)tw_pclip(tw_pmac(half, tw_pick_i16(table, a[i + k]), b[i + k]) >> shift, 8);
-    for (; i < last; i++)
-        y[i] = (int8_t)tw_pclip(tw_pmac(half, tw_pick_i16(table, a[i]), b[i]) >> shift, 8);
+    int n = last - first;
+    a += first, b += first, y += first, table += 128;
+#ifdef __riscv
+    int32_t p, q, sum;
+    if (n <= 0)
+        return;
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "9") TW_LB("%[p]", "%[a]", "1") TW_LB("%[q]", "%[b]", "1")
+        "slli %[p], %[p], 1\n" TW_LH_AT("%[p]", "%[table]", "%[p]") "mv %[sum], %[half]\n"
+        TW_MAC("%[sum]", "%[p]", "%[q]") "sra %[sum], %[sum], %[shift]\n"
+        TW_CLIP("%[sum]", "%[sum]", "8") TW_SB("%[sum]", "%[y]", "1") TW_ASM_END
+        : [p] "=&r"(p), [q] "=&r"(q), [sum] "=&r"(sum), [a] "+&r"(a), [b] "+&r"(b), [y] "+&r"(y)
+        : [n] "r"(n), [table] "r"(table), [half] "r"(half), [shift] "r"(shift)
+        : "memory");
+#else
+    for (int i = 0; i < n; i++)
+        y[i] = (int8_t)tw_pclip(tw_pmac(half, table[a[i]], b[i]) >> shift, 8);
+#endif
 }

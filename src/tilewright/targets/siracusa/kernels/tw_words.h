@@ -1,4 +1,4 @@
-/* Words at any address, look-ups, and more instructions as text, beside those of tw_xpulp.h. */
+/* Words at any address, and more instructions as text, beside those of tw_xpulp.h. */
 #ifndef TW_WORDS_H
 #define TW_WORDS_H
 
@@ -18,15 +18,6 @@ TW_X void tw_set_word(void *at, int32_t value)
     TW_SAY(__asm__("sw %1, %0" : "=m"(*(char(*)[4])at) : "r"(value)), memcpy(at, &value, sizeof value));
 }
 
-/* table[i] of a table that nobody writes. */
-TW_X int32_t tw_pick_i16(const int16_t *table, int32_t i)
-{
-    int32_t y;
-    TW_SAY(__asm__(".insn r 0x03, 7, 0x08, %0, %1, %2" : "=r"(y) : "r"(table), "r"(i * 2), "m"(*table)),
-           y = table[i]);
-    return y;
-}
-
 #define TW_SDOTUP "0x28<<1"
 #define TW_DOT_H(code, rd, a, b) ".insn r 0x57, 0, " code ", " rd ", " a ", " b "\n"
 #define TW_MINU(rd, a, b) ".insn r 0x33, 5, 0x02, " rd ", " a ", " b "\n"
@@ -34,6 +25,9 @@ TW_X int32_t tw_pick_i16(const int16_t *table, int32_t i)
 #define TW_LBU_AT(rd, at, index) ".insn r 0x03, 7, 0x20, " rd ", " at ", " index "\n" /* rd = at[index] */
 #define TW_PACKLO(rd, b1, b0) ".insn r 0x57, 1, 0x70, " rd ", " b1 ", " b0 "\n"
 #define TW_PACKHI(rd, b3, b2) ".insn r 0x57, 1, 0x6c, " rd ", " b3 ", " b2 "\n"
+#define TW_LH(rd, at, step) ".insn i 0x0b, 1, " rd ", " at ", " step "\n"
+#define TW_LH_AT(rd, at, index) ".insn r 0x03, 7, 0x08, " rd ", " at ", " index "\n" /* `index` in bytes */
+#define TW_CLIP(rd, a, bits) ".insn r 0x33, 1, 0x0a, " rd ", " a ", x" bits "\n"
 #define TW_SHUFFLE2(rd, a, lanes) ".insn r 0x57, 1, 0x64, " rd ", " a ", " lanes "\n"
 
 #endif
