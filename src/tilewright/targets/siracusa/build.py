@@ -24,7 +24,8 @@ FABRIC = ("-mcpu=generic_rv32+m+c+zicsr",)  # the fabric controller has no FPU
 CLUSTER = ("-mcpu=generic_rv32+m+f+c+zicsr",)
 CFLAGS = (
     "-std=gnu99", "-mabi=ilp32", "-ffreestanding", "-fno-sanitize=undefined", "-fno-stack-protector", "-O3",
-    "-ffp-contract=off", "-fomit-frame-pointer", "-ffunction-sections", "-fdata-sections", "-fstack-size-section", "-g0",
+    "-fomit-frame-pointer",
+    "-ffp-contract=off", "-ffunction-sections", "-fdata-sections", "-fstack-size-section", "-g0",
     "-fno-asynchronous-unwind-tables", f"-DTW_CORES={CORES}", f"-DTW_CORE_STACK={CORE_STACK}",
 )  # fmt: skip
 ENTRIES = ("run", "reset", "position", "prefill", "decode", "generate", "encode", "piece")

@@ -297,8 +297,8 @@ TW_PUT(tw_put_i8, 0, int8_t)
 TW_PUT(tw_put_i16, 1, int16_t)
 TW_PUT(tw_put_i32, 2, int32_t)
 
-/* Text for blocks of assembly; registers, numbers and steps are text too. A block starts with TW_ASM_BEGIN and ends with
- * TW_ASM_END: instructions of four bytes, aligned, as hardware loops need them. */
+/* Text for blocks of assembly; registers, numbers and steps are text too. A block starts with TW_ASM_BEGIN and ends
+ * with TW_ASM_END: instructions of four bytes, aligned, as hardware loops need them. */
 #define TW_ASM_BEGIN ".p2align 2\n.option push\n.option norvc\n.option norelax\n"
 #define TW_ASM_END ".option pop\n"
 /* The next `size` instructions (three at least, no branch, a constant expression), `count` (a register) times; loop "0"
