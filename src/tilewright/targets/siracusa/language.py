@@ -69,6 +69,34 @@ def _attention(node: Node) -> Mapping[str, Scalar]:
     }  # fmt: skip
 
 
+def _hd(node: Node) -> int:
+    return maximum(type_of(node, "q").shape[1]) // cast(QuantisedAttention, node.op).heads
+
+
+def _unit(node: Node) -> int:
+    return 4 if _hd(node) % 8 else 8
+
+
+def _parts(node: Node) -> Mapping[str, Scalar]:
+    return {**_attention(node), "inverse": 65536 // _hd(node)}
+
+
+def _parts_scratch(node: Node) -> int:
+    """Bytes of all cores: a score and a byte for every head and position, a word for every channel."""
+    heads = cast(QuantisedAttention, node.op).heads
+    return heads * (5 * _pitch(node, "k") + 4 * _hd(node))
+
+
+def one_token(node: Node) -> bool:
+    """One token."""
+    return type_of(node, "q").shape[0] == 1
+
+
+def whole_words(node: Node) -> bool:
+    """Heads of a multiple of four channels."""
+    return _hd(node) % 4 == 0
+
+
 def _every(node: Node) -> Split:
     """All elements of the result, flat."""
     return Split(node.op.domain(*node.types).parallel)
@@ -112,6 +140,15 @@ LANGUAGE = (
         " int pos, int group, int kv_width, int hd, int pitch, int shift, int out_shift, int first, int last",
         {"q": "i8", "k": "i8", "v": "i8"}, _attention, packing={"v": VALUES},
         split=lambda node: Split(("t", "g", "e"), 4), scratch=lambda node: 4 * _pitch(node, "k"),
+    ),
+    Kernel(
+        QuantisedAttention, "cluster_decode.c", "tw_cluster_attention_parts",
+        "const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v, const int32_t *restrict mul,"
+        " const int32_t *restrict out, const uint8_t *restrict table, int8_t *restrict y, int32_t *restrict scratch,"
+        " int pos, int group, int kv_width, int hd, int pitch, int shift, int out_shift, int inverse, int part,"
+        " int first, int last",
+        {"q": "i8", "k": "i8", "v": "i8"}, _parts, requires=(one_token, whole_words), packing={"v": VALUES},
+        split=lambda node: Split(("t", "g", "e"), _unit(node)), scratch=_parts_scratch, parts=3,
     ),
     Kernel(
         QuantisedSwiGLU, "cluster_llama.c", "tw_cluster_swiglu",
