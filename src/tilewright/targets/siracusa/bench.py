@@ -170,7 +170,15 @@ class _Prepared:
                 words.append(self._address(name, number))
         call = f"    {kernel.symbol}({', '.join(words)});"
         unused = "    (void)core, (void)part, (void)first, (void)last;"
-        return [f"static void call{number}(int core, int part, int first, int last)", "{", unused, *tables, call, "}", ""]
+        return [
+            f"static void call{number}(int core, int part, int first, int last)",
+            "{",
+            unused,
+            *tables,
+            call,
+            "}",
+            "",
+        ]
 
     def _address(self, name: str, number: int) -> str:
         """Tables that are used where they are lie in weight memory, where the image is."""

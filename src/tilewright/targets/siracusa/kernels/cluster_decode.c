@@ -23,9 +23,8 @@ TW_X struct share share_of(int first, int last, int words, int hd, int inverse)
     return s;
 }
 
-TW_X void part_scores(const int8_t *q, const int8_t *k, int32_t *score, int32_t *note,
-                                                  int seen, int group, int kv_width, int hd, int pitch, int inverse,
-                                                  int unit, int first, int last)
+TW_X void part_scores(const int8_t *q, const int8_t *k, int32_t *score, int32_t *note, int seen, int group,
+                      int kv_width, int hd, int pitch, int inverse, int unit, int first, int last)
 {
     for (int n; first < last; first += n) {
         struct share s = share_of(first, last, (seen + 3) >> 2, hd, inverse);
@@ -35,15 +34,15 @@ TW_X void part_scores(const int8_t *q, const int8_t *k, int32_t *score, int32_t 
         for (int m = group; m <= s.head; m += group)
             kv += hd;
         if (count > 0)
-            most = tw_scores(q + first - s.c, k + kv + s.begin * kv_width, score + s.head * (pitch + (pitch >> 2)) + s.begin, count,
-                             kv_width, hd);
+            most = tw_scores(q + first - s.c, k + kv + s.begin * kv_width,
+                             score + s.head * (pitch + (pitch >> 2)) + s.begin, count, kv_width, hd);
         for (int i = 0; i < n; i += unit)
             note[first + i] = most;
     }
 }
 
-TW_X void part_p(const int32_t *mul, const uint8_t *table, int32_t *score, int32_t *note, int seen, int hd, int pitch, int shift, int inverse,
-                                             int unit, int first, int last)
+TW_X void part_p(const int32_t *mul, const uint8_t *table, int32_t *score, int32_t *note, int seen, int hd, int pitch,
+                 int shift, int inverse, int unit, int first, int last)
 {
     for (int n; first < last; first += n) {
         struct share s = share_of(first, last, (seen + 3) >> 2, hd, inverse);
@@ -70,8 +69,8 @@ TW_X void part_p(const int32_t *mul, const uint8_t *table, int32_t *score, int32
     }
 }
 
-TW_X void part_y(const int8_t *v, const int32_t *out, int8_t *y, const int32_t *score, const int32_t *note, int words, int group, int hd, int pitch,
-                                             int out_shift, int unit, int first, int last)
+TW_X void part_y(const int8_t *v, const int32_t *out, int8_t *y, const int32_t *score, const int32_t *note, int words,
+                 int group, int hd, int pitch, int out_shift, int unit, int first, int last)
 {
     for (int n; first < last; first += n) {
         struct share s = share_of(first, last, words, hd, 0);
@@ -98,10 +97,9 @@ TW_X void part_y(const int8_t *v, const int32_t *out, int8_t *y, const int32_t *
  * begin with the greatest score and the sum of p in its positions; then, for each head, its scores and its p,
  * [heads][pitch + pitch / 4]. `inverse` is 65536 / hd. */
 void tw_cluster_attention_parts(const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v,
-                                const int32_t *restrict mul, const int32_t *restrict out,
-                                const uint8_t *restrict table, int8_t *restrict y, int32_t *restrict scratch, int pos,
-                                int group, int kv_width, int hd, int pitch, int shift, int out_shift, int inverse,
-                                int part, int first, int last)
+                                const int32_t *restrict mul, const int32_t *restrict out, const uint8_t *restrict table,
+                                int8_t *restrict y, int32_t *restrict scratch, int pos, int group, int kv_width, int hd,
+                                int pitch, int shift, int out_shift, int inverse, int part, int first, int last)
 {
     int unit = hd & 7 ? 4 : 8;
     int32_t *score = scratch + group * kv_width;

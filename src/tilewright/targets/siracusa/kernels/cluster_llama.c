@@ -32,13 +32,15 @@ static void square_words(const int16_t *x, int words, int32_t *low, int32_t *hig
     int32_t sum = 0, upper = 0, lanes = 0x03010705;
 #ifdef __riscv
     int32_t a, b;
-    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[words]", "6") TW_LW("%[a]", "%[x]", "4") TW_LW("%[b]", "%[x]", "4")
-                         TW_DOT_H(TW_SDOTSP, "%[sum]", "%[a]", "%[a]") TW_DOT_H(TW_SDOTSP, "%[sum]", "%[b]", "%[b]")
-                             TW_SHUFFLE2("%[b]", "%[a]", "%[lanes]") TW_DOT(TW_SDOTSP, "%[upper]", "%[b]", "%[b]")
-                                 TW_ASM_END
-                     : [a] "=&r"(a), [b] "=&r"(b), [x] "+&r"(x), [sum] "+&r"(sum), [upper] "+&r"(upper)
-                     : [words] "r"(words), [lanes] "r"(lanes)
-                     : "memory");
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[words]", "6") TW_LW("%[a]", "%[x]", "4") TW_LW("%[b]", "%[x]", "4")
+        TW_DOT_H(TW_SDOTSP, "%[sum]", "%[a]", "%[a]") TW_DOT_H(TW_SDOTSP, "%[sum]", "%[b]", "%[b]")
+        TW_SHUFFLE2("%[b]", "%[a]", "%[lanes]") TW_DOT(TW_SDOTSP, "%[upper]", "%[b]", "%[b]") TW_ASM_END
+        : [a] "=&r"(a), [b] "=&r"(b), [x] "+&r"(x), [sum] "+&r"(sum), [upper] "+&r"(upper)
+        : [words] "r"(words), [lanes] "r"(lanes)
+        : "memory");
+    /* clang-format on */
 #else
     for (; words > 0; words--, x += 4) {
         int32_t a = tw_word_at(x), b = tw_word_at(x + 2);
@@ -67,7 +69,8 @@ static uint64_t sum_of_squares(const int16_t *x, int n, uint64_t total)
     return total;
 }
 
-/* floor(sqrt(value)) of value >= 2^30: a chord of one of twelve parts, right to one part in 500, and a step of Newton's. */
+/* floor(sqrt(value)) of value >= 2^30: a chord of one of twelve parts, right to one part in 500, and a step of
+ * Newton's. */
 static uint32_t root(uint32_t value)
 {
     static const uint32_t nodes[17] = {0,     0,     0,     0,     32768, 36636, 40132, 43348, 46341,
@@ -85,14 +88,16 @@ static void scaled(const int16_t *x, const int16_t *w, int8_t *y, int n, int32_t
     int32_t half = tw_half(shift);
 #ifdef __riscv
     int32_t a, b, c;
+    /* clang-format off */
     __asm__ volatile(
         TW_ASM_BEGIN TW_LOOP("0", "%[n]", "9") TW_LH("%[a]", "%[x]", "2") TW_LH("%[b]", "%[w]", "2")
-        "mul %[a], %[a], %[reciprocal]\nmv %[c], %[half]\nsra %[a], %[a], %[down]\n"
-        TW_MAC("%[c]", "%[a]", "%[b]") "sra %[c], %[c], %[shift]\n"
-        TW_CLIP("%[c]", "%[c]", "8") TW_SB("%[c]", "%[y]", "1") TW_ASM_END
+        "mul %[a], %[a], %[reciprocal]\n" "mv %[c], %[half]\n" "sra %[a], %[a], %[down]\n"
+        TW_MAC("%[c]", "%[a]", "%[b]") "sra %[c], %[c], %[shift]\n" TW_CLIP("%[c]", "%[c]", "8")
+        TW_SB("%[c]", "%[y]", "1") TW_ASM_END
         : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [x] "+&r"(x), [w] "+&r"(w), [y] "+&r"(y)
         : [n] "r"(n), [reciprocal] "r"(reciprocal), [half] "r"(half), [down] "r"(down), [shift] "r"(shift)
         : "memory");
+    /* clang-format on */
 #else
     for (int i = 0; i < n; i++)
         y[i] = (int8_t)tw_pclip(tw_pmac(half, x[i] * reciprocal >> down, w[i]) >> shift, 8);
@@ -159,14 +164,16 @@ void tw_cluster_swiglu(const int8_t *a, const int8_t *restrict b, const int16_t 
     int32_t p, q, sum;
     if (n <= 0)
         return;
+    /* clang-format off */
     __asm__ volatile(
         TW_ASM_BEGIN TW_LOOP("0", "%[n]", "9") TW_LB("%[p]", "%[a]", "1") TW_LB("%[q]", "%[b]", "1")
         "slli %[p], %[p], 1\n" TW_LH_AT("%[p]", "%[table]", "%[p]") "mv %[sum], %[half]\n"
-        TW_MAC("%[sum]", "%[p]", "%[q]") "sra %[sum], %[sum], %[shift]\n"
-        TW_CLIP("%[sum]", "%[sum]", "8") TW_SB("%[sum]", "%[y]", "1") TW_ASM_END
+        TW_MAC("%[sum]", "%[p]", "%[q]") "sra %[sum], %[sum], %[shift]\n" TW_CLIP("%[sum]", "%[sum]", "8")
+        TW_SB("%[sum]", "%[y]", "1") TW_ASM_END
         : [p] "=&r"(p), [q] "=&r"(q), [sum] "=&r"(sum), [a] "+&r"(a), [b] "+&r"(b), [y] "+&r"(y)
         : [n] "r"(n), [table] "r"(table), [half] "r"(half), [shift] "r"(shift)
         : "memory");
+    /* clang-format on */
 #else
     for (int i = 0; i < n; i++)
         y[i] = (int8_t)tw_pclip(tw_pmac(half, table[a[i]], b[i]) >> shift, 8);
