@@ -252,8 +252,8 @@ def _program(batch: Sequence[_Prepared], out: Path) -> Path:
         objects += compile_sources([SIRACUSA.kernel_file(file)], [*shared, seen, *SIRACUSA.kernel_folders], out)
     (out / HEADER).write_text(prototypes(kernels.values()))
     (out / "cases.c").write_text(_cases(batch))
-    (out / "images.S").write_text("\n".join(_images(batch, out)))
-    objects += compile_sources([out / "images.S", out / "cases.c", RUNTIME / "bench.c"], [*shared, out], out)
+    (out / "data.S").write_text("\n".join(_images(batch, out)))
+    objects += compile_sources([out / "data.S", out / "cases.c", RUNTIME / "bench.c"], [*shared, out], out)
     return link([*objects, *runtime(shared, out)], "*(.bss.near)", "", out / "bench.elf")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..base import Engine, Memory, Target
 from ..host.target import HOST
+from .dense import DENSE
 
 CLOCK_MHZ = 360.0  # assumed: the published figures do not name theirs
 CORES = 8
@@ -25,7 +26,10 @@ SIRACUSA = Target(
         Memory("l2", L2_BYTES, "data", alignment=16),
     ),
     engines=(Engine("cpu", cores=CORES, clock_mhz=CLOCK_MHZ),),
-    kernels=HOST.kernels,
+    kernels=(
+        *DENSE,
+        *HOST.kernels,
+    ),
     kernel_folders=(KERNELS, *HOST.kernel_folders),
     headers=(*sorted(path.name for path in KERNELS.glob("*.h")), *HOST.headers),
     language_quant="int8",

@@ -11,6 +11,14 @@
 
 #define TW_WORDS(cols) (((cols) + 3) >> 2)
 
+/* Bytes of a row of weights as they are packed: an odd number of words, so that rows read side by side lie in different
+ * banks, but for short rows. */
+TW_X int tw_pitch(int cols)
+{
+    int words = TW_WORDS(cols);
+    return 4 * (words > 16 ? words | 1 : words);
+}
+
 /* One sum in C. */
 TW_X int32_t tw_dot_row(int32_t sum, const int8_t *w, const void *x, int cols, int x_signed)
 {

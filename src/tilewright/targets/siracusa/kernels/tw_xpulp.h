@@ -306,9 +306,12 @@ TW_PUT(tw_put_i32, 2, int32_t)
 #define TW_LOOP(loop, count, size) ".insn i 0x7b, 4, x" loop ", " count ", 2*(" size ")\n"
 #define TW_LW(rd, at, step) ".insn i 0x0b, 2, " rd ", " at ", " step "\n" /* rd = *at, at += step */
 #define TW_LB(rd, at, step) ".insn i 0x0b, 0, " rd ", " at ", " step "\n"
+#define TW_LH(rd, at, step) ".insn i 0x0b, 1, " rd ", " at ", " step "\n"
 #define TW_LBU(rd, at, step) ".insn i 0x0b, 4, " rd ", " at ", " step "\n"
 #define TW_LW_BY(rd, at, step) ".insn r 0x0b, 7, 0x10, " rd ", " at ", " step "\n" /* `step` is a register */
+#define TW_LBU_BY(rd, at, step) ".insn r 0x0b, 7, 0x20, " rd ", " at ", " step "\n"
 #define TW_SW(value, at, step) ".insn s 0x2b, 2, " value ", " step "(" at ")\n"
+#define TW_SW_BY(value, at, step) ".insn r 0x2b, 6, 0, " step ", " at ", " value "\n"
 #define TW_SH(value, at, step) ".insn s 0x2b, 1, " value ", " step "(" at ")\n"
 #define TW_SB(value, at, step) ".insn s 0x2b, 0, " value ", " step "(" at ")\n"
 #define TW_MAC(rd, a, b) ".insn r 0x33, 0, 0x21, " rd ", " a ", " b "\n"
