@@ -14,6 +14,7 @@ from ...ir.types import I8, I32, U8, Array, TensorType, maximum, nominal
 from ...ops import Append, QuantisedAttention, QuantisedEmbed, QuantisedRMSNorm, QuantisedRoPE, QuantisedSwiGLU
 from ..base import Kernel, Packing, Scalar, Split
 from ..host.arguments import type_of
+from .dense import ROWS, pitch
 from .target import CORES
 
 
@@ -43,7 +44,8 @@ def _pitch(node: Node, state: str) -> int:
 
 
 def _embed(node: Node) -> Mapping[str, Scalar]:
-    return {"cols": type_of(node, "table").shape[1], "shift": cast(QuantisedEmbed, node.op).shift}
+    cols = maximum(type_of(node, "table").shape[1])
+    return {"cols": cols, "pitch": pitch(cols), "shift": cast(QuantisedEmbed, node.op).shift}
 
 
 def _rmsnorm(node: Node) -> Mapping[str, Scalar]:
@@ -193,8 +195,9 @@ LANGUAGE = (
     Kernel(
         QuantisedEmbed, "cluster_llama.c", "tw_cluster_embed",
         "const int32_t *restrict tokens, const int8_t *restrict table, const uint8_t *restrict mul,"
-        " int16_t *restrict y, int cols, int shift, int first, int last",
-        {"tokens": "i32", "table": "i8", "mul": "u8"}, _embed, split=_every, direct=frozenset({"table", "mul"}),
+        " int16_t *restrict y, int cols, int pitch, int shift, int first, int last",
+        {"tokens": "i32", "table": "i8", "mul": "u8"}, _embed, packing={"table": ROWS}, split=_every,
+        direct=frozenset({"table", "mul"}),
         cycles=_embed_cycles,
     ),
     Kernel(

@@ -4,15 +4,16 @@
 #include "tw_quantised.h"
 #include "tw_words.h"
 
-/* y[t] = row tokens[t] of the table * its multiplier. table: [vocabulary][cols]; y: [count][cols]. */
+/* y[t] = row tokens[t] of the table * its multiplier. table: [vocabulary][pitch], as products read it; y:
+ * [count][cols]. */
 void tw_cluster_embed(const int32_t *restrict tokens, const int8_t *restrict table, const uint8_t *restrict mul,
-                      int16_t *restrict y, int cols, int shift, int first, int last)
+                      int16_t *restrict y, int cols, int pitch, int shift, int first, int last)
 {
     int t = first < cols ? 0 : first / cols, c = first - t * cols;
     int32_t half = tw_half(shift);
     for (; first < last; c = 0, t++) {
         int32_t token = tokens[t], scale = mul[token];
-        const int8_t *restrict row = table + token * cols;
+        const int8_t *restrict row = table + token * pitch;
         int end = c + last - first < cols ? c + last - first : cols;
         first += end - c;
         int16_t *restrict to = y + t * cols;
