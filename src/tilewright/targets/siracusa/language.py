@@ -14,8 +14,7 @@ from ...ir.types import I8, I32, U8, Array, TensorType, maximum, nominal
 from ...ops import Append, QuantisedAttention, QuantisedEmbed, QuantisedRMSNorm, QuantisedRoPE, QuantisedSwiGLU
 from ..base import Kernel, Packing, Scalar, Split
 from ..host.arguments import type_of
-from .dense import ROWS, pitch
-from .target import CORES
+from .dense import CORES, ROWS, pitch
 
 
 def pitch_of(capacity: int) -> int:
