@@ -9,6 +9,7 @@ from ..host.target import HOST
 from .dense import DENSE
 from .fallback import portable
 from .floats import FLOATS
+from .language import LANGUAGE
 from .move import MOVE
 from .norm import NORM
 from .pointwise import POINTWISE
@@ -43,6 +44,7 @@ SIRACUSA = Target(
         *FLOATS,
         *map(portable, HOST.kernels),
     ),
+    kernels=(*DENSE, *LANGUAGE, *map(portable, HOST.kernels)),
     kernel_folders=(KERNELS, *HOST.kernel_folders),
     headers=(*sorted(path.name for path in KERNELS.glob("*.h")), *HOST.headers),
     language_quant="int8",
