@@ -12,10 +12,12 @@ from ..ir.verify import verify
 from ..targets.base import Target
 from .fold import fold
 from .fuse import fuse
+from .heads import heads
 from .layout import layout
 from .own import own_constants
 from .quantised import lower_quantised
 from .recognise import recognise
+from .tables import joins, tables
 from .tidy import outputs, tidy
 
 Pass = Callable[[Graph, Target], Graph]
@@ -26,6 +28,11 @@ PIPELINE: tuple[Pass, ...] = (
     tidy,
     lower_quantised,
     fuse,
+    layout,
+    tidy,
+    tables,
+    heads,
+    joins,
     layout,
     tidy,
     fold,
