@@ -10,6 +10,7 @@ from ..ir.graph import Graph
 from ..ir.text import text
 from ..ir.verify import verify
 from ..targets.base import Target
+from .caches import caches
 from .fold import fold
 from .fuse import fuse
 from .heads import heads
@@ -32,6 +33,7 @@ PIPELINE: tuple[Pass, ...] = (
     tidy,
     tables,
     heads,
+    caches,
     joins,
     layout,
     tidy,

@@ -24,8 +24,8 @@ class _Lowering:
         self.entry, self.graph, self.plan, self.shared = entry, entry.graph, plan, shared
         self.blocks = {block.name: block for block in entry.blocks}
         self.local: dict[tuple[str, str], Buffer] = {}
-        self.caller = {v: _caller_buffer(v, Kind.INPUT) for v in self.graph.inputs}
-        self.caller |= {v: _caller_buffer(v, Kind.OUTPUT) for v in self.graph.outputs}
+        self.caller = {v: _caller_buffer(v, Kind.INPUT) for v in self.graph.arguments}
+        self.caller |= {v: _caller_buffer(v, Kind.OUTPUT) for v in self.graph.results}
         self.packings = _packings(entry.graph, entry.choices)
 
     def program(self) -> Program:
@@ -34,8 +34,8 @@ class _Lowering:
         used = dict.fromkeys(
             operand.buffer for call in calls for _, operand in call.operands if isinstance(operand, Ref)
         )
-        inputs = tuple(self.caller[v] for v in self.graph.inputs)
-        outputs = tuple(self.caller[v] for v in self.graph.outputs)
+        inputs = tuple(self.caller[v] for v in self.graph.arguments)
+        outputs = tuple(self.caller[v] for v in self.graph.results)
         return Program(self.graph.name, roll(steps), inputs, outputs, self.graph.syms, tuple(used))
 
     def call(self, node: Node) -> Call:

@@ -1,0 +1,108 @@
+"""Caches that a network takes in and gives out, grown by new rows, become state that is appended to in place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..ir.graph import Bound, Graph, Node
+from ..ir.types import Kind, TensorType, Value
+from ..ops import Append, Concat, IntegerAttention, Reshape, Transpose
+from ..targets.base import Target
+from .layout import layout
+from .rewrite import Rewriter, rewrite
+
+Results = tuple[Value, ...] | None
+HEADS_FIRST = (0, 2, 1, 3)
+
+
+class _Caches:
+    """The caches of a graph that attention reads, and the rule that puts state in their place."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.states: list[Value] = []
+        self.bound: list[Bound] = []
+
+    def rule(self, r: Rewriter, node: Node) -> Results:
+        if not isinstance(node.op, IntegerAttention):
+            return None
+        inputs = list(node.inputs)
+        for at, heads in ((1, node.op.kv_heads), (2, node.op.kv_heads)):
+            rows = inputs[at]
+            assert rows is not None
+            inputs[at] = self.grown(r, node, rows, heads) or self.fresh(r, node, rows, heads) or rows
+        return None if inputs == list(node.inputs) else r.add(node.op, inputs, node)
+
+    def grown(self, r: Rewriter, node: Node, rows: Value, heads: int) -> Value | None:
+        """Rows of a join of an input of the network with new rows, where the join is an output and nothing else."""
+        flat = r.producer(rows, Reshape)
+        turned = r.producer(flat.inputs[0], Transpose) if flat is not None else None
+        join = r.producer(turned.inputs[0], Concat) if turned is not None else None
+        if turned is None or join is None or len(join.inputs) != 2 or join.outputs[0].type.rank != 4:
+            return None
+        (old, new), whole = join.inputs, join.outputs[0]
+        assert isinstance(turned.op, Transpose)
+        assert isinstance(join.op, Concat)
+        if old is None or new is None or turned.op.perm != HEADS_FIRST or join.op.axis != 2:
+            return None
+        interface = old in self.graph.inputs and whole in self.graph.outputs and whole.type.shape[:2] == (1, heads)
+        if not interface or r.uses[old] != 1 or r.uses[whole] != 2 or not r.single(turned.outputs[0]):
+            return None
+        added = r.add(Reshape((new.type.static_shape[2], rows.type.static_shape[1])),
+                      [r.add(Transpose(HEADS_FIRST), [new], node)[0]], node)[0]  # fmt: skip
+        return self.append(r, node, rows.type, added, heads, old, whole)
+
+    def fresh(self, r: Rewriter, node: Node, rows: Value, heads: int) -> Value | None:
+        """Rows that are also an output of the network, heads first: a cache that was empty."""
+        positions, width = rows.type.static_shape
+        shape = (1, heads, positions, width // heads)
+        for whole in self.graph.outputs:
+            if whole.type.shape != shape or r.uses.get(whole, 0) != 1 or whole in (b.value for b in self.bound):
+                continue
+            if self.shown(whole) is self.flat(rows):
+                return self.append(r, node, rows.type, rows, heads, None, whole)
+        return None
+
+    def shown(self, whole: Value) -> Value | None:
+        """What an output shows with its heads first."""
+        turned, shape = self.graph.producers.get(whole), whole.type.static_shape
+        if turned is not None and isinstance(turned.op, Transpose) and turned.op.perm == HEADS_FIRST:
+            assert turned.inputs[0] is not None
+            return self.flat(turned.inputs[0])
+        return self.flat(whole) if 1 in shape[1:3] else None  # where a transpose moves nothing
+
+    def flat(self, value: Value) -> Value:
+        """The value whose elements, in this order, have another shape here."""
+        node = self.graph.producers.get(value)
+        return node.inputs[0] or value if node is not None and isinstance(node.op, Reshape) else value
+
+    def append(
+        self, r: Rewriter, node: Node, kind: TensorType, added: Value, heads: int, old: Value | None, whole: Value
+    ) -> Value:
+        """State of all rows, with the added ones at its end."""
+        positions, width = kind.static_shape
+        first = positions - added.type.static_shape[0]
+        state = Value(r.unique(f"{whole.name}.cache"), kind, Kind.STATE)
+        self.states.append(state)
+        for value, rows in ((old, first), (whole, positions)):
+            if value is not None:
+                self.bound.append(Bound(value, state, (1, rows, heads, width // heads), HEADS_FIRST))
+        return r.add(Append(first), [state, added], node)[0]
+
+
+def caches(graph: Graph, target: Target) -> Graph:
+    """Caches of attention as state, where the target has a kernel that appends to them."""
+    if not any(kernel.op is Append for kernel in target.kernels):
+        return graph
+    found = _Caches(graph)
+    changed = rewrite(graph, found.rule, rounds=1)
+    if not found.states:
+        return graph
+    outside = {b.value: Value(b.value.name, b.value.type, Kind.OUTPUT) for b in found.bound if b.value in graph.outputs}
+    changed = replace(
+        changed,
+        outputs=tuple(outside.get(old, new) for old, new in zip(graph.outputs, changed.outputs, strict=True)),
+        states=(*graph.states, *found.states),
+        bound=tuple(replace(b, value=outside.get(b.value, b.value)) for b in found.bound),
+    )
+    return layout(changed, target)
