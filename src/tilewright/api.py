@@ -31,7 +31,7 @@ def compile_model(model: Model, target: Target, options: Options, dump: Path | N
     debug(2, lambda: "\n".join(map(kernels_text, plan.entries)))
     programs = lower(plan)
     prefix = identifier(options.name or model.name).lower()
-    source = print_programs(programs, prefix, sum(plan.capacity.values()))
+    source = print_programs(programs, prefix, sum(plan.capacity.values()), shared=any(g.bound for g in graphs))
     face = face_bytes(model.language) if model.language else 0
     return Compiled(model, target, plan, programs, source, prefix, face, time.process_time() - began)
 

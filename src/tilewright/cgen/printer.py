@@ -32,9 +32,12 @@ class Source:
     state_names: tuple[tuple[Buffer, str], ...]
 
 
-def print_programs(programs: Sequence[Program], prefix: str, arena_bytes: int) -> Source:
-    """C for programs that share constants, states and an arena; every external name starts with the prefix."""
-    return _Printer(programs, prefix, arena_bytes).source()
+def print_programs(programs: Sequence[Program], prefix: str, arena_bytes: int, shared: bool = False) -> Source:
+    """C for programs that share constants, states and an arena; every external name starts with the prefix.
+
+    `shared`: states are external, for other files of the network.
+    """
+    return _Printer(programs, prefix, arena_bytes, shared).source()
 
 
 def expression(value: Scalar, ctype: str = "") -> str:
@@ -54,7 +57,8 @@ def expression(value: Scalar, ctype: str = "") -> str:
 
 
 class _Printer:
-    def __init__(self, programs: Sequence[Program], prefix: str, arena_bytes: int) -> None:
+    def __init__(self, programs: Sequence[Program], prefix: str, arena_bytes: int, shared: bool) -> None:
+        self.external = (Kind.CONST, Kind.STATE) if shared else (Kind.CONST,)
         self.programs, self.prefix, self.arena_bytes = programs, prefix, arena_bytes
         self.names, self.table_names = Names(), Names()
         self.members = {p.name: Names() for p in programs}
@@ -69,7 +73,8 @@ class _Printer:
         buffers = list(dict.fromkeys(b for p in self.programs for b in self.all_buffers(p)))
         constants = [(b, self.name(b)) for b in buffers if b.kind is Kind.CONST]
         states = [(b, self.name(b)) for b in buffers if b.kind is Kind.STATE]
-        declared = "\n".join(f"static {b.dtype.ctype} {name}[{b.elements}];" for b, name in states)
+        scope = "" if Kind.STATE in self.external else "static "
+        declared = "\n".join(f"{scope}{b.dtype.ctype} {name}[{b.elements}];" for b, name in states)
         return Source(
             self.arena(), declared, "\n\n".join(self.tables.values()), functions, tuple(constants), tuple(states)
         )  # fmt: skip
@@ -80,7 +85,7 @@ class _Printer:
     # Names
 
     def name(self, buffer: Buffer) -> str:
-        prefix = f"{self.prefix}_" if buffer.kind is Kind.CONST else ""
+        prefix = f"{self.prefix}_" if buffer.kind in self.external else ""
         return self.names.of(buffer, prefix + identifier(buffer.name))
 
     def caller(self, program: Program, buffer: Buffer) -> str:

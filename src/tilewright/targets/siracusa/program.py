@@ -71,6 +71,8 @@ def _plain(plan: Mapping[str, Any], job: Job, inputs: Sequence[Array], language:
         )
     lines += ["", "const tw_output tw_outputs[] = {", *rows, "};", f"const uint32_t tw_output_count = {len(rows)};"]
     lines += [f"volatile uint32_t tw_repeat = {job.repeat};", ""]
+    loads: list[str] = []
+    stores: list[str] = []
     if language:
         restart, call = (
             "",
@@ -82,8 +84,14 @@ def _plain(plan: Mapping[str, Any], job: Job, inputs: Sequence[Array], language:
     else:
         states = any(e["states"] for e in plan["entries"])
         restart = f"    {prefix}_reset();" if states else ""
-        call = f"    {prefix}_run({', '.join([*names, *results])});"
-    lines += ["void tw_restart(void)", "{", restart, "}", "", "void tw_call(void)", "{", call, "}", ""]
+        ports = [*zip(entry["inputs"], names, strict=True), *zip(entry["outputs"], results, strict=True)]
+        call = f"    {prefix}_run({', '.join(name for port, name in ports if 'converter' not in port)});"
+        loads, stores = (
+            [f"    {port['converter']}({name});" for port, name in part if "converter" in port]
+            for part in (ports[: len(names)], ports[len(names) :])
+        )
+    for function, body in (("restart", [restart]), ("load", loads), ("call", [call]), ("store", stores)):
+        lines += [f"void tw_{function}(void)", "{", *body, "}", ""]
     return "\n".join(lines)
 
 

@@ -18,6 +18,8 @@ extern const uint32_t tw_output_count;
 extern volatile uint32_t tw_repeat; /* runs in a row */
 
 void tw_restart(void);
+void tw_load(void);  /* inputs that are kept as state; not measured */
 void tw_call(void);
+void tw_store(void); /* outputs that are read from state; not measured */
 
 #endif
