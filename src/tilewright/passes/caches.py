@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..ir.graph import Bound, Graph, Node
-from ..ir.types import Kind, TensorType, Value
-from ..ops import Append, Concat, IntegerAttention, Reshape, Transpose
+from ..ir.types import I8, Kind, TensorType, Value
+from ..ops import Append, Concat, IntegerAttention, LookUp, Reshape, RotateHeads, Transpose
 from ..targets.base import Target
-from .layout import layout
+from .heads import rotation_table
+from .layout import LAYOUT_RULES, layout
 from .rewrite import Rewriter, rewrite
+from .tables import codes
 
 Results = tuple[Value, ...] | None
+Role = tuple[int, TensorType, bool]  # operand of attention, type of the rows, whether they come from a table
 HEADS_FIRST = (0, 2, 1, 3)
 
 
@@ -105,4 +108,42 @@ def caches(graph: Graph, target: Target) -> Graph:
         states=(*graph.states, *found.states),
         bound=tuple(replace(b, value=outside.get(b.value, b.value)) for b in found.bound),
     )
-    return layout(changed, target)
+    return alike(layout(changed, target))
+
+
+def alike(graph: Graph) -> Graph:
+    """Rows on their way into a cache take a table in every block where they do so in one: one code path for all."""
+    tables: dict[Node, Role] = {}
+    for node in graph.nodes:
+        if isinstance(node.op, IntegerAttention):
+            for at in (1, 2):
+                append = graph.producers.get(_present(node.inputs[at]))
+                if append is not None and isinstance(append.op, Append):
+                    tables[append] = (at, _present(append.inputs[1]).type, _tabled(graph, append))
+    wanted = {(at, kind) for at, kind, has in tables.values() if has}
+    missing = {n.name for n, (at, kind, has) in tables.items() if (at, kind) in wanted and not has}
+
+    def rule(r: Rewriter, node: Node) -> Results:
+        if node.name not in missing:
+            return None
+        state, x = node.inputs
+        assert x is not None
+        y = r.add(LookUp(), [x, r.const(f"{node.name}.table", codes(I8), I8)], node)[0]
+        return r.add(node.op, [state, y], node)
+
+    return rewrite(graph, rule, rotation_table, *LAYOUT_RULES, rounds=3)
+
+
+def _present(value: Value | None) -> Value:
+    assert value is not None
+    return value
+
+
+def _tabled(graph: Graph, append: Node) -> bool:
+    """Whether what is appended comes from a table."""
+    maker = graph.producers.get(_present(append.inputs[1]))
+    while maker is not None and isinstance(maker.op, Reshape):
+        maker = graph.producers.get(_present(maker.inputs[0]))
+    return maker is not None and (
+        isinstance(maker.op, LookUp) or (isinstance(maker.op, RotateHeads) and len(maker.inputs) > 4)
+    )
