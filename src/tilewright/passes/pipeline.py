@@ -15,6 +15,7 @@ from .fold import fold
 from .fuse import fuse
 from .heads import heads
 from .layout import layout
+from .order import ordered, together
 from .own import own_constants
 from .quantised import lower_quantised
 from .recognise import recognise
@@ -38,6 +39,9 @@ PIPELINE: tuple[Pass, ...] = (
     layout,
     tidy,
     fold,
+    ordered,
+    together,
+    layout,
     outputs,
     own_constants,
 )
