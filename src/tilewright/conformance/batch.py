@@ -172,7 +172,9 @@ def called(compiled: Compiled, code: ctypes.CDLL) -> Callable[..., None]:
     return call
 
 
-def _run(function: Callable[..., None], inputs: Sequence[Any], outputs: Sequence[Any], given: Sequence[Array]) -> list[Array] | str:
+def _run(
+    function: Callable[..., None], inputs: Sequence[Any], outputs: Sequence[Any], given: Sequence[Array]
+) -> list[Array] | str:
     """Results of one run, or what it wrote beyond them."""
     fence = 64
     arrays = []

@@ -55,7 +55,9 @@ class IntegerAttention(Op):
             scale, hide, join = present(others)
             require(mask.shape in ((tokens, k.shape[0]), (1, k.shape[0])), "the mask is [1 or t, s]")
             require(mask.dtype in (I8, U8), "the mask is i8 or u8")
-            require(scale.shape == hide.shape == (256,) and join.shape == (512,), "join has 512 entries, the others 256")
+            require(
+                scale.shape == hide.shape == (256,) and join.shape == (512,), "join has 512 entries, the others 256"
+            )
             require(scale.dtype == hide.dtype == join.dtype == I8, "scale, hide and join are i8")
         return (q,)
 

@@ -66,4 +66,10 @@ class RotateHeads(Op):
         r = TensorType((draw(st.sampled_from([1, t])), hd, hd), I8)
         add = TensorType((1,), draw(st.sampled_from([I32, I64])))
         table = TensorType((256,), I8) if draw(st.booleans()) else None
-        return cls(heads, draw(st.integers(0, 24))), (TensorType((t, heads * hd), I8), r, TensorType((1,), I32), add, table)
+        return cls(heads, draw(st.integers(0, 24))), (
+            TensorType((t, heads * hd), I8),
+            r,
+            TensorType((1,), I32),
+            add,
+            table,
+        )

@@ -39,17 +39,18 @@ class _Caches:
     def grown(self, r: Rewriter, node: Node, rows: Value, heads: int) -> Value | None:
         """Rows of a join of an input of the network with new rows, where the join is an output and nothing else."""
         flat = r.producer(rows, Reshape)
-        turned = r.producer(flat.inputs[0], Transpose) if flat is not None else None
-        join = r.producer(turned.inputs[0], Concat) if turned is not None else None
-        if turned is None or join is None or len(join.inputs) != 2 or join.outputs[0].type.rank != 4:
+        first = flat.inputs[0] if flat is not None else None
+        turned = r.producer(first, Transpose) if heads > 1 else None  # of a single head it moves nothing
+        if heads > 1 and (turned is None or turned.op != Transpose(HEADS_FIRST) or not r.single(turned.outputs[0])):
+            return None
+        join = r.producer(turned.inputs[0] if turned is not None else first, Concat)
+        if join is None or len(join.inputs) != 2 or join.outputs[0].type.rank != 4 or join.op != Concat(2):
             return None
         (old, new), whole = join.inputs, join.outputs[0]
-        assert isinstance(turned.op, Transpose)
-        assert isinstance(join.op, Concat)
-        if old is None or new is None or turned.op.perm != HEADS_FIRST or join.op.axis != 2:
+        if old is None or new is None:
             return None
         interface = old in self.graph.inputs and whole in self.graph.outputs and whole.type.shape[:2] == (1, heads)
-        if not interface or r.uses[old] != 1 or r.uses[whole] != 2 or not r.single(turned.outputs[0]):
+        if not interface or r.uses[old] != 1 or r.uses[whole] != 2:
             return None
         added = r.add(Reshape((new.type.static_shape[2], rows.type.static_shape[1])),
                       [r.add(Transpose(HEADS_FIRST), [new], node)[0]], node)[0]  # fmt: skip

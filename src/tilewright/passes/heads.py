@@ -8,6 +8,7 @@ from ..ir.graph import Graph, Node
 from ..ir.types import I8, I32, Array, Value
 from ..ops import (
     Binary,
+    Expand,
     IntegerAttention,
     IntegerSoftmax,
     LookUp,
@@ -44,13 +45,14 @@ def rotation(r: Rewriter, node: Node) -> Results:
     if not isinstance(node.op, MatMul) or node.op.transpose_b:
         return None
     epilogue, (x, m, mul, add) = _requantised(node), (*node.inputs, None, None)[:4]
-    if epilogue is None or x is None or m is None or m.data is not None or x.type.rank != 4 or m.type.rank != 4:
+    if epilogue is None or x is None or m is None or m.data is not None or x.type.rank != 4 or m.type.rank < 2:
         return None
     _, tokens, heads, hd = x.type.static_shape
-    if x.type.shape[0] != 1 or m.type.shape not in ((1, tokens, hd, hd), (1, 1, hd, hd)):
+    shared, own = (1,) * (m.type.rank - 2) + (hd, hd), (1, tokens, hd, hd)
+    if x.type.shape[0] != 1 or m.type.shape not in (shared, own, own[1:]):
         return None
     rows = r.add(Reshape((tokens, heads * hd)), [x], node)[0]
-    matrices = r.add(Reshape(m.type.static_shape[1:]), [m], node)[0]
+    matrices = r.add(Reshape((m.type.size // hd**2, hd, hd)), [m], node)[0]
     y = r.add(RotateHeads(heads, epilogue.shift), [rows, matrices, mul, add], node)[0]
     return r.add(Reshape(x.type.static_shape), [y], node)
 
@@ -78,6 +80,29 @@ def _rows(r: Rewriter, value: Value, like: Node, perm: tuple[int, ...]) -> Value
     turned = r.add(Transpose(perm), [value], like)[0]
     _, positions, heads, hd = turned.type.static_shape
     return r.add(Reshape((positions, heads * hd)), [turned], like)[0]
+
+
+def _cache(r: Rewriter, value: Value, like: Node, *, turned: bool) -> tuple[Value, int]:
+    """Rows [s, kv_heads * hd] of keys or values, and the heads that they have; `turned`: positions are the last axis.
+
+    Heads that are shared by several query heads are repeated before the product; the rows are those before.
+    """
+    flip = r.producer(value, Transpose) if turned else None
+    first = flip.inputs[0] if flip is not None and flip.op == Transpose((0, 1, 3, 2)) else value
+    flat = r.producer(first, Reshape)
+    wide = r.producer(flat.inputs[0], Expand) if flat is not None else None
+    source = wide.inputs[0] if wide is not None else None
+    if flat is not None and wide is not None and source is not None and source.type.rank == 5:
+        one, kv_heads, single, positions, hd = source.type.static_shape
+        group = wide.outputs[0].type.static_shape[2]
+        repeated = wide.outputs[0].type.shape == (1, kv_heads, group, positions, hd) and one == single == 1
+        found = flat.outputs[0].type.shape
+        same = found == (1, kv_heads * group, positions, hd) and (not turned or first is not value)
+        flat_turn = turned and 1 in (positions, hd) and found == (1, kv_heads * group, hd, positions)
+        if repeated and (same or flat_turn):
+            few = r.add(Reshape((1, kv_heads, positions, hd)), [source], like)[0]
+            return _rows(r, few, like, (0, 2, 1, 3)), kv_heads
+    return _rows(r, value, like, (0, 3, 1, 2) if turned else (0, 2, 1, 3)), value.type.static_shape[1]
 
 
 def attention(r: Rewriter, node: Node) -> Results:
@@ -115,10 +140,15 @@ def attention(r: Rewriter, node: Node) -> Results:
         return None
     plain = scale if hidden is None else hidden.joined(scale, hidden.table[0])
     name = node.name
+    (keys, kv_heads), (values, others) = (
+        _cache(r, k, node, turned=not scores.op.transpose_b), _cache(r, v, node, turned=False)
+    )  # fmt: skip
+    if kv_heads != others:
+        return None
     operands: list[Value | None] = [
         _rows(r, q, node, (0, 2, 1, 3)),
-        _rows(r, k, node, (0, 2, 1, 3) if scores.op.transpose_b else (0, 3, 1, 2)),
-        _rows(r, v, node, (0, 2, 1, 3)),
+        keys,
+        values,
         r.const(f"{name}.plain", plain, I8),
         r.const(f"{name}.exp", exp, I32),
         r.const(f"{name}.weight", weight, I8),
@@ -128,7 +158,7 @@ def attention(r: Rewriter, node: Node) -> Results:
         operands.append(r.add(Reshape(hidden.shape), [hidden.mask], node)[0])
         operands += [r.const(f"{name}.{n}", t, I8)
                      for n, t in (("scale", scale), ("hide", hidden.table), ("join", hidden.join))]  # fmt: skip
-    op = IntegerAttention(heads, heads, score.shift, out.shift, softmax.op.levels)
+    op = IntegerAttention(heads, kv_heads, score.shift, out.shift, softmax.op.levels)
     y = r.add(op, operands, node)[0]
     split = r.add(Reshape((1, shapes[0][2], heads, hd)), [y], node)[0]
     return r.add(Transpose((0, 2, 1, 3)), [split], node)
@@ -179,7 +209,9 @@ def _masked(r: Rewriter, a: Value) -> tuple[Value, Array, _Hidden | None] | None
 
 def _numbers(scores: Node, mixed: Node) -> Array | None:
     """Multipliers and addends of both products, where they fit i32."""
-    values = [int(v.data.reshape(())) for n in (scores, mixed) for v in n.inputs[2:4] if v is not None and v.data is not None]
+    values = [
+        int(v.data.reshape(())) for n in (scores, mixed) for v in n.inputs[2:4] if v is not None and v.data is not None
+    ]
     fit = all(I32.low <= value <= I32.high for value in values)
     return np.asarray(values, np.int32) if fit and len(values) == 4 else None
 
@@ -193,9 +225,10 @@ def exponentials(op: IntegerSoftmax) -> Array:
 
 def heads(graph: Graph, target: Target) -> Graph:
     """Rotations and attention of integer networks, where the target has kernels for them."""
-    rules = ((RotateHeads, rotation), (RotateHeads, rotation_table), (IntegerAttention, attention))
     known = {kernel.op for kernel in target.kernels}
-    wanted = [rule for op, rule in rules if op in known]
-    for _ in range(2):  # a table that follows a rotation comes to it with the layout
-        graph = layout(rewrite(graph, *wanted), target)
+    if IntegerAttention in known:
+        graph = layout(rewrite(graph, attention), target)
+    if RotateHeads in known:  # after attention, whose products may have the same shapes
+        graph = layout(rewrite(graph, rotation), target)
+        graph = rewrite(graph, rotation_table)
     return graph

@@ -36,6 +36,17 @@ def ordered(graph: Graph, _target: Target) -> Graph:
     return replace(graph, nodes=tuple(nodes))
 
 
+def shared_views(graph: Graph, _target: Target) -> Graph:
+    """Views that show the same are one."""
+    known: dict[tuple[object, ...], tuple[Value, ...]] = {}
+
+    def rule(_: Rewriter, node: Node) -> Results:
+        seen = known.setdefault((node.op, node.inputs), node.outputs) if node.op.view else node.outputs
+        return None if seen is node.outputs or node.outputs[0] in graph.outputs else seen
+
+    return rewrite(graph, rule, rounds=1)
+
+
 def together(graph: Graph, _target: Target) -> Graph:
     """Integer products of one and the same row are one product; its results are parts of one row."""
     if graph.syms:  # entries that share weights with others keep them

@@ -15,7 +15,7 @@ from .fold import fold
 from .fuse import fuse
 from .heads import heads
 from .layout import layout
-from .order import ordered, together
+from .order import ordered, shared_views, together
 from .own import own_constants
 from .quantised import lower_quantised
 from .recognise import recognise
@@ -42,6 +42,7 @@ PIPELINE: tuple[Pass, ...] = (
     ordered,
     together,
     layout,
+    shared_views,
     outputs,
     own_constants,
 )

@@ -57,10 +57,12 @@ def codes(dtype: object) -> Array:
 def applied(chain: Sequence[Node], values: Array) -> Array:
     """Functions of one argument, the first one first, on a vector."""
     for node in chain:
-        at = argument(node)
-        values = np.asarray(node.op.reference(*(
-            values if i == at else v.data if isinstance(node.op, (LookUp, Requant)) else v.data.reshape(())
-            for i, v in enumerate(node.inputs) if i == at or (v is not None and v.data is not None))))  # fmt: skip
+        at, operands = argument(node), list[Array | None]()
+        for i, v in enumerate(node.inputs):
+            data = v.data if v is not None else None
+            scalar = data is not None and not isinstance(node.op, (LookUp, Requant))
+            operands.append(values if i == at else data.reshape(()) if scalar and data is not None else data)
+        values = np.asarray(node.op.reference(*operands))
     return values
 
 
@@ -88,7 +90,7 @@ def table(r: Rewriter, node: Node) -> Results:
     if y.type.dtype not in SMALL or isinstance(node.op, (Unary, Binary)):
         return None
     found = chain_of(r, node)
-    if found is None or found[0] == [node] and isinstance(node.op, LookUp):
+    if found is None or (found[0] == [node] and isinstance(node.op, LookUp)):
         return None
     chain, x = found
     results = applied(chain, codes(x.type.dtype))

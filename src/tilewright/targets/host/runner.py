@@ -52,7 +52,10 @@ class HostRunner:
         given = [_fitting(a, about) for a, about in zip(inputs, self.inputs, strict=True)]
         results = [np.zeros(o["max_shape"], DTYPES[o["dtype"]].numpy) for o in self.outputs]
         function, arguments = self.function("run"), []
-        loads, stores = [], []  # of inputs and outputs that are kept as state: outside of what is measured
+        loads: list[tuple[Any, ctypes.c_void_p]] = []
+        stores: list[
+            tuple[Any, ctypes.c_void_p]
+        ] = []  # of inputs and outputs that are kept as state: outside of what is measured
         for group, arrays, ports in ((loads, given, self.inputs), (stores, results, self.outputs)):
             for array, port in zip(arrays, ports, strict=True):
                 address = ctypes.c_void_p(array.ctypes.data)
