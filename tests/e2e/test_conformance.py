@@ -37,14 +37,14 @@ def case(name: str, wrong: bool = False) -> Case:
 
 def crashing(folder: Path) -> Target:
     """The host, but the kernel that moves data writes where nothing is."""
-    for path in HOST.kernel_folder.iterdir():
+    for path in HOST.kernel_folders[0].iterdir():
         text = path.read_text()
         if path.name == "generic_move.c":
             head, name, rest = text.partition("void tw_strided_copy(")
             brace = rest.index("{") + 1
             text = f"{head}{name}{rest[:brace]}\n    *(volatile int *)8 = 1;{rest[brace:]}"
         (folder / path.name).write_text(text)
-    return replace(HOST, kernel_folder=folder)
+    return replace(HOST, kernel_folders=(folder,))
 
 
 def test_wrong_values_fail(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ void probe_rsqrt(const float *x, float *y, int n) { for (int i = 0; i < n; i++) 
 def probe(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     folder: Path = tmp_path_factory.mktemp("probe")
     (folder / "probe.c").write_text(PROBE)
-    command = [*ZIG, *FLAGS, "-O2", "-shared", "-fPIC", f"-I{HOST.kernel_folder}"]
+    command = [*ZIG, *FLAGS, "-O2", "-shared", "-fPIC", f"-I{HOST.kernel_folders[0]}"]
     subprocess.run([*command, str(folder / "probe.c"), "-o", str(folder / "probe.so")], check=True)
     return ctypes.CDLL(str(folder / "probe.so"))
 

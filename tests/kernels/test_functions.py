@@ -65,7 +65,7 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
         lines += [f"{head};", f"{head} {{ for (int i = 0; i < n; i++) y[i] = tw_{name}_f64(a[i], b[i]); }}"]
     folder: Path = tmp_path_factory.mktemp("functions")
     (folder / "all.c").write_text("\n".join([*lines, ""]))
-    command = [*ZIG, *FLAGS, "-O2", "-shared", "-fPIC", f"-I{HOST.kernel_folder}"]
+    command = [*ZIG, *FLAGS, "-O2", "-shared", "-fPIC", f"-I{HOST.kernel_folders[0]}"]
     subprocess.run([*command, str(folder / "all.c"), "-o", str(folder / "all.so")], check=True)
     return ctypes.CDLL(str(folder / "all.so"))
 

@@ -30,12 +30,11 @@ HOST = find("host", Options())
 
 @st.composite
 def shapes(draw: st.DrawFn) -> Shape:
-    group, past = draw(st.sampled_from([1, 1, 2])), draw(st.integers(0, 9))
-    return Shape(
-        blocks=draw(st.integers(1, 2)), heads=group * draw(st.integers(1, 3)), group=group,
-        head=draw(st.integers(1, 6)), past=past, tokens=draw(st.integers(1, 4)), hidden=draw(st.integers(1, 9)), masked=draw(st.booleans()),
-        identities=draw(st.booleans()),
-    )  # fmt: skip
+    group = draw(st.sampled_from([1, 1, 2]))
+    numbers = {"blocks": (1, 2), "head": (1, 6), "past": (0, 9), "tokens": (1, 4), "hidden": (1, 9)}
+    drawn = {name: draw(st.integers(*ends)) for name, ends in numbers.items()}
+    masked, identities = draw(st.booleans()), draw(st.booleans())
+    return Shape(heads=group * draw(st.integers(1, 3)), group=group, masked=masked, identities=identities, **drawn)
 
 
 def counts(graph: Graph) -> Counter[str]:

@@ -10,8 +10,8 @@ import numpy as np
 from ..ir.graph import Bound
 from ..ir.program import Buffer
 from ..ir.types import Array
+from .layout import INDENT
 from .names import Names, identifier
-from .printer import INDENT
 
 if TYPE_CHECKING:
     from ..compiled import Compiled

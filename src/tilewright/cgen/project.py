@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..errors import UserError
 from ..files import umask
-from ..ir.program import Buffer
-from ..ir.types import Array, Kind
+from ..ir.types import Kind
 from ..report.html import html
 from ..solve.place import peak_step
 from ..solve.record import record
+from .constants import literal
 from .converters import converter_names, converters
 from .language import language_files
+from .layout import wrap
 from .names import Names, identifier
-from .printer import wrap
 from .prototypes import prototypes
 from .skeleton import guard, render, summary
-from .weights import array_literal, declaration
 
 if TYPE_CHECKING:
     from ..compiled import Compiled
@@ -93,7 +92,7 @@ def kernel_files(compiled: Compiled) -> dict[str, str]:
     while wanted:
         name = wanted.pop()
         if name not in texts:
-            texts[name] = (target.kernel_folder / name).read_text()
+            texts[name] = target.kernel_file(name).read_text()
             wanted += [header for header in target.headers if f'#include "{header}"' in texts[name]]
     texts["tw_kernels.h"] = prototypes(target.kernels)
     return texts
@@ -119,6 +118,7 @@ def describe(compiled: Compiled) -> dict[str, Any]:
         "memory": compiled.memory,
         "language": language,
         "quantisation": model.quantisation,
+        **({"shared": list(compiled.source.shared)} if compiled.source.cores > 1 else {}),
         **record(compiled.plan, compiled.target, converter_names(compiled)),
     }
 
@@ -146,14 +146,16 @@ def _internal(compiled: Compiled) -> str:
         "internal.h.j2",
         prefix=compiled.prefix,
         guard=guard(compiled.prefix),
-        constants=[declaration(b, name) for b, name in compiled.source.constants],
+        constants=[declaration for declaration, _ in compiled.source.constants],
+        structs=compiled.source.structs,
+        cores=compiled.source.cores,
         states=[f"{b.dtype.ctype} {name}[{b.elements}]" for b, name in compiled.source.state_names if bound],
         prototypes=[prototype for prototype, _ in compiled.source.functions],
     )
 
 
 def _weights(compiled: Compiled) -> str:
-    arrays = [(declaration(b, name), array_literal(_data(b))) for b, name in compiled.source.constants]
+    arrays = [(declaration, literal(buffer)) for declaration, buffer in compiled.source.constants]
     special = any("TW_NAN" in text or "TW_INFINITY" in text for _, text in arrays)
     return render("weights.c.j2", prefix=compiled.prefix, arrays=arrays, special=special)
 
@@ -184,14 +186,14 @@ def _plain_face(compiled: Compiled) -> dict[str, str]:
             "elements": max(1, value.type.size), "type": repr(value.type), "ctype": buffer.dtype.ctype,
         })  # fmt: skip
     call = wrap(f"    {compiled.prefix}_run({', '.join(io['variable'] for io in interface)});", 8)
-    shared = {"prefix": compiled.prefix, "guard": guard(compiled.prefix), "interface": interface}
+    shared = {
+        "prefix": compiled.prefix,
+        "guard": guard(compiled.prefix),
+        "interface": interface,
+        "cores": compiled.source.cores,
+    }
     header = render(
         "network.h.j2", summary=summary(compiled), memory=compiled.memory, prototype=prototype,
         states=compiled.source.states, converters=converters(compiled), **shared,
     )  # fmt: skip
     return {f"{compiled.prefix}.h": header, "main.c": render("main.c.j2", call=call, **shared)}
-
-
-def _data(buffer: Buffer) -> Array:
-    assert buffer.data is not None, f"{buffer.name} is a constant without data"
-    return buffer.data

@@ -28,10 +28,10 @@ def shared_library(
 ) -> Path:
     """Compile all kernel files of a target into `folder`; what was compiled from the same bytes before is reused."""
     header = prototypes(target.kernels)
-    files = sorted({target.kernel_folder / kernel.file for kernel in target.kernels})
+    files = sorted({target.kernel_file(kernel.file) for kernel in target.kernels})
     command = [*compiler, *FLAGS, *options, "-shared", "-fPIC"]
     digest = hashlib.sha256(repr((command, header)).encode())
-    for path in [*files, *(target.kernel_folder / name for name in target.headers)]:
+    for path in [*files, *map(target.kernel_file, target.headers)]:
         digest.update(path.name.encode() + path.read_bytes())
     build = folder / digest.hexdigest()[:16]
     library = build / "kernels.so"
@@ -39,7 +39,7 @@ def shared_library(
         build.mkdir(parents=True, exist_ok=True)
         (build / HEADER).write_text(header)
         part = build / f"kernels.{os.getpid()}.so"
-        includes = [f"-I{build}", f"-I{target.kernel_folder}"]
+        includes = [f"-I{build}", *(f"-I{folder}" for folder in target.kernel_folders)]
         result = subprocess.run(
             [*command, *includes, *map(str, files), "-o", str(part)], capture_output=True, text=True, check=False
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import UserError
+from ..ir.domain import Box
 from ..ir.graph import Node
 from ..ir.op import Op
 from ..ir.types import Array, Expr, Kind, Sym, TensorType
@@ -24,6 +25,8 @@ class Packing:
     name: str
     pack: Callable[[Array], Array]  # logical array -> 1-D array of the same element type
     unpack: Callable[[Array, tuple[int, ...]], Array]
+    region: Callable[[Box, tuple[int, ...]], tuple[int, int] | None] = lambda box, shape: None  # noqa: ARG005
+    # first packed element and number of a box's elements, where the packed box is a run of the packed whole
 
     def elements(self, shape: tuple[int, ...]) -> int:
         """How many elements the packed form of a shape has."""
@@ -123,6 +126,20 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Dma:
+    """Transfers between the scratchpad and other memories, one after the other; cycles."""
+
+    issue: float  # of the core that starts a transfer
+    latency: float
+    bytes_per_cycle: float
+    line: float  # for each line of a transfer of lines
+
+    def cycles(self, size: float, lines: float = 1) -> float:
+        """How long a transfer occupies the DMA."""
+        return size / self.bytes_per_cycle + (self.line * lines if lines > 1 else 0)
+
+
+@dataclass(frozen=True)
 class Engine:
     """Something that executes kernels. `cores` > 1: SPMD."""
 
@@ -213,9 +230,20 @@ class Target:
     memories: tuple[Memory, ...]
     engines: tuple[Engine, ...]
     kernels: tuple[Kernel, ...]
-    kernel_folder: Path
-    headers: tuple[str, ...] = ()  # hand-written headers in the kernel folder that every kernel may include
+    kernel_folders: tuple[Path, ...]  # where kernel files and headers are; a name is in one of them
+    headers: tuple[str, ...] = ()  # hand-written headers in these folders that every kernel may include
     language_quant: str = "none"  # how language models are quantised where the user does not say
+    scratchpad: str | None = None  # the memory that kernels work in, where others are reached by DMA
+    dma: Dma | None = None
+
+    @property
+    def cores(self) -> int:
+        """Cores that share the work."""
+        return self.engines[0].cores
+
+    def kernel_file(self, name: str) -> Path:
+        """Where a kernel file or a header of this target is."""
+        return next(folder / name for folder in self.kernel_folders if (folder / name).exists())
 
     def candidates(self, node: Node) -> tuple[Kernel, ...]:
         """Kernels that can run a node. UserError with every near miss where there is none."""

@@ -29,6 +29,6 @@ HOST = Target(
     memories=(Memory("flash", None, "const", alignment=64), Memory("ram", None, "data", alignment=64)),
     engines=(Engine("cpu", cores=1),),
     kernels=(*LANGUAGE, *QUANTISED, *VISION, *INTEGER, *PRODUCT, *POINTWISE_I8, *GENERIC, *INTEGER_HEADS),
-    kernel_folder=KERNELS,
+    kernel_folders=(KERNELS,),
     headers=tuple(sorted(path.name for path in KERNELS.glob("*.h"))),
 )

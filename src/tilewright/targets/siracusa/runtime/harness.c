@@ -71,12 +71,11 @@ void tw_program(int core)
             tw_load();
         tw_barrier();
         uint32_t began = tw_cycles();
-        if (core == 0)
-            tw_call();
+        tw_call();
         tw_barrier();
         uint32_t cycles = tw_cycles() - began;
         if (core == 0) {
-            tw_store();
+            tw_collect();
             tell(repetition, cycles);
         }
     }
