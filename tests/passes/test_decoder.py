@@ -77,7 +77,7 @@ def test_a_block_is_few_operators(past: int, tokens: int, group: int, masked: bo
 
 def test_blocks_are_one_loop_whatever_is_an_identity_in_some() -> None:
     shape = Shape(blocks=6, heads=4, identities=True)
-    (program,) = lower(solve([apply(Decoder(shape, 5).graph(), HOST)], HOST))
+    (program,) = lower(solve([apply(Decoder(shape, 5).graph(), HOST)], HOST), HOST)
     loops = [step for step in program.steps if isinstance(step, Loop)]
     assert [len(loop.table.rows) for loop in loops] == [5]
 
