@@ -27,16 +27,16 @@ def test_every_step_is_a_line() -> None:
         "  act l: f32[8] in l1 + 32",
         "  const layer: i8[8] in l2",
         "    const bias: i8[2] in l2 + 4",
-        "  copy #3 on core 1: l = x, 4 bytes x n lines, 8 apart",
+        "  copy #3 on core 1: l@32 = x, 4 bytes x n lines, 8 apart",
         "  wait #3 on core 1",
         "  barrier",
         "  phase on core 0",
-        "    add(a=x, b=x + n, y=l)  # sum",
+        "    add(a=x, b=x + n, y=l@32)  # sum",
         "  phase on all cores: 8 of i0 in steps of 2",
-        "    add(a=x, b=x + n, y=l)  # sum",
+        "    add(a=x, b=x + n, y=l@32)  # sum",
         "  parts",
-        "    core 1: add(a=x, b=x + n, y=l)  # sum",
-        "  job #5 on core 2: add(a=x, b=x + n, y=l)  # sum",
+        "    core 1: add(a=x, b=x + n, y=l@32)  # sum",
+        "  job #5 on core 2: add(a=x, b=x + n, y=l@32)  # sum",
         "  wait #5 on core 2",
     ]
 
@@ -47,4 +47,4 @@ def test_loops_name_their_columns() -> None:
     loop = next(step for step in steps if isinstance(step, Loop))
     at = lines.index(f"  loop over {len(loop.table.rows)} rows of tiles")
     assert lines[at + 3] == "    copy #0 on core 0: tiles.into = tiles.tile, 24 bytes"
-    assert "  tiles[0] = in0, x + 12, in1, out1, y + 6" in lines
+    assert "  tiles[0] = in0@0, x + 12, in1@24, out1@72, y + 6" in lines

@@ -24,7 +24,7 @@ class Accesses:
     def of(self, call: Call, spots: Mapping[str, Spot], share: Share | None, core: int, note: str) -> list[Access]:
         """`core` does it all where nothing is shared. IndexError beyond a buffer, ValueError on writes to constants."""
         node, step = call.semantics, f"{call.semantics.name}{note}"
-        results = {name for name, value in node.operands.items() if value in node.outputs}
+        results = [name for name, value in node.operands.items() if value in node.outputs]
         found: list[Access] = []
 
         def add(spot: Spot, touched: Touched, *, writes: bool) -> None:

@@ -73,10 +73,15 @@ class Memories:
             if buffer.kind is Kind.STATE:
                 self._initialise(buffer)
 
-    def lend(self, buffer: Buffer, content: Array | None) -> None:
-        """Memory of the caller, for one run."""
+    def lend(self, buffer: Buffer, content: Array | None = None) -> None:
+        """Memory of the caller, for one run: as large as the buffer, junk behind a content that is shorter."""
         self.homes[buffer] = (buffer, 0)
-        self.bytes[buffer] = self.junk(size_of(buffer)) if content is None else content
+        self.bytes[buffer] = self.junk(size_of(buffer))
+        if content is not None:
+            raw = np.ascontiguousarray(content, buffer.dtype.numpy).reshape(-1).view(np.uint8)
+            if len(raw) > size_of(buffer):
+                raise IndexError(f"{len(raw)} bytes for {buffer.name}, which has {size_of(buffer)}")
+            self.bytes[buffer][: len(raw)] = raw
 
     def junk(self, size: int) -> Array:
         return np.frombuffer(bytearray(self.random.bytes(size)), np.uint8)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
-
 from ..ir.program import (
     Barrier,
     Call,
@@ -60,9 +58,9 @@ class Machine:
     def run(self, program: Program, inputs: Sequence[Array], env: Mapping[str, int] | None = None) -> list[Array]:
         """Outputs in order, flat; inputs in order. RaceError where the result depends on who is faster."""
         for buffer in program.outputs:
-            self.memories.lend(buffer, None)
+            self.memories.lend(buffer)
         for buffer, array in zip(program.inputs, inputs, strict=True):
-            self.memories.lend(buffer, np.array(array, buffer.dtype.numpy).reshape(-1).view(np.uint8))
+            self.memories.lend(buffer, array)
         execution = _Execution(self, env or {})
         execution.steps(program.steps, (), "")
         execution.races.end(program.name)

@@ -102,4 +102,6 @@ def _call(call: Call, table: Table | None) -> str:
 def _operand(operand: Operand, table: Table | None) -> str:
     if isinstance(operand, Column):
         return f"{table.name}.{table.columns[operand.index]}" if table else f"column {operand.index}"
-    return operand.buffer.name if operand.offset == 0 else f"{operand.buffer.name} + {operand.offset!r}"
+    b = operand.buffer
+    place = b.name if b.offset is None else f"{b.name}@{b.offset}"
+    return place if operand.offset == 0 else f"{place} + {operand.offset!r}"

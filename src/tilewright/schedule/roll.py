@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 
@@ -11,20 +12,33 @@ MIN_SAVED_STEPS = 2  # a loop must replace at least this many steps
 
 
 def roll(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """Replace the longest runs of equal blocks of steps by loops, from the left, until none is left."""
+    """Replace the longest runs of equal blocks of steps by loops, from the left, until none is left.
+
+    Transfers that share a token stay together: a block does not end between them.
+    """
     known: dict[Hashable, int] = {}
-    keys = [known.setdefault(_key(step), len(known)) for step in steps]
+    groups = _groups(steps)
+    keys = [known.setdefault(tuple(map(_key, group)), len(known)) for group in groups]
     result: list[Step] = []
     at = 0
-    while at < len(steps):
+    while at < len(groups):
         period, count = _best_run(keys, at)
-        if count > 1 and period * (count - 1) >= MIN_SAVED_STEPS:
-            result.append(_loop([steps[at + i * period : at + (i + 1) * period] for i in range(count)], len(result)))
+        blocks = [
+            [step for group in groups[at + i * period : at + (i + 1) * period] for step in group] for i in range(count)
+        ]
+        if count > 1 and len(blocks[0]) * (count - 1) >= MIN_SAVED_STEPS:
+            result.append(_loop(blocks, len(result)))
             at += period * count
         else:
-            result.append(steps[at])
+            result += groups[at]
             at += 1
     return tuple(result)
+
+
+def _groups(steps: Sequence[Step]) -> list[list[Step]]:
+    """Single steps, and transfers that share a token."""
+    runs = itertools.groupby(steps, lambda step: step.token if isinstance(step, Copy) else None)
+    return [g for token, run in runs for g in ([list(run)] if token is not None else [[step] for step in run])]
 
 
 def _key(step: Step) -> Hashable:
@@ -68,7 +82,7 @@ def _best_run(keys: list[int], at: int) -> tuple[int, int]:
     return best
 
 
-def _loop(blocks: list[Sequence[Step]], number: int) -> Loop:
+def _loop(blocks: Sequence[Sequence[Step]], number: int) -> Loop:
     """One loop for equal blocks; operands that differ between the iterations become columns of its table."""
     per_block = [[ref for step in block for ref in _refs(step)] for block in blocks]
     columns: list[tuple[Ref, ...]] = []
