@@ -58,10 +58,15 @@ def _body(bound: Bound, buffer: Buffer, state: str, loads: bool) -> str:
         index = f"i{axis}"
         lines.append(f"{INDENT * depth}for (int {index} = 0; {index} < {extent}; {index}++)")
         depth += 1
-        terms += [f"{index} * {far}"] if block == 1 else [f"{index} / {block} * {far}", f"{index} % {block} * {near}"]
+        blocks = [_times(f"{index} / {block}", far), _times(f"{index} % {block}", near)]
+        terms += [_times(index, far)] if block == 1 else blocks
     place = f"{state}[{' + '.join(terms) or '0'}]"
     lines.append(INDENT * depth + (f"{place} = *from++;" if loads else f"*to++ = {place};"))
     return "{\n" + "\n".join(lines) + "\n}"
+
+
+def _times(index: str, step: int) -> str:
+    return index if step == 1 else f"{index} * {step}"
 
 
 def _steps(bound: Bound, buffer: Buffer) -> list[tuple[int, int, int]]:
