@@ -24,6 +24,7 @@ from tilewright.targets.siracusa.build import build
 from tilewright.targets.siracusa.program import Job
 from tilewright.targets.siracusa.runner import SiracusaRunner
 
+WIDE = QUANTLIB / "Kernels" / "Integer" / "Conv" / "PW_2D"
 ADD = QUANTLIB / "Kernels" / "Integer" / "Add" / "Regular_RQ"
 
 
@@ -72,7 +73,7 @@ def test_the_elf_alone_finds_a_wrong_value(folder: Path) -> None:
 
 @needs_shared
 def test_what_l1_cannot_hold_is_in_l2() -> None:
-    roomy, tight = (compile_file(str(ADD), "siracusa", Options(l1=l1)) for l1 in (None, 16_000))
+    roomy, tight = (compile_file(str(WIDE), "siracusa", Options(l1=l1)) for l1 in (None, 16_000))
     assert {b.memory for b in roomy.plan.entries[0].blocks} == {"l1"}
     assert {b.memory for b in tight.plan.entries[0].blocks} == {"l1", "l2"}
     assert tight.plan.capacity["l1"] <= 16_000

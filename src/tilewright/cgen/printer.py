@@ -54,18 +54,26 @@ class Source:
     shared: tuple[str, ...]  # kernels that all cores call
 
 
-def print_programs(programs: Sequence[Program], prefix: str, capacity: Mapping[str, int], target: Target) -> Source:
-    """C for programs that share constants, states and arenas; every external name starts with the prefix."""
-    return _Printer(programs, prefix, capacity, target).source()
+def print_programs(
+    programs: Sequence[Program], prefix: str, capacity: Mapping[str, int], target: Target, shared: bool = False
+) -> Source:
+    """C for programs that share constants, states and arenas; every external name starts with the prefix.
+
+    `shared`: states are external, for other files of the network.
+    """
+    external = (Kind.CONST, Kind.STATE) if shared else (Kind.CONST,)
+    return _Printer(programs, prefix, capacity, target, external).source()
 
 
 class _Printer:
     def __init__(
-        self, programs: Sequence[Program], prefix: str, capacity: Mapping[str, int], target: Target
+        self, programs: Sequence[Program], prefix: str, capacity: Mapping[str, int], target: Target,
+        external: tuple[Kind, ...],
     ) -> None:  # fmt: skip
+        self.external = external
         self.programs, self.prefix = programs, prefix
         self.cores, self.scratchpad = target.cores, target.scratchpad
-        self.places = Addresses(programs, prefix, capacity, self.cores)
+        self.places = Addresses(programs, prefix, capacity, self.cores, external)
         self.table_names = Names()
         self.tables: dict[str, str] = {}
         self.shared: set[str] = set()
@@ -85,7 +93,8 @@ class _Printer:
         buffers = list(dict.fromkeys(b for p in self.programs for b in p.buffers if b.kind in (Kind.CONST, Kind.STATE)))
         declared = tuple((self.places.declaration(b), b) for b in buffers if b.kind is Kind.CONST)
         states = tuple((b, self.places.name(b)) for b in buffers if b.kind is Kind.STATE)
-        lines = "\n".join(f"static {b.dtype.ctype} {name}[{b.elements}]{self.places.attribute};" for b, name in states)
+        scope = "" if Kind.STATE in self.external else "static "
+        lines = "\n".join(f"{scope}{b.dtype.ctype} {name}[{b.elements}]{self.places.attribute};" for b, name in states)
         if self.once:
             lines += "\nstatic int first_call = 1; /* what stays in the scratchpad is not there yet */"
         return Source(

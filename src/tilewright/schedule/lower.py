@@ -36,8 +36,8 @@ def lower(plan: Plan, target: Target) -> tuple[Program, ...]:
 def _program(places: Places, steps: tuple[Step, ...]) -> Program:
     graph = places.graph
     used = dict.fromkeys(buffer for step in steps for buffer in _buffers(step))
-    inputs = tuple(places.caller[v] for v in graph.inputs)
-    outputs = tuple(places.caller[v] for v in graph.outputs)
+    inputs = tuple(places.caller[v] for v in graph.arguments)
+    outputs = tuple(places.caller[v] for v in graph.results)
     return Program(graph.name, roll(steps), inputs, outputs, graph.syms, tuple(used))
 
 

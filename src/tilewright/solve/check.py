@@ -61,7 +61,7 @@ def _tile(entry: EntryPlan, plan: Plan, target: Target, step: int, node: Node) -
         home = entry.homes.get(_source(entry.graph, value))
         near = home is not None and home.block is not None and blocks[home.block].memory == target.scratchpad
         inside = value.kind is Kind.STATE and plan.levels[Kind.STATE] == target.scratchpad
-        outside = value in entry.graph.outputs and plan.levels.get(Kind.OUTPUT) == target.scratchpad
+        outside = value in entry.graph.results and plan.levels.get(Kind.OUTPUT) == target.scratchpad
         if not (near or inside or outside):
             _buffer(node, name, blocks, target, step, step, needed * depth)
     if travelling:

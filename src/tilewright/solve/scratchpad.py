@@ -150,7 +150,7 @@ def _blocks(
     fixed: list[Block] = []
     homes: dict[Value, Home] = {}
     spans = lives(graph)
-    outputs = {root(graph, v)[0] for v in graph.outputs}
+    outputs = {root(graph, v)[0] for v in graph.results}
     callers = outputs if budget.outputs_near else set()
     hosted = _in_place(graph, choices, decision, spans, outputs)
     for value, life in spans.items():

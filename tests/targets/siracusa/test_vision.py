@@ -33,7 +33,9 @@ def geometry(rng: np.random.Generator, most: int = 4) -> tuple[tuple[int, int], 
     return kernel, {"stride": stride, "pad": pad, "dilation": dilation}, size
 
 
-def requantisation(rng: np.random.Generator, channels: int, dtype: DType) -> tuple[Requantise | None, list[TensorType | None]]:
+def requantisation(
+    rng: np.random.Generator, channels: int, dtype: DType
+) -> tuple[Requantise | None, list[TensorType | None]]:
     """An epilogue and the types of b, mul and add."""
     b = TensorType((channels,), I32) if rng.random() < 0.4 else None
     if rng.random() < 0.1:
@@ -171,6 +173,10 @@ def test_results_may_lie_where_the_residual_was() -> None:
             node, arrays = make(rng)
             if isinstance(node.op, ResidualConv2D):
                 found = fitting(VISION, node, arrays)
-                cases += [replace(c, overlay=c.kernel.in_place) for c in found if node.operands["r"].type == node.operands["y"].type]
+                cases += [
+                    replace(c, overlay=c.kernel.in_place)
+                    for c in found
+                    if node.operands["r"].type == node.operands["y"].type
+                ]
     assert len(cases) >= 8
     check(cases)

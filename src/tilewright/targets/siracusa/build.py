@@ -17,7 +17,8 @@ from ..host.measure import Sizes, measure
 from ..host.objects import cached
 from ..host.toolchain import version
 from .program import Job, write_program
-from .target import CORE_STACK, CORES, FIRST_STACK, RUNTIME, STACKS
+from .share import CORES
+from .target import CORE_STACK, FIRST_STACK, RUNTIME, STACKS
 
 ZIG = (sys.executable, "-m", "ziglang", "cc", "-target", "riscv32-freestanding-none")
 FABRIC = ("-mcpu=generic_rv32+m+c+zicsr",)  # the fabric controller has no FPU

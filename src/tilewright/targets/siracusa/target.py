@@ -15,6 +15,7 @@ from .norm import NORM
 from .pointwise import POINTWISE
 from .product import PRODUCT
 from .share import CORES
+from .vision import VISION
 
 CLOCK_MHZ = 360.0  # assumed: the published figures do not name theirs
 FIRST_STACK = 6144  # bytes, in L1: core 0 runs kernels that nobody shares, sampler and tokenizer
@@ -42,9 +43,10 @@ SIRACUSA = Target(
         *NORM,
         *MOVE,
         *FLOATS,
+        *LANGUAGE,
+        *VISION,
         *map(portable, HOST.kernels),
     ),
-    kernels=(*DENSE, *LANGUAGE, *map(portable, HOST.kernels)),
     kernel_folders=(KERNELS, *HOST.kernel_folders),
     headers=(*sorted(path.name for path in KERNELS.glob("*.h")), *HOST.headers),
     language_quant="int8",

@@ -21,7 +21,7 @@ from ..host.vision import _average_pool as host_average_pool
 from ..host.vision import _conv as float_filters
 from ..host.vision import _depthwise as float_single_filters
 from ..host.vision import _max_pool as host_max_pool
-from .target import CORES
+from .share import CORES
 
 NONE, NARROW, TOP, HIGH, WIDE = range(5)  # how products by multipliers are held: the enum in kernels/tw_sums.h
 FINISH = "int x_signed, int product, int mul_step, int add_bytes, int add_step, int shift, int low, int high"
@@ -85,7 +85,8 @@ def _channels(node: Node) -> bool:
     """Whether the cores share the output channels: where there are too few pixels."""
     n, oy, ox, co = type_of(node, "y").static_shape
     blocks = -(-n * oy * ox // 4)
-    return -(-(-(-co // 4)) // CORES) * blocks < -(-blocks // CORES) * -(-co // 4)
+    groups = -(-co // 4)
+    return -(groups // -CORES) * blocks < -(blocks // -CORES) * groups
 
 
 def _split(node: Node) -> Split:
