@@ -17,7 +17,11 @@ LOCALS = ("core", "first", "last", "part", "given")
 class Addresses:
     """Buffers of programs that share constants, states and arenas. `current` is the program that is being printed."""
 
-    def __init__(self, programs: Sequence[Program], prefix: str, capacity: Mapping[str, int], cores: int) -> None:
+    def __init__(
+        self, programs: Sequence[Program], prefix: str, capacity: Mapping[str, int], cores: int,
+        external: tuple[Kind, ...],
+    ) -> None:  # fmt: skip
+        self.external = external
         self.prefix, self.current = prefix, programs[0]
         self.attribute = " TW_ALIGNED" if cores > 1 else ""
         self.arenas = Arenas([p.name for p in programs], capacity, self.attribute)
@@ -29,7 +33,7 @@ class Addresses:
         self.structs: dict[str, str] = {}
 
     def name(self, buffer: Buffer) -> str:
-        prefix = f"{self.prefix}_" if buffer.kind is Kind.CONST else ""
+        prefix = f"{self.prefix}_" if buffer.kind in self.external else ""
         return self.names.of(buffer, prefix + identifier(buffer.name))
 
     def declaration(self, buffer: Buffer) -> str:

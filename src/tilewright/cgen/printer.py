@@ -18,6 +18,7 @@ from ..ir.program import (
     Copy,
     Job,
     Loop,
+    Once,
     Operand,
     Parts,
     Phase,
@@ -34,7 +35,7 @@ from .layout import INDENT, comment, expression, wrap
 from .names import Names, short
 from .parts import used_columns, varied, varied_number
 
-MOST_BYTES = 0x1FFFF  # of one transfer
+MOST_BYTES = 0x1FFF0  # of one line of a transfer
 _Member = Callable[[str, str, Sequence[str]], str]  # name, type, value per part -> the expression
 
 
@@ -53,21 +54,30 @@ class Source:
     shared: tuple[str, ...]  # kernels that all cores call
 
 
-def print_programs(programs: Sequence[Program], prefix: str, capacity: Mapping[str, int], target: Target) -> Source:
-    """C for programs that share constants, states and arenas; every external name starts with the prefix."""
-    return _Printer(programs, prefix, capacity, target).source()
+def print_programs(
+    programs: Sequence[Program], prefix: str, capacity: Mapping[str, int], target: Target, shared: bool = False
+) -> Source:
+    """C for programs that share constants, states and arenas; every external name starts with the prefix.
+
+    `shared`: states are external, for other files of the network.
+    """
+    external = (Kind.CONST, Kind.STATE) if shared else (Kind.CONST,)
+    return _Printer(programs, prefix, capacity, target, external).source()
 
 
 class _Printer:
     def __init__(
-        self, programs: Sequence[Program], prefix: str, capacity: Mapping[str, int], target: Target
+        self, programs: Sequence[Program], prefix: str, capacity: Mapping[str, int], target: Target,
+        external: tuple[Kind, ...],
     ) -> None:  # fmt: skip
+        self.external = external
         self.programs, self.prefix = programs, prefix
         self.cores, self.scratchpad = target.cores, target.scratchpad
-        self.places = Addresses(programs, prefix, capacity, self.cores)
+        self.places = Addresses(programs, prefix, capacity, self.cores, external)
         self.table_names = Names()
         self.tables: dict[str, str] = {}
         self.shared: set[str] = set()
+        self.once = False  # whether something is fetched once and stays
         self._start(programs[0])
 
     def _start(self, program: Program) -> None:
@@ -83,7 +93,10 @@ class _Printer:
         buffers = list(dict.fromkeys(b for p in self.programs for b in p.buffers if b.kind in (Kind.CONST, Kind.STATE)))
         declared = tuple((self.places.declaration(b), b) for b in buffers if b.kind is Kind.CONST)
         states = tuple((b, self.places.name(b)) for b in buffers if b.kind is Kind.STATE)
-        lines = "\n".join(f"static {b.dtype.ctype} {name}[{b.elements}]{self.places.attribute};" for b, name in states)
+        scope = "" if Kind.STATE in self.external else "static "
+        lines = "\n".join(f"{scope}{b.dtype.ctype} {name}[{b.elements}]{self.places.attribute};" for b, name in states)
+        if self.once:
+            lines += "\nstatic int first_call = 1; /* what stays in the scratchpad is not there yet */"
         return Source(
             self.places.arenas.text(), lines, "\n\n".join(self.tables.values()), functions, declared, states,
             tuple(self.places.structs.values()), self.cores, tuple(sorted(self.shared)),
@@ -161,6 +174,10 @@ class _Printer:
                 return [f"{pad}tw_wait(token{step.token});"]
             case Barrier():
                 return [f"{pad}tw_barrier();"]
+            case Once():
+                self.once = True
+                inner = self.steps(step.steps, depth + 1, loop)
+                return [f"{pad}if (first_call) {{", *inner, f"{pad}{INDENT}first_call = 0;", f"{pad}}}"]
 
     def phase(self, step: Phase, depth: int, loop: Loop | None) -> list[str]:
         if self.cores == 1:
@@ -179,7 +196,7 @@ class _Printer:
         """A transfer; the first one of a token takes a counter of the DMA."""
         pad, into = INDENT * depth, self.near(step.target, loop)
         assert into != self.near(step.source, loop), f"a transfer has to cross the border of {self.scratchpad}"
-        assert maximum(step.bytes) * maximum(step.lines) <= MOST_BYTES, f"a transfer of more than {MOST_BYTES:,} bytes"
+        assert step.lines == 1 or maximum(step.bytes) <= MOST_BYTES, f"lines of more than {MOST_BYTES:,} bytes"
         lines = [] if self.token == step.token else [f"{pad}token{step.token} = tw_token();"]
         self.token = step.token
         self.tokens.add(step.token)

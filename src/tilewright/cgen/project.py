@@ -21,6 +21,7 @@ from ..schedule.estimate import Timeline, estimate
 from ..solve.place import peak_step
 from ..solve.record import record
 from .constants import literal
+from .converters import converter_names, converters
 from .language import language_files
 from .layout import wrap
 from .names import Names, identifier
@@ -85,6 +86,8 @@ def network_files(compiled: Compiled) -> dict[str, str]:
         f"{prefix}_internal.h": _internal(compiled),
         f"{prefix}_weights.c": _weights(compiled),
     }
+    if compiled.plan.entries[-1].graph.bound:
+        texts[f"{prefix}_state.c"] = render("state.c.j2", prefix=prefix, converters=converters(compiled))
     if compiled.model.language is None:
         texts[f"{prefix}.h"] = _plain_face(compiled)[f"{prefix}.h"]
     return texts
@@ -125,7 +128,10 @@ def describe(compiled: Compiled, timelines: Mapping[str, Timeline]) -> dict[str,
         "language": language,
         "quantisation": model.quantisation,
         **({"shared": list(compiled.source.shared)} if compiled.source.cores > 1 else {}),
-        **record(compiled.plan, compiled.target, {name: round(t.cycles, 1) for name, t in timelines.items()}),
+        **record(
+            compiled.plan, compiled.target, converter_names(compiled),
+            {name: round(t.cycles, 1) for name, t in timelines.items()},
+        ),  # fmt: skip
     }
 
 
@@ -169,6 +175,7 @@ def _network(compiled: Compiled) -> str:
 
 
 def _internal(compiled: Compiled) -> str:
+    bound = compiled.plan.entries[-1].graph.bound
     return render(
         "internal.h.j2",
         prefix=compiled.prefix,
@@ -176,6 +183,7 @@ def _internal(compiled: Compiled) -> str:
         constants=[declaration for declaration, _ in compiled.source.constants],
         structs=compiled.source.structs,
         cores=compiled.source.cores,
+        states=[f"{b.dtype.ctype} {name}[{b.elements}]" for b, name in compiled.source.state_names if bound],
         prototypes=[prototype for prototype, _ in compiled.source.functions],
     )
 
@@ -208,7 +216,7 @@ def _plain_face(compiled: Compiled) -> dict[str, str]:
     prototype = compiled.source.functions[-1][0]
     interface: list[dict[str, Any]] = []
     names = Names()
-    for value, buffer in zip((*graph.inputs, *graph.outputs), (*program.inputs, *program.outputs), strict=True):
+    for value, buffer in zip((*graph.arguments, *graph.results), (*program.inputs, *program.outputs), strict=True):
         role = "input" if buffer.kind is Kind.INPUT else "output"
         variable = names.of((role, value.name), f"{role}_{identifier(value.name)}")
         interface.append({
@@ -224,6 +232,6 @@ def _plain_face(compiled: Compiled) -> dict[str, str]:
     }
     header = render(
         "network.h.j2", summary=summary(compiled), memory=compiled.memory, prototype=prototype,
-        states=compiled.source.states, **shared,
+        states=compiled.source.states, converters=converters(compiled), **shared,
     )  # fmt: skip
     return {f"{compiled.prefix}.h": header, "main.c": render("main.c.j2", call=call, **shared)}

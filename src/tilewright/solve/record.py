@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..ir.graph import Graph, Node
+from ..ir.graph import Bound, Graph, Node
 from ..ir.plan import Choice, EntryPlan, Plan
 from ..ir.types import Expr, Kind, Value, maximum, nominal
 from ..targets.base import Kernel, Target
 from .reasons import cut
 
 
-def record(plan: Plan, target: Target, predicted: Mapping[str, float] | None = None) -> dict[str, Any]:
-    """Everything that was decided, in an order that does not change. `predicted`: cycles of programs by entry."""
+def record(
+    plan: Plan, target: Target, converters: Mapping[Bound, str], predicted: Mapping[str, float] | None = None
+) -> dict[str, Any]:
+    """Everything that was decided, in an order that does not change; inputs and outputs with their converters.
+
+    `predicted`: cycles of programs by entry.
+    """
+    functions = {bound.value: name for bound, name in converters.items()}
     layouts = {value.name: layout for value, layout in plan.packings.items()}
     return {
         "capacity": dict(plan.capacity),
@@ -29,14 +35,18 @@ def record(plan: Plan, target: Target, predicted: Mapping[str, float] | None = N
         "levels": {kind.value: memory for kind, memory in plan.levels.items()},
         "lower_bound": plan.lower_bound,
         "packings": {value.name: layout for value, layout in plan.packings.items() if layout},
-        "entries": [_entry(entry, plan, target, layouts, (predicted or {}).get(entry.graph.name)) for entry in plan.entries],
+        "entries": [
+            _entry(entry, plan, target, layouts, functions, (predicted or {}).get(entry.graph.name))
+            for entry in plan.entries
+        ],
         "constants": [_value(v) for v in dict.fromkeys(v for e in plan.entries for v in e.graph.constants)],
     }
 
 
 def _entry(
-    entry: EntryPlan, plan: Plan, target: Target, layouts: Mapping[str, str], predicted: float | None
-) -> dict[str, Any]:
+    entry: EntryPlan, plan: Plan, target: Target, layouts: Mapping[str, str], functions: Mapping[Value, str],
+    predicted: float | None,
+) -> dict[str, Any]:  # fmt: skip
     graph = entry.graph
     costed = all(c.kernel.costed for c in entry.choices.values())
     cut_up = {
@@ -47,8 +57,8 @@ def _entry(
     return {
         "name": graph.name,
         "syms": [{"name": s.name, "max": s.max, "nominal": s.nominal} for s in graph.syms],
-        "inputs": [_value(v) for v in graph.inputs],
-        "outputs": [_value(v) for v in graph.outputs],
+        "inputs": [_port(v, functions) for v in graph.inputs],
+        "outputs": [_port(v, functions) for v in graph.outputs],
         "states": [_value(v) for v in graph.states],
         "cycles": None if not costed else entry.cycles if predicted is None else predicted,
         "nodes": [
@@ -126,3 +136,8 @@ def _value(value: Value) -> dict[str, Any]:
         "max_shape": [maximum(d) for d in value.type.shape],
         "bytes": value.type.bytes,
     }
+
+
+def _port(value: Value, converters: Mapping[Value, str]) -> dict[str, Any]:
+    """An input or output; `converter` is the C function that loads or stores one that is kept as state."""
+    return {**_value(value), **({"converter": converters[value]} if value in converters else {})}
