@@ -129,9 +129,11 @@ def describe(compiled: Compiled, timelines: Mapping[str, Timeline]) -> dict[str,
         "quantisation": model.quantisation,
         **({"shared": list(compiled.source.shared)} if compiled.source.cores > 1 else {}),
         **record(
-            compiled.plan, compiled.target, converter_names(compiled),
+            compiled.plan,
+            compiled.target,
+            converter_names(compiled),
             {name: round(t.cycles, 1) for name, t in timelines.items()},
-        ),  # fmt: skip
+        ),
     }
 
 
@@ -150,10 +152,13 @@ def _schedule(compiled: Compiled, timelines: Mapping[str, Timeline]) -> dict[str
     return {
         "cores": compiled.target.cores,
         "entries": {
-            name: entry_record(function, timeline.cycles, timeline.events)
-            for (name, timeline), function in zip(timelines.items(), functions, strict=True)
+            entry.graph.name: entry_record(
+                function, timelines[entry.graph.name].cycles, timelines[entry.graph.name].events,
+                (c.kernel.symbol for c in entry.choices.values() if not c.kernel.costed),
+            )
+            for entry, function in zip(compiled.plan.entries, functions, strict=True)
         },
-    }
+    }  # fmt: skip
 
 
 def _network(compiled: Compiled) -> str:

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 @click.pass_obj
 def run(
     outcome: Outcome, folder: Path, inputs_file: Path | None, outputs_file: Path | None, expect_file: Path | None,
-    repeat: int, perfetto_file: Path | None, target: str, timing: str, pairs: tuple[str, ...], tokenizer: Path | None, dump: Path | None,
+    repeat: int, perfetto_file: Path | None, target: str, timing: str, pairs: tuple[str, ...],
+    tokenizer: Path | None, dump: Path | None,
 ) -> int:  # fmt: skip
     """Build and run the compiled network in DIR; exit code 1 where an output is not as expected.
 
@@ -117,7 +118,9 @@ def _timeline(
     if schedule is None:
         if perfetto_file is not None:
             raise UserError(
-                f"{plan['target']} has no timeline", where="--perfetto", rule="only what runs on a simulated chip has one"
+                f"{plan['target']} has no timeline",
+                where="--perfetto",
+                rule="only what runs on a simulated chip has one",
             )
         return
     outcome.add(**fields(plan, sizes, schedule, simulated))

@@ -8,9 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ..schedule.estimate import Event
 from .pages import environment
-from .summary import alive, facts, peak
-from .timeline import CORES, TRANSFERS, Event, by_node, events_of, phases
+from .summary import facts, peak
+from .timeline import CORES, TRANSFERS, by_node, events_of, phases
 
 SKELETON = Path(__file__).parent / "skeleton"
 LANES = (CORES, *TRANSFERS)
@@ -24,13 +25,16 @@ def chip(
     took = simulated["entries"] if simulated else {}
     data = {
         "memories": plan["memories"],
-        "entries": [_entry(e, schedule["entries"][e["name"]], took.get(e["name"])) for e in plan["entries"]],
+        "entries": [
+            _entry(e, schedule["entries"][e["name"]], took.get(e["name"]), plan["levels"]["act"])
+            for e in plan["entries"]
+        ],
         "constants": [{**c, "layout": plan["packings"].get(c["name"], "")} for c in plan["constants"]],
         "energy_constants": {c["name"]: c for c in simulated["energy_constants"]} if simulated else {},
         "timing": simulated["timing"] if simulated else None,
     }
     return environment().get_template("chip.html.j2").render(
-        plan=plan, facts=facts(plan, sizes), data=_inside_html(data), style=_part("chip.css"), script=_part("chip.js"),
+        plan=plan, facts=facts(plan, sizes), data=_inside_html(data), style=_part("chip.css"), script=_part("chart.js") + _part("chip.js"),
         run=simulated, levels=_levels(plan), number="{:,}".format, bytes_per_cycle=plan["dma_bytes_per_cycle"],
         engine=plan["engines"]["cpu"],
     )  # fmt: skip
@@ -59,15 +63,18 @@ def _levels(plan: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, int]], i
     return found
 
 
-def _entry(entry: Mapping[str, Any], predicted: Mapping[str, Any], simulated: Mapping[str, Any] | None) -> dict[str, Any]:
+def _entry(
+    entry: Mapping[str, Any], predicted: Mapping[str, Any], simulated: Mapping[str, Any] | None, memory: str
+) -> dict[str, Any]:
     expected, took = by_node(predicted), by_node(simulated)
-    top = peak(entry)
+    top = peak(entry, memory)
     return {
         "name": entry["name"],
         "syms": entry["syms"],
         "cycles": predicted["cycles"],
+        "uncosted": predicted["uncosted"],
         "simulated": simulated["cycles"] if simulated else None,
-        "peak": {**vars(top), "alive": [b["name"] for b in alive(entry, top.step)]},
+        "peak": {**vars(top), "memory": memory},
         "blocks": [{**b, "kind": kind} for b, kind in zip(entry["blocks"], _kinds(entry), strict=True)],
         "nodes": [_node(n, expected.get(n["name"]), took.get(n["name"])) for n in entry["nodes"]],
         "phases": phases(predicted, simulated),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .timeline import by_node, phases
+from .timeline import by_node, cycles_of, phases
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,9 @@ def alive(entry: Mapping[str, Any], step: int) -> list[Mapping[str, Any]]:
     return sorted(found, key=lambda b: (-b["bytes"], b["name"]))
 
 
-def peak(entry: Mapping[str, Any]) -> Peak:
-    """The entry's peak; the earliest step among equals."""
+def peak(entry: Mapping[str, Any], memory: str | None = None) -> Peak:
+    """The entry's peak, in one memory or in all; the earliest step among equals."""
+    entry = {**entry, "blocks": [b for b in entry["blocks"] if memory in (None, b["memory"])]}
     starts = sorted({b["first"] for b in entry["blocks"]})
     totals = [(sum(b["bytes"] for b in alive(entry, step)), step) for step in starts]
     most, step = max(totals, key=lambda pair: (pair[0], -pair[1]), default=(0, 0))
@@ -42,8 +43,8 @@ def peak(entry: Mapping[str, Any]) -> Peak:
 
 
 def highest(plan: Mapping[str, Any]) -> Peak:
-    """The peak of the entry that needs most."""
-    return max((peak(entry) for entry in plan["entries"]), key=lambda p: p.bytes)
+    """The peak of the entry that needs most, in the memory that transients are made for."""
+    return max((peak(entry, plan["levels"]["act"]) for entry in plan["entries"]), key=lambda p: p.bytes)
 
 
 def memory(plan: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> dict[str, int]:
@@ -80,7 +81,7 @@ def fields(
     }
     if schedule is not None:
         last = plan["entries"][-1]["name"]
-        found["cycles_predicted"] = schedule["entries"][last]["cycles"]
+        found["cycles_predicted"] = cycles_of(schedule["entries"][last])
         found["phases"] = phases(schedule["entries"][last], (simulated or {"entries": {}})["entries"].get(last))
     if plan.get("quantisation") is not None:
         found |= {key: plan["quantisation"][key] for key in ("snr_db", "max_abs_error")}
@@ -110,10 +111,10 @@ def layers(
     return [
         {
             "name": n["name"], "op": n["op"], "engine": n["engine"], "kernel": n["kernel"], "tile": n.get("tile"),
-            "cycles_predicted": _rounded(expected, n["name"]) if expected else n["cycles"],
+            "cycles_predicted": n["cycles"] if schedule is None else _rounded(expected, n["name"]),
             "cycles_simulated": _rounded(took, n["name"]),
             "macs": n["macs"], "bytes": n["bytes"],
-            **({key: n[key] for key in ("tiles", "buffers", "dma_bytes", "dma_cycles", "bound")} if "tiles" in n else {}),
+            **{key: n[key] for key in ("tiles", "buffers", "dma_bytes", "dma_cycles", "bound") if key in n},
         }
         for n in entry["nodes"]
     ]  # fmt: skip

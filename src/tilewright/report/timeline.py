@@ -1,6 +1,6 @@
 """When calls and transfers of a compiled network begin and end: predicted (schedule.json) and simulated.
 
-An entry is a table of events in the order of the program, in cycles from the call; names and kernels are numbers of a list.
+An entry is a table of events in the order of the program, in cycles from the call; names are numbers of a list.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ TRANSFERS = ("dma in", "dma out")
 FIELDS = ("track", "name", "start", "stop", "phase", "kernel", "bytes")  # of an event
 
 
-def entry_record(function: str, cycles: float, events: Iterable[Event]) -> dict[str, Any]:
-    """An entry as plain data: the C function, its cycles, and its events."""
+def entry_record(function: str, cycles: float, events: Iterable[Event], uncosted: Iterable[str] = ()) -> dict[str, Any]:
+    """An entry as plain data: the C function, its cycles, and its events.
+
+    `uncosted`: kernels that state no cost, of a prediction that counts them as nothing.
+    """
     tables: dict[str, dict[str, int]] = {"track": {}, "name": {}, "kernel": {}}
     rows = [
         [
@@ -33,8 +36,8 @@ def entry_record(function: str, cycles: float, events: Iterable[Event]) -> dict[
         for event in events
     ]
     return {
-        "function": function, "cycles": _short(cycles), **{f"{f}s": list(table) for f, table in tables.items()},
-        "events": rows,
+        "function": function, "cycles": _short(cycles), "uncosted": sorted(set(uncosted)),
+        **{f"{f}s": list(table) for f, table in tables.items()}, "events": rows,
     }  # fmt: skip
 
 
@@ -69,7 +72,8 @@ def _read(path: Path) -> dict[str, Any] | None:
         content = json.loads(path.read_bytes())
         for entry in content["entries"].values():
             for event in events_of(entry):
-                assert event.start <= event.stop <= entry["cycles"] + 1
+                assert 0 <= event.start <= event.stop <= entry["cycles"] + 1
+            assert isinstance(entry["uncosted"], list)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, AssertionError):
         raise UserError(f"{path} is damaged", hint="compile the model again, and run it") from None
     return dict(content)
@@ -123,12 +127,22 @@ def _busiest(calls: Iterable[Event]) -> float:
     return max(tracks.values(), default=0.0)
 
 
+def cycles_of(entry: Mapping[str, Any]) -> float | None:
+    """Cycles of an entry; None for a prediction that is not complete."""
+    return None if entry["uncosted"] else float(entry["cycles"])
+
+
 def by_node(entry: Mapping[str, Any] | None) -> dict[str, tuple[float, float]]:
-    """Cycles of each node, and those that its busiest core computes. Nodes that run in one phase share its cycles."""
+    """Cycles of each node, and those that its busiest core computes. Nodes that run in one phase share its cycles.
+
+    Without nodes whose kernels state no cost.
+    """
     if entry is None:
         return {}
     found: dict[str, tuple[float, float]] = {}
     for span in spans(entry):
+        if not set(span.kernels).isdisjoint(entry["uncosted"]):
+            continue
         for name, cycles in span.shares.items():
             before = found.get(name, (0.0, 0.0))
             found[name] = (before[0] + cycles, before[1] + span.busy * (cycles / span.cycles if span.cycles else 0))
@@ -141,18 +155,22 @@ def phases(predicted: Mapping[str, Any], simulated: Mapping[str, Any] | None) ->
     expected = spans(predicted)
     if len(took) != len(expected):
         took = [None] * len(expected)
-    return [
-        {
-            "name": ", ".join(span.names), "kernels": list(span.kernels), "tiles": span.count,
-            "cycles_predicted": _short(span.cycles), "cycles_simulated": _short(real.cycles) if real else None,
-            "kernel_cycles_predicted": _short(span.busy), "kernel_cycles_simulated": _short(real.busy) if real else None,
-        }
-        for span, real in zip(expected, took, strict=True)
-    ]  # fmt: skip
+    found = []
+    for span, real in zip(expected, took, strict=True):
+        costed = set(span.kernels).isdisjoint(predicted["uncosted"])
+        found.append({
+            "name": ", ".join(span.names), "nodes": list(span.names), "kernels": list(span.kernels),
+            "tiles": span.count,
+            "cycles_predicted": _short(span.cycles) if costed else None,
+            "cycles_simulated": _short(real.cycles) if real else None,
+            "kernel_cycles_predicted": _short(span.busy) if costed else None,
+            "kernel_cycles_simulated": _short(real.busy) if real else None,
+        })  # fmt: skip
+    return found
 
 
 def perfetto(schedule: Mapping[str, Any], simulated: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A file for ui.perfetto.dev: a process per side and entry, with the same tracks. Cycles are shown as microseconds."""
+    """A file for ui.perfetto.dev: a process per side and entry, with the same tracks. Cycles show as microseconds."""
     tracks = [f"core {core}" for core in range(schedule["cores"])] + [*TRANSFERS]
     made: list[dict[str, Any]] = []
     for side, record in (("predicted", schedule), ("simulated", simulated)):

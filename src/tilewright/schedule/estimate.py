@@ -88,7 +88,9 @@ class _Clock:
         for core in cores:
             self.cores[core] += cycles
         track = "cores" if len(cores) > 1 else f"core {cores.start}"
-        self.timeline.events.append(Event(track, call.semantics.name, start, start + cycles, self.phase, call.kernel.symbol))
+        self.timeline.events.append(
+            Event(track, call.semantics.name, start, start + cycles, self.phase, call.kernel.symbol)
+        )
 
     def copy(self, step: Copy, row: tuple[Ref, ...]) -> None:
         assert self.dma is not None

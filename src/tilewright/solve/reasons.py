@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from ..ir.graph import Node
@@ -33,8 +33,9 @@ def cut(entry: EntryPlan, node: Node, plan: Plan, target: Target) -> dict[str, A
         "dma_cycles": round(dma, 1),
         "least_cycles": round(_least(node, sum(s.moved for s in moving), target), 1),
         "early": choice.early,
+        "resident": choice.resident,
         "bound": _bound(way.cycles, dma, sum(s.transfers for s in moving), target),
-        "operands": list(_operands(entry, node, plan, target)),
+        "operands": list(_operands(entry, node, plan)),
         "alternatives": _alternatives(entry, node, choice, plan, target),
         "asked": bool(choice.offered),
     }
@@ -76,7 +77,7 @@ def _bound(compute: float, dma: float, transfers: float, target: Target) -> str:
     return "DMA" if dma > compute else "cores"
 
 
-def _operands(entry: EntryPlan, node: Node, plan: Plan, target: Target) -> Iterator[dict[str, Any]]:
+def _operands(entry: EntryPlan, node: Node, plan: Plan) -> Iterator[dict[str, Any]]:
     """Where each operand lives, and how the kernel reaches it."""
     blocks = {block.name: block for block in entry.blocks}
     choice = entry.choices[node.name]
@@ -115,9 +116,7 @@ def _alternatives(entry: EntryPlan, node: Node, choice: Choice, plan: Plan, targ
     pad = target.scratchpad
     mine = [f"{node.name}.{name}" for name in (*moving, "scratch", "constants")]
     beside = sum(
-        aligned(b.bytes)
-        for b in entry.blocks
-        if b.memory == pad and b.first <= step <= b.last and b.name not in mine
+        aligned(b.bytes) for b in entry.blocks if b.memory == pad and b.first <= step <= b.last and b.name not in mine
     )
     limit = next(m.bytes for m in target.memories if m.name == pad) or 0
     limit -= sum(aligned(v.type.bytes) for v in entry.graph.states) if plan.levels[Kind.STATE] == pad else 0

@@ -26,7 +26,9 @@ def record(
         "memories": {memory.name: memory.bytes for memory in target.memories},
         "engines": {
             e.name: {
-                "cores": e.cores, "clock_mhz": e.clock_mhz, "macs_per_cycle": dict(e.macs_per_cycle),
+                "cores": e.cores,
+                "clock_mhz": e.clock_mhz,
+                "macs_per_cycle": dict(e.macs_per_cycle),
                 "bytes_per_cycle": e.bytes_per_cycle,
             }
             for e in target.engines

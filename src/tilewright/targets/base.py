@@ -146,7 +146,7 @@ class Dma:
 class Engine:
     """Something that executes kernels. `cores` > 1: SPMD.
 
-    What all cores do at most in a cycle: multiply-accumulates by type of the operands ("": any other), bytes of operands.
+    What all cores do at most in a cycle: multiply-accumulates by type of the operands ("": any other), bytes.
     """
 
     name: str

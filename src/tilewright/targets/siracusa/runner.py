@@ -55,7 +55,7 @@ class SiracusaRunner:
             yield last if per_run[number] == per_run[-1] else self._simulate(number + 1)[0]
 
     def measured(self) -> dict[str, Any]:
-        """Cycles of the last and the first run, energy of the last one; of a language model that of the whole program."""
+        """Cycles of the last and the first run, energy of the last one; of a language model, of the whole program."""
         if not self.cycles:
             return {}
         return {
