@@ -131,6 +131,7 @@ def _network(compiled: Compiled) -> str:
         prefix=compiled.prefix,
         summary=summary(compiled),
         public=plain,
+        cores=source.cores,
         arena=source.arena,
         states=source.states,
         tables=source.tables,
@@ -161,13 +162,17 @@ def _weights(compiled: Compiled) -> str:
 
 
 def _memory(compiled: Compiled) -> str:
-    entries = []
+    entries, several = [], len(compiled.plan.capacity) > 1
     for entry in compiled.plan.entries:
-        step = peak_step(entry.blocks)
-        blocks = sorted(entry.blocks, key=lambda b: (b.offset, b.first))
-        node = entry.graph.nodes[step].name if entry.graph.nodes else "-"
-        peak = max((b.offset + b.bytes for b in blocks), default=0)
-        entries.append({"name": entry.graph.name, "node": node, "peak": peak, "blocks": blocks})
+        for memory in compiled.plan.capacity:
+            found = [b for b in entry.blocks if b.memory == memory]
+            if several and not found:
+                continue
+            blocks = sorted(found, key=lambda b: (b.offset, b.first))
+            node = entry.graph.nodes[peak_step(found)].name if entry.graph.nodes else "-"
+            peak = max((b.offset + b.bytes for b in blocks), default=0)
+            name = f"{entry.graph.name}, {memory}" if several else entry.graph.name
+            entries.append({"name": name, "node": node, "peak": peak, "blocks": blocks})
     return render(
         "memory.h.j2", prefix=compiled.prefix, guard=guard(compiled.prefix), memory=compiled.memory, entries=entries
     )

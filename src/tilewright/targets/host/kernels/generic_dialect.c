@@ -156,11 +156,12 @@ ACTIVATIONS(u8, uint8_t)
 
 /* delta eta a / (eta b + eps), rounded half away from zero; a divisor of 0 counts as 1. rows: of a and b. */
 void tw_integer_divide(const void *restrict a, const void *restrict b, int32_t *restrict y, int kind_a, int kind_b,
-                       int delta, int eta, int eps, const int32_t *rows)
+                       int delta, int eta, int eps, const int32_t *rows, int first, int last)
 {
     int64_t p[TW_CHUNK], q[TW_CHUNK];
     struct tw_walk w;
-    TW_ROWS (w, rows)
+    y += first;
+    TW_PARTS (w, rows, first, last)
         for (int i = 0, n; i < w.n; i += n) {
             n = w.n - i < TW_CHUNK ? w.n - i : TW_CHUNK;
             tw_load_integers(a, kind_a, w.at[0] + i * w.step[0], w.step[0], p, n);
