@@ -30,8 +30,10 @@ def peak_step(blocks: Sequence[Block]) -> int:
     )
 
 
-def place(blocks: Sequence[Block], alignment: int = 16, seconds: float = 5.0) -> tuple[tuple[Block, ...], int]:
-    """Blocks with offsets, and the bytes that they need together."""
+def place(
+    blocks: Sequence[Block], alignment: int = 16, seconds: float = 5.0, enough: int = 0
+) -> tuple[tuple[Block, ...], int]:
+    """Blocks with offsets, and the bytes that they need together; the search ends where those are `enough`."""
     padded = [replace(b, bytes=-(-b.bytes // alignment) * alignment) for b in blocks]
     bound = lower_bound(padded)
     orders = (
@@ -42,8 +44,8 @@ def place(blocks: Sequence[Block], alignment: int = 16, seconds: float = 5.0) ->
     )
     best = min((_first_fit(sorted(padded, key=order)) for order in orders), key=lambda r: r[1])
     debug(5, lambda: f"first-fit packs {len(blocks)} blocks into {best[1]:,} bytes, the bound is {bound:,}")
-    if best[1] > bound and 1 < len(blocks) <= 400:
-        best = _search(padded, bound, best, alignment, seconds)
+    if best[1] > max(bound, enough) and seconds and 1 < len(blocks) <= 400:
+        best = _search(padded, max(bound, enough // alignment * alignment), best, alignment, seconds)
         debug(5, lambda: f"CP-SAT packs them into {best[1]:,}")
     placed = tuple(replace(b, offset=best[0][b.name]) for b in blocks)
     end = max((b.offset + b.bytes for b in placed), default=0)
