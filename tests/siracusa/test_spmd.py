@@ -120,6 +120,19 @@ def test_a_loop_streams_tiles_of_lines(tmp_path: Path, rows: int, width: int, ti
         np.testing.assert_array_equal(got, wanted.reshape(-1))
 
 
+def test_transfers_may_be_larger_than_one_of_the_dma(tmp_path: Path) -> None:
+    lines, width = 33, 1025  # 135,300 bytes
+    count = lines * width
+    x, y, near = caller("x", Kind.INPUT, count), caller("y", Kind.OUTPUT, count), transient("near", 0, count)
+    steps: list[Step] = [
+        Copy(Ref(near), Ref(x), 4 * count, 2), Wait(2),
+        Copy(Ref(y), Ref(near), 4 * width, 2, lines, 4 * width), Wait(2),
+    ]  # fmt: skip
+    given_x = numbers(count, 3)
+    for got in run(compiled(steps, x, y, (near,), 4 * count), tmp_path / "c", given_x):
+        np.testing.assert_array_equal(got, given_x)
+
+
 @FEW
 @given(st.lists(st.none() | st.integers(1, 9), min_size=8, max_size=8).filter(any), st.booleans(), st.integers(0, 99))
 def test_every_core_runs_its_part(tmp_path: Path, sizes: list[int | None], looped: bool, seed: int) -> None:

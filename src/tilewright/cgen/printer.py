@@ -35,7 +35,7 @@ from .layout import INDENT, comment, expression, wrap
 from .names import Names, short
 from .parts import used_columns, varied, varied_number
 
-MOST_BYTES = 0x1FFFF  # of one transfer
+MOST_BYTES = 0x1FFF0  # of one line of a transfer
 _Member = Callable[[str, str, Sequence[str]], str]  # name, type, value per part -> the expression
 
 
@@ -196,7 +196,7 @@ class _Printer:
         """A transfer; the first one of a token takes a counter of the DMA."""
         pad, into = INDENT * depth, self.near(step.target, loop)
         assert into != self.near(step.source, loop), f"a transfer has to cross the border of {self.scratchpad}"
-        assert maximum(step.bytes) * maximum(step.lines) <= MOST_BYTES, f"a transfer of more than {MOST_BYTES:,} bytes"
+        assert step.lines == 1 or maximum(step.bytes) <= MOST_BYTES, f"lines of more than {MOST_BYTES:,} bytes"
         lines = [] if self.token == step.token else [f"{pad}token{step.token} = tw_token();"]
         self.token = step.token
         self.tokens.add(step.token)

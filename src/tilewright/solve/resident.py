@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .scratchpad import Budget
 
 Bundle = tuple[tuple[int, str], ...]  # the constants by identity, and how each is packed
+TRIFLE = 1 << 10  # bytes of constants whose transfer costs more to start than to do: they stay first
 WINDOW = 40 << 10  # bytes of the scratchpad that are left to constants on their way
 
 
@@ -48,7 +49,7 @@ def residents(plans: Sequence[EntryPlan], budget: Budget) -> Mapping[Bundle, int
         if everything <= room
         else room - max(WINDOW, 2 * max((max(k.values()) for k in kinds.values()), default=0))
     )
-    for kind in sorted(kinds.values(), key=lambda k: -sum(k.values())):
+    for kind in sorted(kinds.values(), key=lambda k: (max(k.values()) > TRIFLE, -sum(k.values()))):
         if sum(kind.values()) <= left:
             stays |= kind
             left -= sum(kind.values())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..errors import UserError
 from ..ir.graph import Graph, Node
 from ..ir.plan import Block, Choice, EntryPlan, Home, Plan, Tiled, aligned
+from ..ir.repeats import Repeat, layers
 from ..ir.types import Kind, Value
 from ..targets.base import Memory, Packing, Target
 from .decide import Decision, Life, Menus, ScratchpadError, decide, lives, whole
@@ -103,18 +104,21 @@ class Budget:
 def _entry(graph: Graph, choices: Mapping[str, Choice], menus: Menus, budget: Budget) -> EntryPlan:
     pad, far, capacity = budget.pad, budget.far, budget.capacity - budget.taken
     everything = whole(graph, choices, menus, budget.states_near)
+    repeat = layers(graph, choices)
     for room in (None, *ROOM):
         if room is None and everything is None:
             continue
         decision = everything or decide(graph, choices, menus, int(capacity * (room or 1)), budget.states_near)
         everything = None
         for ahead in AHEAD:
-            blocks, homes, early = _blocks(graph, choices, decision, budget, int(capacity * ahead))
+            blocks, homes, early = _blocks(graph, choices, decision, budget, int(capacity * ahead), repeat)
             near = [b for b in blocks if b.memory == pad.name and b.offset < 0]
             if lower_bound(near) > capacity:
                 continue
-            last = ahead == 0.0 and room is not None
-            placed, needed = place(near, pad.alignment, seconds=2.0 if last else 0.0, enough=capacity)
+            placed, needed = place(near, pad.alignment, 0.0, capacity, _ties(graph, near, repeat))
+            if needed > capacity:
+                last = ahead == 0.0 and room is not None
+                placed, needed = place(near, pad.alignment, 2.0 if last else 0.0, capacity)
             if needed <= capacity:
                 outside, _ = place([b for b in blocks if b.memory != pad.name], far.alignment)
                 moved = [replace(b, offset=b.offset + budget.taken) for b in placed]
@@ -139,7 +143,7 @@ def _largest(graph: Graph, decision: Decision) -> tuple[Node, Tiled]:
 
 
 def _blocks(
-    graph: Graph, choices: Mapping[str, Choice], decision: Decision, budget: Budget, ahead: int
+    graph: Graph, choices: Mapping[str, Choice], decision: Decision, budget: Budget, ahead: int, repeat: Repeat | None
 ) -> tuple[list[Block], dict[Value, Home], dict[str, int]]:
     """Blocks, where each value lives, and how many steps ahead the constants of nodes begin to arrive.
 
@@ -186,7 +190,7 @@ def _blocks(
         for name, size in sizes.items():
             label = f"{node.name}.{name}"
             found[label] = Block(label, pad.name, size, step, step)
-    early = _send_ahead(graph, found, pad.name, ahead)
+    early = _send_ahead(graph, found, pad.name, ahead, repeat)
     return [*fixed, *found.values()], homes, early
 
 
@@ -211,28 +215,61 @@ def _in_place(
     return hosted
 
 
-def _send_ahead(graph: Graph, blocks: dict[str, Block], memory: str, capacity: int) -> dict[str, int]:
-    """Let constants arrive before they are needed, in the order of their use, as early as the scratchpad has room."""
-    steps = len(graph.nodes)
-    used = [0] * steps
+def _send_ahead(
+    graph: Graph, blocks: dict[str, Block], memory: str, capacity: int, repeat: Repeat | None
+) -> dict[str, int]:
+    """Let constants arrive before they are needed, in the order of their use, as early as the scratchpad has room.
+
+    Layers that repeat do so alike: what is on its way or waits fits into a window that is the same at every step.
+    """
+    used = [0] * len(graph.nodes)
     for block in blocks.values():
-        if block.memory == memory:
+        if block.memory == memory and not block.name.endswith(".constants"):
             for step in range(block.first, block.last + 1):
                 used[step] += aligned(block.bytes)
+    sizes = [aligned(b.bytes) if (b := blocks.get(f"{n.name}.constants")) else 0 for n in graph.nodes]
+    limits = [capacity - (max(used) if repeat else bytes_) for bytes_ in used]
+    most = repeat.period - 1 if repeat else len(graph.nodes)
     early: dict[str, int] = {}
-    before = 0
+    before, there = 0, list(sizes)  # bytes of constants at each step
     for step, node in enumerate(graph.nodes):
-        label = f"{node.name}.constants"
-        if label not in blocks:
+        if not sizes[step]:
             continue
-        size, start = aligned(blocks[label].bytes), step
-        while start > before and used[start - 1] + size <= capacity:
+        start = step
+        while start > max(before, step - most):
+            waiting = sum(sizes[start - 1 : step + 1]) if repeat else there[start - 1] + sizes[step]
+            if waiting > limits[start - 1]:
+                break
             start -= 1
-            used[start] += size
+            there[start] += sizes[step]
         before = start
+        label = f"{node.name}.constants"
         blocks[label] = replace(blocks[label], first=start)
         early[node.name] = step - start
     return early
+
+
+def _ties(graph: Graph, blocks: Sequence[Block], repeat: Repeat | None) -> dict[str, Hashable]:
+    """Blocks of layers that repeat, by the role of the node that they belong to: one code path for all layers."""
+    if repeat is None:
+        return {}
+    owners = {
+        value.name: (repeat.role(step), i) for step, n in enumerate(graph.nodes) for i, value in enumerate(n.outputs)
+    }
+    steps = {node.name: repeat.role(step) for step, node in enumerate(graph.nodes)}
+    ties: dict[str, Hashable] = {}
+    groups: dict[Hashable, list[Block]] = {}
+    for block in blocks:
+        name, _, part = block.name.rpartition(".")
+        role, which = (steps[name], part) if name in steps else owners.get(block.name, (None, 0))
+        if role is None:
+            continue
+        tie = (role, which, block.bytes)
+        group = groups.setdefault(tie, [])
+        if all(not block.overlaps_in_time(other) for other in group):
+            group.append(block)
+            ties[block.name] = tie
+    return ties
 
 
 def _end(blocks: Sequence[Block], memory: str) -> int:
