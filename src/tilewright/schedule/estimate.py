@@ -55,7 +55,7 @@ class _Clock:
         self.timeline = Timeline()
         self.phase = -1
 
-    def steps(self, steps: Sequence[Step], row: tuple[Ref, ...]) -> None:
+    def steps(self, steps: Sequence[Step], row: tuple[Ref | None, ...]) -> None:
         for step in steps:
             match step:
                 case Phase():
@@ -68,7 +68,8 @@ class _Clock:
                         if part is not None:
                             self.call(part, range(core, core + 1))
                 case Copy():
-                    self.copy(step, row)
+                    if isinstance(step.source, Ref) or row[step.source.index] is not None:
+                        self.copy(step, row)
                 case Job():
                     raise NotImplementedError("no engine takes jobs yet")
                 case Wait():
@@ -92,7 +93,7 @@ class _Clock:
             Event(track, call.semantics.name, start, start + cycles, self.phase, call.kernel.symbol)
         )
 
-    def copy(self, step: Copy, row: tuple[Ref, ...]) -> None:
+    def copy(self, step: Copy, row: tuple[Ref | None, ...]) -> None:
         assert self.dma is not None
         self.cores[step.core] += self.dma.issue
         target = _resolved(step.target, row)
@@ -109,5 +110,7 @@ class _Clock:
         self.timeline.events.append(Event(track, name, start, stop, bytes=size))
 
 
-def _resolved(operand: Operand, row: tuple[Ref, ...]) -> Ref:
-    return operand if isinstance(operand, Ref) else row[operand.index]
+def _resolved(operand: Operand, row: tuple[Ref | None, ...]) -> Ref:
+    found = operand if isinstance(operand, Ref) else row[operand.index]
+    assert found is not None
+    return found
