@@ -13,7 +13,7 @@ from .move import MOVE
 from .norm import NORM
 from .pointwise import POINTWISE
 from .product import PRODUCT
-from .share import CORES
+from .share import CORES as CORES
 
 CLOCK_MHZ = 360.0  # assumed: the published figures do not name theirs
 FIRST_STACK = 6144  # bytes, in L1: core 0 runs kernels that nobody shares, sampler and tokenizer
