@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..ir.program import Barrier, Call, Copy, Job, Loop, Operand, Parts, Phase, Program, Ref, Step, Wait
+from ..ir.program import Barrier, Call, Copy, Job, Loop, Once, Operand, Parts, Phase, Program, Ref, Step, Wait
 from ..ir.types import Kind, nominal
 from ..targets.base import Target
 
@@ -66,6 +66,8 @@ class _Clock:
                     self.cores[step.core] = max(self.cores[step.core] + WAIT, self.done.get(step.token, 0.0))
                 case Barrier():
                     self.cores = [max(self.cores) + BARRIER] * len(self.cores)
+                case Once():
+                    pass  # not in the steady state
                 case Loop():
                     for entries in step.table.rows:
                         self.cores = [time + TURN for time in self.cores]

@@ -9,11 +9,13 @@ from ..host.target import HOST
 from .dense import DENSE
 from .fallback import portable
 from .floats import FLOATS
+from .language import LANGUAGE
 from .move import MOVE
 from .norm import NORM
 from .pointwise import POINTWISE
 from .product import PRODUCT
 from .share import CORES as CORES
+from .vision import VISION
 
 CLOCK_MHZ = 360.0  # assumed: the published figures do not name theirs
 FIRST_STACK = 6144  # bytes, in L1: core 0 runs kernels that nobody shares, sampler and tokenizer
@@ -41,6 +43,8 @@ SIRACUSA = Target(
         *NORM,
         *MOVE,
         *FLOATS,
+        *LANGUAGE,
+        *VISION,
         *map(portable, HOST.kernels),
     ),
     kernel_folders=(KERNELS, *HOST.kernel_folders),

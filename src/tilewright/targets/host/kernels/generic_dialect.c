@@ -175,3 +175,17 @@ void tw_integer_divide(const void *restrict a, const void *restrict b, int32_t *
             }
         }
 }
+
+/* y = clip((f(table_a[a], table_b[b]) * mul + add) >> shift), f a sum or a product; add: i64 where `wide`. */
+void tw_table_binary(const uint8_t *a, const uint8_t *b, const int8_t *restrict table_a, const int8_t *restrict table_b,
+                     const int32_t *restrict mul, const void *restrict add, int8_t *y, int n, int product, int shift,
+                     int wide)
+{
+    int64_t addend = wide ? *(const int64_t *)add : *(const int32_t *)add;
+    for (int i = 0; i < n; i++) {
+        int32_t p = table_a[a[i]], q = table_b[b[i]];
+        int64_t scaled = (int64_t)(product ? p * q : p + q) * *mul;
+        int64_t value = (int64_t)((uint64_t)scaled + (uint64_t)addend) >> shift;
+        y[i] = (int8_t)(value < -128 ? -128 : value > 127 ? 127 : value);
+    }
+}

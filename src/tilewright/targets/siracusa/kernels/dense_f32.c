@@ -18,9 +18,12 @@ TW_F void block(const struct product *p, int tokens, int near, const float *x, c
 {
     float sum[LANES][LANES] = {{0}};
     const float *row[LANES];
+    float *y = p->y + at, low = p->low, high = p->high;
+    int cols = p->cols;
     for (int r = 0; r < LANES; r++)
         row[r] = w + (near ? r : (r < count ? r : count - 1) * p->right);
-    for (int i = 0; i < p->cols; i++) {
+#pragma clang loop unroll_count(4)
+    for (int i = 0; i < cols; i++) {
         float v[LANES];
         for (int r = 0; r < LANES; r++) {
             v[r] = near ? w[r] : *row[r];
@@ -29,14 +32,16 @@ TW_F void block(const struct product *p, int tokens, int near, const float *x, c
         w += p->down;
         for (int t = 0; t < tokens; t++)
             for (int r = 0; r < LANES; r++)
-                sum[t][r] = __builtin_fmaf(x[t * p->cols + i], v[r], sum[t][r]);
+                sum[t][r] = __builtin_fmaf(x[t * cols + i], v[r], sum[t][r]);
     }
-    for (int t = 0; t < tokens; t++)
-        for (int r = 0; r < count; r++) {
-            float value = sum[t][r] + (b != 0 ? b[r] : 0.0f);
-            value = value < p->low ? p->low : value;
-            p->y[at + t * p->rows + r] = value > p->high ? p->high : value;
+    for (int r = 0; r < LANES; r++) {
+        float bias = b != 0 && r < count ? b[r] : 0.0f;
+        for (int t = 0; t < tokens && r < count; t++) {
+            float value = sum[t][r] + bias;
+            value = value < low ? low : value;
+            y[t * p->rows + r] = value > high ? high : value;
         }
+    }
 }
 
 /* The same for any number of rows of x. */
