@@ -236,9 +236,8 @@ def _others(row: Kernel) -> Kernel:
 
 
 def _host_rows(op: type[Op], rows: Sequence[Kernel], per_element: Callable[[Node], float]) -> list[Kernel]:
-    """Rows of the host that compute ranges, but powers of any types, which need more stack than each core has."""
-    own = [row for row in rows if row.op is op and "last" in row.signature and row.symbol != "tw_power"]
-    return [_shared(row, per_element) for row in own]
+    """Rows of the host that compute ranges."""
+    return [_shared(row, per_element) for row in rows if row.op is op and "last" in row.signature]
 
 
 FLOATS = (

@@ -55,7 +55,7 @@ static __attribute__((noinline)) int next(struct part *p)
     __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", #COUNT "+" #CLAMPS "+3") BY_##A("%[v]", "%[p]", "%[sp]")        \
                          BY_##B("%[w]", "%[q]", "%[sq]") MAKE CLAMP TW_SB("%[t]", "%[to]", "1") TW_ASM_END             \
                      : [p] "+r"(p), [q] "+r"(q), [to] "+r"(to), [v] "=&r"(v), [w] "=&r"(w), [t] "=&r"(t)               \
-                     : [n] "r"(part.w.n), [sp] "r"(sp), [sq] "r"(sq), [add] "r"((int32_t)add),       \
+                     : [n] "r"(part.w.n), [sp] "r"(sp), [sq] "r"(sq), [add] "r"((int32_t)add),                         \
                        [shift] "r"(shift), [low] "r"(low), [high] "r"(high), __VA_ARGS__                               \
                      : "memory")
 #define EITHER(A, B, MAKE, COUNT, ...)                                                                                 \

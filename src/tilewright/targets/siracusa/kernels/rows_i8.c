@@ -222,10 +222,10 @@ void tw_layer_norm_i8(const int8_t *x, const int32_t *w, const int32_t *b, int8_
             }                                                                                                          \
             p = OF_WORDS(p, q);                                                                                        \
             for (int k = 0; k < 32; k += 8)                                                                            \
-                most = tw_pmax(most, (TYPE)((uint32_t)p >> k));                                                     \
+                most = tw_pmax(most, (TYPE)((uint32_t)p >> k));                                                        \
         }                                                                                                              \
         for (; i < n; i++)                                                                                             \
-            most = tw_pmax(most, x[i]);                                                                             \
+            most = tw_pmax(most, x[i]);                                                                                \
         return most;                                                                                                   \
     }
 
