@@ -1,7 +1,7 @@
 /* Functions of one or two integers, with broadcasting: sums and products of quantised tensors, wide arithmetic, tables,
  * QuantLib's activations. y may be an operand of the same size and shape.
  *
- * Code is short rather than unrolled: on small tensors its way into the instruction cache costs more than its execution.
+ * Code is short rather than unrolled: on small tensors its way into the instruction cache costs more than its loops.
  * Loads add any step to their address, so that one loop serves every way to broadcast. Where a loop could only wait for
  * a load, it stores the result of the element before.
  */
