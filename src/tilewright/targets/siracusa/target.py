@@ -14,7 +14,7 @@ from .move import MOVE
 from .norm import NORM
 from .pointwise import POINTWISE
 from .product import PRODUCT
-from .share import CORES
+from .share import CORES as CORES
 from .vision import VISION
 
 CLOCK_MHZ = 360.0  # assumed: the published figures do not name theirs
