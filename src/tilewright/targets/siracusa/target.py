@@ -7,6 +7,7 @@ from pathlib import Path
 from ..base import Engine, Memory, Target
 from ..host.target import HOST
 from .dense import DENSE
+from .vision import VISION
 
 CLOCK_MHZ = 360.0  # assumed: the published figures do not name theirs
 CORES = 8
@@ -28,6 +29,7 @@ SIRACUSA = Target(
     engines=(Engine("cpu", cores=CORES, clock_mhz=CLOCK_MHZ),),
     kernels=(
         *DENSE,
+        *VISION,
         *HOST.kernels,
     ),
     kernel_folders=(KERNELS, *HOST.kernel_folders),

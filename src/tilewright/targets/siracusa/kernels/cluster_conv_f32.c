@@ -6,6 +6,17 @@ enum { RUN = 32 }; /* channels read at a time where a pixel may lie outside: the
 
 static const float zeros[RUN];
 
+/* a * b + c, rounded once. Without a C library, __builtin_fmaf would be a call. */
+TW_X float fused(float a, float b, float c)
+{
+#if defined(__riscv)
+    __asm__("fmadd.s %0, %1, %2, %0" : "+f"(c) : "f"(a), "f"(b));
+    return c;
+#else
+    return __builtin_fmaf(a, b, c);
+#endif
+}
+
 struct conv {
     const float *x, *w, *b, *r;
     float *y;
@@ -57,8 +68,8 @@ static void block(const struct conv *c, const struct corner at[2], int pixel, in
                 const float *restrict q = element(c, at[1], ky * c->dy, kx * c->dx, k);
                 for (int i = 0; i < length; i++, w += 4)
                     for (int lane = 0; lane < 4; lane++) {
-                        a[lane] = __builtin_fmaf(w[lane], p[i], a[lane]);
-                        b[lane] = __builtin_fmaf(w[lane], q[i], b[lane]);
+                        a[lane] = fused(w[lane], p[i], a[lane]);
+                        b[lane] = fused(w[lane], q[i], b[lane]);
                     }
             }
     store(c, a, pixel, r);
@@ -99,6 +110,21 @@ void tw_cluster_conv2d_residual_f32(const float *restrict x, const float *restri
     all(&c, first, last);
 }
 
+struct span {
+    int begin, end;
+};
+
+/* Which of `elements` of a window that begins at `start` lie within 0 .. size. */
+static struct span within(int start, int elements, int dilation, int size)
+{
+    struct span s = {0, elements};
+    while (s.begin < s.end && start + s.begin * dilation < 0)
+        s.begin++;
+    while (s.end > s.begin && start + (s.end - 1) * dilation >= size)
+        s.end--;
+    return s;
+}
+
 /* Every channel on its own: w: [ky][kx][channels]. */
 void tw_cluster_depthwise_f32(const float *restrict x, const float *restrict w, const float *restrict b,
                               float *restrict y, int n, int h, int width, int channels, int oy, int ox, int ky, int kx,
@@ -110,23 +136,22 @@ void tw_cluster_depthwise_f32(const float *restrict x, const float *restrict w, 
     (void)n;
     for (int pixel = first; pixel < last; pixel++) {
         struct corner at = corner(&d, pixel);
+        struct span rows = within(at.row, ky, dy, h), columns = within(at.column, kx, dx, width);
+        const float *image = at.image + (at.row * width + at.column) * channels;
         for (int c = 0; c < channels; c += 4) {
-            int lanes = tw_pmin(channels - c, 4);
             float sum[4] = {0};
-            for (int i = 0; i < ky; i++)
-                for (int j = 0; j < kx; j++) {
-                    int row = at.row + i * dy, column = at.column + j * dx;
-                    if (row < 0 || row >= h || column < 0 || column >= width)
-                        continue;
-                    const float *restrict p = at.image + (row * width + column) * channels + c;
-                    const float *restrict q = w + (i * kx + j) * channels + c;
-                    if (lanes == 4)
+            for (int i = rows.begin; i < rows.end; i++) {
+                const float *restrict p = image + (i * dy * width + columns.begin * dx) * channels + c;
+                const float *restrict q = w + (i * kx + columns.begin) * channels + c;
+                if (channels - c >= 4)
+                    for (int j = columns.begin; j < columns.end; j++, p += dx * channels, q += channels)
                         for (int k = 0; k < 4; k++)
-                            sum[k] = __builtin_fmaf(p[k], q[k], sum[k]);
-                    else
-                        for (int k = 0; k < lanes; k++)
-                            sum[k] = __builtin_fmaf(p[k], q[k], sum[k]);
-                }
+                            sum[k] = fused(p[k], q[k], sum[k]);
+                else
+                    for (int j = columns.begin; j < columns.end; j++, p += dx * channels, q += channels)
+                        for (int k = 0; k < channels - c; k++)
+                            sum[k] = fused(p[k], q[k], sum[k]);
+            }
             store(&d, sum, pixel, c);
         }
     }

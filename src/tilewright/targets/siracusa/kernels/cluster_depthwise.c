@@ -63,11 +63,11 @@ static void transpose(int32_t *to, int length, const int8_t *const line[4], cons
 #endif
 }
 
-/* The strip of results begin .. end along, for 4 channels of an image (`valid` of them exist), from place v across. */
-static void fill_strip(const struct depthwise *d, const int8_t *image, int valid, int v, int chunk, int begin, int end)
+/* The strip of 4 channels of an image (`valid` of them exist) from place v across. */
+static void fill_strip(const struct depthwise *d, const int8_t *image, int valid, int v, int chunk)
 {
     const struct axis *u = &d->along, *a = &d->across;
-    int start = begin * u->stride - u->before, need = (end - 1 - begin) * u->stride + (u->kernel - 1) * u->dilation + 1;
+    int start = -u->before, need = d->length;
     int first = tw_pmin(tw_pmax(-start, 0), need), last = tw_pmax(tw_pmin(u->size - start, need), first);
     int32_t outside = (int32_t)((uint32_t)(uint8_t)d->pad * 0x01010101u);
     for (int c = 0; c < 4; c++) {
@@ -108,31 +108,11 @@ TW_X int32_t dot(int32_t sum, int32_t x, int32_t w, int x_signed)
     return x_signed ? tw_vsdotsp_b(sum, x, w) : tw_vsdotusp_b(sum, x, w);
 }
 
-#if defined(__riscv)
-#define TW_TRIPLE_SHIFT "sra %[c], %[c], %[shift]\n"
-#define TW_TRIPLE_NARROW                                                                                               \
-    "mv %[c], %[add]\n" TW_MAC("%[c]", "%[d]", "%[mul]") TW_TRIPLE_SHIFT
-#define TW_TRIPLE_TOP "mulh %[c], %[d], %[mul]\n.insn r 0x5b, 2, 0x20, %[c], %[top], %[shift]\n" /* p.addN */
-#define TW_TRIPLE_HIGH                                                                                                 \
-    "mulh %[c], %[d], %[mul]\nmul %[d], %[d], %[mul]\nadd %[c], %[c], %[top]\nadd %[d], %[d], %[add]\n"                \
-    "sltu %[d], %[d], %[add]\nadd %[c], %[c], %[d]\n" TW_TRIPLE_SHIFT
-/* A loop of `size` instructions; sdot is of signed or unsigned bytes. */
-#define TW_TRIPLES(sdot, size, product)                                                                               \
-    __asm__ volatile(TW_ASM_BEGIN                                      \
-                     TW_LOOP("0", "%[count]", size)                                     \
-                     "lw %[b], 4(%[x])\nlw %[c], 8(%[x])\n" TW_LW_BY("%[a]", "%[x]", "%[x_step]")                       \
-                     "mv %[d], %[bias]\n" TW_DOT(sdot, "%[d]", "%[b]", "%[w1]")                                        \
-                     TW_DOT(sdot, "%[d]", "%[c]", "%[w2]") TW_DOT(sdot, "%[d]", "%[a]", "%[w0]")                       \
-                     product                                                                                           \
-                     TW_MAX("%[c]", "%[c]", "%[low]") TW_MIN("%[c]", "%[c]", "%[high]")         \
-                     ".insn r 0x2b, 4, 0, %[y_step], %[y], %[c]\n" /* p.sb c, y_step(y!) */                            \
-                     TW_ASM_END                                                                                   \
-                     : [x] "+r"(x), [y] "+r"(y), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d)              \
-                     : [count] "r"(count), [x_step] "r"(x_step), [y_step] "r"(y_step), [w0] "r"(w0), [w1] "r"(w1),     \
-                       [w2] "r"(w2), [mul] "r"(s->mul), [add] "r"(s->add), [top] "r"(s->top), [shift] "r"(s->shift), [bias] "r"(s->bias), \
-                       [low] "r"(s->low), [high] "r"(s->high)                                                          \
-                     : "memory")
-#endif
+/* Four weights, moved up by whole lanes. */
+TW_X int32_t moved_up(int32_t w, int bits)
+{
+    return (int32_t)((uint32_t)w << bits);
+}
 
 /* The requantisation of one channel; shift is without the 32 bits that TW_TOP and TW_HIGH drop. */
 struct scale {
@@ -140,45 +120,93 @@ struct scale {
     int shift, low, high;
 };
 
-/* `count` results of one channel with three elements along, x_step and y_step bytes apart. */
-static void triples(const int32_t *x, int x_step, int8_t *y, int y_step, int32_t w0, int32_t w1, int32_t w2,
+#if defined(__riscv)
+#define TW_FINISH(z) "sra " z ", " z ", %[shift]\n"
+#define TW_CLIP(z) TW_MAX(z, z, "%[low]") TW_MIN(z, z, "%[high]")
+#define TW_TRIPLE(code, sum, w0, w1, w2)                                                                               \
+    TW_DOT(code, sum, "%[b]", w1) TW_DOT(code, sum, "%[c]", w2) TW_DOT(code, sum, "%[a]", w0)
+#define TW_SCALE_NARROW(y, sum) "mv " y ", %[add]\n" TW_MAC(y, sum, "%[mul]") TW_FINISH(y) TW_CLIP(y)
+#define TW_SCALE_TOP(y, sum) "mulh " y ", " sum ", %[mul]\n.insn r 0x5b, 2, 0x20, " y ", %[top], %[shift]\n" TW_CLIP(y)
+#define TW_SCALE_HIGH(y, sum)                                                                                          \
+    "mulh " y ", " sum ", %[mul]\nmul " sum ", " sum ", %[mul]\nadd " y ", " y ", %[top]\n"                            \
+    "add " sum ", " sum ", %[add]\nsltu " sum ", " sum ", %[add]\nadd " y ", " y ", " sum "\n" TW_FINISH(y) TW_CLIP(y)
+#define TW_PLACES "lw %[b], 4(%[x])\nlw %[c], 8(%[x])\n" TW_LW_BY("%[a]", "%[x]", "%[x_step]")
+#define TW_PUT_BYTE(y, value) ".insn r 0x2b, 4, 0, %[y_step], " y ", " value "\n" /* p.sb value, y_step(y!) */
+#define TW_ONE_LINE(code, scale)                                                                                       \
+    TW_PLACES "mv %[d], %[bias]\n" TW_TRIPLE(code, "%[d]", "%[w0]", "%[w1]", "%[w2]")                                  \
+    scale("%[c]", "%[d]") TW_PUT_BYTE("%[y]", "%[c]")
+#define TW_TWO_LINES(code, scale)                                                                                      \
+    TW_PLACES "mv %[d], %[bias]\nmv %[e], %[bias]\n" TW_TRIPLE(code, "%[d]", "%[w0]", "%[w1]", "%[w2]")                \
+    TW_TRIPLE(code, "%[e]", "%[v0]", "%[v1]", "%[v2]")                                                                 \
+    scale("%[c]", "%[d]") TW_PUT_BYTE("%[y]", "%[c]") scale("%[c]", "%[e]") TW_PUT_BYTE("%[z]", "%[c]")
+#define TW_LINES(size, body)                                                                                           \
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[count]", size) body TW_ASM_END                                       \
+                     : [x] "+r"(x), [y] "+r"(y), [z] "+r"(z), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d),  \
+                       [e] "=&r"(e)                                                                                    \
+                     : [count] "r"(count), [x_step] "r"(x_step), [y_step] "r"(y_step), [w0] "r"(w[0]), [w1] "r"(w[4]), \
+                       [w2] "r"(w[8]), [v0] "r"(v0), [v1] "r"(v1), [v2] "r"(v2), [mul] "r"(s->mul),                    \
+                       [add] "r"(s->add), [top] "r"(s->top), [shift] "r"(s->shift), [low] "r"(s->low),                 \
+                       [high] "r"(s->high), [bias] "r"(s->bias)                                                        \
+                     : "memory")
+#endif
+
+/* `count` results of one channel with three elements along, x_step and y_step bytes apart; a second line at z, where
+ * there is one (z is not y), has the weights moved up by `moved` bits. product: TW_NARROW, TW_TOP or TW_HIGH. */
+static void triples(const int32_t *x, int x_step, int8_t *y, int8_t *z, int y_step, const int32_t w[12], int moved,
                     const struct scale *s, int product, int x_signed, int count)
 {
+    int32_t v0 = moved_up(w[0], moved), v1 = moved_up(w[4], moved), v2 = moved_up(w[8], moved);
 #if defined(__riscv)
-    int32_t a, b, c, d;
-    switch (product * 2 + x_signed) {
-    case TW_NARROW * 2:
-        TW_TRIPLES(TW_SDOTUSP, "13", TW_TRIPLE_NARROW);
+    int32_t a, b, c, d, e;
+    switch ((product * 2 + x_signed) * 2 + (z != y)) {
+    case TW_NARROW * 4:
+        TW_LINES("13", TW_ONE_LINE(TW_SDOTUSP, TW_SCALE_NARROW));
         break;
-    case TW_NARROW * 2 + 1:
-        TW_TRIPLES(TW_SDOTSP, "13", TW_TRIPLE_NARROW);
+    case TW_NARROW * 4 + 1:
+        TW_LINES("23", TW_TWO_LINES(TW_SDOTUSP, TW_SCALE_NARROW));
         break;
-    case TW_TOP * 2:
-        TW_TRIPLES(TW_SDOTUSP, "12", TW_TRIPLE_TOP);
+    case TW_NARROW * 4 + 2:
+        TW_LINES("13", TW_ONE_LINE(TW_SDOTSP, TW_SCALE_NARROW));
         break;
-    case TW_TOP * 2 + 1:
-        TW_TRIPLES(TW_SDOTSP, "12", TW_TRIPLE_TOP);
+    case TW_NARROW * 4 + 3:
+        TW_LINES("23", TW_TWO_LINES(TW_SDOTSP, TW_SCALE_NARROW));
         break;
-    case TW_HIGH * 2:
-        TW_TRIPLES(TW_SDOTUSP, "17", TW_TRIPLE_HIGH);
+    case TW_TOP * 4:
+        TW_LINES("12", TW_ONE_LINE(TW_SDOTUSP, TW_SCALE_TOP));
+        break;
+    case TW_TOP * 4 + 1:
+        TW_LINES("21", TW_TWO_LINES(TW_SDOTUSP, TW_SCALE_TOP));
+        break;
+    case TW_TOP * 4 + 2:
+        TW_LINES("12", TW_ONE_LINE(TW_SDOTSP, TW_SCALE_TOP));
+        break;
+    case TW_TOP * 4 + 3:
+        TW_LINES("21", TW_TWO_LINES(TW_SDOTSP, TW_SCALE_TOP));
+        break;
+    case TW_HIGH * 4:
+        TW_LINES("17", TW_ONE_LINE(TW_SDOTUSP, TW_SCALE_HIGH));
+        break;
+    case TW_HIGH * 4 + 1:
+        TW_LINES("31", TW_TWO_LINES(TW_SDOTUSP, TW_SCALE_HIGH));
+        break;
+    case TW_HIGH * 4 + 2:
+        TW_LINES("17", TW_ONE_LINE(TW_SDOTSP, TW_SCALE_HIGH));
         break;
     default:
-        TW_TRIPLES(TW_SDOTSP, "17", TW_TRIPLE_HIGH);
+        TW_LINES("31", TW_TWO_LINES(TW_SDOTSP, TW_SCALE_HIGH));
     }
 #else
     int shift = s->shift + (product == TW_NARROW ? 0 : 32);
-    for (int i = 0; i < count; i++, x += x_step / 4, y += y_step) {
-        int32_t sum = dot(s->bias, x[0], w0, x_signed);
-        sum = dot(dot(sum, x[1], w1, x_signed), x[2], w2, x_signed);
-        *y = (int8_t)tw_requantised(sum, s->mul, s->add, s->top, shift, s->low, s->high);
+    for (int i = 0; i < count; i++, x += x_step / 4, y += y_step, z += y_step) {
+        int32_t first = dot(dot(s->bias, x[0], w[0], x_signed), x[1], w[4], x_signed);
+        int32_t second = dot(dot(s->bias, x[0], v0, x_signed), x[1], v1, x_signed);
+        first = dot(first, x[2], w[8], x_signed);
+        second = dot(second, x[2], v2, x_signed);
+        if (z != y)
+            *z = (int8_t)tw_requantised(second, s->mul, s->add, s->top, shift, s->low, s->high);
+        *y = (int8_t)tw_requantised(first, s->mul, s->add, s->top, shift, s->low, s->high);
     }
 #endif
-}
-
-/* Four weights, moved up by whole lanes. */
-TW_X int32_t moved_up(int32_t w, int bits)
-{
-    return (int32_t)((uint32_t)w << bits);
 }
 
 /* Sums of a strip, added to those of the chunks before; weights moved up by `moved` bits. */
@@ -195,45 +223,51 @@ static void add_sums(const struct depthwise *d, const int32_t *w, int valid, int
     }
 }
 
-/* Line `moved` / 8 lanes from the strip's first of channels c .. c + valid; `at` is where its first result lies. */
-static void results(const struct depthwise *d, const struct tw_finish *f, const int32_t *w, int c, int valid,
-                    int moved, int count, int at)
+/* `lines` of results that a strip serves, for channels c .. c + valid; `at` is where the first result lies. */
+static void results(const struct depthwise *d, const struct tw_finish *f, const int32_t *w, int c, int valid, int lines,
+                    int count, int at)
 {
-    for (int i = 0; i < valid; i++, w++) {
-        const int32_t *add = f->add + (c + i) * f->add_step;
-        struct scale s = {
-            f->b != 0 ? f->b[c + i] : 0, f->mul[(c + i) * f->mul_step], add[0],
-            f->add_bytes == 8 ? add[1] : add[0] >> 31, f->product == TW_NARROW ? f->shift : f->shift - 32, f->low,
-            f->high,
-        };
-        triples(d->strip + i * d->length, d->along.stride * 4, (int8_t *)f->y + at + i, d->along.y_step,
-                moved_up(w[0], moved), moved_up(w[4], moved), moved_up(w[8], moved), &s, f->product, d->x_signed, count);
+    const int across = d->across.y_step, along = d->along.y_step, lane = 8 * d->across.stride;
+    const int32_t *add = f->add + c * f->add_step;
+    struct scale s = {0, 0, 0, 0, f->product == TW_NARROW ? f->shift : f->shift - 32, f->low, f->high};
+    for (int i = 0; i < valid; i++, w++, add += f->add_step) {
+        const int32_t *x = d->strip + i * d->length;
+        int8_t *y = (int8_t *)f->y + at + i;
+        s.bias = f->b != 0 ? f->b[c + i] : 0;
+        s.mul = f->mul[(c + i) * f->mul_step];
+        s.add = add[0];
+        s.top = f->add_bytes == 8 ? add[1] : add[0] >> 31;
+        for (int line = 0; line < lines; line += 2, y += 2 * across) {
+            int32_t moved[12];
+            for (int k = 0; k < 12; k += 4)
+                moved[k] = moved_up(w[k], line * lane);
+            triples(x, d->along.stride * 4, y, line + 1 < lines ? y + across : y, along, moved, lane, &s, f->product,
+                    d->x_signed, count);
+        }
     }
 }
 
-/* Results begin .. end along, of lines first .. last across, for channels c .. c + valid of one image. */
-static void lines(const struct depthwise *d, const struct tw_finish *f, int image, int c, int valid, int first, int last,
-                  int begin, int end)
+/* Lines first .. last of the results of one image, for channels c .. c + valid. */
+static void lines(const struct depthwise *d, const struct tw_finish *f, int image, int c, int valid, int first, int last)
 {
     const struct axis *a = &d->across;
     const int8_t *x = d->x + image * d->image_x + c;
-    int apart = d->along.kernel * 4, count = end - begin;
+    int apart = d->along.kernel * 4, count = d->along.results;
     const int32_t *w = (const int32_t *)(const void *)d->w + c / 4 * d->chunks * apart;
     int quick = f->quads && d->chunks == 1 && d->along.kernel == 3 && d->along.dilation == 1;
     int shared = d->chunks == 1 && a->dilation == 1 ? (4 - a->kernel) / a->stride + 1 : 1;
     for (int v = first; v < last; v += shared) {
-        int at = image * d->image_y + v * a->y_step + begin * d->along.y_step + c;
+        int at = image * d->image_y + v * a->y_step + c;
         if (quick) {
-            fill_strip(d, x, valid, v * a->stride - a->before, 0, begin, end);
-            for (int i = 0; i < tw_pmin(shared, last - v); i++)
-                results(d, f, w, c, valid, 8 * i * a->stride, count, at + i * a->y_step);
+            fill_strip(d, x, valid, v * a->stride - a->before, 0);
+            results(d, f, w, c, valid, tw_pmin(shared, last - v), count, at);
             continue;
         }
         for (int i = 0; i < tw_pmin(shared, last - v); i++) {
             memset(d->sums, 0, (size_t)count * 4 * sizeof *d->sums);
             for (int chunk = 0; chunk < d->chunks; chunk++) {
                 if (i == 0)
-                    fill_strip(d, x, valid, v * a->stride - a->before, chunk, begin, end);
+                    fill_strip(d, x, valid, v * a->stride - a->before, chunk);
                 add_sums(d, w + chunk * apart, valid, 8 * i * a->stride, count);
             }
             tw_finish_any(f, d->sums, count, c, valid, at + i * a->y_step, d->along.y_step);
@@ -243,7 +277,7 @@ static void lines(const struct depthwise *d, const struct tw_finish *f, int imag
 
 /* y = finish(conv(x, w)). x: [n][h][width][channels] of i8 or u8, `pad` outside; y: [n][oy][ox][channels]; see struct
  * tw_finish for the rest. A core computes the channels first .. last (`by_channel`), the strips along y or along x, or
- * else those pixels, the strips along x. scratch: the strip, then sums of `most` results. */
+ * else those rows, the strips along x. scratch: the strip, then sums of `most` results. */
 void tw_cluster_depthwise(const void *restrict x, const int8_t *restrict w, const int32_t *restrict b,
                           const int32_t *restrict mul, const void *restrict add, void *restrict y,
                           int32_t *restrict scratch, int n, int h, int width, int channels, int oy, int ox, int ky,
@@ -265,15 +299,13 @@ void tw_cluster_depthwise(const void *restrict x, const int8_t *restrict w, cons
     if (by_channel) {
         for (int c = first; c < last; c += 4)
             for (int image = 0; image < n; image++)
-                lines(&d, &f, image, c, tw_pmin(last - c, 4), 0, across.results, 0, along.results);
+                lines(&d, &f, image, c, tw_pmin(last - c, 4), 0, across.results);
         return;
     }
-    for (int pixel = first, end; pixel < last; pixel = end) {
-        int row = pixel / ox, column = pixel - row * ox, image = row / oy, line = row - image * oy;
-        int whole = column == 0 ? tw_pmin((last - pixel) / ox, oy - line) : 0;
-        end = whole > 0 ? pixel + whole * ox : tw_pmin(last, pixel - column + ox);
+    for (int row = first, end; row < last; row = end) {
+        int image = row / oy, line = row - image * oy;
+        end = tw_pmin(last, row + oy - line);
         for (int c = 0; c < channels; c += 4)
-            lines(&d, &f, image, c, tw_pmin(channels - c, 4), line, line + tw_pmax(whole, 1), column,
-                  whole > 0 ? ox : column + end - pixel);
+            lines(&d, &f, image, c, tw_pmin(channels - c, 4), line, line + end - row);
     }
 }
