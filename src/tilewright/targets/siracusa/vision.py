@@ -17,8 +17,8 @@ from ..base import Kernel, Packing, Scalar, Split
 from ..host.arguments import type_of
 from ..host.integer import finish
 from ..host.vision import IMAGE, WINDOW, filters, single_filters
-from .vision_float import FLOAT
 from .vision_cost import HIGH, NARROW, NONE, TOP, WIDE, conv_cycles, depthwise_cycles
+from .vision_float import FLOAT
 
 FINISH = "int x_signed, int product, int mul_step, int add_bytes, int add_step, int shift, int low, int high"
 
@@ -145,7 +145,7 @@ def _unpack_strips(packed: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _turned(weight: Array) -> Array:
-    return weight.transpose(1, 0, 2)
+    return np.asarray(weight.transpose(1, 0, 2))
 
 
 DOWN = Packing("strips down the image", _pack_strips, _unpack_strips)
@@ -193,8 +193,8 @@ def _depthwise(by_channel: int, along_y: int) -> Callable[[Node], Mapping[str, S
 def _depthwise_rows(dtype: str) -> tuple[Kernel, ...]:
     signature = (
         "const void *restrict x, const int8_t *restrict w, const int32_t *restrict b, const int32_t *restrict mul,"
-        f" const void *restrict add, void *restrict y, int32_t *restrict scratch, {IMAGE}, int channels, int oy, int ox,"
-        f" {WINDOW}, int pad, {FINISH}, int y_bytes, int along_y, int by_channel, int first, int last"
+        f" const void *restrict add, void *restrict y, int32_t *restrict scratch, {IMAGE}, int channels, int oy,"
+        f" int ox, {WINDOW}, int pad, {FINISH}, int y_bytes, int along_y, int by_channel, int first, int last"
     )
     types = {"x": dtype, "w": "i8", "b": "i32", "mul": "i32"}
     return tuple(
@@ -223,9 +223,9 @@ def _rows(dtype: str) -> tuple[Kernel, ...]:
         Kernel(
             ResidualConv2D, "cluster_conv.c", "tw_cluster_conv2d_residual",
             "const void *restrict x, const int8_t *restrict w, const int32_t *restrict b, const int32_t *restrict mul,"
-            f" const void *restrict add, const void *r, void *y, int8_t *restrict scratch, {IMAGE}, int ci, int oy, int ox, int co, {WINDOW},"
-            f" int pad, {FINISH}, int join, int v_signed, int r_signed, int mul_y, int mul_r, int64_t join_add, int join_shift,"
-            " int join_low, int join_high, int by_channel, int first, int last",
+            f" const void *restrict add, const void *r, void *y, int8_t *restrict scratch, {IMAGE}, int ci, int oy,"
+            f" int ox, int co, {WINDOW}, int pad, {FINISH}, int join, int v_signed, int r_signed, int mul_y, int mul_r,"
+            " int64_t join_add, int join_shift, int join_low, int join_high, int by_channel, int first, int last",
             types, _residual, (joins_bytes,), packing={"w": QUADS}, scratch=_joined_scratch,
             split=_split, cycles=_cycles, in_place={"y": "r"},
         ),

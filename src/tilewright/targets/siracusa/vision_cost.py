@@ -7,6 +7,7 @@ around them was fitted to the simulator (`--timing gvsoc`) over the layers of im
 from __future__ import annotations
 
 import math
+from typing import cast
 
 from ...ir.graph import Node
 from ..host.arguments import type_of
@@ -63,8 +64,8 @@ def _panels(node: Node, pixels: int) -> tuple[int, float]:
 
 STRIP = 330.0  # a strip: where it begins, its padding
 ENTRY = 18.0  # 4 places of 4 channels
-LINE = (185.0, 110.0)  # a channel of a line or of two: before the loop
-SUMS = (100.0, 9.0, 6.0)  # in C: a channel, a result, a product of 4
+LINE = 135.0  # a channel of a line or of two: before the loop
+SUMS = (60.0, 25.0, 11.0)  # in C: a channel, a result, a product of 4
 
 
 def depthwise_cycles(node: Node, mode: int, *, by_channel: bool, along: int) -> float:
@@ -86,17 +87,19 @@ def depthwise_cycles(node: Node, mode: int, *, by_channel: bool, along: int) -> 
     if u == 3 and chunks == 1 and dilation[along] == 1 and mode in SCALE and type_of(node, "y").dtype.bits == 8:
         one = {NARROW: 13.0, TOP: 16.0, HIGH: 22.0}[mode]
         pairs = lines // 2 if shared > 1 else 0
-        work = lanes * (pairs * (LINE[0] + (2 * one - 3) * results) + (lines - 2 * pairs) * (LINE[0] + one * results))
+        work = lanes * (pairs * (LINE + (2 * one - 3) * results) + (lines - 2 * pairs) * (LINE + one * results))
     else:
         work = lanes * lines * (chunks * (SUMS[0] + results * (SUMS[1] + SUMS[2] * u)) + results * PLAIN[mode])
-    return BANKS * (CALL + quads * (build + work))
+    return float(BANKS * (CALL + quads * (build + work)))
 
 
-def float_cycles(node: Node, products: int) -> float:
-    """Cycles of an fp32 convolution of so many products: the cores share four floating-point units."""
+def float_cycles(node: Node) -> float:
+    """Cycles of an fp32 convolution: the cores share four floating-point units, so that a product costs about 3."""
     n, oy, ox, channels = type_of(node, "y").static_shape
-    pixels = -(-n * oy * ox // CORES)
-    return CALL + pixels * (60.0 + -(-channels // 4) * 4 * (12.0 + 3.4 * products))
+    pixels, groups, w = -(-n * oy * ox // CORES), -(-channels // 4), type_of(node, "w").static_shape
+    if len(w) == 3:
+        return CALL + pixels * (60.0 + groups * (200.0 + 40.0 * w[0] + 20.0 * w[0] * w[1]))
+    return CALL + pixels * (100.0 + groups * (130.0 + 16.0 * w[1] * w[2] + 12.6 * math.prod(w[1:])))
 
 
 def pool_cycles(node: Node, *, by_channel: bool, lanes: int) -> float:
@@ -104,5 +107,6 @@ def pool_cycles(node: Node, *, by_channel: bool, lanes: int) -> float:
     n, oy, ox, channels = type_of(node, "y").static_shape
     total = n * oy * ox
     pixels, mine = (total, -(-channels // CORES)) if by_channel else (-(-total // CORES), channels)
-    taps = math.prod(node.op.attributes["kernel"])
-    return 400.0 + pixels * (140.0 + -(-mine // lanes) * (25.0 + (8.5 if lanes > 1 else 12.5) * taps))
+    base, tap = (25.0, 8.5) if lanes > 1 else (50.0, 7.8)
+    taps = math.prod(cast(tuple[int, int], node.op.attributes["kernel"]))
+    return 400.0 + pixels * (140.0 + -(-mine // lanes) * (base + tap * taps))

@@ -40,14 +40,6 @@ def _pixels(node: Node) -> Split:  # noqa: ARG001
     return Split(("n", "oy", "ox"))
 
 
-def _conv_cycles(node: Node) -> float:
-    return float_cycles(node, math.prod(type_of(node, "w").static_shape[1:]))
-
-
-def _depthwise_cycles(node: Node) -> float:
-    return float_cycles(node, math.prod(type_of(node, "w").static_shape[:2]))
-
-
 def _pool_cycles(node: Node) -> float:
     return pool_cycles(node, by_channel=_pool_channels(node), lanes=1 if type_of(node, "x").dtype.is_float else 4)
 
@@ -87,20 +79,20 @@ FLOAT = (
         "const float *restrict x, const float *restrict w, const float *restrict b, float *restrict y,"
         f" {IMAGE}, int ci, {_FLOATS}",
         _FLOAT_TYPES, float_filters, packing={"w": FOURS}, split=_pixels,
-        cycles=_conv_cycles,
+        cycles=float_cycles,
     ),
     Kernel(
         ResidualConv2D, "cluster_conv_f32.c", "tw_cluster_conv2d_residual_f32",
         "const float *restrict x, const float *restrict w, const float *restrict b, const float *r, float *y,"
         f" {IMAGE}, int ci, {_FLOATS}",
         _FLOAT_TYPES, float_filters, packing={"w": FOURS}, split=_pixels,
-        cycles=_conv_cycles, in_place={"y": "r"},
+        cycles=float_cycles, in_place={"y": "r"},
     ),
     Kernel(
         DepthwiseConv2D, "cluster_conv_f32.c", "tw_cluster_depthwise_f32",
         "const float *restrict x, const float *restrict w, const float *restrict b, float *restrict y,"
         f" {IMAGE}, int channels, int oy, int ox, {WINDOW}, float low, float high, int first, int last",
-        _FLOAT_TYPES, float_single_filters, split=_pixels, cycles=_depthwise_cycles,
+        _FLOAT_TYPES, float_single_filters, split=_pixels, cycles=float_cycles,
     ),
     _pool_row(MaxPool2D, "max_pool", "f32", "float", "float least, "),
     _pool_row(MaxPool2D, "max_pool", "i8", "int8_t", ""),

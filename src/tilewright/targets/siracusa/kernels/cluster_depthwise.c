@@ -114,98 +114,108 @@ TW_X int32_t moved_up(int32_t w, int bits)
     return (int32_t)((uint32_t)w << bits);
 }
 
-/* The requantisation of one channel; shift is without the 32 bits that TW_TOP and TW_HIGH drop. */
-struct scale {
-    int32_t bias, mul, add, top;
-    int shift, low, high;
+/* Channels of a strip with three elements along, requantised to bytes: `count` results each, at y and, `line` bytes on,
+ * of a second line whose weights are moved up by `lane` bits more; line is 0 where there is none. `moved`: bits that
+ * the first line's weights are moved up by. x, w, bias, mul, add, top and y move on by a channel. bias, mul, add and top
+ * have steps in bytes; top, top_shift: the upper halves of add, or add itself and 31. shift is without the 32 bits that
+ * TW_TOP and TW_HIGH drop. The assembly knows the offsets of all fields. */
+struct strip {
+    const int32_t *x;
+    int x_next, x_step, count;
+    const int32_t *w;
+    int moved, lane;
+    const int32_t *bias;
+    int bias_step;
+    const int32_t *mul;
+    int mul_step;
+    const int32_t *add;
+    int add_step;
+    const int32_t *top;
+    int top_shift, shift, low, high;
+    int8_t *y;
+    int line, y_step, channels;
 };
 
 #if defined(__riscv)
-#define TW_FINISH(z) "sra " z ", " z ", %[shift]\n"
-#define TW_CLIP(z) TW_MAX(z, z, "%[low]") TW_MIN(z, z, "%[high]")
+/* a0: the strip. Words in a4-a6, weights in s2-s4 and s5-s7, sums in a7 and t0, bias to top in s8-s11. */
+#define TW_CHANNEL                                                                                                     \
+    "lw t5, 16(a0)\nlw t6, 20(a0)\nlw ra, 24(a0)\nlw s2, 0(t5)\nlw s3, 16(t5)\nlw s4, 32(t5)\naddi t5, t5, 4\n"        \
+    "sw t5, 16(a0)\nsll s2, s2, t6\nsll s3, s3, t6\nsll s4, s4, t6\nsll s5, s2, ra\nsll s6, s3, ra\nsll s7, s4, ra\n"  \
+    "lw t5, 28(a0)\nlw t6, 32(a0)\n" TW_LW_BY("s8", "t5", "t6") "sw t5, 28(a0)\n"                                      \
+    "lw t5, 36(a0)\nlw t6, 40(a0)\n" TW_LW_BY("s9", "t5", "t6") "sw t5, 36(a0)\n"                                      \
+    "lw t5, 44(a0)\nlw t6, 48(a0)\n" TW_LW_BY("s10", "t5", "t6") "sw t5, 44(a0)\n"                                     \
+    "lw t5, 52(a0)\nlw ra, 56(a0)\n" TW_LW_BY("s11", "t5", "t6") "sw t5, 52(a0)\nsra s11, s11, ra\n"                   \
+    "lw s1, 0(a0)\nlw t5, 4(a0)\nlw t1, 72(a0)\nadd t5, s1, t5\nsw t5, 0(a0)\nlw t6, 76(a0)\naddi t5, t1, 1\n"         \
+    "sw t5, 72(a0)\nadd t2, t1, t6\nlw t5, 12(a0)\nlw t3, 80(a0)\nlw t4, 8(a0)\nlw a1, 60(a0)\nlw a2, 64(a0)\n"        \
+    "lw a3, 68(a0)\n"
+#define TW_PLACES "lw a5, 4(s1)\nlw a6, 8(s1)\n" TW_LW_BY("a4", "s1", "t4")
 #define TW_TRIPLE(code, sum, w0, w1, w2)                                                                               \
-    TW_DOT(code, sum, "%[b]", w1) TW_DOT(code, sum, "%[c]", w2) TW_DOT(code, sum, "%[a]", w0)
-#define TW_SCALE_NARROW(y, sum) "mv " y ", %[add]\n" TW_MAC(y, sum, "%[mul]") TW_FINISH(y) TW_CLIP(y)
-#define TW_SCALE_TOP(y, sum) "mulh " y ", " sum ", %[mul]\n.insn r 0x5b, 2, 0x20, " y ", %[top], %[shift]\n" TW_CLIP(y)
+    TW_DOT(code, sum, "a5", w1) TW_DOT(code, sum, "a6", w2) TW_DOT(code, sum, "a4", w0)
+#define TW_CLIP(z) TW_MAX(z, z, "a2") TW_MIN(z, z, "a3")
+#define TW_SCALE_NARROW(y, sum) "mv " y ", s10\n" TW_MAC(y, sum, "s9") "sra " y ", " y ", a1\n" TW_CLIP(y)
+#define TW_SCALE_TOP(y, sum) "mulh " y ", " sum ", s9\n.insn r 0x5b, 2, 0x20, " y ", s11, a1\n" TW_CLIP(y) /* p.addN */
 #define TW_SCALE_HIGH(y, sum)                                                                                          \
-    "mulh " y ", " sum ", %[mul]\nmul " sum ", " sum ", %[mul]\nadd " y ", " y ", %[top]\n"                            \
-    "add " sum ", " sum ", %[add]\nsltu " sum ", " sum ", %[add]\nadd " y ", " y ", " sum "\n" TW_FINISH(y) TW_CLIP(y)
-#define TW_PLACES "lw %[b], 4(%[x])\nlw %[c], 8(%[x])\n" TW_LW_BY("%[a]", "%[x]", "%[x_step]")
-#define TW_PUT_BYTE(y, value) ".insn r 0x2b, 4, 0, %[y_step], " y ", " value "\n" /* p.sb value, y_step(y!) */
+    "mulh " y ", " sum ", s9\nmul " sum ", " sum ", s9\nadd " y ", " y ", s11\nadd " sum ", " sum ", s10\n"            \
+    "sltu " sum ", " sum ", s10\nadd " y ", " y ", " sum "\nsra " y ", " y ", a1\n" TW_CLIP(y)
+#define TW_PUT_BYTE(y, value) ".insn r 0x2b, 4, 0, t3, " y ", " value "\n" /* p.sb value, t3(y!) */
 #define TW_ONE_LINE(code, scale)                                                                                       \
-    TW_PLACES "mv %[d], %[bias]\n" TW_TRIPLE(code, "%[d]", "%[w0]", "%[w1]", "%[w2]")                                  \
-    scale("%[c]", "%[d]") TW_PUT_BYTE("%[y]", "%[c]")
+    TW_PLACES "mv a7, s8\n" TW_TRIPLE(code, "a7", "s2", "s3", "s4") scale("a6", "a7") TW_PUT_BYTE("t1", "a6")
 #define TW_TWO_LINES(code, scale)                                                                                      \
-    TW_PLACES "mv %[d], %[bias]\nmv %[e], %[bias]\n" TW_TRIPLE(code, "%[d]", "%[w0]", "%[w1]", "%[w2]")                \
-    TW_TRIPLE(code, "%[e]", "%[v0]", "%[v1]", "%[v2]")                                                                 \
-    scale("%[c]", "%[d]") TW_PUT_BYTE("%[y]", "%[c]") scale("%[c]", "%[e]") TW_PUT_BYTE("%[z]", "%[c]")
-#define TW_LINES(size, body)                                                                                           \
-    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[count]", size) body TW_ASM_END                                       \
-                     : [x] "+r"(x), [y] "+r"(y), [z] "+r"(z), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d),  \
-                       [e] "=&r"(e)                                                                                    \
-                     : [count] "r"(count), [x_step] "r"(x_step), [y_step] "r"(y_step), [w0] "r"(w[0]), [w1] "r"(w[4]), \
-                       [w2] "r"(w[8]), [v0] "r"(v0), [v1] "r"(v1), [v2] "r"(v2), [mul] "r"(s->mul),                    \
-                       [add] "r"(s->add), [top] "r"(s->top), [shift] "r"(s->shift), [low] "r"(s->low),                 \
-                       [high] "r"(s->high), [bias] "r"(s->bias)                                                        \
-                     : "memory")
+    TW_PLACES "mv a7, s8\nmv t0, s8\n" TW_TRIPLE(code, "a7", "s2", "s3", "s4")                                         \
+    TW_TRIPLE(code, "t0", "s5", "s6", "s7")                                                                            \
+    scale("a6", "a7") TW_PUT_BYTE("t1", "a6") scale("a6", "t0") TW_PUT_BYTE("t2", "a6")
+#define TW_CHANNELS(size, body)                                                                                        \
+    __asm__ volatile(TW_ASM_BEGIN "1:\n" TW_CHANNEL TW_LOOP("0", "t5", size) body                                      \
+                     "lw t0, 84(a0)\naddi t0, t0, -1\nsw t0, 84(a0)\nbgtz t0, 1b\n" TW_ASM_END                         \
+                     :: "r"(a0)                                                                                        \
+                     : "memory", "ra", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "t0", "t1", "t2", "t3", "t4", "t5",   \
+                       "t6", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11")
+#define TW_BOTH(one, two, code, scale)                                                                                 \
+    if (s->line == 0)                                                                                                  \
+        TW_CHANNELS(one, TW_ONE_LINE(code, scale));                                                                    \
+    else                                                                                                               \
+        TW_CHANNELS(two, TW_TWO_LINES(code, scale))
 #endif
 
-/* `count` results of one channel with three elements along, x_step and y_step bytes apart; a second line at z, where
- * there is one (z is not y), has the weights moved up by `moved` bits. product: TW_NARROW, TW_TOP or TW_HIGH. */
-static void triples(const int32_t *x, int x_step, int8_t *y, int8_t *z, int y_step, const int32_t w[12], int moved,
-                    const struct scale *s, int product, int x_signed, int count)
+/* All channels of a strip. product: TW_NARROW, TW_TOP or TW_HIGH. */
+static __attribute__((noinline)) void strip_channels(struct strip *s, int product, int x_signed)
 {
-    int32_t v0 = moved_up(w[0], moved), v1 = moved_up(w[4], moved), v2 = moved_up(w[8], moved);
 #if defined(__riscv)
-    int32_t a, b, c, d, e;
-    switch ((product * 2 + x_signed) * 2 + (z != y)) {
-    case TW_NARROW * 4:
-        TW_LINES("13", TW_ONE_LINE(TW_SDOTUSP, TW_SCALE_NARROW));
+    register struct strip *a0 __asm__("a0") = s;
+    switch (product * 2 + x_signed) {
+    case TW_NARROW * 2:
+        TW_BOTH("13", "23", TW_SDOTUSP, TW_SCALE_NARROW);
         break;
-    case TW_NARROW * 4 + 1:
-        TW_LINES("23", TW_TWO_LINES(TW_SDOTUSP, TW_SCALE_NARROW));
+    case TW_NARROW * 2 + 1:
+        TW_BOTH("13", "23", TW_SDOTSP, TW_SCALE_NARROW);
         break;
-    case TW_NARROW * 4 + 2:
-        TW_LINES("13", TW_ONE_LINE(TW_SDOTSP, TW_SCALE_NARROW));
+    case TW_TOP * 2:
+        TW_BOTH("12", "21", TW_SDOTUSP, TW_SCALE_TOP);
         break;
-    case TW_NARROW * 4 + 3:
-        TW_LINES("23", TW_TWO_LINES(TW_SDOTSP, TW_SCALE_NARROW));
+    case TW_TOP * 2 + 1:
+        TW_BOTH("12", "21", TW_SDOTSP, TW_SCALE_TOP);
         break;
-    case TW_TOP * 4:
-        TW_LINES("12", TW_ONE_LINE(TW_SDOTUSP, TW_SCALE_TOP));
-        break;
-    case TW_TOP * 4 + 1:
-        TW_LINES("21", TW_TWO_LINES(TW_SDOTUSP, TW_SCALE_TOP));
-        break;
-    case TW_TOP * 4 + 2:
-        TW_LINES("12", TW_ONE_LINE(TW_SDOTSP, TW_SCALE_TOP));
-        break;
-    case TW_TOP * 4 + 3:
-        TW_LINES("21", TW_TWO_LINES(TW_SDOTSP, TW_SCALE_TOP));
-        break;
-    case TW_HIGH * 4:
-        TW_LINES("17", TW_ONE_LINE(TW_SDOTUSP, TW_SCALE_HIGH));
-        break;
-    case TW_HIGH * 4 + 1:
-        TW_LINES("31", TW_TWO_LINES(TW_SDOTUSP, TW_SCALE_HIGH));
-        break;
-    case TW_HIGH * 4 + 2:
-        TW_LINES("17", TW_ONE_LINE(TW_SDOTSP, TW_SCALE_HIGH));
+    case TW_HIGH * 2:
+        TW_BOTH("17", "31", TW_SDOTUSP, TW_SCALE_HIGH);
         break;
     default:
-        TW_LINES("31", TW_TWO_LINES(TW_SDOTSP, TW_SCALE_HIGH));
+        TW_BOTH("17", "31", TW_SDOTSP, TW_SCALE_HIGH);
     }
 #else
     int shift = s->shift + (product == TW_NARROW ? 0 : 32);
-    for (int i = 0; i < count; i++, x += x_step / 4, y += y_step, z += y_step) {
-        int32_t first = dot(dot(s->bias, x[0], w[0], x_signed), x[1], w[4], x_signed);
-        int32_t second = dot(dot(s->bias, x[0], v0, x_signed), x[1], v1, x_signed);
-        first = dot(first, x[2], w[8], x_signed);
-        second = dot(second, x[2], v2, x_signed);
-        if (z != y)
-            *z = (int8_t)tw_requantised(second, s->mul, s->add, s->top, shift, s->low, s->high);
-        *y = (int8_t)tw_requantised(first, s->mul, s->add, s->top, shift, s->low, s->high);
-    }
+    for (int c = 0; c < s->channels; c++)
+        for (int line = 0; line < (s->line != 0 ? 2 : 1); line++) {
+            const int32_t *x = s->x + c * s->x_next / 4;
+            int bits = s->moved + line * s->lane, mul = s->mul[c * s->mul_step / 4], add = s->add[c * s->add_step / 4];
+            int top = s->top[c * s->add_step / 4] >> s->top_shift;
+            for (int i = 0; i < s->count; i++, x += s->x_step / 4) {
+                int32_t sum = s->bias[c * s->bias_step / 4];
+                for (int k = 0; k < 3; k++)
+                    sum = dot(sum, x[k], moved_up(s->w[k * 4 + c], bits), x_signed);
+                s->y[c + line * s->line + i * s->y_step] =
+                    (int8_t)tw_requantised(sum, mul, add, top, shift, s->low, s->high);
+            }
+        }
 #endif
 }
 
@@ -223,32 +233,44 @@ static void add_sums(const struct depthwise *d, const int32_t *w, int valid, int
     }
 }
 
+static const int32_t nothing = 0;
+
 /* `lines` of results that a strip serves, for channels c .. c + valid; `at` is where the first result lies. */
 static void results(const struct depthwise *d, const struct tw_finish *f, const int32_t *w, int c, int valid, int lines,
-                    int count, int at)
+                    int at)
 {
-    const int across = d->across.y_step, along = d->along.y_step, lane = 8 * d->across.stride;
-    const int32_t *add = f->add + c * f->add_step;
-    struct scale s = {0, 0, 0, 0, f->product == TW_NARROW ? f->shift : f->shift - 32, f->low, f->high};
-    for (int i = 0; i < valid; i++, w++, add += f->add_step) {
-        const int32_t *x = d->strip + i * d->length;
-        int8_t *y = (int8_t *)f->y + at + i;
-        s.bias = f->b != 0 ? f->b[c + i] : 0;
-        s.mul = f->mul[(c + i) * f->mul_step];
-        s.add = add[0];
-        s.top = f->add_bytes == 8 ? add[1] : add[0] >> 31;
-        for (int line = 0; line < lines; line += 2, y += 2 * across) {
-            int32_t moved[12];
-            for (int k = 0; k < 12; k += 4)
-                moved[k] = moved_up(w[k], line * lane);
-            triples(x, d->along.stride * 4, y, line + 1 < lines ? y + across : y, along, moved, lane, &s, f->product,
-                    d->x_signed, count);
-        }
+    int lane = 8 * d->across.stride, across = d->across.y_step;
+    struct strip s;
+    s.x_next = d->length * 4;
+    s.x_step = d->along.stride * 4;
+    s.count = d->along.results;
+    s.lane = lane;
+    s.bias_step = f->b != 0 ? 4 : 0;
+    s.mul_step = f->mul_step * 4;
+    s.add_step = f->add_step * 4;
+    s.top_shift = f->add_bytes == 8 ? 0 : 31;
+    s.shift = f->product == TW_NARROW ? f->shift : f->shift - 32;
+    s.low = f->low;
+    s.high = f->high;
+    s.y_step = d->along.y_step;
+    for (int line = 0; line < lines; line += 2) {
+        s.x = d->strip;
+        s.w = w;
+        s.moved = line * lane;
+        s.bias = f->b != 0 ? f->b + c : &nothing;
+        s.mul = f->mul + c * f->mul_step;
+        s.add = f->add + c * f->add_step;
+        s.top = s.add + (f->add_bytes == 8);
+        s.y = (int8_t *)f->y + at + line * across;
+        s.line = line + 1 < lines ? across : 0;
+        s.channels = valid;
+        strip_channels(&s, f->product, d->x_signed);
     }
 }
 
 /* Lines first .. last of the results of one image, for channels c .. c + valid. */
-static void lines(const struct depthwise *d, const struct tw_finish *f, int image, int c, int valid, int first, int last)
+static void lines(const struct depthwise *d, const struct tw_finish *f, int image, int c, int valid, int first,
+                  int last)
 {
     const struct axis *a = &d->across;
     const int8_t *x = d->x + image * d->image_x + c;
@@ -260,7 +282,7 @@ static void lines(const struct depthwise *d, const struct tw_finish *f, int imag
         int at = image * d->image_y + v * a->y_step + c;
         if (quick) {
             fill_strip(d, x, valid, v * a->stride - a->before, 0);
-            results(d, f, w, c, valid, tw_pmin(shared, last - v), count, at);
+            results(d, f, w, c, valid, tw_pmin(shared, last - v), at);
             continue;
         }
         for (int i = 0; i < tw_pmin(shared, last - v); i++) {
