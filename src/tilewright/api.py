@@ -12,6 +12,7 @@ from .cgen.printer import print_programs
 from .compiled import Compiled
 from .debug import debug
 from .frontend.load import load
+from .ir.text import program_text
 from .model import Model
 from .options import Options
 from .passes import pipeline
@@ -26,13 +27,16 @@ def compile_model(model: Model, target: Target, options: Options, dump: Path | N
     """Passes, plan, programs and C for a model on a target."""
     began = time.process_time()
     graphs = [pipeline.apply(graph, target, dump) for graph in model.entries]
-    plan = solve(graphs, target)
+    plan = solve(graphs, target, outputs_near=model.language is not None)
     debug(1, lambda: plan_text(plan))
     debug(2, lambda: "\n".join(map(kernels_text, plan.entries)))
-    programs = lower(plan)
+    programs = lower(plan, target)
+    if dump is not None:
+        for program in programs:
+            (dump / f"{program.name}.program.txt").write_text(program_text(program))
     prefix = identifier(options.name or model.name).lower()
-    source = print_programs(programs, prefix, sum(plan.capacity.values()))
-    face = face_bytes(model.language) if model.language else 0
+    source = print_programs(programs, prefix, plan.capacity, target, shared=any(g.bound for g in graphs))
+    face = face_bytes(model.language, target) if model.language else 0
     return Compiled(model, target, plan, programs, source, prefix, face, time.process_time() - began)
 
 

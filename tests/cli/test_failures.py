@@ -185,4 +185,4 @@ def test_dump_holds_the_graph_after_every_pass(tilewright: Tilewright, toy: Path
     run = tilewright("compile", toy, "-o", tmp_path / "c", "--no-build", "--dump", tmp_path / "dump")
     assert run.code == 0
     names = sorted(p.name for p in (tmp_path / "dump").iterdir())
-    assert {"prefill.00.frontend.txt", "decode.00.frontend.txt"} <= set(names)
+    assert {"prefill.00.frontend.txt", "decode.00.frontend.txt", "decode.program.txt"} <= set(names)

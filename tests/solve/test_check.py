@@ -26,7 +26,7 @@ PLAN = solve(NETWORK.entries, HOST)
 
 def outputs(plan: Plan) -> list[np.ndarray]:
     """What the programs of a plan compute: a prompt of three tokens, then two more."""
-    prefill, decode = lower(plan)
+    prefill, decode = lower(plan, HOST)
     machine = Machine((prefill, decode), plan.capacity)
     results = machine.run(prefill, [np.array([1, 7, 9])], {"n": 3, "pos": 0})
     for pos, token in ((3, 4), (4, 200)):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from ..ir.plan import Plan, aligned
+from ..ir.types import Kind
 from ..lm.emit import vocabulary_c
 from ..lm.sampler import fixed_unit
 from .skeleton import guard, render, summary
@@ -12,10 +14,12 @@ from .skeleton import guard, render, summary
 if TYPE_CHECKING:
     from ..compiled import Compiled
     from ..model import Language
+    from ..targets.base import Target
 
 HAND_WRITTEN = ("tokenizer.c", "tokenizer.h", "sampler.c", "sampler.h")
 FOR_FLOATS = ("sampler_float.c", "sampler_float.h")
 MIN_SYMBOLS = 1024
+SAMPLER_BYTES = 4 * (4 + 256 + 1)  # settings, and scratch without the bins
 
 
 def symbols(context: int) -> int:
@@ -23,11 +27,28 @@ def symbols(context: int) -> int:
     return max(MIN_SYMBOLS, 4 * context)
 
 
-def face_bytes(language: Language) -> int:
+def face_bytes(language: Language, target: Target) -> int:
     """RAM of the language face: position, logits, those of floats as integers too, bins, prompt buffers."""
     vocabulary, context = len(language.vocabulary), language.context
     logits = 4 if language.logit_scale is not None else 4 + 4
-    return 4 + (logits + 1) * vocabulary + 2 * 2 * symbols(context) + 4 * context
+    shared = 2 * 4 + SAMPLER_BYTES if target.cores > 1 else 0
+    return 4 + (logits + 1) * vocabulary + 2 * 2 * symbols(context) + 4 * context + shared
+
+
+def near(language: Language, plan: Plan, target: Target) -> bool:
+    """Whether the sampler's data are in the scratchpad: where network, state and logits leave room for them."""
+    memory = next((m for m in target.memories if m.name == target.scratchpad), None)
+    if memory is None or memory.bytes is None:
+        return False
+    graphs = [entry.graph for entry in plan.entries]
+    states = dict.fromkeys(v for graph in graphs for v in graph.states)
+    taken = plan.capacity.get(memory.name, 0)
+    if plan.levels[Kind.STATE] == memory.name:
+        taken += sum(aligned(v.type.bytes) for v in states)
+    if plan.levels[Kind.OUTPUT] == memory.name:
+        taken += max(sum(aligned(v.type.bytes) for v in graph.outputs) for graph in graphs)
+    integers = 4 if language.logit_scale is None else 0
+    return taken + aligned((integers + 1) * len(language.vocabulary) + SAMPLER_BYTES) <= memory.bytes
 
 
 def language_files(compiled: Compiled) -> dict[str, str]:
@@ -47,6 +68,8 @@ def language_files(compiled: Compiled) -> dict[str, str]:
         "eos": vocabulary.eos,
         "symbols": symbols(language.context),
         "scale": language.logit_scale,
+        "cores": compiled.source.cores,
+        "place": "near" if near(language, compiled.plan, compiled.target) else "far",
         "unit": fixed_unit(language.logit_scale) if language.logit_scale is not None else (0, 0),
     }
     hand_written = HAND_WRITTEN if language.logit_scale is not None else HAND_WRITTEN + FOR_FLOATS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 
 _RESERVED = frozenset(
     """auto break case char const continue default do double else enum extern float for goto if inline int long
@@ -29,9 +29,9 @@ def short(text: str) -> str:
 class Names:
     """Gives each key one name; a name that is taken gets a number."""
 
-    def __init__(self) -> None:
+    def __init__(self, taken: Iterable[str] = ()) -> None:
         self._by_key: dict[Hashable, str] = {}
-        self._taken: set[str] = set()
+        self._taken: set[str] = set(taken)
 
     def of(self, key: Hashable, wish: str) -> str:
         if key not in self._by_key:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..ir.program import Buffer
 from ..ir.types import Array
 
 WIDTH = 118
@@ -20,11 +19,6 @@ def array_literal(data: Array) -> str:
         suffix = {"int64": "LL", "uint64": "ULL", "uint32": "U"}[flat.dtype.name]
         items = ["(-9223372036854775807LL - 1)" if i == str(-(2**63)) else i + suffix for i in items]
     return "{\n" + "\n".join(_lines(items)) + "\n}"
-
-
-def declaration(buffer: Buffer, name: str) -> str:
-    """`const float name[4096]`, without initialiser."""
-    return f"const {buffer.dtype.ctype} {name}[{max(1, buffer.elements)}]"
 
 
 def _floats(flat: Array) -> list[str]:

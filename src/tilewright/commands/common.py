@@ -49,7 +49,7 @@ def compile_options(function: F) -> F:
 
     verb: Any = steered
     for decorate in (
-        click.option("--dump", type=FOLDER, help="Write the graph after every pass into this folder."),
+        click.option("--dump", type=FOLDER, help="Write graphs after every pass, and programs, into this folder."),
         click.option("--tokenizer", type=FILE, help="Tokenizer file, where it does not lie beside the model."),
         click.option(
             "--calibrate", metavar="FILE", help="What quantisation looks at: a text for language models, else an npz."

@@ -1,163 +1,207 @@
-"""Runs a program on byte memories: what the C does, address by address, with numpy for the kernels.
+"""Runs a program on byte memories: what the C does on all cores, address by address, with numpy for the kernels.
 
-It keeps happens-before: bytes of a transfer or job that was started and not yet waited for must not be touched.
+The values are those of one order in which the cores may run; `Races` fails where another order could give others.
+Fresh memory, scratch, and what an unfinished transfer or job will write hold junk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
+from ..ir.program import (
+    Barrier,
+    Call,
+    Column,
+    Copy,
+    Job,
+    Loop,
+    Once,
+    Operand,
+    Parts,
+    Phase,
+    Program,
+    Ref,
+    Share,
+    Step,
+    Wait,
+)  # fmt: skip
+from ..ir.types import Array, resolve
+from .access import Accesses, scratch_parts
+from .memory import Memories, Spot, shape_of
+from .races import MOST_CORES, Access, RaceError, Races
+from .regions import Region, lines
 
-from ..ir.program import Barrier, Buffer, Call, Column, Copy, Job, Loop, Operand, Phase, Program, Ref, Step, Wait
-from ..ir.types import Array, Kind, TensorType, resolve
+__all__ = ["Machine", "RaceError"]
 
-Region = tuple[str, int, int]  # memory or buffer, first byte, one past the last
-
-
-class RaceError(AssertionError):
-    """A step touched bytes of a transfer or job that nobody waited for."""
+Row = tuple[Ref, ...]
 
 
 class Machine:
-    """Byte memories that outlive a run: constants, state and the arena. Fresh arenas hold junk, not zeros."""
+    """Cores and byte memories that outlive a run: constants, state, and memories with addresses.
 
-    def __init__(self, programs: Sequence[Program], arena: Mapping[str, int]) -> None:
-        self.memories = {name: np.full(size, 0xA5, np.uint8) for name, size in arena.items()}
-        self.owned: dict[Buffer, Array] = {}
-        for program in programs:
-            for buffer in program.buffers:
-                if buffer.offset is None and buffer.kind in (Kind.CONST, Kind.STATE):
-                    self.owned[buffer] = _initial(buffer)
+    `arena` gives the bytes of each memory with addresses; transfers are dense in the one named `scratchpad`. `seed`
+    draws the junk and the order of cores.
+    """
+
+    def __init__(
+        self, programs: Sequence[Program], arena: Mapping[str, int], cores: int = 1,
+        scratchpad: str = "l1", seed: int = 0,
+    ) -> None:  # fmt: skip
+        if not 1 <= cores <= MOST_CORES:
+            raise ValueError(f"1 to {MOST_CORES} cores, not {cores}")
+        self.cores, self.scratchpad = cores, scratchpad
+        self.called = False  # what stays in the scratchpad is there
+        self.memories = Memories(programs, arena, seed)
 
     def reset(self) -> None:
         """State back to zeros."""
-        self.owned |= {b: _initial(b) for b in self.owned if b.kind is Kind.STATE}
+        self.memories.reset()
 
     def run(self, program: Program, inputs: Sequence[Array], env: Mapping[str, int] | None = None) -> list[Array]:
-        """Outputs in order, flat; inputs in order."""
-        execution = _Execution(self, program, inputs, env or {})
-        execution.steps(program.steps, ())
-        if execution.pending:
-            raise RaceError(f"{program.name} ends with tokens {sorted(execution.pending)} never waited for")
-        return [execution.owned[b].view(b.dtype.numpy).copy() for b in program.outputs]
-
-
-def _initial(buffer: Buffer) -> Array:
-    if buffer.data is not None:
-        return np.array(np.ascontiguousarray(buffer.data).view(np.uint8))
-    return np.zeros(buffer.elements * buffer.dtype.numpy.itemsize, np.uint8)
+        """Outputs in order, flat; inputs in order. RaceError where the result depends on who is faster."""
+        for buffer in program.outputs:
+            self.memories.lend(buffer)
+        for buffer, array in zip(program.inputs, inputs, strict=True):
+            self.memories.lend(buffer, array)
+        execution = _Execution(self, env or {})
+        execution.steps(program.steps, (), "")
+        execution.races.end(program.name)
+        return [self.memories.bytes[b].view(b.dtype.numpy).copy() for b in program.outputs]
 
 
 class _Execution:
-    def __init__(self, machine: Machine, program: Program, inputs: Sequence[Array], env: Mapping[str, int]) -> None:
-        self.machine, self.env = machine, env
-        self.owned = dict(machine.owned)
-        for buffer, array in zip(program.inputs, inputs, strict=True):
-            self.owned[buffer] = np.ascontiguousarray(array, buffer.dtype.numpy).reshape(-1).view(np.uint8)
-        for buffer in program.outputs:
-            self.owned.setdefault(buffer, np.full(buffer.elements * buffer.dtype.numpy.itemsize, 0xA5, np.uint8))
-        self.pending: dict[int, list[tuple[Region, bool]]] = {}  # token -> regions, written?
+    def __init__(self, machine: Machine, env: Mapping[str, int]) -> None:
+        self.machine, self.cores, self.scratchpad, self.env = machine, machine.cores, machine.scratchpad, env
+        self.memories = machine.memories
+        self.races = Races(machine.cores, lambda place: len(self.memories.bytes[place]))
+        self.accesses = Accesses(machine.memories, machine.cores, env)
+        self.deliveries: dict[int, list[Callable[[], None]]] = {}
 
-    def steps(self, steps: Sequence[Step], row: tuple[Ref, ...]) -> None:
+    def steps(self, steps: Sequence[Step], row: Row, note: str) -> None:
         for step in steps:
+            self.races.next_step()
             match step:
                 case Phase():
                     for call in step.calls:
-                        self.call(call, row, None)
+                        self.call(call, step.share, 0, row, note)
+                case Parts():
+                    self.parts(step, row, note)
                 case Job():
-                    self.call(step.call, row, step.token)
+                    self.job(step, row, note)
                 case Copy():
-                    assert isinstance(step.bytes, int)
-                    source = self.bytes_of(step.source, step.bytes, row)
-                    target = self.bytes_of(step.target, step.bytes, row)
-                    regions = [(self.region(step.source, step.bytes, row), False)]
-                    regions += [(self.region(step.target, step.bytes, row), True)]
-                    self.touch(regions)
-                    target[:] = source
-                    self.pending[step.token] = regions
+                    self.copy(step, row, note)
                 case Wait():
-                    if step.token not in self.pending:
-                        raise RaceError(f"wait for token {step.token}, which nothing started")
-                    del self.pending[step.token]
+                    self.races.finish(step.token, self.core(step.core))
+                    for deliver in self.deliveries.pop(step.token):
+                        deliver()
                 case Loop():
-                    for entries in step.table.rows:
-                        self.steps(step.body, entries)
+                    for number, entries in enumerate(step.table.rows):
+                        self.steps(step.body, entries, f" in round {number} of {step.table.name}")
                 case Barrier():
-                    pass
+                    self.races.barrier()
+                case Once():
+                    if not self.machine.called:
+                        self.machine.called = True
+                        self.steps(step.steps, row, note)
 
-    def call(self, call: Call, row: tuple[Ref, ...], token: int | None) -> None:
+    def core(self, core: int) -> int:
+        if not 0 <= core < self.cores:
+            raise ValueError(f"core {core} of {self.cores}")
+        return core
+
+    def call(self, call: Call, share: Share | None, core: int, row: Row, note: str) -> None:
+        """A call of one core, or shared by all: its reference is computed once."""
+        spots = self.spots(call, row)
+        if not self.races.idle:
+            self.races.touch(self.accesses.of(call, spots, share, core, note))
+        if (scratch := spots.get("scratch")) is not None:
+            for _, part in scratch_parts(call, scratch, 1 if share is None else self.cores):
+                self.memories.spoil(part.at(scratch.place, scratch.first))
+        for spot, array in self.compute(call, spots):
+            self.memories.write(spot, array)
+
+    def parts(self, step: Parts, row: Row, note: str) -> None:
+        if len(step.calls) != self.cores:
+            raise ValueError(f"parts for {len(step.calls)} cores of {self.cores}")
+        for core in map(int, self.memories.random.permutation(self.cores)):
+            part = step.calls[core]
+            if part is not None:
+                self.call(part, None, core, row, note)
+
+    def job(self, step: Job, row: Row, note: str) -> None:
+        spots = self.spots(step.call, row)
+        accesses = self.accesses.of(step.call, spots, None, self.core(step.core), note)
+        self.races.start(step.token, step.core, f"{step.call.semantics.name}{note}", accesses, joins=False)
+        results = self.compute(step.call, spots)
+        for access in accesses:
+            if access.writes:
+                self.memories.spoil(access.region)
+
+        def deliver() -> None:
+            for spot, array in results:
+                self.memories.write(spot, array)
+
+        self.deliveries[step.token] = [deliver]
+
+    def copy(self, step: Copy, row: Row, note: str) -> None:
+        target, source = self.spot(step.target, row), self.spot(step.source, row)
+        name = f"copy of {source.buffer.name} to {target.buffer.name}{note}"
+        into, out = self.sides(step, target, source)
+        if target.constant:
+            raise ValueError(f"{name} writes a constant")
+        core = self.core(step.core)
+        accesses = [Access(name, core, into, True, target.buffer, target.base)]
+        if not source.constant:
+            accesses.append(Access(name, core, out, False, source.buffer, source.base))
+        self.races.start(step.token, core, name, accesses, joins=True)
+        self.memories.spoil(into)
+
+        def deliver() -> None:
+            there = into.view(self.memories.bytes[into.place])
+            there[...] = out.view(self.memories.bytes[out.place]).reshape(there.shape)
+
+        self.deliveries.setdefault(step.token, []).append(deliver)
+
+    def sides(self, step: Copy, target: Spot, source: Spot) -> tuple[Region, Region]:
+        """Bytes of the target and of the source of a transfer: lines that are apart only outside the scratchpad."""
+        size, count = resolve(step.bytes, self.env), resolve(step.lines, self.env)
+        inside = [spot.buffer.memory == self.scratchpad for spot in (target, source)]
+        if count > 1 and (inside[0] == inside[1] or step.stride < size):
+            raise ValueError(f"{count} lines of {size} bytes, {step.stride} apart, do not go between a scratchpad "
+                             f"and another memory: {source.buffer.name} to {target.buffer.name}")  # fmt: skip
+        regions = []
+        for spot, dense in zip((target, source), inside, strict=True):
+            stride = size if dense else step.stride
+            spot.holds((count - 1) * stride + size)
+            apart = stride != size and count > 1
+            regions.append(lines(spot.place, spot.first, *((size, count, stride) if apart else (size * count, 1, 0))))
+        if regions[0].common(regions[1]):
+            raise RaceError(f"copy of {source.buffer.name} to {target.buffer.name} writes bytes that it reads")
+        return regions[0], regions[1]
+
+    # Operands
+
+    def spot(self, operand: Operand, row: Row) -> Spot:
+        return self.memories.spot(row[operand.index] if isinstance(operand, Column) else operand, self.env)
+
+    def spots(self, call: Call, row: Row) -> dict[str, Spot]:
+        return {name: self.spot(operand, row) for name, operand in call.operands if operand is not None}
+
+    def compute(self, call: Call, spots: Mapping[str, Spot]) -> list[tuple[Spot, Array]]:
+        """Results of the call's reference, and where they go."""
         node, types = call.semantics, call.types()
-        operands = dict(call.operands)
-        results = [name for name, value in node.operands.items() if value in node.outputs]
-        written = {*results, *node.op.aliases.values()}
-        arrays: dict[str, Array] = {}
-        regions: list[tuple[Region, bool]] = []
-        for name, operand in operands.items():
-            if operand is None or name == "scratch":
+        names = {id(value): name for name, value in reversed(node.operands.items())}
+        operands: list[Array | None] = []
+        for value in node.inputs:
+            if value is None:
+                operands.append(None)
                 continue
-            regions.append((self.region(operand, self.size(operand, types[name], row), row), name in written))
-            if name not in results:
-                arrays[name] = self.read(operand, types[name], row)
-        self.touch(regions)
-        values = [arrays[self.name_of(call, i)] if v is not None else None for i, v in enumerate(node.inputs)]
-        got = node.op.at(self.env).reference(*values)
-        for name, array in zip(results, got if isinstance(got, tuple) else (got,), strict=True):
-            operand = operands[name] if name in operands else operands[node.op.aliases[name]]
-            assert operand is not None
-            self.write(operand, array, row)
-        if token is not None:
-            self.pending[token] = regions
-
-    def name_of(self, call: Call, index: int) -> str:
-        value = call.semantics.inputs[index]
-        return next(name for name, v in call.semantics.operands.items() if v is value)
-
-    def resolve(self, operand: Operand, row: tuple[Ref, ...]) -> Ref:
-        return row[operand.index] if isinstance(operand, Column) else operand
-
-    def shape(self, kind: TensorType) -> tuple[int, ...]:
-        return tuple(resolve(d, self.env) for d in kind.shape)
-
-    def size(self, operand: Operand, kind: TensorType, row: tuple[Ref, ...]) -> int:
-        buffer = self.resolve(operand, row).buffer
-        if buffer.packing:
-            return buffer.elements * buffer.dtype.numpy.itemsize
-        return int(np.prod(self.shape(kind), dtype=np.int64)) * buffer.dtype.numpy.itemsize
-
-    def bytes_of(self, operand: Operand, size: int, row: tuple[Ref, ...]) -> Array:
-        """A view of the operand's bytes; IndexError beyond its buffer."""
-        ref = self.resolve(operand, row)
-        b = ref.buffer
-        first = resolve(ref.offset, self.env) * b.dtype.numpy.itemsize
-        if first < 0 or first + size > b.elements * b.dtype.numpy.itemsize:
-            raise IndexError(f"{size} bytes at {first} of {b.name}, which has {b.elements} elements of {b.dtype}")
-        home, base = (self.owned[b], 0) if b.offset is None else (self.machine.memories[b.memory], b.offset)
-        part: Array = home[base + first : base + first + size]
-        return part
-
-    def region(self, operand: Operand, size: int, row: tuple[Ref, ...]) -> Region:
-        ref = self.resolve(operand, row)
-        first = resolve(ref.offset, self.env) * ref.buffer.dtype.numpy.itemsize + (ref.buffer.offset or 0)
-        place = ref.buffer.memory if ref.buffer.offset is not None else f"buffer {id(ref.buffer)}"
-        return place, first, first + size
-
-    def read(self, operand: Operand, kind: TensorType, row: tuple[Ref, ...]) -> Array:
-        buffer = self.resolve(operand, row).buffer
-        raw = self.bytes_of(operand, self.size(operand, kind, row), row).view(buffer.dtype.numpy)
-        shape = self.shape(kind)
-        return np.array(buffer.packing.unpack(raw, shape) if buffer.packing else raw.reshape(shape))
-
-    def write(self, operand: Operand, array: Array, row: tuple[Ref, ...]) -> None:
-        buffer = self.resolve(operand, row).buffer
-        flat = buffer.packing.pack(array) if buffer.packing else array
-        raw = np.ascontiguousarray(flat, buffer.dtype.numpy).reshape(-1).view(np.uint8)
-        self.bytes_of(operand, len(raw), row)[:] = raw
-
-    def touch(self, regions: list[tuple[Region, bool]]) -> None:
-        """Fail where an access meets an unfinished one and either of the two writes."""
-        for token, started in self.pending.items():
-            for (place, low, high), wrote in started:
-                for (here, first, stop), writes in regions:
-                    if here == place and first < high and low < stop and (wrote or writes):
-                        raise RaceError(f"bytes {first}..{stop} of {here} touched before the wait for token {token}")
+            name = names[id(value)]
+            operands.append(self.memories.read(spots[name], types[name], shape_of(types[name], self.env)))
+        got = node.op.at(self.env).reference(*operands)
+        results = [name for name, value in node.operands.items() if value in node.outputs]
+        arrays = got if isinstance(got, tuple) else (got,)
+        return [
+            (spots[name if name in spots else node.op.aliases[name]], array)
+            for name, array in zip(results, arrays, strict=True)
+        ]

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from .domain import Domain, Ranges
+from .domain import Box, Domain, Ranges
 from .types import Array, Dim, Expr, Sym, TensorType, substitute
 
 REGISTRY: dict[str, type[Op]] = {}
@@ -63,6 +63,15 @@ class Op:
         out. `ranges` covers every dimension; reduced ones are never split.
         """
         return self
+
+    def clipped(self, ranges: Ranges, outside: Mapping[str, Box]) -> Op:
+        """`tiled` for footprints that were clipped to their operands instead of filled: the operator pads itself.
+
+        `outside`: how far the footprint of an operand reaches over its edges, before and after each axis; only operands
+        where it does. RuleError where the operator cannot.
+        """
+        require(not outside, f"{type(self).__name__} has no border of its own")
+        return self.tiled(ranges)
 
     def fill(self, operand: str) -> float | int:
         """What lies outside an operand, where a footprint reaches over its edge; -inf: the least value of its type."""

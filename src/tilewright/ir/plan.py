@@ -9,15 +9,65 @@ from ..targets.base import Kernel
 from .graph import Graph
 from .types import Dim, Kind, Value
 
+Tile = tuple[tuple[str, int], ...]  # the dimensions that are cut, outermost loop first, and their extent per tile
+
+
+@dataclass(frozen=True)
+class Stream:
+    """An operand that passes through a buffer tile by tile. `size`: bytes of the largest tile; the rest per run."""
+
+    operand: str
+    size: int
+    moved: float  # bytes
+    transfers: float
+    cycles: float  # of the DMA
+    near: bool  # whether the tiles can be used in place, where the whole value is in the scratchpad
+
+
+@dataclass(frozen=True)
+class Tiled:
+    """One way to run a node: the tile, buffers per stream (2: transfers overlap the tile before), cycles of kernels."""
+
+    tile: Tile
+    depth: int
+    count: int  # tiles
+    cycles: float
+    worst_cycles: float
+    scratch: int
+    streams: tuple[Stream, ...]  # activations, results, state
+    constants: Stream | None
+
+    @property
+    def own(self) -> int:
+        """Bytes of the scratchpad that the node needs whatever is near: scratch and constants."""
+        return aligned(self.scratch) + (aligned(self.constants.size) * self.depth if self.constants else 0)
+
+    @property
+    def least(self) -> int:
+        """Bytes when nothing else is near."""
+        return self.own + sum(aligned(s.size) * self.depth for s in self.streams)
+
+
+def aligned(size: int, to: int = 16) -> int:
+    """The size rounded up: 16 is how buffers in a scratchpad begin."""
+    return -(-size // to) * to
+
 
 @dataclass(frozen=True)
 class Choice:
-    """What runs a node: kernel, predicted cycles (nominal and at most), bytes of scratch."""
+    """What runs a node: kernel, predicted cycles of it (nominal and at most), bytes of scratch of all cores.
+
+    On a target with a scratchpad `tiled` says how the node is cut and what passes through buffers, and `early` how
+    many steps ahead its constants begin to arrive; `resident` ones came with the first call and stay.
+    """
 
     kernel: Kernel
     cycles: float
     worst_cycles: float
     scratch: int
+    tiled: Tiled | None = None
+    early: int = 0
+    resident: bool = False
 
 
 @dataclass(frozen=True)

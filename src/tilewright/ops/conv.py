@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ..ir.domain import Domain, Ranges
+from ..ir.domain import Box, Domain, Ranges
 from ..ir.op import Op, require
 from ..ir.types import F32, I8, I32, U8, Array, TensorType
 from .common import exact_product, padded, present, static
@@ -27,6 +28,12 @@ def windows(x: Array, kernel: Pair, stride: Pair, dilation: Pair) -> Array:
     span = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
     seen = np.lib.stride_tricks.sliding_window_view(x, span, axis=(1, 2))
     return np.asarray(seen[:, :: stride[0], :: stride[1], :, :: dilation[0], :: dilation[1]])
+
+
+def border(outside: Mapping[str, Box]) -> tuple[int, int, int, int]:
+    """Top, left, bottom, right of a tile whose footprint of x reaches over the edges; see `Op.clipped`."""
+    _, rows, columns, _ = outside.get("x", ((0, 0),) * 4)
+    return rows[0], columns[0], rows[1], columns[1]
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,9 @@ class _Convolution(Op):
 
     def tiled(self, ranges: Ranges) -> Op:
         return replace(self, pad=(0, 0, 0, 0))
+
+    def clipped(self, ranges: Ranges, outside: Mapping[str, Box]) -> Op:
+        return replace(self, pad=border(outside))
 
     def fill(self, operand: str) -> float | int:
         return self.pad_value if operand == "x" else 0

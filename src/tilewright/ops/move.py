@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..ir.domain import Domain, Ranges
+from ..ir.domain import Box, Domain, Ranges
 from ..ir.op import Op, require
 from ..ir.types import F32, I8, I64, Array, TensorType
 from .common import aligned, broadcast, dims, present, shape_strategy, static, volume, whole
@@ -252,6 +253,10 @@ class Pad(Op):
 
     def tiled(self, ranges: Ranges) -> Op:
         return Pad((0,) * len(self.before), (0,) * len(self.after), self.value)
+
+    def clipped(self, ranges: Ranges, outside: Mapping[str, Box]) -> Op:
+        over = outside.get("x", ((0, 0),) * len(self.before))
+        return Pad(tuple(low for low, _ in over), tuple(high for _, high in over), self.value)
 
     def fill(self, operand: str) -> float | int:
         return self.value

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from ..ir.domain import Domain, Ranges
+from ..ir.domain import Box, Domain, Ranges
 from ..ir.op import Op, require
 from ..ir.types import F32, I8, U8, Array, TensorType
 from .common import present, static
-from .conv import Pair, window_extent, windows
+from .conv import Pair, border, window_extent, windows
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,9 @@ class MaxPool2D(_Pool):
     def tiled(self, ranges: Ranges) -> Op:
         return MaxPool2D(self.kernel, self.stride, (0, 0, 0, 0), self.dilation)
 
+    def clipped(self, ranges: Ranges, outside: Mapping[str, Box]) -> Op:
+        return MaxPool2D(self.kernel, self.stride, border(outside), self.dilation)
+
     def fill(self, operand: str) -> float | int:
         return -np.inf
 
@@ -106,18 +110,21 @@ class AveragePool2D(_Pool):
             return AveragePool2D(self.kernel, self.stride, (0, 0, 0, 0), self.dilation)
         return self
 
+    def clipped(self, ranges: Ranges, outside: Mapping[str, Box]) -> Op:
+        return replace(self, pad=border(outside)) if outside else self.tiled(ranges)
+
     def reference(self, *arrays: Array | None) -> Array:
         (x,) = present(arrays)
         top, left, bottom, right = self.pad
-        border = ((0, 0), (top, bottom), (left, right), (0, 0))
+        edges = ((0, 0), (top, bottom), (left, right), (0, 0))
         inside = np.ones((1, *x.shape[1:3], 1))
-        counted = np.pad(inside, border, constant_values=1.0 if self.count_pad else 0.0)
+        counted = np.pad(inside, edges, constant_values=1.0 if self.count_pad else 0.0)
         for axis, extra in ((1, self.over[0]), (2, self.over[1])):
             if extra:
                 tail = [slice(None)] * 4
                 tail[axis] = slice(counted.shape[axis] - extra, None)
                 counted[tuple(tail)] = 0.0
-        total = windows(np.pad(x.astype(np.float64), border), self.kernel, self.stride, self.dilation).sum((4, 5))
+        total = windows(np.pad(x.astype(np.float64), edges), self.kernel, self.stride, self.dilation).sum((4, 5))
         count = windows(counted, self.kernel, self.stride, self.dilation).sum((4, 5))
         return np.asarray(total / np.maximum(count, 1.0)).astype(x.dtype)
 

@@ -1,108 +1,130 @@
-"""Graph + Plan -> Programs: buffers with addresses, one call per node, repeated blocks rolled into loops."""
+"""Graph + Plan -> Programs: buffers with addresses, calls and copies, repeated blocks rolled into loops."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
 
-from ..ir.graph import Graph, Node
-from ..ir.op import operand_names
-from ..ir.plan import Block, Choice, EntryPlan, Plan
-from ..ir.program import Buffer, Call, Operand, Phase, Program, Ref, Step
-from ..ir.types import DTYPES, I4, I8, DType, Expr, Kind, Value
-from ..targets.base import Packing
+from ..ir.graph import Node
+from ..ir.plan import Plan
+from ..ir.program import Barrier, Buffer, Call, Column, Copy, Loop, Once, Parts, Phase, Program, Ref, Step
+from ..ir.types import Kind, Value
+from ..solve.tilings import root
+from ..targets.base import Target
+from .places import Places, Shared, pointer_operands
 from .roll import roll
+from .synchronise import synchronise
+from .tiled import TiledNode
 
 
-def lower(plan: Plan) -> tuple[Program, ...]:
+def lower(plan: Plan, target: Target) -> tuple[Program, ...]:
     """One program per entry; constants and states are the same buffers in all of them."""
-    shared: dict[Value, Buffer] = {}
-    return tuple(_Lowering(entry, plan, shared).program() for entry in plan.entries)
+    shared = Shared(plan)
+    places = [Places(entry, plan, shared) for entry in plan.entries]
+    if target.scratchpad is None:
+        return tuple(_program(p, tuple(Phase((_call(n, p),)) for n in p.graph.nodes if not n.op.view)) for p in places)
+    nodes = [_nodes(p) for p in places]
+    kept = tuple(itertools.chain.from_iterable(map(_kept, nodes)))
+    once = _once(kept, target.cores, target.scratchpad)
+    return tuple(
+        _program(p, (*once, *synchronise(tuple(_tiled(p, tiled)), target.cores, target.scratchpad)))
+        for p, tiled in zip(places, nodes, strict=True)
+    )
 
 
-class _Lowering:
-    def __init__(self, entry: EntryPlan, plan: Plan, shared: dict[Value, Buffer]) -> None:
-        self.entry, self.graph, self.plan, self.shared = entry, entry.graph, plan, shared
-        self.blocks = {block.name: block for block in entry.blocks}
-        self.local: dict[tuple[str, str], Buffer] = {}
-        self.caller = {v: _caller_buffer(v, Kind.INPUT) for v in self.graph.inputs}
-        self.caller |= {v: _caller_buffer(v, Kind.OUTPUT) for v in self.graph.outputs}
-        self.packings = _packings(entry.graph, entry.choices)
-
-    def program(self) -> Program:
-        calls = tuple(self.call(node) for node in self.graph.nodes if not node.op.view)
-        steps: tuple[Step, ...] = tuple(Phase((call,)) for call in calls)
-        used = dict.fromkeys(
-            operand.buffer for call in calls for _, operand in call.operands if isinstance(operand, Ref)
-        )
-        inputs = tuple(self.caller[v] for v in self.graph.inputs)
-        outputs = tuple(self.caller[v] for v in self.graph.outputs)
-        return Program(self.graph.name, roll(steps), inputs, outputs, self.graph.syms, tuple(used))
-
-    def call(self, node: Node) -> Call:
-        kernel = self.entry.choices[node.name].kernel
-        by_name = node.operands
-        scalars = kernel.arguments(node)
-        names = {*operand_names(node.op, len(node.inputs)), *by_name, *(n.rstrip("?*") for n in node.op.operands)}
-        operands: list[tuple[str, Operand | None]] = []
-        for ctype, name in kernel.parameters:
-            if name == "scratch":
-                operands.append((name, self.scratch(node, ctype)))
-            elif kernel.gathers(name):
-                operands += [(n, self.ref(v)) for n, v in by_name.items() if n.rstrip("0123456789") == name]
-            elif name in names and "*" in ctype:
-                operands.append((name, self.ref(by_name[name]) if name in by_name else None))
-        return Call(kernel, node, tuple(operands), tuple(scalars.items()))
-
-    def scratch(self, node: Node, ctype: str) -> Ref:
-        block = self.blocks[f"{node.name}.scratch"]
-        dtype = next(t for t in DTYPES.values() if t.ctype == ctype.replace("restrict", "").strip("* "))
-        return Ref(self.block_buffer(block, dtype))
-
-    def ref(self, value: Value) -> Ref:
-        """Where a value is, seen through in-place updates and views."""
-        root, offset = self.graph.storage(value), Expr(0)
-        while (node := self.graph.producers.get(root)) is not None and node.op.view and root not in self.caller:
-            offset = offset + node.op.offset(*node.types)
-            assert node.inputs[0] is not None
-            root = self.graph.storage(node.inputs[0])
-        if root in self.caller:
-            return Ref(self.caller[root], offset.simplified())
-        if root.kind in (Kind.CONST, Kind.STATE):
-            return Ref(self.shared_buffer(root), offset.simplified())
-        home = self.entry.homes[root]
-        assert home.block is not None
-        return Ref(self.block_buffer(self.blocks[home.block], root.type.dtype), (offset + home.offset).simplified())
-
-    def block_buffer(self, block: Block, dtype: DType) -> Buffer:
-        """The buffer of a block as elements of one type; values that share the block share the buffer."""
-        key = (block.name, dtype.name)
-        if key not in self.local:
-            elements = block.bytes * 8 // dtype.bits
-            self.local[key] = Buffer(block.name, Kind.ACT, block.memory, block.offset, elements, dtype)
-        return self.local[key]
-
-    def shared_buffer(self, value: Value) -> Buffer:
-        if value not in self.shared:
-            packing = self.packings.get(value)
-            data = value.data if packing is None or value.data is None else packing.pack(value.data)
-            size = packing.elements(value.type.static_shape) if packing else value.type.size
-            memory = self.plan.levels[value.kind]
-            flat = None if data is None else data.reshape(-1)
-            dtype = I8 if packing and value.type.dtype is I4 else value.type.dtype  # two to a byte, once packed
-            self.shared[value] = Buffer(value.name, value.kind, memory, None, size, dtype, flat, packing)
-        return self.shared[value]
+def _program(places: Places, steps: tuple[Step, ...]) -> Program:
+    graph = places.graph
+    used = dict.fromkeys(buffer for step in steps for buffer in _buffers(step))
+    inputs = tuple(places.caller[v] for v in graph.arguments)
+    outputs = tuple(places.caller[v] for v in graph.results)
+    return Program(graph.name, roll(steps), inputs, outputs, graph.syms, tuple(used))
 
 
-def _packings(graph: Graph, choices: Mapping[str, Choice]) -> dict[Value, Packing]:
-    """The packing of each constant and state, from the kernels that use them (the checker proved that they agree)."""
-    found: dict[Value, Packing] = {}
-    for node in graph.nodes:
-        if node.op.view:
+def _kept(nodes: dict[int, TiledNode]) -> Iterator[Copy]:
+    """Loads of constants that stay in the scratchpad."""
+    for tiled in nodes.values():
+        yield from tiled.resident_constants()
+
+
+def _once(copies: tuple[Copy, ...], cores: int, scratchpad: str) -> tuple[Step, ...]:
+    """The step of the first call that fetches what stays; entries may have the same constants."""
+    places: dict[object, Copy] = {}
+    for number, copy in enumerate(copies):
+        assert isinstance(copy.target, Ref)
+        places.setdefault(copy.target.buffer.offset, replace(copy, token=number))
+    if not places:
+        return ()
+    return (Once((*synchronise(tuple(places.values()), cores, scratchpad), Barrier())),)
+
+
+def _call(node: Node, places: Places) -> Call:
+    kernel = places.entry.choices[node.name].kernel
+    operands = pointer_operands(
+        kernel, node, lambda name: places.ref(node.operands[name]), lambda ctype: places.scratch(node, ctype)
+    )  # fmt: skip
+    return Call(kernel, node, tuple(operands), tuple(kernel.arguments(node).items()))
+
+
+def _nodes(places: Places) -> dict[int, TiledNode]:
+    """The nodes that move or compute something, by their step."""
+    groups = itertools.count()
+    return {
+        step: TiledNode(node, places.entry.choices[node.name], places, groups)
+        for step, node in enumerate(places.graph.nodes)
+        if not node.op.view
+    }
+
+
+def _tiled(places: Places, nodes: dict[int, TiledNode]) -> Iterator[Step]:
+    """Copies (with numbers of groups for tokens) and phases, in the order in which they are issued."""
+    graph = places.graph
+    issued: dict[int, list[Step]] = {}
+    for step, tiled in nodes.items():
+        start = step - places.entry.choices[graph.nodes[step].name].early
+        at = next(s for s in nodes if s >= start)
+        issued.setdefault(at, []).extend(tiled.first_constants())
+    arrived: set[Value] = set()
+    for step, tiled in nodes.items():
+        node = graph.nodes[step]
+        yield from _arrivals(node, places, arrived, tiled.groups)
+        yield from tiled.steps(issued.get(step, []))
+        yield from _departures(node, places, tiled.groups)
+
+
+def _arrivals(node: Node, places: Places, arrived: set[Value], groups: Iterator[int]) -> Iterator[Step]:
+    """Inputs that live in the scratchpad come before their first use."""
+    for value in node.inputs:
+        if value is None:
             continue
-        packings = choices[node.name].kernel.packing
-        found |= {graph.storage(v): packings[name] for name, v in node.operands.items() if name in packings}
-    return found
+        home, _ = root(places.graph, value)
+        if home.kind is not Kind.INPUT or home in arrived or places.entry.homes[home].block is None:
+            continue
+        arrived.add(home)
+        yield Copy(places.ref(home), Ref(places.caller[home]), home.type.bytes, next(groups))
 
 
-def _caller_buffer(value: Value, kind: Kind) -> Buffer:
-    return Buffer(value.name, kind, "caller", None, value.type.size, value.type.dtype)
+def _departures(node: Node, places: Places, groups: Iterator[int]) -> Iterator[Step]:
+    """Outputs that live in the scratchpad leave as soon as they are there."""
+    for value in node.outputs:
+        if value in places.caller and places.entry.homes[value].block is not None:
+            yield Copy(Ref(places.caller[value]), places.ref(value), value.type.bytes, next(groups))
+
+
+def _buffers(step: Step) -> Iterator[Buffer]:
+    match step:
+        case Phase() | Parts():
+            for call in step.calls:
+                for _, operand in call.operands if call is not None else ():
+                    if operand is not None:
+                        assert not isinstance(operand, Column)
+                        yield operand.buffer
+        case Copy():
+            for operand in (step.target, step.source):
+                assert not isinstance(operand, Column)
+                yield operand.buffer
+        case Once():
+            for inner in step.steps:
+                yield from _buffers(inner)
+        case Loop():
+            raise AssertionError("loops are made later")

@@ -2,81 +2,90 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import replace
 
-from ..ir.program import Call, Column, Loop, Operand, Phase, Ref, Step, Table
+from ..ir.program import Call, Column, Copy, Loop, Operand, Parts, Phase, Ref, Step, Table
+from ..ir.repeats import best_run
 
-MIN_SAVED_CALLS = 2  # a loop must replace at least this many calls
+MIN_SAVED_STEPS = 2  # a loop must replace at least this many steps
 
 
 def roll(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """Replace the longest runs of equal blocks of phases by loops, from the left, until none is left."""
-    keys = [_key(step) for step in steps]
+    """Replace the longest runs of equal blocks of steps by loops, from the left, until none is left.
+
+    Transfers that share a token stay together: a block does not end between them.
+    """
+    known: dict[Hashable, int] = {}
+    groups = _groups(steps)
+    keys = [known.setdefault(tuple(map(_key, group)), len(known)) for group in groups]
     result: list[Step] = []
     at = 0
-    while at < len(steps):
-        period, count = _best_run(keys, at)
-        if count > 1 and period * (count - 1) >= MIN_SAVED_CALLS:
-            result.append(_loop([steps[at + i * period : at + (i + 1) * period] for i in range(count)], len(result)))
+    while at < len(groups):
+        period, count = best_run(keys, at)
+        blocks = [
+            [step for group in groups[at + i * period : at + (i + 1) * period] for step in group] for i in range(count)
+        ]
+        if count > 1 and len(blocks[0]) * (count - 1) >= MIN_SAVED_STEPS:
+            result.append(_loop(blocks, len(result)))
             at += period * count
         else:
-            result.append(steps[at])
+            result += groups[at]
             at += 1
     return tuple(result)
 
 
+def _groups(steps: Sequence[Step]) -> list[list[Step]]:
+    """Single steps, and transfers that share a token."""
+    runs = itertools.groupby(steps, lambda step: step.token if isinstance(step, Copy) else None)
+    return [g for token, run in runs for g in ([list(run)] if token is not None else [[step] for step in run])]
+
+
 def _key(step: Step) -> Hashable:
-    """Equal for phases that differ only in which buffers their operands are."""
-    if not isinstance(step, Phase):
-        return step
-    return step.share, tuple(
-        (
-            call.kernel.symbol,
-            call.scalars,
-            call.semantics.op,
-            tuple((name, None if o is None else _kind(o)) for name, o in call.operands),
-        )
-        for call in step.calls
-    )
+    """Equal for steps that differ only in where their operands are."""
+    match step:
+        case Phase():
+            return step.share, tuple(map(_call_key, step.calls))
+        case Parts():
+            return tuple(None if call is None else _call_key(call) for call in step.calls)
+        case Copy():
+            return replace(step, target=Column(0), source=Column(1)), _kind(step.target), _kind(step.source)
+        case _:
+            return step
+
+
+def _call_key(call: Call) -> Hashable:
+    operands = tuple((name, None if o is None else _kind(o)) for name, o in call.operands)
+    shapes = tuple(value.type.shape for value in call.semantics.operands.values())
+    return call.kernel.symbol, call.scalars, call.semantics.op, shapes, operands
 
 
 def _kind(operand: Operand) -> Hashable:
     if isinstance(operand, Column):
         return operand
     b = operand.buffer
-    return b.kind, b.memory, b.dtype, b.elements, b.packing.name if b.packing else "", operand.offset
+    moving = None if isinstance(operand.offset, int) else operand.offset  # a table holds constant addresses
+    return b.kind, b.memory, b.dtype, b.packing.name if b.packing else "", moving
 
 
-def _best_run(keys: list[Hashable], at: int) -> tuple[int, int]:
-    """(period, repetitions) of the run from `at` that covers most steps; the shortest period among equals."""
-    best, covered = (1, 1), 1
-    for period in range(1, (len(keys) - at) // 2 + 1):
-        if keys[at] != keys[at + period]:
-            continue
-        count = 1
-        while keys[at : at + period] == keys[at + count * period : at + (count + 1) * period]:
-            count += 1
-        if count > 1 and count * period > covered:
-            best, covered = (period, count), count * period
-    return best
-
-
-def _loop(blocks: list[Sequence[Step]], number: int) -> Loop:
+def _loop(blocks: Sequence[Sequence[Step]], number: int) -> Loop:
     """One loop for equal blocks; operands that differ between the iterations become columns of its table."""
     per_block = [[ref for step in block for ref in _refs(step)] for block in blocks]
     columns: list[tuple[Ref, ...]] = []
-    index: dict[tuple[Ref, ...], int] = {}
+    index: dict[tuple[Hashable, ...], int] = {}
     body_operands: list[Operand | None] = []
     for versions in zip(*per_block, strict=True):
         first = versions[0]
-        if first is None or all(_same(first, v) for v in versions):
+        if first is None or all(v is not None and _address(first) == _address(v) for v in versions):
             body_operands.append(first)
             continue
         column = tuple(v for v in versions if v is not None)
-        if column not in index:
-            index[column] = len(columns)
+        key = tuple(map(_address, column))
+        if key not in index:
+            index[key] = len(columns)
             columns.append(column)
-        body_operands.append(Column(index[column]))
+        body_operands.append(Column(index[key]))
     remaining = iter(body_operands)
     body = tuple(_with_operands(step, remaining) for step in blocks[0])
     names = tuple(column[0].buffer.name for column in columns)
@@ -85,24 +94,41 @@ def _loop(blocks: list[Sequence[Step]], number: int) -> Loop:
 
 
 def _refs(step: Step) -> list[Ref | None]:
-    assert isinstance(step, Phase)
-    return [o for call in step.calls for _, o in call.operands if not isinstance(o, Column)]
+    match step:
+        case Phase() | Parts():
+            operands = [o for call in step.calls if call is not None for _, o in call.operands]
+        case Copy():
+            operands = [step.target, step.source]
+        case _:
+            operands = []
+    return [o for o in operands if not isinstance(o, Column)]
 
 
-def _same(a: Ref, b: Ref | None) -> bool:
-    """The same address: the same buffer, or arena buffers at the same place."""
-    if b is None or a.offset != b.offset:
-        return False
-    return a.buffer is b.buffer or (
-        a.buffer.offset is not None
-        and (a.buffer.memory, a.buffer.offset, a.buffer.dtype) == (b.buffer.memory, b.buffer.offset, b.buffer.dtype)
-    )
+def _address(ref: Ref) -> Hashable:
+    """Equal for the same place: the same buffer, or buffers of one type at the same address."""
+    b = ref.buffer
+    packing = b.packing.name if b.packing else ""
+    if b.offset is None:
+        return id(b), ref.offset
+    if isinstance(ref.offset, int):
+        return b.memory, b.dtype.name, packing, b.offset + ref.offset * b.dtype.bits // 8
+    return b.memory, b.dtype.name, packing, b.offset, ref.offset
 
 
 def _with_operands(step: Step, operands: Iterator[Operand | None]) -> Step:
-    assert isinstance(step, Phase)
-    calls = []
-    for call in step.calls:
-        renewed = tuple((name, next(operands)) for name, _ in call.operands)
-        calls.append(Call(call.kernel, call.semantics, renewed, call.scalars))
-    return Phase(tuple(calls), step.share)
+    match step:
+        case Phase():
+            return replace(step, calls=tuple(_renewed(call, operands) for call in step.calls))
+        case Parts():
+            return replace(step, calls=tuple(c and _renewed(c, operands) for c in step.calls))
+        case Copy():
+            target, source = next(operands), next(operands)
+            assert target is not None
+            assert source is not None
+            return replace(step, target=target, source=source)
+        case _:
+            return step
+
+
+def _renewed(call: Call, operands: Iterator[Operand | None]) -> Call:
+    return replace(call, operands=tuple((name, next(operands)) for name, _ in call.operands))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 
-from ..ir.graph import Graph
-from ..ir.plan import EntryPlan, Plan
+from ..ir.domain import Domain
+from ..ir.graph import Graph, Node
+from ..ir.plan import Block, EntryPlan, Plan
 from ..ir.types import Kind, Value, maximum
-from ..targets.base import Target
+from ..targets.base import Packing, Target
 
 
 class PlanError(AssertionError):
@@ -25,7 +27,79 @@ def check(plan: Plan, target: Target) -> Plan:
         _addresses(entry, plan, {m.name: m.alignment for m in target.memories})
         _lifetimes(entry)
         _kernels(entry, plan)
+        if target.scratchpad is not None:
+            for step, node in enumerate(entry.graph.nodes):
+                if not node.op.view:
+                    _tile(entry, plan, target, step, node)
     return plan
+
+
+def _tile(entry: EntryPlan, plan: Plan, target: Target, step: int, node: Node) -> None:
+    """The tiles of a node meet all of its results, once, and what they need is in the scratchpad while it runs."""
+    choice, blocks = entry.choices[node.name], {b.name: b for b in entry.blocks}
+    if choice.tiled is None:
+        raise PlanError(f"{node!r} has no tile")
+    domain, depth = node.op.domain(*node.types), choice.tiled.depth
+    extents = {
+        name: maximum(extent)
+        for name, extent in domain.extents({n: v.type.shape for n, v in node.operands.items()}).items()
+    }
+    for name, size in choice.tiled.tile:
+        if name not in domain.parallel or not 0 < size <= extents[name]:
+            raise PlanError(f"{node!r} cannot be cut along {name} in steps of {size}")
+    cuts = dict(choice.tiled.tile)
+    if len(cuts) != len(choice.tiled.tile):
+        raise PlanError(f"{node!r} is cut twice along one dimension")
+    travelling = 0
+    for name, value in node.operands.items():
+        if name in choice.kernel.direct or name in node.op.aliases:
+            continue
+        needed = _largest(domain, name, value, extents, cuts, choice.kernel.packing.get(name))
+        if value.kind is Kind.CONST:
+            travelling += needed
+            continue
+        home = entry.homes.get(_source(entry.graph, value))
+        near = home is not None and home.block is not None and blocks[home.block].memory == target.scratchpad
+        inside = value.kind is Kind.STATE and plan.levels[Kind.STATE] == target.scratchpad
+        outside = value in entry.graph.results and plan.levels.get(Kind.OUTPUT) == target.scratchpad
+        if not (near or inside or outside):
+            _buffer(node, name, blocks, target, step, step, needed * depth)
+    if travelling:
+        _buffer(node, "constants", blocks, target, step - choice.early, step, travelling * depth)
+
+
+def _largest(
+    domain: Domain, name: str, value: Value, extents: dict[str, int], cuts: dict[str, int], packing: Packing | None
+) -> int:
+    """Bytes of the largest tile of an operand."""
+    shape = tuple(maximum(d) for d in value.type.shape)
+    bits = max(8, value.type.dtype.bits) if packing else value.type.dtype.bits
+    if not cuts or name not in domain.access:
+        return (packing.elements(shape) if packing else math.prod(shape)) * bits // 8
+    starts = [[(dim, at) for at in range(0, extents[dim], size)] for dim, size in cuts.items()]
+    most = 0
+    for corner in itertools.product(*starts):
+        ranges = {dim: (0, extent) for dim, extent in extents.items()}
+        ranges |= {dim: (at, min(at + cuts[dim], extents[dim])) for dim, at in corner}
+        box = domain.footprint(name, ranges, shape)
+        sizes = tuple(
+            min(high, d) - max(low, 0) if isinstance(dim, int) else d
+            for (low, high), d, dim in zip(box, shape, value.type.shape, strict=True)
+        )
+        most = max(most, (packing.elements(sizes) if packing else math.prod(sizes)) * bits // 8)
+    return most
+
+
+def _buffer(
+    node: Node, name: str, blocks: dict[str, Block], target: Target, first: int, last: int, needed: int
+) -> None:
+    block = blocks.get(f"{node.name}.{name}")
+    if block is None or block.memory != target.scratchpad:
+        raise PlanError(f"{name} of {node!r} is not in {target.scratchpad} when it is needed")
+    if block.bytes < needed:
+        raise PlanError(f"{block.name} has {block.bytes} bytes, its tiles need {needed}")
+    if block.first > first or block.last < last:
+        raise PlanError(f"{block.name} lives from {block.first} to {block.last}, it is used from {first} to {last}")
 
 
 def _addresses(entry: EntryPlan, plan: Plan, alignment: dict[str, int]) -> None:
@@ -36,16 +110,29 @@ def _addresses(entry: EntryPlan, plan: Plan, alignment: dict[str, int]) -> None:
             raise PlanError(
                 f"{b.name} ends at {b.offset + b.bytes}, beyond {b.memory}'s {plan.capacity[b.memory]} bytes"
             )
+    stays = {f"{node.name}.constants": _constants(node) for node in entry.graph.nodes if _resident(entry, node)}
     for a, b in itertools.combinations(entry.blocks, 2):
+        if (a.offset, a.bytes) == (b.offset, b.bytes) and stays.get(a.name, a) == stays.get(b.name, b):
+            continue  # constants that stay are there once for all nodes that read them
         apart = a.offset + a.bytes <= b.offset or b.offset + b.bytes <= a.offset
         if a.memory == b.memory and a.overlaps_in_time(b) and not apart:
             raise PlanError(f"{a.name} and {b.name} overlap in {a.memory} while both are alive")
+
+
+def _resident(entry: EntryPlan, node: Node) -> bool:
+    choice = entry.choices.get(node.name)
+    return choice is not None and choice.resident
+
+
+def _constants(node: Node) -> object:
+    return tuple(value for value in node.operands.values() if value.kind is Kind.CONST)
 
 
 def _lifetimes(entry: EntryPlan) -> None:
     """Replay the nodes; whatever a block holds must still be there when it is read."""
     blocks = {b.name: b for b in entry.blocks}
     holds: dict[str, Value] = {}  # the value whose bytes a block holds now, views counted as their source
+    arrived: set[Value] = set()  # inputs that live in blocks: they come before their first use
     for step, node in enumerate(entry.graph.nodes):
         for value in node.inputs:
             home = entry.homes.get(value) if value is not None else None
@@ -54,7 +141,11 @@ def _lifetimes(entry: EntryPlan) -> None:
             block = blocks[home.block]
             if not block.first <= step <= block.last:
                 raise PlanError(f"{node!r} reads {value!r} outside the life of {block.name}")
-            if holds.get(home.block) is not _source(entry.graph, value):
+            source = _source(entry.graph, value)
+            if source.kind is Kind.INPUT and source not in arrived:
+                arrived.add(source)
+                holds[home.block] = source
+            if holds.get(home.block) is not source:
                 raise PlanError(f"{node!r} reads {value!r}, but {home.block} holds {holds.get(home.block)!r}")
         for value in node.outputs:
             home = entry.homes.get(value)

@@ -13,11 +13,18 @@ from ..targets.base import Memory, Target
 from .check import check
 from .menu import choose
 from .place import lower_bound, peak_step, place
+from .scratchpad import solve_scratchpad
 
 
-def solve(entries: Sequence[Graph], target: Target) -> Plan:
-    """A checked plan for graphs that share constants and states, and whose transients share one arena."""
+def solve(entries: Sequence[Graph], target: Target, *, outputs_near: bool = False) -> Plan:
+    """A checked plan for graphs that share constants and states, and whose transients share the memories.
+
+    `outputs_near`: where there is a scratchpad, the caller keeps the outputs in it (language models their logits).
+    """
     choices, packings = choose(entries, target)
+    if target.scratchpad is not None:
+        _constants(entries, target)
+        return check(solve_scratchpad(entries, choices, packings, target, outputs_near), target)
     memories = [m for m in target.memories if m.holds in ("data", "both")]
     state = sum(v.type.bytes for v in dict.fromkeys(v for graph in entries for v in graph.states))
     constants = _constants(entries, target)
@@ -75,9 +82,9 @@ def _state(needed: int, memories: Sequence[Memory], used: Mapping[str, int], tar
 def _blocks(graph: Graph, choices: dict[str, Choice], memory: str) -> tuple[list[Block], dict[Value, Home]]:
     """One block per storage: values that are views of each other or overwritten in place share one."""
     last = _last_reads(graph)
-    homes: dict[Value, Home] = {v: Home(None) for v in graph.inputs}
+    homes: dict[Value, Home] = {v: Home(None) for v in graph.arguments}
     blocks: dict[str, Block] = {}
-    outputs = set(graph.outputs)
+    outputs = set(graph.results)
     for step, node in enumerate(graph.nodes):
         for name, value in zip(node.operands, node.operands.values(), strict=True):
             if value not in node.outputs or value.kind is not Kind.ACT:

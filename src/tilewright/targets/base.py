@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import UserError
+from ..ir.domain import Box
 from ..ir.graph import Node
 from ..ir.op import Op
 from ..ir.types import Array, Expr, Kind, Sym, TensorType
@@ -24,6 +25,8 @@ class Packing:
     name: str
     pack: Callable[[Array], Array]  # logical array -> 1-D array of the same element type
     unpack: Callable[[Array, tuple[int, ...]], Array]
+    region: Callable[[Box, tuple[int, ...]], tuple[int, int] | None] = lambda box, shape: None  # noqa: ARG005
+    # first packed element and number of a box's elements, where the packed box is a run of the packed whole
 
     def elements(self, shape: tuple[int, ...]) -> int:
         """How many elements the packed form of a shape has."""
@@ -51,8 +54,10 @@ class Kernel:
     cost in the engine's own unit. `examples` draws instances that the row runs, where the operator's rarely are.
 
     With a `split`, parameters `first` and `last` receive the range of the flat index that a core computes: it writes
-    those elements of the results and no other. `scratch` is then per core. `direct` names operands of which a call
-    touches little (tables that are looked up, a cache that is appended to): they are used in whatever memory they are.
+    those elements of the results and no other. `scratch` is then per core. A kernel with several `parts` is called
+    once for each, a parameter `part` counting from 0, with a barrier between; its `scratch` is one for all cores.
+    `direct` names operands of which a call touches little (tables that are looked up, a cache that is appended to):
+    they are used in whatever memory they are.
     """
 
     op: type[Op]
@@ -68,6 +73,7 @@ class Kernel:
     in_place: Mapping[str, str] = field(default_factory=dict)  # result -> operand that it may overwrite
     split: Callable[[Node], Split | None] = lambda node: None  # noqa: ARG005
     direct: frozenset[str] = frozenset()
+    parts: int = 1
     examples: Callable[[Any], tuple[Op, tuple[TensorType | None, ...]]] | None = None
     engine: str = "cpu"
 
@@ -120,6 +126,20 @@ class Memory:
     bytes: int | None
     holds: str  # "const": weights and tables; "data": activations and state; "both"
     alignment: int = 16
+
+
+@dataclass(frozen=True)
+class Dma:
+    """Transfers between the scratchpad and other memories, one after the other; cycles."""
+
+    issue: float  # of the core that starts a transfer
+    latency: float
+    bytes_per_cycle: float
+    line: float  # for each line of a transfer of lines
+
+    def cycles(self, size: float, lines: float = 1) -> float:
+        """How long a transfer occupies the DMA."""
+        return size / self.bytes_per_cycle + (self.line * lines if lines > 1 else 0)
 
 
 @dataclass(frozen=True)
@@ -216,6 +236,13 @@ class Target:
     kernel_folders: tuple[Path, ...]  # where kernel files and headers are; a name is in one of them
     headers: tuple[str, ...] = ()  # hand-written headers in these folders that every kernel may include
     language_quant: str = "none"  # how language models are quantised where the user does not say
+    scratchpad: str | None = None  # the memory that kernels work in, where others are reached by DMA
+    dma: Dma | None = None
+
+    @property
+    def cores(self) -> int:
+        """Cores that share the work."""
+        return self.engines[0].cores
 
     def kernel_file(self, name: str) -> Path:
         """Where a kernel file or a header of this target is."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,14 @@ class Sizes:
     constants: int
     variables: int
     stack: int
+    shared: int  # the deepest stack without calls of the functions that some cores never call
     unknown: tuple[str, ...]  # functions that the bound cannot see into: of the C library, or the caller's
 
 
-def measure(objects: Sequence[Path], entries: Sequence[str]) -> Sizes:
+def measure(objects: Sequence[Path], entries: Sequence[str], without: Collection[str] = ()) -> Sizes:
     """Sizes of what a linker keeps for the entry functions: all that they reach, section by section.
+
+    `without` are functions that only some cores call.
 
     The objects were compiled with -ffunction-sections -fdata-sections -fstack-size-section.
     """
@@ -44,7 +47,9 @@ def measure(objects: Sequence[Path], entries: Sequence[str]) -> Sizes:
     for section in _reachable(sections, globals_, entries):
         total[sections[section].kind] += sections[section].bytes
     deepest, unknown = _deepest(frames, calls, entries)
-    return Sizes(**total, stack=deepest, unknown=tuple(sorted(unknown)))
+    kept = {caller: callees.difference(without) for caller, callees in calls.items()}
+    shared = _deepest(frames, kept, entries)[0] if without else deepest
+    return Sizes(**total, stack=deepest, shared=shared, unknown=tuple(sorted(unknown)))
 
 
 Section = tuple[str, int]  # object file, index in it

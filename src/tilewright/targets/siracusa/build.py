@@ -17,19 +17,23 @@ from ..host.measure import Sizes, measure
 from ..host.objects import cached
 from ..host.toolchain import version
 from .program import Job, write_program
-from .target import CORE_STACK, CORES, RUNTIME
+from .share import CORES
+from .target import CORE_STACK, FIRST_STACK, RUNTIME, STACKS
 
 ZIG = (sys.executable, "-m", "ziglang", "cc", "-target", "riscv32-freestanding-none")
 FABRIC = ("-mcpu=generic_rv32+m+c+zicsr",)  # the fabric controller has no FPU
 CLUSTER = ("-mcpu=generic_rv32+m+f+c+zicsr",)
 CFLAGS = (
     "-std=gnu99", "-mabi=ilp32", "-ffreestanding", "-fno-sanitize=undefined", "-fno-stack-protector", "-O3",
-    "-fomit-frame-pointer",
+    "-fomit-frame-pointer", "-fno-math-errno",
     "-ffp-contract=off", "-ffunction-sections", "-fdata-sections", "-fstack-size-section", "-g0",
-    "-fno-asynchronous-unwind-tables", f"-DTW_CORES={CORES}", f"-DTW_CORE_STACK={CORE_STACK}",
+    "-fno-asynchronous-unwind-tables", f"-DTW_CORES={CORES}", f"-DTW_FIRST_STACK={FIRST_STACK}",
+    f"-DTW_CORE_STACK={CORE_STACK}",
 )  # fmt: skip
 ENTRIES = ("run", "reset", "position", "prefill", "decode", "generate", "encode", "piece")
-FRAMES = 1024  # bytes of a core's stack below the network's entry: harness, boot, the compiler's own functions
+FIRST_FRAMES = 1024  # bytes of core 0's stack beside the network's: harness, boot, output, the compiler's functions
+CORE_FRAMES = 512  # of another core's
+ALONE = ("tw_sample", "tw_encode", "tw_decode", "tw_sampler_set", "tw_sampler_fixed", "tw_logits_to_int")  # core 0
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,25 @@ def build(folder: Path, job: Job | None = None) -> Built:
     objects = compile_sources(network, includes, out)
     program = write_program(plan, job or Job(), out)
     others = [*compile_sources(program, includes, out), *runtime(includes, out)]
-    sizes = measure(objects, [f"{plan['prefix']}_{name}" for name in ENTRIES])
-    if sizes.stack > CORE_STACK - FRAMES:
-        raise UserError(
-            f"{plan['name']} needs {sizes.stack:,} bytes of stack, a core has {CORE_STACK - FRAMES:,}",
-            where=str(plan["name"]), hint="report this as a defect: no kernel should need as much",
-        )  # fmt: skip
+    sizes = _sizes(plan, objects)
     return Built(folder, link([*objects, *others], *_sections(plan), out / "network.elf"), sizes)
+
+
+def _sizes(plan: dict[str, Any], objects: Sequence[Path]) -> Sizes:
+    """Sizes of the network. UserError where a stack is too small: core 0's, or that of one that never calls some."""
+    entries = [f"{plan['prefix']}_{name}" for name in ENTRIES]
+    kernels = {node["kernel"] for entry in plan["entries"] for node in entry["nodes"] if node["kernel"]}
+    sizes = measure(objects, entries, {*ALONE, *kernels} - {*plan["shared"]})
+    for core, needed, there in (
+        ("core 0", sizes.stack, FIRST_STACK - FIRST_FRAMES),
+        ("each other core", sizes.shared, CORE_STACK - CORE_FRAMES),
+    ):  # fmt: skip
+        if needed > there:
+            raise UserError(
+                f"{plan['name']} needs {needed:,} bytes of stack on {core}, there are {there:,}",
+                where=str(plan["name"]), hint="report this as a defect: no kernel should need as much",
+            )  # fmt: skip
+    return sizes
 
 
 def runtime(includes: Sequence[Path], build: Path) -> list[Path]:
@@ -71,25 +87,31 @@ def link(objects: Sequence[Path], near: str, far: str, elf: Path) -> Path:
     """The program, with the sections `near` in L1 and `far` in L2."""
     text = (RUNTIME / "link.ld").read_text()
     for name, value in (
-        ("TW_IN_L1", near), ("TW_IN_L2", far), ("TW_CORE_STACK", str(CORE_STACK)), ("TW_CORES", str(CORES)),
+        ("TW_IN_L1", near), ("TW_IN_L2", far), ("TW_STACKS", str(STACKS)),
     ):  # fmt: skip
         text = text.replace(name, value)
     script = elf.with_name("link.ld")
     script.write_text(text)
     _tool([
-        *ZIG, *FABRIC, "-mabi=ilp32", "-static", "-nostartfiles", "-Wl,--gc-sections", f"-Wl,-T,{script}",
+        *ZIG, *FABRIC, "-mabi=ilp32", "-static", "-nostartfiles", "-Wl,--gc-sections", "-T", str(script),
         *map(str, objects), "-o", str(elf),
     ], "linking")  # fmt: skip
     return elf
 
 
 def _sections(plan: dict[str, Any]) -> tuple[str, str]:
-    """Sections in L1 and in L2, by the plan's levels: the network's own .bss is its arena and its state."""
-    file = f"*{plan['prefix']}.o"
-    sections = {"act": f"{file}(.bss.arena)", "state": f"{file}(.bss .bss.*)"}
-    levels = plan["levels"]
-    near = " ".join(text for kind, text in sections.items() if levels[kind] == "l1")
-    return near, sections["act"] if levels["act"] == "l2" else ""
+    """Sections in L1 and in L2: arenas by the plan's capacity, state by its level, the sampler's data where it is near.
+
+    The network's own .bss is its arenas and its state.
+    """
+    file, memories = f"*{plan['prefix']}.o", list(plan["capacity"])
+    arenas = {m: f"{file}(.bss.arena{f'_{m}' if len(memories) > 1 else ''})" for m in memories}
+    near, far = arenas.pop("l1", ""), " ".join(arenas.values())
+    if plan["levels"]["state"] == "l1":
+        near += f" {file}(.bss .bss.*)"
+    face = f"*{plan['prefix']}_lm.o"
+    outputs = f"{face}(.bss.logits)" if plan["levels"]["output"] == "l1" else ""
+    return f"{near} {outputs} {face}(.bss.near)", far
 
 
 def compile_sources(

@@ -72,18 +72,21 @@ def _plain(plan: Mapping[str, Any], job: Job, inputs: Sequence[Array], language:
     lines += ["", "const tw_output tw_outputs[] = {", *rows, "};", f"const uint32_t tw_output_count = {len(rows)};"]
     lines += [f"volatile uint32_t tw_repeat = {job.repeat};", ""]
     if language:
-        restart, call = (
-            "",
-            (
-                f"    {prefix}_reset();\n    memcpy(tw_result0, {prefix}_prefill(tw_input0, {inputs[0].size}), "
-                "sizeof tw_result0);"
-            ),
-        )
+        lines += [f"static const {prefix}_logit *logits;"]
+        restart = load = ""
+        call = f"    {prefix}_reset();\n    logits = {prefix}_prefill(tw_input0, {inputs[0].size});"
+        collect = "    memcpy(tw_result0, logits, sizeof tw_result0);"
     else:
         states = any(e["states"] for e in plan["entries"])
         restart = f"    {prefix}_reset();" if states else ""
-        call = f"    {prefix}_run({', '.join([*names, *results])});"
-    lines += ["void tw_restart(void)", "{", restart, "}", "", "void tw_call(void)", "{", call, "}", ""]
+        ports = [*zip(entry["inputs"], names, strict=True), *zip(entry["outputs"], results, strict=True)]
+        call = f"    {prefix}_run({', '.join(name for port, name in ports if 'converter' not in port)});"
+        load, collect = (
+            "\n".join(f"    {port['converter']}({name});" for port, name in part if "converter" in port)
+            for part in (ports[: len(names)], ports[len(names) :])
+        )
+    for name, body in (("restart", restart), ("load", load), ("call", call), ("collect", collect)):
+        lines += [f"void tw_{name}(void)", "{", *([body] if body else []), "}", ""]
     return "\n".join(lines)
 
 

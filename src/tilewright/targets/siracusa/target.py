@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..base import Engine, Memory, Target
+from ..base import Dma, Engine, Memory, Target
 from ..host.target import HOST
 from .dense import DENSE
+from .fallback import portable
+from .floats import FLOATS
+from .language import LANGUAGE
+from .move import MOVE
+from .norm import NORM
+from .pointwise import POINTWISE
+from .product import PRODUCT
+from .share import CORES
 from .vision import VISION
 
 CLOCK_MHZ = 360.0  # assumed: the published figures do not name theirs
-CORES = 8
-CORE_STACK = 8192  # bytes per core, in L1
-L1_BYTES = 0x3FFF0 - CORES * CORE_STACK
+FIRST_STACK = 6144  # bytes, in L1: core 0 runs kernels that nobody shares, sampler and tokenizer
+CORE_STACK = 2048  # of each other core
+STACKS = FIRST_STACK + (CORES - 1) * CORE_STACK
+L1_BYTES = 0x3FFF0 - STACKS
 L2_BYTES = 0x1F0000 - (192 << 10)  # the rest is for code, text and the caller's data
 WEIGHT_BYTES = 8 << 20
 RUNTIME = Path(__file__).parent / "runtime"
@@ -29,10 +38,18 @@ SIRACUSA = Target(
     engines=(Engine("cpu", cores=CORES, clock_mhz=CLOCK_MHZ),),
     kernels=(
         *DENSE,
+        *PRODUCT,
+        *POINTWISE,
+        *NORM,
+        *MOVE,
+        *FLOATS,
+        *LANGUAGE,
         *VISION,
-        *HOST.kernels,
+        *map(portable, HOST.kernels),
     ),
     kernel_folders=(KERNELS, *HOST.kernel_folders),
     headers=(*sorted(path.name for path in KERNELS.glob("*.h")), *HOST.headers),
     language_quant="int8",
+    scratchpad="l1",
+    dma=Dma(issue=12.0, latency=18.0, bytes_per_cycle=8.0, line=0.0),
 )

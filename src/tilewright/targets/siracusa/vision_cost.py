@@ -11,8 +11,8 @@ from typing import cast
 
 from ...ir.graph import Node
 from ..host.arguments import type_of
+from .share import CORES
 
-CORES = 8
 NONE, NARROW, TOP, HIGH, WIDE = range(5)  # how products by multipliers are held: the enum in kernels/tw_sums.h
 SCALE = {NARROW: 27.0, TOP: 39.0, HIGH: 63.0}  # instructions of 4 results in assembly, mulh 5 and mul 2
 PLAIN = {NONE: 18.0, NARROW: 50.0, TOP: 50.0, HIGH: 50.0, WIDE: 50.0}  # one result in C

@@ -17,7 +17,8 @@ from ..host.vision import _average_pool as host_average_pool
 from ..host.vision import _conv as float_filters
 from ..host.vision import _depthwise as float_single_filters
 from ..host.vision import _max_pool as host_max_pool
-from .vision_cost import CORES, float_cycles, pool_cycles
+from .share import CORES
+from .vision_cost import float_cycles, pool_cycles
 
 
 def _pack_fours(weight: Array) -> Array:

@@ -219,8 +219,8 @@ void tw_cluster_conv2d(const void *restrict x, const int8_t *restrict w, const i
  * scratch: 4 * co bytes more. */
 void tw_cluster_conv2d_residual(const void *restrict x, const int8_t *restrict w, const int32_t *restrict b,
                                 const int32_t *restrict mul, const void *restrict add, const void *r, void *y,
-                                int8_t *restrict scratch, int n, int h, int width, int ci, int oy, int ox, int co, int ky, int kx, int sy, int sx,
-                                int dy, int dx, int top, int left, int pad, int x_signed, int product, int mul_step,
+                                int8_t *restrict scratch, int n, int h, int width, int ci, int oy, int ox, int co,
+                                int ky, int kx, int sy, int sx, int dy, int dx, int top, int left, int pad, int x_signed, int product, int mul_step,
                                 int add_bytes, int add_step, int shift, int low, int high, int join, int v_signed,
                                 int r_signed, int mul_y, int mul_r, int64_t join_add, int join_shift, int join_low,
                                 int join_high, int by_channel, int first, int last)

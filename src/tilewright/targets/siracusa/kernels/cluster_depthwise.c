@@ -116,8 +116,8 @@ TW_X int32_t moved_up(int32_t w, int bits)
 
 /* Channels of a strip with three elements along, requantised to bytes: `count` results each, at y and, `line` bytes on,
  * of a second line whose weights are moved up by `lane` bits more; line is 0 where there is none. `moved`: bits that
- * the first line's weights are moved up by. x, w, bias, mul, add, top and y move on by a channel. bias, mul, add and top
- * have steps in bytes; top, top_shift: the upper halves of add, or add itself and 31. shift is without the 32 bits that
+ * the first line's weights are moved up by. x, w, bias, mul, add, top and y move on by a channel. bias, mul, add and
+ * top have steps in bytes; top, top_shift: the upper halves of add, or add itself and 31. shift is without the 32 bits that
  * TW_TOP and TW_HIGH drop. The assembly knows the offsets of all fields. */
 struct strip {
     const int32_t *x;

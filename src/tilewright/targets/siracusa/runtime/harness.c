@@ -67,13 +67,16 @@ void tw_program(int core)
     if (core == 0)
         tw_restart();
     for (uint32_t repetition = 0; repetition < tw_repeat; repetition++) {
+        if (core == 0)
+            tw_load();
         tw_barrier();
         uint32_t began = tw_cycles();
-        if (core == 0)
-            tw_call();
+        tw_call();
         tw_barrier();
         uint32_t cycles = tw_cycles() - began;
-        if (core == 0)
+        if (core == 0) {
+            tw_collect();
             tell(repetition, cycles);
+        }
     }
 }

@@ -1,36 +1,18 @@
-/* Siracusa's cluster: registers, barrier, timer, output. Addresses and protocols as the chip's event unit has them. */
+/* Siracusa's cluster: boot, timer, output. Addresses and protocols as the chip has them. */
 #ifndef TW_SIRACUSA_H
 #define TW_SIRACUSA_H
 
-#include <stdint.h>
-
-#define TW_REGISTER(address) (*(volatile uint32_t *)(uintptr_t)(address))
+#include "tw_cores.h"
 
 enum {
     TW_CLUSTER_CONTROL = 0x10200000,
     TW_CLUSTER_TIMER = 0x10200400,
     TW_CLUSTER_ICACHE = 0x10201400,
-    TW_EVENT_UNIT = 0x10204000, /* each core's own view */
     TW_EVENT_MASK = TW_EVENT_UNIT,
     TW_EVENT_WAIT = TW_EVENT_UNIT + 0x38,
-    TW_BARRIER = TW_EVENT_UNIT + 0x200,
     TW_STDOUT = 0x1a10f000,
     TW_EVENT_BARRIER = 16
 };
-
-/* Read an event register: the core sleeps until an event of its mask is there (p.elw). */
-static inline uint32_t tw_event_load(uint32_t address)
-{
-    uint32_t value;
-    __asm__ volatile(".insn i 0x03, 6, %0, 0(%1)" : "=r"(value) : "r"(address) : "memory");
-    return value;
-}
-
-/* All cores meet: 5 cycles after the last one arrives. What any of them wrote is visible to all. */
-static inline void tw_barrier(void)
-{
-    tw_event_load(TW_BARRIER + 0x1c);
-}
 
 static inline uint32_t tw_hart(void)
 {

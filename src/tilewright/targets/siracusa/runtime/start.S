@@ -21,9 +21,14 @@ _start:
 tw_cluster_start:
     csrr a0, 0xf14                  # cluster << 5 | core
     andi a0, a0, 31
-    la   sp, tw_stacks_top          # a stack per core, core 0's uppermost
-    li   t1, TW_CORE_STACK
-    mul  t1, t1, a0
+    la   sp, tw_stacks_top          # a stack per core, core 0's uppermost and largest
+    beqz a0, 5f
+    li   t1, TW_FIRST_STACK
     sub  sp, sp, t1
+    addi t0, a0, -1
+    li   t1, TW_CORE_STACK
+    mul  t1, t1, t0
+    sub  sp, sp, t1
+5:
     call tw_cluster_main
 4:  j    4b

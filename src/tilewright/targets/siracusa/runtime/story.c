@@ -24,11 +24,13 @@ static void number(const char *name, uint32_t value)
 
 void tw_program(int core)
 {
+    if (core == 0) {
+        tw_print(prompt);
+        began = tw_cycles();
+    }
+    int32_t tokens = PREFIX_generate(prompt, &options, print, 0);
     if (core != 0)
         return;
-    tw_print(prompt);
-    began = tw_cycles();
-    int32_t tokens = PREFIX_generate(prompt, &options, print, 0);
     tw_print("\n\036");
     if (tokens < 0) {
         tw_print("the prompt does not fit into the context\n");

@@ -1,0 +1,51 @@
+"""Layout of printed C: expressions and line breaks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..ir.types import Expr
+from ..targets.base import Scalar
+
+INDENT = "    "
+WIDTH = 118
+
+
+def expression(value: Scalar, ctype: str = "") -> str:
+    """A scalar argument as C."""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float) and ctype == "double":
+        return repr(value)
+    if isinstance(value, float):
+        text = str(np.float32(value))
+        return f"{text}f" if any(c in text for c in ".en") else f"{text}.0f"
+    if isinstance(value, int):
+        return str(value) if value > -(2**31) else f"({value + 1} - 1)"
+    terms = [f"{'' if c == 1 else f'{c} * '}{s.name}" for s, c in Expr.of(value).terms]
+    constant = Expr.of(value).const
+    return (" + ".join(terms) + (f" + {constant}" if constant > 0 else f" - {-constant}" if constant else "")) or "0"
+
+
+def wrap(text: str, indent: int) -> str:
+    """Break a line at commas so that no line is longer than 118 characters."""
+    lines = []
+    while len(text) > WIDTH:
+        at = text.rfind(", ", 0, WIDTH)
+        if at <= indent:
+            break
+        lines.append(text[: at + 1])
+        text = " " * indent + text[at + 2 :]
+    return "\n".join([*lines, text])
+
+
+def comment(names: list[str], depth: int, loop: bool) -> str:
+    """Names of nodes, in a loop with `i` for the numbers of its first block."""
+    import re
+
+    text = ", ".join(dict.fromkeys(names))
+    if loop:
+        text = re.sub(r"(?<![^./_])\d+(?![^./_])", "i", text)
+    text = text.replace("*/", "* /").replace("/*", "/ *")
+    room = WIDTH - len(INDENT) * depth - len("/*  */")
+    return f"{INDENT * depth}/* {text if len(text) <= room else text[: room - 3] + '...'} */"

@@ -1,0 +1,70 @@
+"""One call in different sizes: what differs between the cores goes into a small table with a row per core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..ir.program import Column, Copy, Job, Loop, Operand, Parts, Phase, Ref, Step
+from ..ir.types import Dim, Expr
+
+
+@dataclass(frozen=True)
+class Varied:
+    """The same parameter for every core: what it starts from, and what each core adds (None: nothing)."""
+
+    base: Operand | Dim
+    added: tuple[int, ...] | None
+
+
+def varied(operands: Sequence[Operand], loop: Loop | None) -> Varied:
+    """Operands of the cores' calls as one, and elements to add. AssertionError where they are not in one buffer."""
+    first = operands[0]
+    if all(operand == first for operand in operands):
+        return Varied(first, None)
+    if isinstance(first, Column):
+        assert loop is not None
+        rows = [[_ref(row, operand) for operand in operands] for row in loop.table.rows]
+    else:
+        rows = [[_ref((), operand) for operand in operands]]
+    distances = {tuple(_distance(row[0], ref) for ref in row) for row in rows}
+    assert len(distances) == 1, "parts of a loop's call lie at different distances in different iterations"
+    return Varied(first, distances.pop())
+
+
+def varied_number(values: Sequence[Dim]) -> Varied:
+    """Numbers of the cores' calls as one, and what to add."""
+    common = Expr.of(values[0]) - Expr.of(values[0]).const
+    assert all(Expr.of(v) - Expr.of(v).const == common for v in values), "parts depend on run-time sizes differently"
+    added = tuple(Expr.of(value).const for value in values)
+    if len(set(added)) == 1:
+        return Varied(values[0], None)
+    return Varied(common.simplified(), added)
+
+
+def used_columns(loop: Loop) -> set[int]:
+    """Columns that the C needs: of parts the first call's, from which the others' lie at a distance."""
+    return {o.index for step in loop.body for o in _operands(step) if isinstance(o, Column)}
+
+
+def _operands(step: Step) -> Iterator[Operand | None]:
+    match step:
+        case Phase():
+            yield from (o for call in step.calls for _, o in call.operands)
+        case Parts():
+            yield from (o for _, o in next(call for call in step.calls if call is not None).operands)
+        case Job():
+            yield from (o for _, o in step.call.operands)
+        case Copy():
+            yield from (step.target, step.source)
+
+
+def _ref(row: tuple[Ref, ...], operand: Operand) -> Ref:
+    return row[operand.index] if isinstance(operand, Column) else operand
+
+
+def _distance(start: Ref, other: Ref) -> int:
+    assert start.buffer is other.buffer, f"parts use {start.buffer.name} and {other.buffer.name}"
+    distance = (Expr.of(other.offset) - Expr.of(start.offset)).simplified()
+    assert isinstance(distance, int), f"parts of {start.buffer.name} lie at distances that run-time sizes change"
+    return distance

@@ -1,0 +1,155 @@
+"""Waits and barriers, put where the bytes that steps touch demand them, and nowhere else.
+
+Every core runs every step. A phase of all cores may not touch what other cores touched since the last barrier, if one
+of the two writes; a transfer's bytes may not be touched before the wait for it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ..ir.program import Barrier, Buffer, Call, Copy, Parts, Phase, Ref, Step, Wait
+from ..ir.types import Kind, maximum
+
+MOST_TRANSFERS = 8  # tokens that are open at once
+ALL = -1  # every core
+
+
+@dataclass(frozen=True)
+class Region:
+    """Bytes of a memory, or of a buffer that has no fixed address there: lines that are `stride` bytes apart."""
+
+    place: object
+    first: int
+    bytes: int
+    lines: int = 1
+    stride: int = 0
+
+    @property
+    def stop(self) -> int:
+        return self.first + (self.lines - 1) * self.stride + self.bytes
+
+    def overlaps(self, other: Region) -> bool:
+        if self.place != other.place or self.first >= other.stop or other.first >= self.stop:
+            return False
+        if self.lines > 1 and self.stride == other.stride and other.lines > 1:  # two boxes of one tensor
+            apart = (other.first - self.first) % self.stride
+            return apart < self.bytes or apart + other.bytes > self.stride
+        return True
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a step does to bytes, on which core."""
+
+    region: Region
+    writes: bool
+    core: int
+
+    def clashes(self, other: Access) -> bool:
+        return (self.writes or other.writes) and self.region.overlaps(other.region)
+
+
+def synchronise(steps: Sequence[Step], cores: int, scratchpad: str) -> tuple[Step, ...]:
+    """The steps (phases, parts and copies whose tokens are groups) with waits, barriers and few tokens."""
+    return tuple(_Synchronisation(cores, scratchpad).run(steps))
+
+
+class _Synchronisation:
+    def __init__(self, cores: int, scratchpad: str) -> None:
+        self.cores, self.scratchpad = cores, scratchpad
+        self.recent: list[Access] = []  # since the last barrier
+        self.flying: dict[int, list[Access]] = {}  # by token, in the order of their start
+
+    def run(self, steps: Sequence[Step]) -> Iterator[Step]:
+        for copies, run in itertools.groupby(steps, lambda step: step.token if isinstance(step, Copy) else None):
+            if copies is not None:
+                yield from self.copies([step for step in run if isinstance(step, Copy)])
+                continue
+            for step in run:
+                assert isinstance(step, Phase | Parts)
+                mine = accesses(step)
+                yield from self.settle(mine)
+                yield step
+                self.recent += mine
+        for token in list(self.flying):
+            yield self.wait(token)
+
+    def copies(self, group: list[Copy]) -> Iterator[Step]:
+        """Transfers that share a token."""
+        mine = [
+            access
+            for step in group
+            for access in (self.copy_access(step, step.source, False), self.copy_access(step, step.target, True))
+        ]
+        while len(self.flying) >= MOST_TRANSFERS:
+            yield self.wait(next(iter(self.flying)))
+        yield from self.settle(mine)
+        token = next(t for t in range(MOST_TRANSFERS) if t not in self.flying)
+        self.flying[token] = mine
+        yield from (replace(step, token=token) for step in group)
+
+    def copy_access(self, step: Copy, ref: object, writes: bool) -> Access:
+        assert isinstance(ref, Ref)
+        near = ref.buffer.memory == self.scratchpad
+        lines, size = maximum(step.lines), maximum(step.bytes)
+        if near or lines == 1:
+            return Access(region_of(ref, lines * size), writes, step.core)
+        region = region_of(ref, size)
+        return Access(replace(region, lines=lines, stride=step.stride), writes, step.core)
+
+    def settle(self, mine: list[Access]) -> Iterator[Step]:
+        """What has to happen before a step may touch these bytes."""
+        for token, flying in list(self.flying.items()):
+            if any(m.clashes(f) for m in mine for f in flying):
+                yield self.wait(token)
+        if self.cores > 1 and any(
+            m.clashes(r) and not (m.core == r.core != ALL) for m in mine for r in self.recent
+        ):  # fmt: skip
+            self.recent = []
+            yield Barrier()
+
+    def wait(self, token: int) -> Wait:
+        self.recent += self.flying.pop(token)
+        return Wait(token)
+
+
+def accesses(step: Phase | Parts) -> list[Access]:
+    """What a step touches; run-time sizes and places at their maximum."""
+    if isinstance(step, Phase):
+        core = ALL if step.share is not None else 0
+        return [access for call in step.calls for access in call_accesses(call, core)]
+    return [a for core, call in enumerate(step.calls) if call is not None for a in call_accesses(call, core)]
+
+
+def call_accesses(call: Call, core: int) -> Iterator[Access]:
+    node = call.semantics
+    results = [name for name, value in node.operands.items() if value in node.outputs]
+    written = {*results, *node.op.aliases.values(), "scratch"}
+    for name, ref in call.operands:
+        if ref is None:
+            continue
+        assert isinstance(ref, Ref)
+        if ref.buffer.kind is Kind.CONST:
+            continue
+        if name == "scratch" or ref.buffer.packing is not None:
+            size = ref.buffer.bytes
+        else:
+            size = node.operands[name].type.bytes
+        yield Access(region_of(ref, size), name in written, core)
+
+
+def region_of(ref: Ref, size: int) -> Region:
+    buffer: Buffer = ref.buffer
+    step = buffer.dtype.bits // 8
+    if isinstance(ref.offset, int):
+        first = ref.offset * step
+    else:  # anywhere in the buffer
+        return Region(*_place(buffer, 0), buffer.bytes)
+    return Region(*_place(buffer, first), size)
+
+
+def _place(buffer: Buffer, first: int) -> tuple[object, int]:
+    return (id(buffer), first) if buffer.offset is None else (buffer.memory, buffer.offset + first)

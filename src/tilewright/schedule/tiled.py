@@ -1,0 +1,211 @@
+"""Nodes cut into tiles -> copies and phases over buffers of the scratchpad, in the order in which they are issued."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..ir.domain import Box
+from ..ir.graph import Node
+from ..ir.plan import Choice, aligned
+from ..ir.program import Buffer, Call, Copy, Phase, Ref, Share, Step
+from ..ir.types import U8, Dim, DType, Expr, TensorType, maximum
+from ..solve.tiles import Tiling, first_stored
+from ..solve.tilings import lines_of, packed_bytes, streamed
+from ..targets.base import Kernel, Packing
+from .places import MEMBER_ALIGNMENT, Member, Places, element_type, pointer_operands
+
+Boxes = tuple[Box, ...]
+
+
+@dataclass
+class _Slot:
+    """What a stream's buffers hold: the boxes of the latest load, and which of the buffers it is in."""
+
+    boxes: Boxes | None = None
+    index: int = -1
+
+    def next(self, boxes: Boxes, depth: int) -> bool:
+        """Move on to other boxes; False where they are there already."""
+        if self.boxes == boxes:
+            return False
+        self.boxes, self.index = boxes, (self.index + 1) % depth
+        return True
+
+
+class TiledNode:
+    """Steps of one node. Groups of copies have numbers from `groups`; waits and barriers come later."""
+
+    def __init__(self, node: Node, choice: Choice, places: Places, groups: Iterator[int]) -> None:
+        assert choice.tiled is not None
+        self.node, self.kernel, self.way, self.resident = node, choice.kernel, choice.tiled, choice.resident
+        self.places, self.groups = places, groups
+        self.pieces = Tiling(node, self.way.tile).pieces
+        _, self.constants = streamed(node, self.kernel, states_near=True)
+        self.streams = [s.operand for s in self.way.streams if f"{node.name}.{s.operand}" in places.blocks]
+        results = {name for name, value in node.operands.items() if value in node.outputs}
+        self.inputs = [name for name in self.streams if name not in results]
+        self.outputs = [name for name in self.streams if name in results]
+        self.sources = self._slots()
+
+    def _slots(self) -> list[dict[str, tuple[int, bool]]]:
+        """For each tile, by stream: which buffer, and whether it has to be filled for this tile."""
+        slots: dict[str, _Slot] = {name: _Slot() for name in (*self.streams, "constants")}
+        found = []
+        for piece in self.pieces:
+            row = {}
+            for name, slot in slots.items():
+                names = self.constants if name == "constants" else [name]
+                fresh = slot.next(tuple(piece.boxes[n] for n in names), self.way.depth)
+                row[name] = (slot.index, fresh and bool(names))
+            found.append(row)
+        return found
+
+    # Steps
+
+    def first_constants(self) -> list[Copy]:
+        """The load of the first tile's constants, which may be issued long before the node runs."""
+        return [] if self.resident else self._load_constants(0)
+
+    def resident_constants(self) -> list[Copy]:
+        """The load of constants that stay."""
+        return self._load_constants(0) if self.resident else []
+
+    def steps(self, ahead: list[Step]) -> Iterator[Step]:
+        """Everything but the first constants. `ahead`: loads for later nodes, issued before its first phase."""
+        yield from self._load_inputs(0)
+        yield from ahead
+        deep = self.way.depth > 1
+        for tile in range(len(self.pieces)):
+            if deep:
+                yield from self._load(tile + 1)
+            yield self._phase(tile)
+            yield from self._store(tile)
+            if not deep:
+                yield from self._load(tile + 1)
+
+    def _load(self, tile: int) -> list[Step]:
+        if tile >= len(self.pieces):
+            return []
+        return [*self._load_constants(tile), *self._load_inputs(tile)]
+
+    def _load_constants(self, tile: int) -> list[Copy]:
+        index, fresh = self.sources[tile]["constants"]
+        if not fresh:
+            return []
+        source = self.places.shared.bundle(self._members(tile))
+        target = self._near("constants", index, source.elements, U8, None)
+        return [Copy(Ref(target), Ref(source), source.bytes, next(self.groups))]
+
+    def _load_inputs(self, tile: int) -> list[Step]:
+        found: list[Step] = []
+        for name in self.inputs:
+            index, fresh = self.sources[tile][name]
+            if fresh:
+                found += self._moves(tile, name, index, inward=True)
+        return found
+
+    def _store(self, tile: int) -> list[Step]:
+        return [
+            step for name in self.outputs for step in self._moves(tile, name, self.sources[tile][name][0], inward=False)
+        ]
+
+    def _moves(self, tile: int, name: str, index: int, *, inward: bool) -> Iterator[Step]:
+        """Copies between an operand's buffer and the value's home."""
+        value, piece = self.node.operands[name], self.pieces[tile]
+        kind, box = piece.node.operands[name].type, piece.boxes[name]
+        home = self.places.ref(value)
+        group, done = next(self.groups), 0
+        size = kind.dtype.bits // 8
+        near = self._operand(name, kind, index)
+        for first, lines, run, stride in self._runs(name, box, value.type.shape, kind):
+            outside = Ref(home.buffer, (Expr.of(home.offset) + first // size).simplified())
+            inside = Ref(near, done // size)
+            target, source = (inside, outside) if inward else (outside, inside)
+            yield Copy(target, source, run, group, lines, stride)
+            done += lines * run
+
+    def _runs(self, name: str, box: Box, shape: tuple[Dim, ...], kind: TensorType) -> list[tuple[int, int, int, int]]:
+        packing = self.kernel.packing.get(name)
+        if packing is None:
+            return lines_of(box, shape, kind.dtype.bits)
+        extents = tuple(maximum(d) for d in shape)
+        whole = (0, packing.elements(extents))
+        region = packing.region(box, extents) if self.way.tile else whole
+        assert region is not None
+        size = kind.dtype.bits // 8
+        return [(region[0] * size, 1, region[1] * size, 0)]
+
+    def _phase(self, tile: int) -> Phase:
+        piece = self.pieces[tile]
+        operands = pointer_operands(
+            self.kernel, piece.node, lambda name: self._ref(tile, name), lambda c: self.places.scratch(self.node, c)
+        )  # fmt: skip
+        call = Call(self.kernel, piece.node, tuple(operands), tuple(self.kernel.arguments(piece.node).items()))
+        return Phase((call,), share_of(self.kernel, piece.node))
+
+    # Operands
+
+    def _ref(self, tile: int, name: str) -> Ref:
+        value = self.node.operands[name]
+        index, _ = self.sources[tile].get(name, (0, False))
+        piece = self.pieces[tile]
+        if name in self.streams:
+            return Ref(self._operand(name, piece.node.operands[name].type, index))
+        if name in self.constants:
+            return Ref(self._member(tile, name))
+        home = self.places.ref(value)
+        first = first_stored(piece.boxes[name], value.type.shape, home.buffer.packing)
+        assert first is not None
+        return Ref(home.buffer, (Expr.of(home.offset) + first).simplified())
+
+    def _operand(self, name: str, kind: TensorType, index: int) -> Buffer:
+        packing = self.kernel.packing.get(name)
+        elements = packing.elements(kind.static_shape) if packing else kind.size
+        return self._near(name, index, elements, kind.dtype, packing)
+
+    def _near(self, name: str, index: int, elements: int, dtype: DType, packing: Packing | None, at: int = 0) -> Buffer:
+        """A buffer of the scratchpad: one of the node's own blocks, or a part of it."""
+        block = self.places.blocks[f"{self.node.name}.{name}"]
+        offset = block.offset + index * (block.bytes // self.way.depth) + at
+        return self.places.part(block, offset, elements, dtype, packing)
+
+    def _members(self, tile: int) -> list[Member]:
+        """The constants that travel with a tile."""
+        boxes = self.pieces[tile].boxes
+        return [(self.node.operands[n], boxes[n], self.kernel.packing.get(n)) for n in self.constants]
+
+    def _member(self, tile: int, name: str) -> Buffer:
+        """A constant's place in the scratchpad: within its bundle."""
+        index, _ = self.sources[tile]["constants"]
+        at = 0
+        for other in self.constants:
+            kind = self.pieces[tile].node.operands[other].type
+            if other == name:
+                packing = self.kernel.packing.get(name)
+                dtype = element_type(self.node.operands[name], packing)
+                elements = packing.elements(kind.static_shape) if packing else kind.size
+                return self._near("constants", index, elements, dtype, packing, at)
+            at = aligned(at + packed_bytes(kind, self.kernel, other), MEMBER_ALIGNMENT)
+        raise KeyError(name)
+
+
+def share_of(kernel: Kernel, node: Node) -> Share | None:
+    """How the cores share a call of the kernel."""
+    split = kernel.split(node)
+    if split is None:
+        return None
+    shapes = {name: value.type.shape for name, value in node.operands.items()}
+    extents = node.op.domain(*node.types).extents(shapes)
+    total: Dim = 1
+    for name in split.dims:
+        total = product(total, extents[name])
+    return Share(total, split.unit, split.dims)
+
+
+def product(a: Dim, b: Dim) -> Dim:
+    """Of two dimensions, one of which is a number."""
+    if isinstance(b, int):
+        return (Expr.of(a) * b).simplified()
+    assert isinstance(a, int), "only one run-time dimension is shared out"
+    return (Expr.of(b) * a).simplified()

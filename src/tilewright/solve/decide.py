@@ -1,0 +1,193 @@
+"""Tiles, buffers and homes, decided together: one menu entry per node, and which values stay in the scratchpad."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..debug import debug
+from ..ir.graph import Graph, Node
+from ..ir.plan import Choice, Tiled, aligned
+from ..ir.types import Kind, Value
+from ..targets.base import Target
+from .tilings import menu, root, uncut
+
+SECONDS = 6.0  # deterministic time of the search
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What runs each node (by name; views have nothing), and the values that live in the scratchpad as a whole."""
+
+    ways: Mapping[str, Tiled]
+    near: frozenset[Value]
+
+
+class ScratchpadError(Exception):
+    """No tile of a node fits: the smallest needs `least` bytes of the scratchpad."""
+
+    def __init__(self, node: Node, way: Tiled) -> None:
+        super().__init__(f"{node!r} needs at least {way.least} bytes")
+        self.node, self.way = node, way
+
+
+@dataclass(frozen=True)
+class Life:
+    """From the step that writes a value (or first reads an input) to the last that reads it."""
+
+    first: int
+    last: int
+
+
+def lives(graph: Graph) -> dict[Value, Life]:
+    """Of every value that has bytes of its own and is computed, or an input."""
+    found: dict[Value, Life] = {}
+    for step, node in enumerate(graph.nodes):
+        for value in (*node.inputs, *node.outputs):
+            if value is None:
+                continue
+            home, _ = root(graph, value)
+            if home.kind in (Kind.CONST, Kind.STATE):
+                continue
+            life = found.get(home, Life(step, step))
+            found[home] = Life(life.first, step)
+    return found
+
+
+class Menus:
+    """Menus of the nodes of graphs; nodes of one shape share one."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.menus: dict[object, list[Tiled]] = {}
+        self.wholes: dict[object, Tiled | None] = {}
+
+    def of(self, node: Node, choice: Choice, states_near: bool) -> list[Tiled]:
+        """Ways to cut the node, and the node as a whole."""
+        key = _key(node, choice, states_near)
+        if key not in self.menus:
+            self.menus[key] = menu(node, choice.kernel, self.target, states_near)
+        return self.menus[key]
+
+    def whole(self, node: Node, choice: Choice, states_near: bool) -> Tiled | None:
+        """The node as a whole; None where it cannot be run so."""
+        key = _key(node, choice, states_near)
+        if key not in self.wholes:
+            self.wholes[key] = uncut(node, choice.kernel, self.target, states_near)
+        return self.wholes[key]
+
+
+def _key(node: Node, choice: Choice, states_near: bool) -> object:
+    kinds = tuple((name, value.type, value.kind) for name, value in node.operands.items())
+    return node.op, kinds, choice.kernel.symbol, states_near
+
+
+def whole(graph: Graph, choices: Mapping[str, Choice], menus: Menus, states_near: bool) -> Decision | None:
+    """Everything in the scratchpad, nothing cut: the best there is, if it fits. None where a node cannot."""
+    ways: dict[str, Tiled] = {}
+    for node in graph.nodes:
+        if not node.op.view:
+            way = menus.whole(node, choices[node.name], states_near)
+            if way is None:
+                return None
+            ways[node.name] = way
+    return Decision(ways, frozenset(lives(graph)))
+
+
+def decide(graph: Graph, choices: Mapping[str, Choice], menus: Menus, capacity: int, states_near: bool) -> Decision:
+    """The decision with the fewest predicted cycles within `capacity` bytes at every step. Or ScratchpadError."""
+    return _Model(graph, choices, menus, capacity, states_near).solve()
+
+
+class _Model:
+    def __init__(
+        self, graph: Graph, choices: Mapping[str, Choice], menus: Menus, capacity: int, states_near: bool
+    ) -> None:
+        from ortools.sat.python import cp_model
+
+        self.cp, self.model = cp_model, cp_model.CpModel()
+        self.graph, self.capacity, self.dma = graph, capacity, menus.target.dma
+        self.lives = lives(graph)
+        self.near: dict[Value, Any] = {
+            value: self.model.new_bool_var(f"near {value.name}")
+            for value in self.lives
+            if aligned(value.type.bytes) <= capacity
+        }
+        self.load: list[list[Any]] = [[] for _ in graph.nodes]  # bytes at each step, as terms
+        self.costs: list[Any] = []
+        self.picks: dict[str, list[tuple[Tiled, Any]]] = {}
+        for step, node in enumerate(graph.nodes):
+            if not node.op.view:
+                self._node(step, node, menus.of(node, choices[node.name], states_near))
+        self._values()
+
+    def _node(self, step: int, node: Node, options: list[Tiled]) -> None:
+        fitting = [way for way in options if way.own <= self.capacity]
+        if not fitting:
+            raise ScratchpadError(node, min(options, key=lambda way: way.least))
+        picks = [self.model.new_bool_var(f"{node.name} {way.tile}") for way in fitting]
+        self.model.add_exactly_one(picks)
+        self.picks[node.name] = list(zip(fitting, picks, strict=True))
+        compute, serial = [], []
+        for way, pick in self.picks[node.name]:
+            self.load[step].append(way.own * pick)
+            compute.append(round(way.cycles) * pick)
+            if way.count > 1 and way.depth == 1:
+                serial.append(round(way.cycles) * pick)
+            if way.constants:
+                serial.append(round(way.constants.cycles) * pick)
+            for stream in way.streams:
+                value, _ = root(self.graph, node.operands[stream.operand])
+                near = self.near.get(value)
+                size = aligned(stream.size) * way.depth
+                if near is None:
+                    self.load[step].append(size * pick)
+                    serial.append(round(stream.cycles) * pick)
+                    continue
+                if not stream.near:
+                    self.model.add_implication(pick, ~near)
+                far = self.model.new_bool_var(f"{node.name} {way.tile} {stream.operand} far")
+                self.model.add(far >= pick - near)
+                self.load[step].append(size * far)
+                serial.append(round(stream.cycles) * far)
+        time = self.model.new_int_var(0, 1 << 40, f"{node.name} cycles")
+        self.model.add(time >= sum(compute))
+        self.model.add(time >= sum(serial))
+        self.costs.append(time)
+
+    def _values(self) -> None:
+        assert self.dma is not None
+        outputs = {root(self.graph, v)[0] for v in self.graph.results}
+        for value, near in self.near.items():
+            life = self.lives[value]
+            for step in range(life.first, life.last + 1):
+                self.load[step].append(aligned(value.type.bytes) * near)
+            if value.kind is Kind.INPUT or value in outputs:
+                self.costs.append(round(self.dma.cycles(value.type.bytes)) * near)
+
+    def solve(self) -> Decision:
+        for terms in self.load:
+            if terms:
+                self.model.add(sum(terms) <= self.capacity)
+        self.model.minimize(sum(self.costs))
+        solver = self.cp.CpSolver()
+        solver.parameters.num_workers = 1
+        solver.parameters.random_seed = 0
+        solver.parameters.max_deterministic_time = SECONDS
+        solver.parameters.relative_gap_limit = 0.01
+        status = solver.solve(self.model)
+        debug(
+            5, lambda: f"tiles of {self.graph.name}: {solver.status_name(status)}, {solver.objective_value:,.0f} cycles"
+        )
+        if status not in (self.cp.OPTIMAL, self.cp.FEASIBLE):
+            raise self._too_small()
+        ways = {name: next(way for way, pick in picks if solver.value(pick)) for name, picks in self.picks.items()}
+        return Decision(ways, frozenset(v for v, near in self.near.items() if solver.value(near)))
+
+    def _too_small(self) -> ScratchpadError:
+        """The node whose smallest tile needs the most."""
+        nodes = {node.name: node for node in self.graph.nodes}
+        least = {name: min((way for way, _ in picks), key=lambda way: way.least) for name, picks in self.picks.items()}
+        worst = max(least, key=lambda name: least[name].least)
+        return ScratchpadError(nodes[worst], least[worst])

@@ -1,0 +1,304 @@
+"""Plans for targets whose kernels work in a scratchpad: what is near, what streams through it, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from ..errors import UserError
+from ..ir.graph import Graph, Node
+from ..ir.plan import Block, Choice, EntryPlan, Home, Plan, Tiled, aligned
+from ..ir.repeats import Repeat, layers
+from ..ir.types import Kind, Value
+from ..targets.base import Memory, Packing, Target
+from .decide import Decision, Life, Menus, ScratchpadError, decide, lives, whole
+from .place import lower_bound, place
+from .resident import Bundle, bundle_of, residents
+from .tilings import root
+
+ROOM = (1.0, 0.96, 0.92, 0.86, 0.78, 0.68, 0.5)  # shares of the scratchpad that are tried until the blocks fit
+AHEAD = (1.0, 0.9, 0.75, 0.0)  # shares that constants on their way ahead may fill; 0: they come when they are needed
+Choices = Mapping[str, Mapping[str, Choice]]
+
+
+def solve_scratchpad(
+    entries: Sequence[Graph], choices: Choices, packings: Mapping[Value, str], target: Target, outputs_near: bool
+) -> Plan:
+    """A plan for graphs that share constants and states. With `outputs_near` the caller's outputs are near as well."""
+    pad = next(m for m in target.memories if m.name == target.scratchpad)
+    far = next(m for m in target.memories if m.holds in ("data", "both") and m is not pad)
+    assert pad.bytes is not None
+    state = state_bytes(entries, choices)
+    kept = max((sum(aligned(v.type.bytes) for v in g.outputs) for g in entries), default=0) if outputs_near else 0
+    menus = Menus(target)
+    for states_near in (True, False) if state else (True,):
+        capacity = pad.bytes - kept - (state if states_near else 0)
+        if capacity <= 0:
+            continue
+        budget = Budget(pad, far, capacity, states_near, outputs_near)
+        try:
+            plans = [_entry(graph, choices.get(graph.name, {}), menus, budget) for graph in entries]
+        except ScratchpadError as error:
+            if states_near and state:
+                continue
+            raise _too_small(error, pad, kept) from None
+        if state:
+            stays = residents(plans, budget)
+            if stays:
+                budget = replace(budget, stays=stays)
+                plans = [_entry(graph, choices.get(graph.name, {}), menus, budget) for graph in entries]
+        used = {m.name: max(_end(plan.blocks, m.name) for plan in plans) for m in (pad, far)}
+        levels = {
+            Kind.CONST: next(m for m in target.memories if m.holds in ("const", "both")).name,
+            Kind.ACT: pad.name,
+            Kind.STATE: pad.name if states_near else far.name,
+            Kind.OUTPUT: pad.name if outputs_near else far.name,
+        }
+        if far.bytes is not None and used[far.name] + (0 if states_near else state) > far.bytes:
+            raise _too_large(plans, far, used[far.name] + (0 if states_near else state))
+        bound = max(lower_bound([b for b in plan.blocks if b.memory == pad.name]) for plan in plans)
+        return Plan(target.name, tuple(plans), packings, used, bound, levels)
+    raise UserError(
+        f"the outputs need {kept:,} bytes of {pad.name}, {pad.bytes:,} are allowed",
+        hint=f"give more than `--option {pad.name}={kept}`",
+    )
+
+
+def state_bytes(entries: Sequence[Graph], choices: Choices) -> int:
+    """Bytes of all states as the kernels lay them out."""
+    sizes: dict[Value, int] = {}
+    for graph in entries:
+        packing: dict[Value, Packing] = {}
+        for node in graph.nodes:
+            if not node.op.view:
+                rows = choices[graph.name][node.name].kernel.packing
+                packing |= {graph.storage(v): rows[name] for name, v in node.operands.items() if name in rows}
+        for value in graph.states:
+            elements = packing[value].elements(value.type.static_shape) if value in packing else value.type.size
+            sizes[value] = aligned(elements * max(8, value.type.dtype.bits) // 8)
+    return sum(sizes.values())
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a plan may use: the scratchpad less state and outputs, and constants that stay there, by what they are."""
+
+    pad: Memory
+    far: Memory
+    capacity: int
+    states_near: bool
+    outputs_near: bool
+    stays: Mapping[Bundle, int] = field(default_factory=dict)  # bytes of each, in the order in which they lie
+
+    @property
+    def taken(self) -> int:
+        """Bytes of what stays."""
+        return sum(self.stays.values())
+
+    def offset(self, bundle: Bundle) -> int:
+        """Where a bundle that stays lies: they come first."""
+        keys = list(self.stays)
+        return sum(self.stays[key] for key in keys[: keys.index(bundle)])
+
+
+def _entry(graph: Graph, choices: Mapping[str, Choice], menus: Menus, budget: Budget) -> EntryPlan:
+    pad, far, capacity = budget.pad, budget.far, budget.capacity - budget.taken
+    everything = whole(graph, choices, menus, budget.states_near)
+    repeat = layers(graph, choices)
+    for room in (None, *ROOM):
+        if room is None and everything is None:
+            continue
+        decision = everything or decide(graph, choices, menus, int(capacity * (room or 1)), budget.states_near)
+        everything = None
+        for ahead in AHEAD:
+            blocks, homes, early = _blocks(graph, choices, decision, budget, int(capacity * ahead), repeat)
+            near = [b for b in blocks if b.memory == pad.name and b.offset < 0]
+            if lower_bound(near) > capacity:
+                continue
+            placed, needed = place(near, pad.alignment, 0.0, capacity, _ties(graph, near, repeat))
+            if needed > capacity:
+                last = ahead == 0.0 and room is not None
+                placed, needed = place(near, pad.alignment, 2.0 if last else 0.0, capacity)
+            if needed <= capacity:
+                outside, _ = place([b for b in blocks if b.memory != pad.name], far.alignment)
+                moved = [replace(b, offset=b.offset + budget.taken) for b in placed]
+                final = {
+                    node.name: _with(choices[node.name], decision.ways[node.name], early.get(node.name))
+                    for node in graph.nodes
+                    if not node.op.view
+                }
+                fixed = [b for b in blocks if b.offset >= 0]
+                return EntryPlan(graph, final, (*fixed, *moved, *outside), homes)
+    raise ScratchpadError(*_largest(graph, decision))
+
+
+def _with(choice: Choice, way: Tiled, early: int | None) -> Choice:
+    stays = way.constants is not None and early is None
+    return Choice(choice.kernel, way.cycles, way.worst_cycles, way.scratch, way, early or 0, stays)
+
+
+def _largest(graph: Graph, decision: Decision) -> tuple[Node, Tiled]:
+    name = max(decision.ways, key=lambda n: decision.ways[n].least)
+    return next(n for n in graph.nodes if n.name == name), decision.ways[name]
+
+
+def _blocks(
+    graph: Graph, choices: Mapping[str, Choice], decision: Decision, budget: Budget, ahead: int, repeat: Repeat | None
+) -> tuple[list[Block], dict[Value, Home], dict[str, int]]:
+    """Blocks, where each value lives, and how many steps ahead the constants of nodes begin to arrive.
+
+    Blocks of what stays have their offsets.
+    """
+    pad, far = budget.pad, budget.far
+    found: dict[str, Block] = {}
+    fixed: list[Block] = []
+    homes: dict[Value, Home] = {}
+    spans = lives(graph)
+    outputs = {root(graph, v)[0] for v in graph.results}
+    callers = outputs if budget.outputs_near else set()
+    hosted = _in_place(graph, choices, decision, spans, outputs)
+    for value, life in spans.items():
+        host = value
+        while host in hosted:
+            host = hosted[host]
+        if value in callers or (value not in decision.near and (value.kind is Kind.INPUT or value in outputs)):
+            homes[value] = Home(None)
+            continue
+        homes[value] = Home(host.name)
+        memory = pad.name if value in decision.near else far.name
+        old = found.get(host.name, Block(host.name, memory, value.type.bytes, life.first, life.last))
+        found[host.name] = replace(old, first=min(old.first, life.first), last=max(old.last, life.last))
+    for step, node in enumerate(graph.nodes):
+        way = decision.ways.get(node.name)
+        if way is None:  # a view
+            homes |= {v: Home(homes[home].block, offset) for v in node.outputs for home, offset in (root(graph, v),)}
+            continue
+        sizes = {
+            s.operand: aligned(s.size) * way.depth
+            for s in way.streams
+            if (home := root(graph, node.operands[s.operand])[0]) not in decision.near and home not in callers
+        }
+        if way.scratch:
+            sizes["scratch"] = way.scratch
+        if way.constants:
+            size, key = aligned(way.constants.size), bundle_of(node, choices[node.name], way)
+            if key is not None and key in budget.stays:
+                label = f"{node.name}.constants"
+                fixed.append(Block(label, pad.name, size, 0, len(graph.nodes) - 1, budget.offset(key)))
+            else:
+                sizes["constants"] = size * way.depth
+        for name, size in sizes.items():
+            label = f"{node.name}.{name}"
+            found[label] = Block(label, pad.name, size, step, step)
+    early = _send_ahead(graph, found, pad.name, ahead, repeat)
+    return [*fixed, *found.values()], homes, early
+
+
+def _in_place(
+    graph: Graph, choices: Mapping[str, Choice], decision: Decision, spans: Mapping[Value, Life], outputs: set[Value]
+) -> dict[Value, Value]:
+    """Results that take the place of an operand which dies where they are made: result -> operand."""
+    hosted: dict[Value, Value] = {}
+    for step, node in enumerate(graph.nodes):
+        if node.op.view:
+            continue
+        for result, operand in choices[node.name].kernel.in_place.items():
+            mine, source = node.operands[result], node.operands.get(operand)
+            if source is None or mine not in spans:
+                continue
+            home, offset = root(graph, source)
+            dies = home in spans and spans[home].last == step
+            same = home.type.bytes == mine.type.bytes and offset == 0
+            near = home in decision.near and mine in decision.near
+            if dies and same and near and home.kind is Kind.ACT and home not in outputs and mine not in outputs:
+                hosted[mine] = home
+    return hosted
+
+
+def _send_ahead(
+    graph: Graph, blocks: dict[str, Block], memory: str, capacity: int, repeat: Repeat | None
+) -> dict[str, int]:
+    """Let constants arrive before they are needed, in the order of their use, as early as the scratchpad has room.
+
+    Layers that repeat do so alike: what is on its way or waits fits into a window that is the same at every step.
+    """
+    used = [0] * len(graph.nodes)
+    for block in blocks.values():
+        if block.memory == memory and not block.name.endswith(".constants"):
+            for step in range(block.first, block.last + 1):
+                used[step] += aligned(block.bytes)
+    sizes = [aligned(b.bytes) if (b := blocks.get(f"{n.name}.constants")) else 0 for n in graph.nodes]
+    limits = [capacity - (max(used) if repeat else bytes_) for bytes_ in used]
+    most = repeat.period - 1 if repeat else len(graph.nodes)
+    early: dict[str, int] = {}
+    before, there = 0, list(sizes)  # bytes of constants at each step
+    for step, node in enumerate(graph.nodes):
+        if not sizes[step]:
+            continue
+        start = step
+        while start > max(before, step - most):
+            waiting = sum(sizes[start - 1 : step + 1]) if repeat else there[start - 1] + sizes[step]
+            if waiting > limits[start - 1]:
+                break
+            start -= 1
+            there[start] += sizes[step]
+        before = start
+        label = f"{node.name}.constants"
+        blocks[label] = replace(blocks[label], first=start)
+        early[node.name] = step - start
+    return early
+
+
+def _ties(graph: Graph, blocks: Sequence[Block], repeat: Repeat | None) -> dict[str, Hashable]:
+    """Blocks of layers that repeat, by the role of the node that they belong to: one code path for all layers."""
+    if repeat is None:
+        return {}
+    owners = {
+        value.name: (repeat.role(step), i) for step, n in enumerate(graph.nodes) for i, value in enumerate(n.outputs)
+    }
+    steps = {node.name: repeat.role(step) for step, node in enumerate(graph.nodes)}
+    ties: dict[str, Hashable] = {}
+    groups: dict[Hashable, list[Block]] = {}
+    for block in blocks:
+        name, _, part = block.name.rpartition(".")
+        role, which = (steps[name], part) if name in steps else owners.get(block.name, (None, 0))
+        if role is None:
+            continue
+        tie = (role, which, block.bytes)
+        group = groups.setdefault(tie, [])
+        if all(not block.overlaps_in_time(other) for other in group):
+            group.append(block)
+            ties[block.name] = tie
+    return ties
+
+
+def _end(blocks: Sequence[Block], memory: str) -> int:
+    end = max((b.offset + b.bytes for b in blocks if b.memory == memory), default=0)
+    return aligned(end)
+
+
+def _too_small(error: ScratchpadError, pad: Memory, kept: int) -> UserError:
+    node, way = error.node, error.way
+    assert pad.bytes is not None
+    least = way.least + kept
+    tile = (
+        ", ".join(f"{name} in steps of {size}" for name, size in way.tile) or "the whole operator, which does not tile"
+    )
+    parts = [f"{s.operand} {aligned(s.size) * way.depth:,}" for s in way.streams]
+    parts += [f"constants {aligned(way.constants.size) * way.depth:,}"] if way.constants else []
+    parts += [f"scratch {way.scratch:,}"] if way.scratch else []
+    return UserError(
+        f"{type(node.op).__name__} needs at least {least:,} bytes of {pad.name}, {pad.bytes:,} are allowed: "
+        f"{least - pad.bytes:,} are missing",
+        where=node.name, origin=node.origin, rule=f"its smallest tile ({tile}) needs: {', '.join(parts)}",
+        hint=f"give at least `--option {pad.name}={least}`",
+    )  # fmt: skip
+
+
+def _too_large(plans: Sequence[EntryPlan], far: Memory, used: int) -> UserError:
+    blocks = sorted((b for plan in plans for b in plan.blocks if b.memory == far.name), key=lambda b: -b.bytes)
+    largest = ", ".join(f"{b.name} ({b.bytes:,} B)" for b in blocks[:4])
+    return UserError(
+        f"activations and state need {used:,} bytes of {far.name}, it has {far.bytes or 0:,}",
+        rule=f"largest: {largest}", hint="use a smaller model, a shorter context, or an int8 one",
+    )  # fmt: skip

@@ -1,0 +1,228 @@
+"""The menu of tilings of a node: what each costs in cycles, and in bytes of the scratchpad."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+from ..ir.domain import Box
+from ..ir.graph import Graph, Node
+from ..ir.op import RuleError
+from ..ir.plan import Stream, Tile, Tiled, aligned
+from ..ir.types import Dim, Expr, Kind, TensorType, Value, maximum, nominal
+from ..targets.base import Dma, Kernel, Target
+from .tiles import Piece, Tiling, contiguous, cuttable, first_stored
+
+MEMBER_ALIGNMENT = 8  # of constants that travel together
+PARTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 256)  # into how many a dimension is cut
+MENU = 12  # tilings of a node that are offered at most
+
+
+def streamed(node: Node, kernel: Kernel, states_near: bool) -> tuple[list[str], list[str]]:
+    """Operands that have to be in the scratchpad, apart from what is used where it is: (others, constants)."""
+    others, constants = [], []
+    for name, value in node.operands.items():
+        if name in kernel.direct or name in node.op.aliases:
+            continue
+        if value.kind is Kind.CONST:
+            constants.append(name)
+        elif value.kind is not Kind.STATE or not states_near:
+            others.append(name)
+    return others, constants
+
+
+def uncut(node: Node, kernel: Kernel, target: Target, states_near: bool) -> Tiled | None:
+    """The node as a whole; None where the kernel cannot run it so."""
+    return next(iter(_ways(node, (), kernel, target, states_near)), None)
+
+
+def menu(node: Node, kernel: Kernel, target: Target, states_near: bool) -> list[Tiled]:
+    """Tilings that are worth a thought: fewest cycles first, each cheaper in bytes than those before."""
+    found = [way for tile in _tiles(node) for way in _ways(node, tile, kernel, target, states_near)]
+    found.sort(key=lambda way: (_time(way), way.least))
+    kept: list[Tiled] = []
+    for way in found:
+        if all(way.least < other.least for other in kept):
+            kept.append(way)
+    if len(kept) > MENU:  # an even choice, the quickest and the smallest among it
+        picks = sorted({round(i * (len(kept) - 1) / (MENU - 1)) for i in range(MENU)})
+        kept = [kept[i] for i in picks]
+    whole = [way for way in found if not way.tile and way not in kept]  # what is near costs its buffers nothing
+    return whole + kept
+
+
+def _time(way: Tiled) -> float:
+    dma = sum(s.cycles for s in way.streams) + (way.constants.cycles if way.constants else 0)
+    return max(way.cycles, dma) if way.depth > 1 or way.count == 1 else way.cycles + dma
+
+
+def _tiles(node: Node) -> Iterator[Tile]:
+    """No cut, cuts along one dimension, and along two in both orders."""
+    yield ()
+    extents = Tiling(node, ()).extents
+    sizes: dict[str, list[int]] = {}
+    for name in cuttable(node):
+        extent = extents[name]
+        assert isinstance(extent, int)
+        sizes[name] = sorted({-(-extent // parts) for parts in PARTS if parts <= extent} - {extent}, reverse=True)
+        sizes[name] = list(dict.fromkeys(_even(extent, size) for size in sizes[name]))
+        yield from (((name, size),) for size in sizes[name])
+    for first, second in itertools.permutations(sizes, 2):
+        yield from (((first, a), (second, b)) for a in sizes[first][::2] for b in sizes[second][::2])
+
+
+def _even(extent: int, size: int) -> int:
+    """A multiple of 4 where that does not change the number of tiles: lanes and blocks of kernels."""
+    rounded = -(-size // 4) * 4
+    return rounded if -(-extent // rounded) == -(-extent // size) and rounded < extent else size
+
+
+def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: bool) -> list[Tiled]:
+    """With one buffer per stream, and with two where there is more than one tile; none where the tile is not legal."""
+    assert target.dma is not None
+    try:
+        tiling = Tiling(node, tile)
+        kinds, count = tiling.kinds(), len(tiling)
+    except RuleError:
+        return []
+    if any(kernel.misfit(piece.node) or not _reachable(piece, kernel, node) for _, piece in kinds):
+        return []
+    cycles = sum(number * kernel.cycles(piece.node) for number, piece in kinds)
+    scratch = max(aligned(kernel.scratch(piece.node)) * _shares(kernel, piece.node, target) for _, piece in kinds)
+    others, constants = streamed(node, kernel, states_near)
+    streams = []
+    for name in others:
+        stream = _stream(tiling, name, kernel, kinds, target.dma)
+        if stream is None:
+            return []
+        streams.append(stream)
+    bundle = _bundle(tiling, constants, kernel, kinds, target.dma) if constants else None
+    growth = _growth(node)
+    return [
+        Tiled(tiling.tile, depth, count, cycles, cycles * growth, scratch, tuple(streams), bundle)
+        for depth in ((1, 2) if count > 1 else (1,))
+    ]
+
+
+def _reachable(piece: Piece, kernel: Kernel, node: Node) -> bool:
+    """Whether what is used where it is (looked up, state that is near) can be used there tile by tile."""
+    return all(
+        first_stored(piece.boxes[name], value.type.shape, kernel.packing.get(name)) is not None
+        for name, value in node.operands.items()
+        if name in kernel.direct or name in node.op.aliases or value.kind is Kind.STATE
+    )
+
+
+def _shares(kernel: Kernel, node: Node, target: Target) -> int:
+    """How many cores have scratch of their own."""
+    return target.cores if kernel.split(node) is not None else 1
+
+
+def reloads(tiling: Tiling, names: Sequence[str]) -> int:
+    """How many tiles need other bytes of these operands than the tile before."""
+    depends = {term for name in names for axis in tiling.domain.access.get(name, ()) for term, _ in axis.terms}
+    inner = 1
+    for name, size in reversed(tiling.tile):  # loops inside of the innermost one that matters do not count
+        if name in depends:
+            break
+        inner *= -(-maximum(tiling.extents[name]) // size)
+    return len(tiling) // inner
+
+
+def _stream(tiling: Tiling, name: str, kernel: Kernel, kinds: list[tuple[int, Piece]], dma: Dma) -> Stream | None:
+    """None where the operand's packed form cannot be moved in parts."""
+    value = tiling.node.operands[name]
+    packing = kernel.packing.get(name)
+    shape = value.type.shape
+    largest, moved, transfers, cycles, near = 0, 0.0, 0.0, 0.0, True
+    for number, piece in kinds:
+        box, kind = piece.boxes[name], piece.node.operands[name].type
+        if packing is None:
+            runs = lines_of(box, shape, kind.dtype.bits)
+            near = near and contiguous(box, shape)
+        else:
+            region = (
+                (0, packing.elements(kind.static_shape)) if not tiling.tile else packing.region(box, _static(shape))
+            )
+            if region is None:
+                return None
+            runs = [(0, 1, region[1] * kind.dtype.bits // 8, 0)]
+            near = False
+        largest = max(largest, packed_bytes(kind, kernel, name))
+        for _, lines, size, _ in runs:
+            moved += number * lines * size
+            transfers += number
+            cycles += number * dma.cycles(lines * size, lines)
+    share = reloads(tiling, [name]) / len(tiling)
+    return Stream(name, largest, moved * share, transfers * share, cycles * share, near)
+
+
+def _static(shape: tuple[Dim, ...]) -> tuple[int, ...]:
+    return tuple(maximum(d) for d in shape)
+
+
+def _bundle(tiling: Tiling, names: Sequence[str], kernel: Kernel, kinds: list[tuple[int, Piece]], dma: Dma) -> Stream:
+    largest, moved, cycles = 0, 0.0, 0.0
+    for number, piece in kinds:
+        size = sum(aligned(packed_bytes(piece.node.operands[n].type, kernel, n), MEMBER_ALIGNMENT) for n in names)
+        largest = max(largest, size)
+        moved += number * size
+        cycles += number * dma.cycles(size)
+    times = reloads(tiling, names)
+    share = times / len(tiling)
+    return Stream("constants", largest, moved * share, times, cycles * share, near=False)
+
+
+def packed_bytes(kind: TensorType, kernel: Kernel, name: str) -> int:
+    """Bytes of an operand as the kernel wants it."""
+    packing = kernel.packing.get(name)
+    if packing is None:
+        return kind.bytes
+    bits = 8 if kind.dtype.bits < 8 else kind.dtype.bits
+    return packing.elements(kind.static_shape) * bits // 8
+
+
+def lines_of(box: Box, shape: tuple[Dim, ...], bits: int) -> list[tuple[int, int, int, int]]:
+    """Transfers that move a box of a row-major tensor: (first byte, lines, bytes of a line, bytes between lines)."""
+    sizes = [high - low for low, high in box]
+    extents = _static(shape)
+    steps = [math.prod(extents[i + 1 :]) for i in range(len(extents))]
+    axis = len(sizes)
+    run = 1
+    while axis > 0:  # axes that follow each other without a gap
+        axis -= 1
+        run *= sizes[axis]
+        if sizes[axis] != extents[axis]:
+            break
+    outer = [i for i in range(axis) if sizes[i] > 1]
+    start = sum(low * step for (low, _), step in zip(box, steps, strict=True))
+    scale = bits / 8
+    if not outer:
+        return [(int(start * scale), 1, int(run * scale), 0)]
+    *rest, last = outer
+    found = []
+    for picks in itertools.product(*(range(sizes[i]) for i in rest)):
+        offset = start + sum(pick * steps[i] for pick, i in zip(picks, rest, strict=True))
+        found.append((int(offset * scale), sizes[last], int(run * scale), int(steps[last] * scale)))
+    return found
+
+
+def _growth(node: Node) -> float:
+    """How much longer the node takes at the maximum of its run-time sizes than at the nominal ones."""
+    shapes = {name: value.type.shape for name, value in node.operands.items()}
+    ratio = 1.0
+    for extent in node.op.domain(*node.types).extents(shapes).values():
+        ratio *= maximum(extent) / max(1, nominal(extent))
+    return ratio
+
+
+def root(graph: Graph, value: Value) -> tuple[Value, Dim]:
+    """The value whose bytes this one is, seen through views and updates in place, and its first element there."""
+    offset: Dim = 0
+    value = graph.storage(value)
+    while (node := graph.producers.get(value)) is not None and node.op.view:
+        assert node.inputs[0] is not None
+        offset = (Expr.of(offset) + node.op.offset(*node.types)).simplified()
+        value = graph.storage(node.inputs[0])
+    return value, offset

@@ -1,0 +1,124 @@
+/* What a network compiled for Siracusa's cluster calls besides kernels: who am I, my share, barriers, transfers. */
+#ifndef TW_CORES_H
+#define TW_CORES_H
+
+#include <stdint.h>
+
+#ifndef TW_CORES
+#define TW_CORES 8
+#endif
+
+#define TW_REGISTER(address) (*(volatile uint32_t *)(uintptr_t)(address))
+#define TW_ALIGNED __attribute__((aligned(16))) /* whole words of the memories, and of the DMA */
+
+enum {
+    TW_EVENT_UNIT = 0x10204000, /* each core's own view */
+    TW_BARRIER = TW_EVENT_UNIT + 0x200,
+    TW_DMA_COMMAND = 0x10204400, /* each core's own view */
+    TW_DMA_STATUS = 0x10204404,
+    TW_DMA_IN = 1 << 17, /* into L1 */
+    TW_DMA_STEP = 1 << 18,
+    TW_DMA_LINES = 1 << 19,
+    TW_DMA_PIECE = 0x1fff0 /* bytes of one command: it has 17 bits for them */
+};
+
+/* Read an event register: the core sleeps until an event of its mask is there (p.elw). */
+static inline uint32_t tw_event_load(uint32_t address)
+{
+    uint32_t value;
+    __asm__ volatile(".insn i 0x03, 6, %0, 0(%1)" : "=r"(value) : "r"(address) : "memory");
+    return value;
+}
+
+/* All cores meet: 5 cycles after the last one arrives. What any of them wrote is visible to all. */
+static inline void tw_barrier(void)
+{
+    tw_event_load(TW_BARRIER + 0x1c);
+}
+
+/* Number of this core, 0 .. TW_CORES - 1. */
+static inline int tw_core(void)
+{
+    int value;
+    __asm__("csrr %0, 0xf14" : "=r"(value));
+    return value & 31;
+}
+
+/* This core's part of the indices 0 .. total: *first up to before *last, multiples of `unit`, as even as that allows. */
+static inline void tw_share(int core, int32_t total, int32_t unit, int32_t *first, int32_t *last)
+{
+    uint32_t units = ((uint32_t)total + (uint32_t)unit - 1) / (uint32_t)unit;
+    int32_t chunk = (int32_t)((units + TW_CORES - 1) / TW_CORES) * unit, begin = core * chunk;
+    *first = begin < total ? begin : total;
+    *last = begin + chunk < total ? begin + chunk : total;
+}
+
+/* A token for the transfers that this core starts from now on: one of the DMA's 16 counters. */
+static inline uint32_t tw_token(void)
+{
+    return TW_REGISTER(TW_DMA_COMMAND);
+}
+
+/* Start a transfer under this core's newest token, in pieces that the DMA takes; nothing to do is done. No completion
+ * event is asked for: one that is left in a core's event mask would end its next barrier. */
+static inline void tw_copy_start(uint32_t direction, const void *near, const void *far, uint32_t bytes)
+{
+    uint32_t inside = (uint32_t)(uintptr_t)near, outside = (uint32_t)(uintptr_t)far;
+    __asm__ volatile("" ::: "memory");
+    for (uint32_t piece; bytes != 0; bytes -= piece, inside += piece, outside += piece) {
+        piece = bytes < TW_DMA_PIECE ? bytes : TW_DMA_PIECE;
+        TW_REGISTER(TW_DMA_COMMAND) = piece | direction | TW_DMA_STEP;
+        TW_REGISTER(TW_DMA_COMMAND) = inside;
+        TW_REGISTER(TW_DMA_COMMAND) = outside;
+    }
+}
+
+/* `lines` lines of `bytes` each (at most TW_DMA_PIECE), `stride` bytes apart outside L1, one behind the other in it. */
+static inline void tw_copy_start_lines(
+    uint32_t direction, const void *near, const void *far, uint32_t bytes, uint32_t lines, uint32_t stride)
+{
+    uint32_t inside = (uint32_t)(uintptr_t)near, outside = (uint32_t)(uintptr_t)far;
+    if (bytes == 0)
+        return;
+    __asm__ volatile("" ::: "memory");
+    for (uint32_t piece; lines != 0; lines -= piece, inside += piece * bytes, outside += piece * stride) {
+        piece = lines < TW_DMA_PIECE / bytes ? lines : TW_DMA_PIECE / bytes;
+        TW_REGISTER(TW_DMA_COMMAND) = (bytes * piece) | direction | TW_DMA_STEP | TW_DMA_LINES;
+        TW_REGISTER(TW_DMA_COMMAND) = inside;
+        TW_REGISTER(TW_DMA_COMMAND) = outside;
+        TW_REGISTER(TW_DMA_COMMAND) = bytes;
+        TW_REGISTER(TW_DMA_COMMAND) = stride;
+    }
+}
+
+/* From outside into L1, and out of it. */
+static inline void tw_copy_in(void *to, const void *from, uint32_t bytes)
+{
+    tw_copy_start(TW_DMA_IN, to, from, bytes);
+}
+
+static inline void tw_copy_out(void *to, const void *from, uint32_t bytes)
+{
+    tw_copy_start(0, from, to, bytes);
+}
+
+static inline void tw_copy_lines_in(void *to, const void *from, uint32_t bytes, uint32_t lines, uint32_t stride)
+{
+    tw_copy_start_lines(TW_DMA_IN, to, from, bytes, lines, stride);
+}
+
+static inline void tw_copy_lines_out(void *to, const void *from, uint32_t bytes, uint32_t lines, uint32_t stride)
+{
+    tw_copy_start_lines(0, from, to, bytes, lines, stride);
+}
+
+/* Wait until every transfer of a token is done; the token is free again. */
+static inline void tw_wait(uint32_t token)
+{
+    while (TW_REGISTER(TW_DMA_STATUS) & 1u << token)
+        ;
+    TW_REGISTER(TW_DMA_STATUS) = 1u << token;
+    __asm__ volatile("" ::: "memory");
+}
+
+#endif

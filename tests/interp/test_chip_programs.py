@@ -1,0 +1,62 @@
+"""Programs lowered for a chip with a scratchpad, on all of its cores: the graph's bits, and no wait too many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.llamas import SHAPES, Shape, checkpoint, vocabulary
+from tilewright.api import compile_model
+from tilewright.compiled import Compiled
+from tilewright.interp import graph as interpreter
+from tilewright.interp.program import Machine, RaceError
+from tilewright.ir.program import Loop, Program, Step, Wait
+from tilewright.options import Options
+from tilewright.quant.calibrate import CalibrationText
+from tilewright.quant.lower import Recipe, language_model
+from tilewright.targets.registry import find
+
+
+def compiled(shape: Shape) -> Compiled:
+    recipe = Recipe("int8", CalibrationText.read())
+    network = language_model(checkpoint(shape), vocabulary(), shape.chunk, recipe)
+    return compile_model(network, find("siracusa", Options()), Options())
+
+
+def machine(made: Compiled, *programs: Program) -> Machine:
+    target = made.target
+    assert target.scratchpad is not None
+    return Machine(programs, made.plan.capacity, target.cores, target.scratchpad)
+
+
+@pytest.mark.parametrize("shape", SHAPES[:2])
+def test_all_cores_give_the_bits_of_the_graph(shape: Shape) -> None:
+    made = compiled(shape)
+    cores, state = machine(made, *made.programs), interpreter.initial_state(made.plan.entries[0].graph)
+    for entry, tokens, env in ((0, [1, 7, 9], {"n": 3, "pos": 0}), (1, [4], {"pos": 3}), (1, [200], {"pos": 4})):
+        some = np.array(tokens, np.int32)
+        expected = interpreter.run(made.plan.entries[entry].graph, {"tokens": some}, state, env)["logits"]
+        (got,) = cores.run(made.programs[entry], [some], env)
+        np.testing.assert_array_equal(got, expected.reshape(-1))
+
+
+def without_a_wait(steps: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:
+    for at, step in enumerate(steps):
+        if isinstance(step, Wait):
+            yield (*steps[:at], *steps[at + 1 :])
+        elif isinstance(step, Loop):
+            bodies = without_a_wait(step.body)
+            yield from ((*steps[:at], replace(step, body=body), *steps[at + 1 :]) for body in bodies)
+
+
+def test_every_wait_is_needed() -> None:
+    made = compiled(SHAPES[1])
+    decode = made.programs[1]
+    mutants = [replace(decode, steps=steps) for steps in without_a_wait(decode.steps)]
+    assert mutants
+    for mutant in mutants:
+        with pytest.raises(RaceError):
+            machine(made, mutant).run(mutant, [np.array([4], np.int32)], {"pos": 3})
