@@ -9,6 +9,7 @@ from ..host.target import HOST
 from .dense import DENSE
 from .fallback import portable
 from .language import LANGUAGE
+from .language_float import FLOATS
 
 CLOCK_MHZ = 360.0  # assumed: the published figures do not name theirs
 CORES = 8
@@ -30,7 +31,7 @@ SIRACUSA = Target(
         Memory("l2", L2_BYTES, "data", alignment=16),
     ),
     engines=(Engine("cpu", cores=CORES, clock_mhz=CLOCK_MHZ),),
-    kernels=(*DENSE, *LANGUAGE, *map(portable, HOST.kernels)),
+    kernels=(*DENSE, *LANGUAGE, *FLOATS, *map(portable, HOST.kernels)),
     kernel_folders=(KERNELS, *HOST.kernel_folders),
     headers=(*sorted(path.name for path in KERNELS.glob("*.h")), *HOST.headers),
     language_quant="int8",
