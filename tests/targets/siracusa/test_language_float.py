@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from tests.instances import FILTERED, row_instances
 from tilewright.targets.base import Kernel
 from tilewright.targets.siracusa.bench import Case, measure
-from tilewright.targets.siracusa.language_float import FLOATS
+from tilewright.targets.siracusa.language_float import LANGUAGE_FLOAT
 
 BATCH = 12  # instances in one program
 
 
 @pytest.mark.parametrize("cores", [1, 8])
-@pytest.mark.parametrize("kernel", FLOATS, ids=lambda kernel: kernel.symbol)
+@pytest.mark.parametrize("kernel", LANGUAGE_FLOAT, ids=lambda kernel: kernel.symbol)
 @settings(max_examples=3, deadline=None, suppress_health_check=FILTERED)
 @given(data=st.data())
 def test_random_instances(kernel: Kernel, cores: int, data: st.DataObject) -> None:

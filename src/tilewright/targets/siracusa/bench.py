@@ -20,7 +20,8 @@ from ...ir.types import Array, TensorType, resolve
 from ...sim import SimOptions, Simulation
 from ..base import Kernel
 from .build import compile_sources, link, runtime
-from .target import CORES, L1_BYTES, RUNTIME, SIRACUSA
+from .share import CORES
+from .target import L1_BYTES, RUNTIME, SIRACUSA
 
 GUARD = 64  # bytes before and after every buffer
 FILL = 0xC3  # what guards, scratch and results hold before a call

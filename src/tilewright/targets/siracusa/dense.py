@@ -12,18 +12,23 @@ from ...ir.types import I8, Array, maximum
 from ...ops import Linear, LinearAdd
 from ...quant.requant import accumulator_range, half
 from ..base import Kernel, Packing, Rule, Scalar, Split
-from ..host.arguments import product, type_of
+from ..host.arguments import clamp, product, type_of
 from .requant import MODE, NARROW, joined, results
 
 CORES = 8
 BY_TOKENS = 1 << 10  # TW_BY_TOKENS in kernels/tw_results.h
 
 
+def up(size: int, part: int) -> int:
+    """How many parts a size takes, the last one perhaps not whole."""
+    return -(-size // part)
+
+
 def pitch(cols: int) -> int:
     """Bytes of a row of weights: whole words, an odd number of them where rows are read side by side, so that eight
     rows lie in different banks. tw_pitch in kernels/tw_gemm.h.
     """
-    words = -(-cols // 4)
+    words = up(cols, 4)
     return 4 * (words | 1 if words > 16 else words)
 
 
@@ -38,6 +43,19 @@ def _unpack(packed: Array, shape: tuple[int, ...]) -> Array:
     return np.asarray(packed.reshape(shape[0], -1)[:, : shape[1]])
 
 
+def _pack_fours(weight: Array) -> Array:
+    """[rows, cols] -> [rows / 4][cols][4], missing rows are zero."""
+    rows, cols = weight.shape
+    filled = np.zeros((4 * up(rows, 4), cols), weight.dtype)
+    filled[:rows] = weight
+    return np.ascontiguousarray(filled.reshape(-1, 4, cols).transpose(0, 2, 1)).reshape(-1)
+
+
+def _unpack_fours(packed: Array, shape: tuple[int, ...]) -> Array:
+    return np.asarray(packed.reshape(-1, shape[1], 4).transpose(0, 2, 1).reshape(-1, shape[1])[: shape[0]])
+
+
+FOURS = Packing("panels of 4 rows", _pack_fours, _unpack_fours)
 ROWS = Packing("rows of whole words", _pack, _unpack)
 
 
@@ -61,17 +79,18 @@ def by_tokens(node: Node) -> bool:
     fixed = all(isinstance(d, int) for d in type_of(node, "x").shape)
     if type_of(node, "x").rank == 1 or (not fixed and rows >= 4 * CORES):
         return False
-    return -(-tokens // CORES) * _blocks(rows) * 4 < tokens * _blocks(-(-rows // CORES)) * 4
-
-
-def _blocks(rows: int) -> int:
-    return -(-rows // 4)
+    return up(tokens, 2 * CORES) * up(rows, 4) < up(tokens, 2) * up(up(rows, CORES), 4)
 
 
 def _split(node: Node) -> Split:
     if by_tokens(node):
         return Split(tuple(name for name in node.op.domain(*node.types).parallel if name != "o"), 2)
     return Split(("o",), 4 if _tokens(node) > 1 else 1)
+
+
+def _split_float(node: Node) -> Split:
+    """Rows of weights are packed in fours."""
+    return _split(node) if by_tokens(node) else Split(("o",), 4)
 
 
 def _sizes(node: Node) -> dict[str, Scalar]:
@@ -113,8 +132,10 @@ def scaled_rows(node: Node) -> bool:
     """A multiplier for each row, one addend of 32 bits, and sums that stay within 32 bits up to their shift"""
     if "b" in node.operands or "mul" not in node.operands or type_of(node, "add").dtype.bits != 32:
         return False
-    return type_of(node, "mul").shape == type_of(node, "w").shape[:1] and type_of(node, "add").size == 1 and (
-        _mode(node) == NARROW
+    return (
+        type_of(node, "mul").shape == type_of(node, "w").shape[:1]
+        and type_of(node, "add").size == 1
+        and (_mode(node) == NARROW)
     )
 
 
@@ -161,6 +182,10 @@ def _joining(symbol: str, file: str, arguments: str, *rules: Rule) -> Kernel:
     )  # fmt: skip
 
 
+def _float(node: Node) -> Mapping[str, Scalar]:
+    return {**_sizes(node), **clamp(node), "by_tokens": int(by_tokens(node))}
+
+
 DENSE = (
     _stream("i8"),
     _stream("i16"),
@@ -170,5 +195,11 @@ DENSE = (
     _joining("tw_gemv_add_i8", "gemv_i8.c", "int cols, int form, int shift, int64_t half", one_row),
     _joining(
         "tw_gemm_add_i8", "dense_i8.c", "int tokens, int rows, int cols, int form, int shift, int64_t half"
+    ),
+    Kernel(
+        Linear, "dense_f32.c", "tw_gemm_f32",
+        "const float *restrict x, const float *restrict w, const float *restrict b, float *restrict y, int tokens,"
+        " int rows, int cols, float low, float high, int by_tokens, int first, int last",
+        {"x": "f32", "w": "f32", "b": "f32"}, _float, packing={"w": FOURS}, split=_split_float,
     ),
 )  # fmt: skip

@@ -67,7 +67,7 @@ def _attention_cycles(node: Node) -> float:
     return most
 
 
-FLOATS = (
+LANGUAGE_FLOAT = (
     Kernel(
         Embed, "cluster_float.c", "tw_cluster_embed_f32",
         "const int32_t *restrict tokens, const float *restrict table, float *restrict y, int cols, int first,"

@@ -35,7 +35,7 @@ def results(node: Node, low: Array | int, high: Array | int, x: str = "x") -> di
     }  # fmt: skip
 
 
-def joined(node: Node, low: Array, high: Array) -> dict[str, int]:
+def joined(node: Node, low: Array | int, high: Array | int) -> dict[str, int]:
     """The same for sums that join a residual stream."""
     op = cast(LinearAdd, node.op)
     mul, add = node.operands["mul"].data, half(op.shift)

@@ -9,7 +9,7 @@
 enum { TW_SUMS, TW_WIDE, TW_NARROW, TW_BOUNDED };
 /* Bits of `form`: how the operands are. The rest is the mode, from bit TW_MODE on, and 1, 2 or 4 bytes of a result. */
 enum { TW_X_SIGNED = 1, TW_MUL_U8 = 2, TW_MUL_ROWS = 4, TW_ADD_ROWS = 8, TW_ADD_I64 = 16, TW_BYTES = 5, TW_MODE = 8 };
-enum { TW_BY_TOKENS = 1 << 10 };
+enum { TW_BY_TOKENS = 1 << 10, TW_TRANSPOSED = 1 << 11 };
 
 struct tw_results {
     const int32_t *b; /* per channel, or null */
@@ -58,25 +58,30 @@ TW_X int32_t tw_between(int32_t value, int32_t low, int32_t high)
     return tw_pmin(tw_pmax(value, low), high);
 }
 
-/* One result of 64-bit arithmetic. */
-TW_X int32_t tw_scaled_wide(const struct tw_results *f, int32_t sum, int channel)
+/* (sum * mul + add) >> shift in 64 bits, cut to 32; `low` and `high` are the addend's halves. */
+TW_X int32_t tw_scaled_wide(int32_t sum, int32_t mul, uint32_t low, int32_t high, int shift)
 {
-    uint64_t value = (uint64_t)((int64_t)sum * tw_mul_of(f, channel)) + (uint64_t)tw_add_of(f, channel);
-    if (f->shift >= 32)
-        return tw_between((int32_t)(value >> 32) >> (f->shift - 32), f->low, f->high);
-    int64_t scaled = (int64_t)value >> f->shift;
-    return (int32_t)(scaled < f->low ? f->low : scaled > f->high ? f->high : scaled);
+    uint64_t product = (uint64_t)((int64_t)sum * mul);
+    uint32_t lower = (uint32_t)product + low;
+    int32_t upper = (int32_t)((uint32_t)(product >> 32) + (uint32_t)high + (lower < low));
+    if (shift >= 32)
+        return upper >> (shift - 32);
+    int32_t value = (int32_t)(shift > 0 ? lower >> shift | (uint32_t)upper << (32 - shift) : lower);
+    return upper >> shift == value >> 31 ? value : upper < 0 ? INT32_MIN : INT32_MAX;
 }
 
-TW_X void tw_store_result(const struct tw_results *f, int32_t value, int at)
+TW_X void tw_store_results(const struct tw_results *f, const int32_t *s, int at, int count)
 {
     int bytes = tw_bytes_per_result(f);
     if (bytes == 1)
-        ((int8_t *)f->y)[at] = (int8_t)value;
+        for (int i = 0; i < count; i++)
+            ((int8_t *)f->y)[at + i] = (int8_t)s[i];
     else if (bytes == 2)
-        ((int16_t *)f->y)[at] = (int16_t)value;
+        for (int i = 0; i < count; i++)
+            ((int16_t *)f->y)[at + i] = (int16_t)s[i];
     else
-        ((int32_t *)f->y)[at] = value;
+        for (int i = 0; i < count; i++)
+            ((int32_t *)f->y)[at + i] = s[i];
 }
 
 /* `count` results of TW_NARROW sums: 9 cycles each. */
@@ -128,21 +133,33 @@ TW_X void tw_narrow_row(const struct tw_results *f, const int32_t *s, int channe
         tw_narrow_i32_i32(f, s, channel, at, count);
 }
 
+/* `count` sums scaled in 64 bits, in place. */
+TW_X void tw_wide_row(const struct tw_results *f, int32_t *s, int channel, int count)
+{
+    int mul_step = tw_mul_step(f), add_step = tw_add_step(f), is_u8 = f->form & TW_MUL_U8;
+    const char *mul = (const char *)f->mul + channel * mul_step, *add = (const char *)f->add + channel * add_step;
+    for (; count > 0; count--, s++, mul += mul_step, add += add_step) {
+        const int32_t *halves = (const int32_t *)(const void *)add;
+        int32_t by = is_u8 ? *(const uint8_t *)mul : *(const int32_t *)(const void *)mul;
+        int32_t high = f->form & TW_ADD_I64 ? halves[1] : halves[0] >> 31;
+        *s = tw_between(tw_scaled_wide(*s, by, (uint32_t)halves[0], high, f->shift), f->low, f->high);
+    }
+}
+
 /* Sums scaled by 8 bits per channel that join a residual stream. */
-TW_X void tw_join_row(const struct tw_results *f, const int32_t *s, int channel, int at, int count)
+TW_X void tw_join_row(const struct tw_results *f, int32_t *s, int channel, int at, int count)
 {
     const uint8_t *mul = (const uint8_t *)f->mul + channel;
     const int16_t *r = f->r + at;
     int16_t *y = (int16_t *)f->y + at;
-    int32_t half = (int32_t)tw_add_of(f, 0), shift = f->shift;
-    if (tw_mode_of(f) == TW_WIDE)
-        for (int i = 0; i < count; i++)
-            y[i] = (int16_t)tw_pclip(tw_scaled_wide(f, s[i], channel + i) + r[i], 16);
-    else
-        for (int i = 0; i < count; i++) {
-            int32_t value = tw_between(tw_pmac(half, s[i], mul[i]) >> shift, -65536, 65536);
-            y[i] = (int16_t)tw_pclip(value + r[i], 16);
-        }
+    int32_t half = (int32_t)tw_add_of(f, 0), shift = f->shift, low = f->low, high = f->high;
+    if (tw_mode_of(f) == TW_WIDE) {
+        tw_wide_row(f, s, channel, count);
+        for (; count > 0; count--)
+            *y++ = (int16_t)tw_pclip(*s++ + *r++, 16);
+    }
+    for (; count > 0; count--)
+        *y++ = (int16_t)tw_pclip(tw_between(tw_pmac(half, *s++, *mul++) >> shift, low, high) + *r++, 16);
 }
 
 /* Sums s of channels channel .. channel + count (at least one) become the results from y[at] on. s is written to. */
@@ -159,12 +176,11 @@ static __attribute__((noinline, unused)) void tw_finish_row(const struct tw_resu
     if (f->r != 0)
         tw_join_row(f, s, channel, at, count);
     else if (mode == TW_SUMS)
-        for (int i = 0; i < count; i++)
-            ((int32_t *)f->y)[at + i] = s[i];
-    else if (mode == TW_WIDE)
-        for (int i = 0; i < count; i++)
-            tw_store_result(f, tw_scaled_wide(f, s[i], channel + i), at + i);
-    else
+        tw_store_results(f, s, at, count);
+    else if (mode == TW_WIDE) {
+        tw_wide_row(f, s, channel, count);
+        tw_store_results(f, s, at, count);
+    } else
         tw_narrow_row(f, s, channel, at, count);
 }
 
