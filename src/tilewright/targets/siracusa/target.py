@@ -10,6 +10,7 @@ from .dense import DENSE
 from .fallback import portable
 from .floats import FLOATS
 from .language import LANGUAGE
+from .language_float import LANGUAGE_FLOAT
 from .move import MOVE
 from .norm import NORM
 from .pointwise import POINTWISE
@@ -44,6 +45,7 @@ SIRACUSA = Target(
         *MOVE,
         *FLOATS,
         *LANGUAGE,
+        *LANGUAGE_FLOAT,
         *VISION,
         *map(portable, HOST.kernels),
     ),
