@@ -30,18 +30,22 @@ class Pair:
 
 def align(
     block: Sequence[Group], wanted: Sequence[int], groups: Sequence[Group], keys: Sequence[int]
-) -> tuple[list[Pair], int]:
-    """The groups ahead as one more round of a block, which waits and meets as the others do, and how many they are.
+) -> tuple[list[Pair], list[Step], int]:
+    """The groups ahead as one more round of a block, waits that stand behind the loop then, and how many groups it is.
 
-    Nothing where they are no such round.
+    The round waits and meets as the others do; its own transfers start behind a barrier of theirs. Nothing where the
+    groups are no such round.
     """
     pairs: list[Pair] = []
+    late: list[Group] = []
+    own: list[Step] = []  # waits of the last round alone
     at = 0
     for group, key in zip(block, wanted, strict=True):
         while at < len(keys) and keys[at] != key and not isinstance(groups[at][0], Phase):
             if moves(groups[at]):
-                pairs.append(Pair(None, groups[at]))
-            at += 1  # its own waits and barriers are those of the others
+                late.append(groups[at])
+            own += [step for step in groups[at] if isinstance(step, Wait)]
+            at += 1
         if at < len(keys) and keys[at] == key:
             pairs.append(Pair(group, groups[at]))
             at += 1
@@ -50,8 +54,14 @@ def align(
         elif isinstance(group[0], Barrier | Wait):
             pairs.append(Pair(group, group))
         else:
-            return [], 0
-    return pairs, at
+            return [], [], 0
+        if isinstance(group[0], Barrier):
+            pairs += [Pair(None, transfers) for transfers in late]
+            late = []
+    pairs += [Pair(None, transfers) for transfers in late]
+    waited = [step for pair in pairs if pair.others is pair.last for step in pair.last or []]
+    behind: list[Step] = [step for step in own if step not in waited]
+    return pairs, [*behind, Barrier()] if behind else [], at
 
 
 def moves(group: Group) -> bool:

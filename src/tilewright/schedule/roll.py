@@ -34,12 +34,15 @@ def roll(steps: Sequence[Step], safe: Callable[[Sequence[Step]], bool] = never) 
         blocks = [groups[at + i * period : at + (i + 1) * period] for i in range(count)]
         if count > 1 and len(_flat(blocks[0])) * (count - 1) >= MIN_SAVED_STEPS:
             at += period * count
-            pairs, length = align(blocks[-1], keys[at - period : at], groups[at:], keys[at:])
-            if pairs and safe([*_flat(groups[:at]), *steps_of(pairs), *_flat(groups[at + length :])]):
+            pairs, behind, length = align(blocks[-1], keys[at - period : at], groups[at:], keys[at:])
+            changed = [*_flat(groups[:at]), *steps_of(pairs), *behind, *_flat(groups[at + length :])]
+            if pairs and safe(changed):
                 blocks = [_like(block, pairs) for block in blocks]
                 blocks.append([pair.of_last for pair in pairs])
                 at += length
-            result.append(_loop([_flat(block) for block in blocks], len(result)))
+            else:
+                behind = []
+            result += [_loop([_flat(block) for block in blocks], len(result)), *behind]
         else:
             result += groups[at]
             at += 1
