@@ -60,7 +60,7 @@ def synchronise(steps: Sequence[Step], cores: int, scratchpad: str) -> tuple[Ste
 class _Synchronisation:
     def __init__(self, cores: int, scratchpad: str) -> None:
         self.cores, self.scratchpad = cores, scratchpad
-        self.recent: list[Access] = []  # since the last barrier
+        self.recent: dict[tuple[object, int], dict[Access, None]] = {}  # since the last barrier; by place and core
         self.flying: dict[int, list[Access]] = {}  # by token, in the order of their start
 
     def run(self, steps: Sequence[Step]) -> Iterator[Step]:
@@ -73,7 +73,7 @@ class _Synchronisation:
                 mine = accesses(step)
                 yield from self.settle(mine)
                 yield step
-                self.recent += mine
+                self.remember(mine)
         for token in list(self.flying):
             yield self.wait(token)
 
@@ -105,14 +105,25 @@ class _Synchronisation:
         for token, flying in list(self.flying.items()):
             if any(m.clashes(f) for m in mine for f in flying):
                 yield self.wait(token)
-        if self.cores > 1 and any(
-            m.clashes(r) and not (m.core == r.core != ALL) for m in mine for r in self.recent
-        ):  # fmt: skip
-            self.recent = []
+        if self.cores > 1 and any(map(self.crosses, mine)):
+            self.recent = {}
             yield Barrier()
 
+    def crosses(self, mine: Access) -> bool:
+        """Whether an access of another core since the last barrier clashes with this one."""
+        return any(
+            mine.clashes(other)
+            for (place, core), others in self.recent.items()
+            if place == mine.region.place and not core == mine.core != ALL
+            for other in others
+        )
+
+    def remember(self, some: Sequence[Access]) -> None:
+        for access in some:
+            self.recent.setdefault((access.region.place, access.core), {})[access] = None
+
     def wait(self, token: int) -> Wait:
-        self.recent += self.flying.pop(token)
+        self.remember(self.flying.pop(token))
         return Wait(token)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import UserError
-from ..ir.graph import Graph, Node
+from ..ir.graph import Graph
 from ..ir.plan import Block, Choice, EntryPlan, Home, Plan, Tiled, aligned
 from ..ir.types import Kind, Value
 from ..targets.base import Memory, Packing, Target
-from .decide import Decision, Life, Menus, ScratchpadError, decide, lives, whole
+from .decide import Decision, Life, Menus, ScratchpadError, alone, decide, lives, whole
 from .place import lower_bound, place
 from .tilings import root
 
@@ -28,20 +28,19 @@ def solve_scratchpad(
     assert pad.bytes is not None
     state = state_bytes(entries, choices)
     kept = max((sum(aligned(v.type.bytes) for v in g.outputs) for g in entries), default=0) if outputs_near else 0
-    menus = Menus(target)
+    menus, refusals = Menus(target), []
     for states_near in (True, False) if state else (True,):
-        capacity = pad.bytes - kept - (state if states_near else 0)
-        if capacity <= 0:
-            continue
+        beside = kept + (state if states_near else 0)
+        capacity = pad.bytes - beside
         try:
-            plans = [
-                _entry(graph, choices.get(graph.name, {}), menus, pad, far, capacity, states_near, outputs_near)
-                for graph in entries
-            ]
+            spare = alone(entries, choices, menus, capacity, states_near)
         except ScratchpadError as error:
-            if states_near and state:
-                continue
-            raise _too_small(error, pad, kept) from None
+            refusals.append((error.way.least + beside, error))
+            continue
+        plans = [
+            _entry(graph, choices.get(graph.name, {}), menus, pad, far, capacity, states_near, outputs_near, decision)
+            for graph, decision in zip(entries, spare, strict=True)
+        ]
         used = {m.name: max(_end(plan.blocks, m.name) for plan in plans) for m in (pad, far)}
         levels = {
             Kind.CONST: next(m for m in target.memories if m.holds in ("const", "both")).name,
@@ -53,10 +52,7 @@ def solve_scratchpad(
             raise _too_large(plans, far, used[far.name] + (0 if states_near else state))
         bound = max(lower_bound([b for b in plan.blocks if b.memory == pad.name]) for plan in plans)
         return Plan(target.name, tuple(plans), packings, used, bound, levels)
-    raise UserError(
-        f"the outputs need {kept:,} bytes of {pad.name}, {pad.bytes:,} are allowed",
-        hint=f"give more than `--option {pad.name}={kept}`",
-    )
+    raise _too_small(*min(refusals, key=lambda refusal: refusal[0]), pad)
 
 
 def state_bytes(entries: Sequence[Graph], choices: Choices) -> int:
@@ -76,36 +72,41 @@ def state_bytes(entries: Sequence[Graph], choices: Choices) -> int:
 
 def _entry(
     graph: Graph, choices: Mapping[str, Choice], menus: Menus, pad: Memory, far: Memory, capacity: int,
-    states_near: bool, outputs_near: bool,
+    states_near: bool, outputs_near: bool, spare: Decision,
 ) -> EntryPlan:  # fmt: skip
+    """The first decision whose blocks fit; those of `spare` always do."""
     callers = frozenset(root(graph, v)[0] for v in graph.outputs) if outputs_near else frozenset()
-    everything = whole(graph, choices, menus, states_near)
-    for room in (None, *ROOM):
-        if room is None and everything is None:
-            continue
-        decision = everything or decide(graph, choices, menus, int(capacity * (room or 1)), states_near)
-        everything = None
+    for decision, seconds in _decisions(graph, choices, menus, capacity, states_near, spare):
         for ahead in AHEAD:
             blocks, homes, early = _blocks(graph, choices, decision, pad, far, int(capacity * ahead), callers)
             near = [b for b in blocks if b.memory == pad.name]
             if lower_bound(near) > capacity:
                 continue
-            last = ahead == 0.0 and room is not None
-            placed, needed = place(near, pad.alignment, seconds=2.0 if last else 0.0, enough=capacity)
+            placed, needed = place(near, pad.alignment, seconds=0.0 if ahead else seconds, enough=capacity)
             if needed <= capacity:
                 outside, _ = place([b for b in blocks if b.memory != pad.name], far.alignment)
                 final = {name: _with(choices[name], way, early.get(name, 0)) for name, way in decision.ways.items()}
                 return EntryPlan(graph, final, (*placed, *outside), homes)
-    raise ScratchpadError(*_largest(graph, decision))
+    raise AssertionError(f"{graph.name}: what each node needs alone does not fit")
+
+
+def _decisions(
+    graph: Graph, choices: Mapping[str, Choice], menus: Menus, capacity: int, states_near: bool, spare: Decision
+) -> Iterator[tuple[Decision, float]]:
+    """Decisions in the order in which they are tried, and how many seconds the search for places of it may take."""
+    everything = whole(graph, choices, menus, states_near)
+    if everything is not None:
+        yield everything, 0.0
+    for room in ROOM:
+        found = decide(graph, choices, menus, int(capacity * room), states_near)
+        if found is None:
+            break
+        yield found, 2.0
+    yield spare, 0.0
 
 
 def _with(choice: Choice, way: Tiled, early: int) -> Choice:
     return Choice(choice.kernel, way.cycles, way.worst_cycles, way.scratch, way, early)
-
-
-def _largest(graph: Graph, decision: Decision) -> tuple[Node, Tiled]:
-    name = max(decision.ways, key=lambda n: decision.ways[n].least)
-    return next(n for n in graph.nodes if n.name == name), decision.ways[name]
 
 
 def _blocks(
@@ -200,16 +201,17 @@ def _end(blocks: Sequence[Block], memory: str) -> int:
     return aligned(end)
 
 
-def _too_small(error: ScratchpadError, pad: Memory, kept: int) -> UserError:
+def _too_small(least: int, error: ScratchpadError, pad: Memory) -> UserError:
+    """`least`: bytes that the node and what lies beside it need."""
     node, way = error.node, error.way
     assert pad.bytes is not None
-    least = way.least + kept
     tile = (
         ", ".join(f"{name} in steps of {size}" for name, size in way.tile) or "the whole operator, which does not tile"
     )
     parts = [f"{s.operand} {aligned(s.size) * way.depth:,}" for s in way.streams]
     parts += [f"constants {aligned(way.constants.size) * way.depth:,}"] if way.constants else []
     parts += [f"scratch {way.scratch:,}"] if way.scratch else []
+    parts += [f"state and outputs {least - way.least:,}"] if least > way.least else []
     return UserError(
         f"{type(node.op).__name__} needs at least {least:,} bytes of {pad.name}, {pad.bytes:,} are allowed: "
         f"{least - pad.bytes:,} are missing",
