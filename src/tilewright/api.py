@@ -35,7 +35,7 @@ def compile_model(model: Model, target: Target, options: Options, dump: Path | N
         for program in programs:
             (dump / f"{program.name}.program.txt").write_text(program_text(program))
     prefix = identifier(options.name or model.name).lower()
-    source = print_programs(programs, prefix, plan.capacity, target)
+    source = print_programs(programs, prefix, plan.capacity, target, shared=any(g.bound for g in graphs))
     face = face_bytes(model.language, target) if model.language else 0
     return Compiled(model, target, plan, programs, source, prefix, face, time.process_time() - began)
 

@@ -52,7 +52,7 @@ class Compiled:
         """Bytes per use: constants, arena of transients, state, language face (all static), memory of the caller."""
         buffers = {b for p in self.programs for b in p.buffers}
         last = self.plan.entries[-1].graph
-        outside = () if self.model.language else (*last.inputs, *last.outputs)
+        outside = () if self.model.language else (*last.arguments, *last.results)
         return {
             "weights": sum(b.bytes for b in buffers if b.kind.value == "const"),
             "arena": sum(self.plan.capacity.values()),

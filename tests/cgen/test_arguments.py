@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tilewright.cgen.printer import expression, print_programs
+from tilewright.cgen.layout import expression
+from tilewright.cgen.printer import print_programs
 from tilewright.cgen.prototypes import prototypes
 from tilewright.interp.native import FLAGS, ZIG, call
 from tilewright.ir.graph import Node
@@ -18,6 +19,7 @@ from tilewright.ir.program import Buffer, Call, Phase, Program, Ref
 from tilewright.ir.types import F32, Kind, TensorType
 from tilewright.ops import Concat
 from tilewright.targets.base import Kernel
+from tilewright.targets.host.target import HOST
 
 from ..instances import node_of
 
@@ -67,7 +69,7 @@ def test_printed_c_passes_table_and_addresses(tmp_path: Path) -> None:
     y = Buffer("y", Kind.OUTPUT, "caller", None, 9, F32)
     operands = (*((f"x{k}", Ref(b)) for k, b in enumerate(inputs)), ("y", Ref(y)))
     one = Call(ROW, node, operands, tuple(ROW.arguments(node).items()))
-    source = print_programs([Program("run", (Phase((one, one)),), inputs, (y,), (), ())], "net", 0)
+    source = print_programs([Program("run", (Phase((one, one)),), inputs, (y,), (), ())], "net", {"ram": 0}, HOST)
     assert source.tables.count("static const int32_t") == 1, "equal tables are one"
     (prototype, body), *_ = source.functions
     library = _built(tmp_path, f"{source.tables}\n{prototype};\n{prototype}\n{body}\n")

@@ -66,6 +66,24 @@ def test_packing_is_undone_by_unpacking(kernel: Kernel, data: st.DataObject) -> 
             np.testing.assert_array_equal(packing.unpack(packed, arrays[name].shape), arrays[name])
 
 
+@rows
+@settings(max_examples=25, deadline=None, suppress_health_check=FILTERED)
+@given(data=st.data())
+def test_a_region_of_a_packed_whole_is_the_packed_part(kernel: Kernel, data: st.DataObject) -> None:
+    _, arrays = data.draw(row_instances(kernel))
+    for name, packing in kernel.packing.items():
+        if name in arrays:
+            whole = arrays[name]
+            ends = [sorted(data.draw(st.lists(st.integers(0, d), min_size=2, max_size=2, unique=True)))
+                    for d in whole.shape]  # fmt: skip
+            box = tuple((low, high) for low, high in ends)
+            region = packing.region(box, whole.shape)
+            if region is not None:
+                first, count = region
+                part = packing.pack(whole[tuple(slice(low, high) for low, high in box)])
+                np.testing.assert_array_equal(packing.pack(whole)[first : first + count], part)
+
+
 @pytest.mark.parametrize("kernel", [k for k in HOST.kernels if k.in_place], ids=lambda kernel: kernel.symbol)
 @settings(max_examples=10, deadline=None, suppress_health_check=FILTERED)
 @given(data=st.data())

@@ -58,6 +58,21 @@ def test_settings_without_floats(
     assert c.sample(native, logits) == Sampler(python)(logits)
 
 
+@settings(max_examples=100, deadline=None)
+@given(shift=st.integers(30, 57), multiplier=st.integers(1 << 29, (1 << 31) - 1), seed=st.integers(0, 2**32 - 1))
+def test_c_equals_python_about_the_last_bin(shift: int, multiplier: int, seed: int, c: LanguageLibrary) -> None:
+    """Thousands of tokens at distances next to where weights end: which of them have one decides the token."""
+    rng, last = np.random.default_rng(seed), ((255 << shift) - (1 << shift >> 1)) // multiplier
+    distances = np.clip(last + rng.integers(-3, 4, 60000) * max(1, (1 << shift) // multiplier), 0, 2**32 - 1)
+    distances[rng.integers(60000)] = 0
+    logits = (2**31 - 1 - distances).astype(np.int32)
+    native = c.fixed(*fixed_unit(1.0), 1000, 1000, seed)
+    native.multiplier, native.shift = multiplier, shift
+    python = Sampler(Sampling(multiplier, shift, native.top_p, native.state))
+    for _ in range(5):
+        assert c.sample(native, logits) == python(logits)
+
+
 @pytest.mark.parametrize("wrong", [(-1, 1000, 0), (1_000_001, 1000, 0), (800, 0, 0), (800, 1001, 0), (800, 900, -1)])
 def test_integer_settings_out_of_range(wrong: tuple[int, int, int]) -> None:
     with pytest.raises(UserError):

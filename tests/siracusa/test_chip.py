@@ -16,7 +16,6 @@ from tilewright.cgen.project import write
 from tilewright.cli import run
 from tilewright.errors import UserError
 from tilewright.frontend.load import load
-from tilewright.ir.types import Kind
 from tilewright.options import Options
 from tilewright.sim import simulate
 from tilewright.targets.base import Story
@@ -25,6 +24,7 @@ from tilewright.targets.siracusa.build import build
 from tilewright.targets.siracusa.program import Job
 from tilewright.targets.siracusa.runner import SiracusaRunner
 
+WIDE = QUANTLIB / "Kernels" / "Integer" / "Conv" / "PW_2D"
 ADD = QUANTLIB / "Kernels" / "Integer" / "Add" / "Regular_RQ"
 
 
@@ -73,9 +73,10 @@ def test_the_elf_alone_finds_a_wrong_value(folder: Path) -> None:
 
 @needs_shared
 def test_what_l1_cannot_hold_is_in_l2() -> None:
-    roomy, tight = (compile_file(str(ADD), "siracusa", Options(l1=l1)) for l1 in (None, 16_000))
-    assert roomy.plan.levels[Kind.ACT] == "l1"
-    assert tight.plan.levels[Kind.ACT] == "l2"
+    roomy, tight = (compile_file(str(WIDE), "siracusa", Options(l1=l1)) for l1 in (None, 16_000))
+    assert {b.memory for b in roomy.plan.entries[0].blocks} == {"l1"}
+    assert {b.memory for b in tight.plan.entries[0].blocks} == {"l1", "l2"}
+    assert tight.plan.capacity["l1"] <= 16_000
 
 
 def test_constants_that_fit_nowhere_are_explained() -> None:

@@ -18,6 +18,7 @@ from ..ir.program import (
     Copy,
     Job,
     Loop,
+    Once,
     Operand,
     Parts,
     Phase,
@@ -29,15 +30,13 @@ from ..ir.program import (
 )  # fmt: skip
 from ..ir.types import Dim, Kind, maximum
 from ..targets.base import Argument, Target
-from . import constants
-from .arena import Arenas
+from .addresses import Addresses
 from .layout import INDENT, comment, expression, wrap
-from .names import Names, identifier, short
+from .names import Names, short
 from .parts import used_columns, varied, varied_number
 
-MOST_BYTES = 0x1FFFF  # of one transfer
+MOST_BYTES = 0x1FFF0  # of one line of a transfer
 _Member = Callable[[str, str, Sequence[str]], str]  # name, type, value per part -> the expression
-LOCALS = ("core", "first", "last", "part", "given")
 
 
 @dataclass(frozen=True)
@@ -55,32 +54,35 @@ class Source:
     shared: tuple[str, ...]  # kernels that all cores call
 
 
-def print_programs(programs: Sequence[Program], prefix: str, capacity: Mapping[str, int], target: Target) -> Source:
-    """C for programs that share constants, states and arenas; every external name starts with the prefix."""
-    return _Printer(programs, prefix, capacity, target).source()
+def print_programs(
+    programs: Sequence[Program], prefix: str, capacity: Mapping[str, int], target: Target, shared: bool = False
+) -> Source:
+    """C for programs that share constants, states and arenas; every external name starts with the prefix.
+
+    `shared`: states are external, for other files of the network.
+    """
+    external = (Kind.CONST, Kind.STATE) if shared else (Kind.CONST,)
+    return _Printer(programs, prefix, capacity, target, external).source()
 
 
 class _Printer:
     def __init__(
-        self, programs: Sequence[Program], prefix: str, capacity: Mapping[str, int], target: Target
+        self, programs: Sequence[Program], prefix: str, capacity: Mapping[str, int], target: Target,
+        external: tuple[Kind, ...],
     ) -> None:  # fmt: skip
+        self.external = external
         self.programs, self.prefix = programs, prefix
         self.cores, self.scratchpad = target.cores, target.scratchpad
-        self.attribute = " TW_ALIGNED" if self.cores > 1 else ""
-        self.arenas = Arenas([p.name for p in programs], capacity, self.attribute)
-        self.names, self.table_names = Names(), Names()
-        taken = (*LOCALS, *self.arenas.names()) if self.cores > 1 else ()
-        self.callers = {p.name: Names(taken) for p in programs}
-        self.owner_of = {b: p for p in programs for b in (*p.inputs, *p.outputs)}
-        self.parents = {m: b for p in programs for b in p.buffers for m in b.members}
+        self.places = Addresses(programs, prefix, capacity, self.cores, external)
+        self.table_names = Names()
         self.tables: dict[str, str] = {}
-        self.structs: dict[str, str] = {}
         self.shared: set[str] = set()
+        self.once = False  # whether something is fetched once and stays
         self._start(programs[0])
 
     def _start(self, program: Program) -> None:
         """What is known inside one function."""
-        self.current = program
+        self.places.current = program
         self.share: Share | None = None  # that first and last hold
         self.token: int | None = None  # that the next transfer may follow
         self.tokens: set[int] = set()
@@ -89,41 +91,22 @@ class _Printer:
     def source(self) -> Source:
         functions = tuple((self.prototype(p), self.body(p)) for p in self.programs)
         buffers = list(dict.fromkeys(b for p in self.programs for b in p.buffers if b.kind in (Kind.CONST, Kind.STATE)))
-        declared = tuple((self.declaration(b), b) for b in buffers if b.kind is Kind.CONST)
-        states = tuple((b, self.name(b)) for b in buffers if b.kind is Kind.STATE)
-        lines = "\n".join(f"static {b.dtype.ctype} {name}[{b.elements}]{self.attribute};" for b, name in states)
+        declared = tuple((self.places.declaration(b), b) for b in buffers if b.kind is Kind.CONST)
+        states = tuple((b, self.places.name(b)) for b in buffers if b.kind is Kind.STATE)
+        scope = "" if Kind.STATE in self.external else "static "
+        lines = "\n".join(f"{scope}{b.dtype.ctype} {name}[{b.elements}]{self.places.attribute};" for b, name in states)
+        if self.once:
+            lines += "\nstatic int first_call = 1; /* what stays in the scratchpad is not there yet */"
         return Source(
-            self.arenas.text(), lines, "\n\n".join(self.tables.values()), functions, declared, states,
-            tuple(self.structs.values()), self.cores, tuple(sorted(self.shared)),
+            self.places.arenas.text(), lines, "\n\n".join(self.tables.values()), functions, declared, states,
+            tuple(self.places.structs.values()), self.cores, tuple(sorted(self.shared)),
         )  # fmt: skip
-
-    # Names
-
-    def name(self, buffer: Buffer) -> str:
-        prefix = f"{self.prefix}_" if buffer.kind is Kind.CONST else ""
-        return self.names.of(buffer, prefix + identifier(buffer.name))
-
-    def declaration(self, buffer: Buffer) -> str:
-        """`const float name[4096]`, without initialiser."""
-        if buffer.members:
-            return f"const struct {self.tag(buffer)} {self.name(buffer)}{self.attribute}"
-        return f"const {buffer.dtype.ctype} {self.name(buffer)}[{max(1, buffer.elements)}]{self.attribute}"
-
-    def tag(self, buffer: Buffer) -> str:
-        """The struct type of constants that travel together."""
-        tag = self.table_names.of(constants.layout(buffer), f"{self.prefix}_{short(buffer.name)}")
-        self.structs[tag] = constants.definition(tag, buffer)
-        return tag
-
-    def caller(self, program: Program, buffer: Buffer) -> str:
-        """The parameter that carries memory of the caller."""
-        return self.callers[program.name].of(buffer, identifier(buffer.name))
 
     # Functions
 
     def prototype(self, program: Program) -> str:
-        inputs = [f"const {b.dtype.ctype} *{self.caller(program, b)}" for b in program.inputs]
-        outputs = [f"{b.dtype.ctype} *{self.caller(program, b)}" for b in program.outputs]
+        inputs = [f"const {b.dtype.ctype} *{self.places.caller(program, b)}" for b in program.inputs]
+        outputs = [f"{b.dtype.ctype} *{self.places.caller(program, b)}" for b in program.outputs]
         parameters = [*inputs, *outputs, *(f"int32_t {s.name}" for s in program.syms)]
         return wrap(f"void {self.prefix}_{self.function(program)}({', '.join(parameters) or 'void'})", 4)
 
@@ -191,6 +174,10 @@ class _Printer:
                 return [f"{pad}tw_wait(token{step.token});"]
             case Barrier():
                 return [f"{pad}tw_barrier();"]
+            case Once():
+                self.once = True
+                inner = self.steps(step.steps, depth + 1, loop)
+                return [f"{pad}if (first_call) {{", *inner, f"{pad}{INDENT}first_call = 0;", f"{pad}}}"]
 
     def phase(self, step: Phase, depth: int, loop: Loop | None) -> list[str]:
         if self.cores == 1:
@@ -209,7 +196,7 @@ class _Printer:
         """A transfer; the first one of a token takes a counter of the DMA."""
         pad, into = INDENT * depth, self.near(step.target, loop)
         assert into != self.near(step.source, loop), f"a transfer has to cross the border of {self.scratchpad}"
-        assert maximum(step.bytes) * maximum(step.lines) <= MOST_BYTES, f"a transfer of more than {MOST_BYTES:,} bytes"
+        assert step.lines == 1 or maximum(step.bytes) <= MOST_BYTES, f"lines of more than {MOST_BYTES:,} bytes"
         lines = [] if self.token == step.token else [f"{pad}token{step.token} = tw_token();"]
         self.token = step.token
         self.tokens.add(step.token)
@@ -328,7 +315,7 @@ class _Printer:
         """A scalar, or the name of a table; equal tables are one."""
         if not isinstance(value, tuple):
             return expression(value, ctype)
-        name = self.names.of(value, f"{self.prefix}_table")
+        name = self.places.names.of(value, f"{self.prefix}_table")
         text = f"static const int32_t {name}[{len(value)}] = {{{', '.join(map(expression, value))}}};"
         self.tables[name] = wrap(text, 4)
         return name
@@ -338,34 +325,11 @@ class _Printer:
     def operand(self, operand: Operand, loop: Loop | None) -> str:
         if isinstance(operand, Column):
             assert loop is not None
-            outside = self.apart(loop, operand.index)
-            return f"{'given' if outside else 'block'}->{self.columns(loop)[operand.index]}"
-        return self.address(operand)[1]
-
-    def address(self, ref: Ref) -> tuple[str, str]:
-        """Element type and address of an operand."""
-        b = ref.buffer
-        constant = "const " if b.kind in (Kind.CONST, Kind.INPUT) else ""
-        if b.members and ref.offset == 0:
-            return f"const struct {self.tag(b)}", f"&{self.name(b)}"
-        if b.members:
-            assert isinstance(ref.offset, int), f"{b.name} is used at an address that run-time sizes change"
-            for m in b.members:
-                at, size = ref.offset - (m.offset or 0), m.dtype.numpy.itemsize
-                if 0 <= at < m.elements * size and at % size == 0:
-                    return self.address(Ref(m, at // size))
-            raise AssertionError(f"no member of {b.name} has an element at {ref.offset}")
-        if b in self.parents:
-            parent = self.parents[b]
-            field = next(f.name for f in constants.fields(parent) if f.buffer is b)
-            return f"const {b.dtype.ctype}", f"{self.name(parent)}.{field}{_plus(ref)}"
-        base = self.arenas.member(self.current.name, b) if b.offset is not None else self.base(b)
-        return f"{constant}{b.dtype.ctype}", base + _plus(ref)
-
-    def base(self, buffer: Buffer) -> str:
-        if buffer.kind in (Kind.INPUT, Kind.OUTPUT):
-            return self.caller(self.owner_of[buffer], buffer)
-        return self.name(buffer)
+            name = self.columns(loop)[operand.index]
+            if (buffer := self.offsets_into(loop, operand.index)) is not None:
+                return f"{self.places.base(buffer)} + block->{name}"
+            return f"{'given' if self.apart(loop, operand.index) else 'block'}->{name}"
+        return self.places.address(operand)[1]
 
     # Loops
 
@@ -394,10 +358,10 @@ class _Printer:
         chosen = [k for k in range(len(loop.table.columns)) if k in used and outside == self.apart(loop, k)]
         if not chosen:
             return None
-        addresses = [[self.address(row[k]) for k in chosen] for row in loop.table.rows]
+        addresses = [[self.entry(loop, row, k) for k in chosen] for row in loop.table.rows]
         names = self.columns(loop)
         fields = [
-            f"{INDENT}{_common(ctypes)} *{names[k]};"
+            f"{INDENT}{_common(ctypes)}{names[k]};"
             for k, ctypes in zip(chosen, ([row[j][0] for row in addresses] for j in range(len(chosen))), strict=True)
         ]
         rows = [", ".join(text for _, text in row) for row in addresses]
@@ -405,7 +369,7 @@ class _Printer:
             return self.constant_table(variable, fields, rows), []
         inner = pad + INDENT
         lines = [wrap(f"{inner}{{{row}}},", len(inner) + 4) for row in rows]
-        name = self.table_names.of((tuple(fields), tuple(lines), self.current.name), variable)
+        name = self.table_names.of((tuple(fields), tuple(lines), self.places.current.name), variable)
         self.tables[name] = f"struct {name} {{\n" + "\n".join(fields) + "\n};"
         return name, [f"{pad}const struct {name} {name}s[{len(rows)}] = {{", *lines, f"{pad}}};"]
 
@@ -418,13 +382,29 @@ class _Printer:
         self.tables[name] = f"{kind}\n\n{head}\n" + "\n".join(lines) + "\n};"
         return name
 
+    def entry(self, loop: Loop, row: tuple[Ref, ...], column: int) -> tuple[str, str]:
+        """Type (ready for the name behind it) and value of a table's entry."""
+        if self.offsets_into(loop, column) is not None:
+            return "int32_t ", expression(row[column].offset)
+        ctype, text = self.places.address(row[column])
+        return f"{ctype} *", text
+
     def apart(self, loop: Loop, column: int) -> bool:
         """Whether a column is in the second, local table."""
         return self.cores > 1 and self.outside(loop, column)
 
     def outside(self, loop: Loop, column: int) -> bool:
         """Whether a column has addresses of the caller's memory."""
-        return any(row[column].buffer.kind in (Kind.INPUT, Kind.OUTPUT) for row in loop.table.rows)
+        callers = any(row[column].buffer.kind in (Kind.INPUT, Kind.OUTPUT) for row in loop.table.rows)
+        return callers and self.offsets_into(loop, column) is None
+
+    def offsets_into(self, loop: Loop, column: int) -> Buffer | None:
+        """The caller's buffer that a column's addresses are in, if it is one: offsets are constants, addresses not."""
+        refs = [row[column] for row in loop.table.rows]
+        buffer = refs[0].buffer
+        if self.cores == 1 or buffer.kind not in (Kind.INPUT, Kind.OUTPUT):
+            return None
+        return buffer if all(r.buffer is buffer and isinstance(r.offset, int) for r in refs) else None
 
     def columns(self, loop: Loop) -> list[str]:
         names = Names()
@@ -437,10 +417,4 @@ def _array_of(ctype: str, addresses: Sequence[str]) -> str:
 
 def _common(ctypes: Sequence[str]) -> str:
     """The element type of a column; constants that travel together may have different members."""
-    return ctypes[0] if len(set(ctypes)) == 1 else "const void"
-
-
-def _plus(ref: Ref) -> str:
-    if isinstance(ref.offset, int):
-        return f" + {ref.offset}" if ref.offset else ""
-    return f" + ({expression(ref.offset)})"
+    return ctypes[0] if len(set(ctypes)) == 1 else "const void *"

@@ -16,6 +16,7 @@ from ..report.html import html
 from ..solve.place import peak_step
 from ..solve.record import record
 from .constants import literal
+from .converters import converter_names, converters
 from .language import language_files
 from .layout import wrap
 from .names import Names, identifier
@@ -76,6 +77,8 @@ def network_files(compiled: Compiled) -> dict[str, str]:
         f"{prefix}_internal.h": _internal(compiled),
         f"{prefix}_weights.c": _weights(compiled),
     }
+    if compiled.plan.entries[-1].graph.bound:
+        texts[f"{prefix}_state.c"] = render("state.c.j2", prefix=prefix, converters=converters(compiled))
     if compiled.model.language is None:
         texts[f"{prefix}.h"] = _plain_face(compiled)[f"{prefix}.h"]
     return texts
@@ -116,7 +119,7 @@ def describe(compiled: Compiled) -> dict[str, Any]:
         "language": language,
         "quantisation": model.quantisation,
         **({"shared": list(compiled.source.shared)} if compiled.source.cores > 1 else {}),
-        **record(compiled.plan, compiled.target),
+        **record(compiled.plan, compiled.target, converter_names(compiled)),
     }
 
 
@@ -128,6 +131,7 @@ def _network(compiled: Compiled) -> str:
         prefix=compiled.prefix,
         summary=summary(compiled),
         public=plain,
+        cores=source.cores,
         arena=source.arena,
         states=source.states,
         tables=source.tables,
@@ -138,6 +142,7 @@ def _network(compiled: Compiled) -> str:
 
 
 def _internal(compiled: Compiled) -> str:
+    bound = compiled.plan.entries[-1].graph.bound
     return render(
         "internal.h.j2",
         prefix=compiled.prefix,
@@ -145,6 +150,7 @@ def _internal(compiled: Compiled) -> str:
         constants=[declaration for declaration, _ in compiled.source.constants],
         structs=compiled.source.structs,
         cores=compiled.source.cores,
+        states=[f"{b.dtype.ctype} {name}[{b.elements}]" for b, name in compiled.source.state_names if bound],
         prototypes=[prototype for prototype, _ in compiled.source.functions],
     )
 
@@ -156,13 +162,17 @@ def _weights(compiled: Compiled) -> str:
 
 
 def _memory(compiled: Compiled) -> str:
-    entries = []
+    entries, several = [], len(compiled.plan.capacity) > 1
     for entry in compiled.plan.entries:
-        step = peak_step(entry.blocks)
-        blocks = sorted(entry.blocks, key=lambda b: (b.offset, b.first))
-        node = entry.graph.nodes[step].name if entry.graph.nodes else "-"
-        peak = max((b.offset + b.bytes for b in blocks), default=0)
-        entries.append({"name": entry.graph.name, "node": node, "peak": peak, "blocks": blocks})
+        for memory in compiled.plan.capacity:
+            found = [b for b in entry.blocks if b.memory == memory]
+            if several and not found:
+                continue
+            blocks = sorted(found, key=lambda b: (b.offset, b.first))
+            node = entry.graph.nodes[peak_step(found)].name if entry.graph.nodes else "-"
+            peak = max((b.offset + b.bytes for b in blocks), default=0)
+            name = f"{entry.graph.name}, {memory}" if several else entry.graph.name
+            entries.append({"name": name, "node": node, "peak": peak, "blocks": blocks})
     return render(
         "memory.h.j2", prefix=compiled.prefix, guard=guard(compiled.prefix), memory=compiled.memory, entries=entries
     )
@@ -173,7 +183,7 @@ def _plain_face(compiled: Compiled) -> dict[str, str]:
     prototype = compiled.source.functions[-1][0]
     interface: list[dict[str, Any]] = []
     names = Names()
-    for value, buffer in zip((*graph.inputs, *graph.outputs), (*program.inputs, *program.outputs), strict=True):
+    for value, buffer in zip((*graph.arguments, *graph.results), (*program.inputs, *program.outputs), strict=True):
         role = "input" if buffer.kind is Kind.INPUT else "output"
         variable = names.of((role, value.name), f"{role}_{identifier(value.name)}")
         interface.append({
@@ -189,6 +199,6 @@ def _plain_face(compiled: Compiled) -> dict[str, str]:
     }
     header = render(
         "network.h.j2", summary=summary(compiled), memory=compiled.memory, prototype=prototype,
-        states=compiled.source.states, **shared,
+        states=compiled.source.states, converters=converters(compiled), **shared,
     )  # fmt: skip
     return {f"{compiled.prefix}.h": header, "main.c": render("main.c.j2", call=call, **shared)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..api import compile_model
+from ..cgen.converters import converter_names
 from ..cgen.project import kernel_files, network_files
 from ..compiled import Compiled
 from ..errors import UserError
@@ -88,7 +89,8 @@ def build(ready: Sequence[Ready], folder: Path) -> Path:
             (folder / name).write_text(text)
         private = sorted({n for n in _STATIC.findall(texts[f"{prefix}.c"]) if not n.startswith(prefix)})
         unity += [f"#define {name} {prefix}_{name}" for name in private]
-        unity += [f'#include "{prefix}_weights.c"', f'#include "{prefix}.c"', *(f"#undef {name}" for name in private)]
+        unity += [f'#include "{name}"' for name in sorted(texts, reverse=True) if name.endswith(".c")]
+        unity += [f"#undef {name}" for name in private]
         unity += ["#undef TW_NAN", "#undef TW_INFINITY"]
         wanted |= kernel_files(item.compiled)
     for name, text in wanted.items():
@@ -138,8 +140,7 @@ def _serve(ready: Sequence[Ready], library: Path, results: Connection) -> None:
 
 def _judge(item: Ready, code: ctypes.CDLL) -> Verdict:
     graph, name = item.compiled.plan.entries[-1].graph, item.case.name
-    function: Any = getattr(code, f"{item.compiled.prefix}_run")
-    function.restype = None
+    function = called(item.compiled, code)
     for number, data in enumerate(item.data):
         for value, array in zip(graph.outputs, data.outputs, strict=True):
             if array.size != value.type.size:
@@ -154,7 +155,26 @@ def _judge(item: Ready, code: ctypes.CDLL) -> Verdict:
     return Verdict(name, PASSED)
 
 
-def _run(function: Any, inputs: Sequence[Any], outputs: Sequence[Any], given: Sequence[Array]) -> list[Array] | str:
+def called(compiled: Compiled, code: ctypes.CDLL) -> Callable[..., None]:
+    """A run as the model sees it: addresses of all inputs and outputs, those that are kept as state included."""
+    graph = compiled.plan.entries[-1].graph
+    names = {bound.value: name for bound, name in converter_names(compiled).items()}
+    run = getattr(code, f"{compiled.prefix}_run")
+
+    def call(*addresses: ctypes.c_void_p) -> None:
+        given = dict(zip((*graph.inputs, *graph.outputs), addresses, strict=True))
+        for bound in graph.loads:
+            getattr(code, names[bound.value])(given[bound.value])
+        run(*(given[v] for v in (*graph.arguments, *graph.results)))
+        for bound in graph.stores:
+            getattr(code, names[bound.value])(given[bound.value])
+
+    return call
+
+
+def _run(
+    function: Callable[..., None], inputs: Sequence[Any], outputs: Sequence[Any], given: Sequence[Array]
+) -> list[Array] | str:
     """Results of one run, or what it wrote beyond them."""
     fence = 64
     arrays = []

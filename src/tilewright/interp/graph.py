@@ -29,7 +29,11 @@ def run(
         raise ValueError(f"{graph.name} needs values for {', '.join(missing)}")
     held: dict[Value, Array] = {v: _checked(inputs, v, env) for v in graph.inputs}
     if graph.states:
+        if graph.bound and state is None:
+            state = initial_state(graph)
         assert state is not None, "a graph with state needs somewhere to keep it"
+        for bound in graph.loads:
+            state[bound.state.name] = bound.loaded(held[bound.value], state[bound.state.name])
         held |= {v: state[v.name] for v in graph.states}
     for value in graph.values:
         if value.data is not None:
@@ -39,6 +43,7 @@ def run(
     if state is not None:
         updated = {graph.storage(v): v for node in graph.nodes for v in node.outputs}
         state |= {v.name: held[updated[v]] for v in graph.states if v in updated}
+        held |= {bound.value: bound.stored(state[bound.state.name]) for bound in graph.stores}
     return {v.name: held[v] for v in graph.outputs}
 
 

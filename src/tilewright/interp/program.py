@@ -15,6 +15,7 @@ from ..ir.program import (
     Copy,
     Job,
     Loop,
+    Once,
     Operand,
     Parts,
     Phase,
@@ -49,6 +50,7 @@ class Machine:
         if not 1 <= cores <= MOST_CORES:
             raise ValueError(f"1 to {MOST_CORES} cores, not {cores}")
         self.cores, self.scratchpad = cores, scratchpad
+        self.called = False  # what stays in the scratchpad is there
         self.memories = Memories(programs, arena, seed)
 
     def reset(self) -> None:
@@ -69,7 +71,7 @@ class Machine:
 
 class _Execution:
     def __init__(self, machine: Machine, env: Mapping[str, int]) -> None:
-        self.cores, self.scratchpad, self.env = machine.cores, machine.scratchpad, env
+        self.machine, self.cores, self.scratchpad, self.env = machine, machine.cores, machine.scratchpad, env
         self.memories = machine.memories
         self.races = Races(machine.cores, lambda place: len(self.memories.bytes[place]))
         self.accesses = Accesses(machine.memories, machine.cores, env)
@@ -97,6 +99,10 @@ class _Execution:
                         self.steps(step.body, entries, f" in round {number} of {step.table.name}")
                 case Barrier():
                     self.races.barrier()
+                case Once():
+                    if not self.machine.called:
+                        self.machine.called = True
+                        self.steps(step.steps, row, note)
 
     def core(self, core: int) -> int:
         if not 0 <= core < self.cores:

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+
 from ..errors import UserError
 from .op import Op, RuleError, operand_names, result_names
-from .types import Kind, Sym, TensorType, Value, syms_of
+from .types import Array, Kind, Sym, TensorType, Value, syms_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +40,40 @@ class Node:
 
 
 @dataclass(frozen=True, eq=False)
+class Bound:
+    """An input or output of the network that is kept as state: the model's own view of it.
+
+    The value is the first rows of the state, their elements split into the axes `split` (of which the first two, 1 and
+    the number of rows, come from the rows), transposed by `perm`. Converters bring one into the other outside of a run.
+    """
+
+    value: Value
+    state: Value
+    split: tuple[int, ...]
+    perm: tuple[int, ...]
+
+    @property
+    def rows(self) -> int:
+        return self.split[1]
+
+    def stored(self, state: Array) -> Array:
+        """The value, from the logical state."""
+        return np.ascontiguousarray(state[: self.rows].reshape(self.split).transpose(self.perm))
+
+    def loaded(self, value: Array, state: Array) -> Array:
+        """The logical state with the value in it."""
+        after = np.array(state)
+        after[: self.rows] = value.transpose(np.argsort(self.perm)).reshape(self.rows, -1)
+        return after
+
+
+@dataclass(frozen=True, eq=False)
 class Graph:
     """Nodes in an order in which they can run, the interface, and the state that survives a run.
 
     `states` are the values in which state enters a run; `updates` maps each, by name, to the value that holds it at
     the end (the same storage, see `Op.aliases`). `syms` are the run-time parameters, in the order of the C call.
+    Inputs and outputs that are `bound` to state are loaded before and stored after a run, which does not take them.
     """
 
     name: str
@@ -51,6 +82,29 @@ class Graph:
     outputs: tuple[Value, ...]
     states: tuple[Value, ...] = ()
     syms: tuple[Sym, ...] = ()
+    bound: tuple[Bound, ...] = ()
+
+    @cached_property
+    def arguments(self) -> tuple[Value, ...]:
+        """Inputs that a run takes from its caller."""
+        held = {b.value for b in self.bound}
+        return tuple(v for v in self.inputs if v not in held)
+
+    @cached_property
+    def results(self) -> tuple[Value, ...]:
+        """Outputs that a run gives to its caller."""
+        held = {b.value for b in self.bound}
+        return tuple(v for v in self.outputs if v not in held)
+
+    @cached_property
+    def loads(self) -> tuple[Bound, ...]:
+        """Inputs that become state before a run."""
+        return tuple(b for b in self.bound if b.value in self.inputs)
+
+    @cached_property
+    def stores(self) -> tuple[Bound, ...]:
+        """Outputs that are read from state after a run."""
+        return tuple(b for b in self.bound if b.value not in self.inputs)
 
     @cached_property
     def producers(self) -> Mapping[Value, Node]:
@@ -115,6 +169,7 @@ class Graph:
             tuple(map(of, self.outputs)),
             tuple(map(of, self.states)),
             left,
+            tuple(replace(b, value=of(b.value), state=of(b.state)) for b in self.bound),
         )
 
 

@@ -58,7 +58,7 @@ class Choice:
     """What runs a node: kernel, predicted cycles of it (nominal and at most), bytes of scratch of all cores.
 
     On a target with a scratchpad `tiled` says how the node is cut and what passes through buffers, and `early` how
-    many steps ahead its constants begin to arrive.
+    many steps ahead its constants begin to arrive; `resident` ones came with the first call and stay.
     """
 
     kernel: Kernel
@@ -67,6 +67,7 @@ class Choice:
     scratch: int
     tiled: Tiled | None = None
     early: int = 0
+    resident: bool = False
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,14 @@ class Loop:
     body: tuple[Step, ...]
 
 
-Step = Phase | Parts | Copy | Job | Wait | Barrier | Loop
+@dataclass(frozen=True)
+class Once:
+    """Steps of the network's first call only, whichever program it is of: what stays in the scratchpad is fetched."""
+
+    steps: tuple[Step, ...]
+
+
+Step = Phase | Parts | Copy | Job | Wait | Barrier | Loop | Once
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ def text(graph: Graph) -> str:
         shown = ", ".join(f"{k}={v!r}" for k, v in node.op.attributes.items())
         note = f"  # {node.origin}" if node.origin and node.origin != node.name else ""
         lines.append(f"  {results} = {type(node.op).__name__}({operands}){f' {{{shown}}}' if shown else ''}{note}")
+    lines += [f"  {b.value!r} is the first {b.rows} rows of %{b.state.name}" for b in graph.bound]
     lines.append(f"  return {', '.join(f'%{v.name}' for v in graph.outputs)}")
     return "\n".join(lines) + "\n"
 

@@ -35,7 +35,10 @@ def verify(graph: Graph) -> Graph:
             if value in ready:
                 raise VerifyError(f"{node!r} produces {value!r} a second time")
             ready.add(value)
-    for value in graph.outputs:
+    for bound in graph.bound:
+        if bound.state not in graph.states:
+            raise VerifyError(f"{bound.value!r} is bound to {bound.state!r}, which is no state")
+    for value in graph.results:
         if value not in ready and value.kind is not Kind.CONST:
             raise VerifyError(f"output {value!r} is never produced")
     return graph

@@ -16,6 +16,7 @@ from .elementwise import Binary, Cast, Select, Unary
 from .embed import Embed, QuantisedEmbed, Row
 from .epilogue import Clamp, Epilogue, Requantise
 from .index import Gather, GatherElements, GatherND, Scatter, TopK
+from .integer_attention import IntegerAttention
 from .linear import Linear, LinearAdd
 from .matmul import MatMul
 from .move import Concat, Copy, Expand, Pad, Reshape, Slice, Transpose
@@ -24,7 +25,9 @@ from .pointwise import Add, QuantisedSwiGLU, SwiGLU
 from .pool import AveragePool2D, MaxPool2D
 from .quantize import Dequantize, LookUp, Quantize, QuantizedAdd, QuantizedMul, Requant
 from .reduce import ArgReduce, Cumulative, Reduce, Softmax
+from .requantised import TableBinary
 from .rope import QuantisedRoPE, RoPE
+from .rotate import RotateHeads
 from .weight_only import WeightOnlyEmbed, WeightOnlyLinear
 
 __all__ = [
@@ -49,6 +52,7 @@ __all__ = [
     "GatherElements",
     "GatherND",
     "IntegerAffine",
+    "IntegerAttention",
     "IntegerDivide",
     "IntegerGELU",
     "IntegerHardswish",
@@ -77,6 +81,7 @@ __all__ = [
     "Reshape",
     "ResidualConv2D",
     "RoPE",
+    "RotateHeads",
     "Row",
     "Scatter",
     "Select",
@@ -84,6 +89,7 @@ __all__ = [
     "Slice",
     "Softmax",
     "SwiGLU",
+    "TableBinary",
     "TopK",
     "Transpose",
     "Unary",

@@ -16,10 +16,11 @@ from .common import aligned, broadcast, dims, present, shape_strategy
 _NARROW = (I8, U8)
 
 
-def _rows(rank: int, *operands: str, **others: str) -> Domain:
-    """Rows along the last axis, each whole."""
+def _rows(rank: int, **others: str) -> Domain:
+    """Rows along the last axis: each element of y needs the whole row of x."""
     lead = dims(rank - 1, "t")
-    return Domain.of(" ".join(lead), {**dict.fromkeys(operands, ", ".join([*lead, "*"])), **others}, macs=0)
+    x, y = (", ".join([*lead, last]) for last in ("*", "c"))
+    return Domain.of(" ".join([*lead, "c"]), {"x": x, **others, "y": y}, macs=0)
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class IntegerSoftmax(Op):
         return (TensorType(x.shape, U8),)
 
     def domain(self, *types: TensorType | None) -> Domain:
-        return _rows(present(types[:1])[0].rank, "x", "y")
+        return _rows(present(types[:1])[0].rank)
 
     def reference(self, *arrays: Array | None) -> Array:
         wide = present(arrays)[0].astype(np.int64)
@@ -79,7 +80,7 @@ class ShiftSoftmax(Op):
         return (TensorType(x.shape, U8),)
 
     def domain(self, *types: TensorType | None) -> Domain:
-        return _rows(present(types[:1])[0].rank, "x", "y")
+        return _rows(present(types[:1])[0].rank)
 
     def reference(self, *arrays: Array | None) -> Array:
         x = present(arrays)[0].astype(np.int64)
@@ -120,7 +121,7 @@ class IntegerRMSNorm(Op):
         return (x,)
 
     def domain(self, *types: TensorType | None) -> Domain:
-        return _rows(present(types[:1])[0].rank, "x", "y", w="*")
+        return _rows(present(types[:1])[0].rank, w="*")
 
     def reference(self, *arrays: Array | None) -> Array:
         x, w = present(arrays)
@@ -151,7 +152,7 @@ class IntegerLayerNorm(Op):
         return (x,)
 
     def domain(self, *types: TensorType | None) -> Domain:
-        return _rows(present(types[:1])[0].rank, "x", "y", w="*", b="*")
+        return _rows(present(types[:1])[0].rank, w="*", b="*")
 
     def reference(self, *arrays: Array | None) -> Array:
         x, w, b = present(arrays)

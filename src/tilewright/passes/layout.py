@@ -22,6 +22,7 @@ from ..ops import (
     Cumulative,
     Dequantize,
     Linear,
+    LookUp,
     Pad,
     Quantize,
     Reduce,
@@ -128,7 +129,7 @@ def _permuted(op: Op, perm: Perm) -> Op | None:
     """The operator that works on the source of a transpose, where its result is transposed alike."""
     back = inverse(perm)
     match op:
-        case Unary() | Cast():
+        case Unary() | Cast() | LookUp():
             return op
         case Requant() | Quantize() | Dequantize():
             return replace(op, axis=perm[op.axis] - len(perm))
@@ -185,7 +186,7 @@ def before_reshape(r: Rewriter, node: Node) -> Results:
         return None
     x, old, new = shape.inputs[0], shape.inputs[0].type.static_shape, node.inputs[0].type.static_shape
     match node.op:
-        case Unary() | Cast():
+        case Unary() | Cast() | LookUp():
             pass
         case Requant() | Quantize() | Dequantize():
             single = all(v is not None and v.type.size == 1 for v in node.inputs[1:])

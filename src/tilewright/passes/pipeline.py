@@ -10,12 +10,16 @@ from ..ir.graph import Graph
 from ..ir.text import text
 from ..ir.verify import verify
 from ..targets.base import Target
+from .caches import caches
 from .fold import fold
 from .fuse import fuse
+from .heads import heads
 from .layout import layout
+from .order import ordered, shared_views, together
 from .own import own_constants
 from .quantised import lower_quantised
 from .recognise import recognise
+from .tables import joins, tables
 from .tidy import outputs, tidy
 
 Pass = Callable[[Graph, Target], Graph]
@@ -28,7 +32,17 @@ PIPELINE: tuple[Pass, ...] = (
     fuse,
     layout,
     tidy,
+    tables,
+    heads,
+    caches,
+    joins,
+    layout,
+    tidy,
     fold,
+    ordered,
+    together,
+    layout,
+    shared_views,
     outputs,
     own_constants,
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ..ir.graph import Graph, Node
-from ..ir.op import Op
+from ..ir.op import Op, operand_names, result_names
 from ..ir.types import Array, DType, Kind, Value, const
 
 Rule = Callable[["Rewriter", Node], tuple[Value, ...] | None]
@@ -45,9 +45,14 @@ class Rewriter:
         """A new node that takes the place of (part of) an old one."""
         types = op.infer(*(v.type if v is not None else None for v in inputs))
         base = self.unique(like.name)
-        values = tuple(Value(base if i == 0 else self.unique(f"{base}.{i}"), t) for i, t in enumerate(types))
-        self._append(Node(op, tuple(inputs), values, base, like.origin))
-        return values
+        operands = dict(zip(operand_names(op, len(inputs)), inputs, strict=True))
+        values = []
+        for i, (kind, result) in enumerate(zip(types, result_names(op, len(types)), strict=True)):
+            source = operands.get(op.aliases.get(result, ""))
+            name = base if i == 0 else self.unique(f"{base}.{i}")
+            values.append(Value(name, kind, source.kind if source is not None else Kind.ACT))
+        self._append(Node(op, tuple(inputs), tuple(values), base, like.origin))
+        return tuple(values)
 
     def _append(self, node: Node) -> None:
         self.nodes.append(node)

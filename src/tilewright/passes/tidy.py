@@ -128,6 +128,9 @@ def outputs(graph: Graph, _target: Target) -> Graph:
     graph = rewrite(graph, rule, rounds=1)
     nodes, results = list(graph.nodes), list[Value]()
     for value in graph.outputs:
+        if value not in graph.results:
+            results.append(value)
+            continue
         maker = graph.producers.get(value)
         if maker is not None and not maker.op.view and value.kind is Kind.ACT and value not in results:
             results.append(value)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ..ir.graph import Node
-from ..ir.plan import EntryPlan, Plan
-from ..ir.program import Buffer, Call, Column, Copy, Loop, Parts, Phase, Program, Ref, Step
+from ..ir.plan import Plan
+from ..ir.program import Barrier, Buffer, Call, Column, Copy, Loop, Once, Parts, Phase, Program, Ref, Step
 from ..ir.types import Kind, Value
 from ..solve.tilings import root
 from ..targets.base import Target
@@ -20,19 +21,41 @@ from .tiled import TiledNode
 def lower(plan: Plan, target: Target) -> tuple[Program, ...]:
     """One program per entry; constants and states are the same buffers in all of them."""
     shared = Shared(plan)
-    return tuple(_program(entry, target, Places(entry, plan, shared)) for entry in plan.entries)
-
-
-def _program(entry: EntryPlan, target: Target, places: Places) -> Program:
-    graph = entry.graph
+    places = [Places(entry, plan, shared) for entry in plan.entries]
     if target.scratchpad is None:
-        steps: tuple[Step, ...] = tuple(Phase((_call(n, places),)) for n in graph.nodes if not n.op.view)
-    else:
-        steps = synchronise(tuple(_tiled(entry, places)), target.cores, target.scratchpad)
+        return tuple(_program(p, tuple(Phase((_call(n, p),)) for n in p.graph.nodes if not n.op.view)) for p in places)
+    nodes = [_nodes(p) for p in places]
+    kept = tuple(itertools.chain.from_iterable(map(_kept, nodes)))
+    once = _once(kept, target.cores, target.scratchpad)
+    return tuple(
+        _program(p, (*once, *synchronise(tuple(_tiled(p, tiled)), target.cores, target.scratchpad)))
+        for p, tiled in zip(places, nodes, strict=True)
+    )
+
+
+def _program(places: Places, steps: tuple[Step, ...]) -> Program:
+    graph = places.graph
     used = dict.fromkeys(buffer for step in steps for buffer in _buffers(step))
-    inputs = tuple(places.caller[v] for v in graph.inputs)
-    outputs = tuple(places.caller[v] for v in graph.outputs)
+    inputs = tuple(places.caller[v] for v in graph.arguments)
+    outputs = tuple(places.caller[v] for v in graph.results)
     return Program(graph.name, roll(steps), inputs, outputs, graph.syms, tuple(used))
+
+
+def _kept(nodes: dict[int, TiledNode]) -> Iterator[Copy]:
+    """Loads of constants that stay in the scratchpad."""
+    for tiled in nodes.values():
+        yield from tiled.resident_constants()
+
+
+def _once(copies: tuple[Copy, ...], cores: int, scratchpad: str) -> tuple[Step, ...]:
+    """The step of the first call that fetches what stays; entries may have the same constants."""
+    places: dict[object, Copy] = {}
+    for number, copy in enumerate(copies):
+        assert isinstance(copy.target, Ref)
+        places.setdefault(copy.target.buffer.offset, replace(copy, token=number))
+    if not places:
+        return ()
+    return (Once((*synchronise(tuple(places.values()), cores, scratchpad), Barrier())),)
 
 
 def _call(node: Node, places: Places) -> Call:
@@ -43,25 +66,30 @@ def _call(node: Node, places: Places) -> Call:
     return Call(kernel, node, tuple(operands), tuple(kernel.arguments(node).items()))
 
 
-def _tiled(entry: EntryPlan, places: Places) -> Iterator[Step]:
-    """Copies (with numbers of groups for tokens) and phases, in the order in which they are issued."""
-    graph, groups = entry.graph, itertools.count()
-    nodes = {
-        step: TiledNode(node, entry.choices[node.name], places, groups)
-        for step, node in enumerate(graph.nodes)
+def _nodes(places: Places) -> dict[int, TiledNode]:
+    """The nodes that move or compute something, by their step."""
+    groups = itertools.count()
+    return {
+        step: TiledNode(node, places.entry.choices[node.name], places, groups)
+        for step, node in enumerate(places.graph.nodes)
         if not node.op.view
     }
+
+
+def _tiled(places: Places, nodes: dict[int, TiledNode]) -> Iterator[Step]:
+    """Copies (with numbers of groups for tokens) and phases, in the order in which they are issued."""
+    graph = places.graph
     issued: dict[int, list[Step]] = {}
     for step, tiled in nodes.items():
-        start = step - entry.choices[graph.nodes[step].name].early
+        start = step - places.entry.choices[graph.nodes[step].name].early
         at = next(s for s in nodes if s >= start)
         issued.setdefault(at, []).extend(tiled.first_constants())
     arrived: set[Value] = set()
     for step, tiled in nodes.items():
         node = graph.nodes[step]
-        yield from _arrivals(node, places, arrived, groups)
+        yield from _arrivals(node, places, arrived, tiled.groups)
         yield from tiled.steps(issued.get(step, []))
-        yield from _departures(node, places, groups)
+        yield from _departures(node, places, tiled.groups)
 
 
 def _arrivals(node: Node, places: Places, arrived: set[Value], groups: Iterator[int]) -> Iterator[Step]:
@@ -95,5 +123,8 @@ def _buffers(step: Step) -> Iterator[Buffer]:
             for operand in (step.target, step.source):
                 assert not isinstance(operand, Column)
                 yield operand.buffer
+        case Once():
+            for inner in step.steps:
+                yield from _buffers(inner)
         case Loop():
             raise AssertionError("loops are made later")

@@ -70,8 +70,8 @@ class Places:
         self.blocks: Mapping[str, Block] = {block.name: block for block in entry.blocks}
         self.local: dict[object, Buffer] = {}
         memory = plan.levels.get(Kind.OUTPUT, "caller")
-        self.caller = {v: _caller_buffer(v, Kind.INPUT, "caller") for v in self.graph.inputs}
-        self.caller |= {v: _caller_buffer(v, Kind.OUTPUT, memory) for v in self.graph.outputs}
+        self.caller = {v: _caller_buffer(v, Kind.INPUT, "caller") for v in self.graph.arguments}
+        self.caller |= {v: _caller_buffer(v, Kind.OUTPUT, memory) for v in self.graph.results}
         self.packings = _packings(entry.graph, entry.choices)
 
     def ref(self, value: Value) -> Ref:

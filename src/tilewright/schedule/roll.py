@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 
 from ..ir.program import Call, Column, Copy, Loop, Operand, Parts, Phase, Ref, Step, Table
+from ..ir.repeats import best_run
 
 MIN_SAVED_STEPS = 2  # a loop must replace at least this many steps
 
@@ -22,7 +23,7 @@ def roll(steps: Sequence[Step]) -> tuple[Step, ...]:
     result: list[Step] = []
     at = 0
     while at < len(groups):
-        period, count = _best_run(keys, at)
+        period, count = best_run(keys, at)
         blocks = [
             [step for group in groups[at + i * period : at + (i + 1) * period] for step in group] for i in range(count)
         ]
@@ -66,20 +67,6 @@ def _kind(operand: Operand) -> Hashable:
     b = operand.buffer
     moving = None if isinstance(operand.offset, int) else operand.offset  # a table holds constant addresses
     return b.kind, b.memory, b.dtype, b.packing.name if b.packing else "", moving
-
-
-def _best_run(keys: list[int], at: int) -> tuple[int, int]:
-    """(period, repetitions) of the run from `at` that covers most steps; the shortest period among equals."""
-    best, covered = (1, 1), 1
-    for period in range(1, (len(keys) - at) // 2 + 1):
-        if keys[at] != keys[at + period]:
-            continue
-        count = 1
-        while keys[at : at + period] == keys[at + count * period : at + (count + 1) * period]:
-            count += 1
-        if count > 1 and count * period > covered:
-            best, covered = (period, count), count * period
-    return best
 
 
 def _loop(blocks: Sequence[Sequence[Step]], number: int) -> Loop:

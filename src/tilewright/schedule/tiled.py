@@ -38,7 +38,7 @@ class TiledNode:
 
     def __init__(self, node: Node, choice: Choice, places: Places, groups: Iterator[int]) -> None:
         assert choice.tiled is not None
-        self.node, self.kernel, self.way = node, choice.kernel, choice.tiled
+        self.node, self.kernel, self.way, self.resident = node, choice.kernel, choice.tiled, choice.resident
         self.places, self.groups = places, groups
         self.pieces = Tiling(node, self.way.tile).pieces
         _, self.constants = streamed(node, self.kernel, states_near=True)
@@ -63,9 +63,13 @@ class TiledNode:
 
     # Steps
 
-    def first_constants(self) -> list[Step]:
+    def first_constants(self) -> list[Copy]:
         """The load of the first tile's constants, which may be issued long before the node runs."""
-        return self._load_constants(0)
+        return [] if self.resident else self._load_constants(0)
+
+    def resident_constants(self) -> list[Copy]:
+        """The load of constants that stay."""
+        return self._load_constants(0) if self.resident else []
 
     def steps(self, ahead: list[Step]) -> Iterator[Step]:
         """Everything but the first constants. `ahead`: loads for later nodes, issued before its first phase."""
@@ -85,7 +89,7 @@ class TiledNode:
             return []
         return [*self._load_constants(tile), *self._load_inputs(tile)]
 
-    def _load_constants(self, tile: int) -> list[Step]:
+    def _load_constants(self, tile: int) -> list[Copy]:
         index, fresh = self.sources[tile]["constants"]
         if not fresh:
             return []

@@ -61,7 +61,7 @@ def _tile(entry: EntryPlan, plan: Plan, target: Target, step: int, node: Node) -
         home = entry.homes.get(_source(entry.graph, value))
         near = home is not None and home.block is not None and blocks[home.block].memory == target.scratchpad
         inside = value.kind is Kind.STATE and plan.levels[Kind.STATE] == target.scratchpad
-        outside = value in entry.graph.outputs and plan.levels.get(Kind.OUTPUT) == target.scratchpad
+        outside = value in entry.graph.results and plan.levels.get(Kind.OUTPUT) == target.scratchpad
         if not (near or inside or outside):
             _buffer(node, name, blocks, target, step, step, needed * depth)
     if travelling:
@@ -110,10 +110,22 @@ def _addresses(entry: EntryPlan, plan: Plan, alignment: dict[str, int]) -> None:
             raise PlanError(
                 f"{b.name} ends at {b.offset + b.bytes}, beyond {b.memory}'s {plan.capacity[b.memory]} bytes"
             )
+    stays = {f"{node.name}.constants": _constants(node) for node in entry.graph.nodes if _resident(entry, node)}
     for a, b in itertools.combinations(entry.blocks, 2):
+        if (a.offset, a.bytes) == (b.offset, b.bytes) and stays.get(a.name, a) == stays.get(b.name, b):
+            continue  # constants that stay are there once for all nodes that read them
         apart = a.offset + a.bytes <= b.offset or b.offset + b.bytes <= a.offset
         if a.memory == b.memory and a.overlaps_in_time(b) and not apart:
             raise PlanError(f"{a.name} and {b.name} overlap in {a.memory} while both are alive")
+
+
+def _resident(entry: EntryPlan, node: Node) -> bool:
+    choice = entry.choices.get(node.name)
+    return choice is not None and choice.resident
+
+
+def _constants(node: Node) -> object:
+    return tuple(value for value in node.operands.values() if value.kind is Kind.CONST)
 
 
 def _lifetimes(entry: EntryPlan) -> None:

@@ -182,7 +182,7 @@ class _Model:
 
     def _values(self) -> None:
         assert self.dma is not None
-        outputs = {root(self.graph, v)[0] for v in self.graph.outputs}
+        outputs = {root(self.graph, v)[0] for v in self.graph.results}
         for value, near in self.near.items():
             life = self.lives[value]
             for step in range(life.first, life.last + 1):

@@ -6,7 +6,7 @@ searches for the optimum. Deterministic: one worker, fixed seed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 
 from ..debug import debug
@@ -31,9 +31,13 @@ def peak_step(blocks: Sequence[Block]) -> int:
 
 
 def place(
-    blocks: Sequence[Block], alignment: int = 16, seconds: float = 5.0, enough: int = 0
-) -> tuple[tuple[Block, ...], int]:
-    """Blocks with offsets, and the bytes that they need together; the search ends where those are `enough`."""
+    blocks: Sequence[Block], alignment: int = 16, seconds: float = 5.0, enough: int = 0,
+    ties: Mapping[str, Hashable] | None = None,
+) -> tuple[tuple[Block, ...], int]:  # fmt: skip
+    """Blocks with offsets, and the bytes that they need together; the search ends where those are `enough`.
+
+    `ties`: blocks (by name) of one tie get one offset; they are of one size and never alive together.
+    """
     padded = [replace(b, bytes=-(-b.bytes // alignment) * alignment) for b in blocks]
     bound = lower_bound(padded)
     orders = (
@@ -42,9 +46,12 @@ def place(
         lambda b: (b.first, -b.bytes),
         lambda b: (-b.bytes * (b.last - b.first + 1), b.first),
     )
-    best = min((_first_fit(sorted(padded, key=order)) for order in orders), key=lambda r: r[1])
+    groups = _groups(padded, ties or {})
+    best = min(
+        (_first_fit(sorted(groups, key=lambda g: order(g[0]))) for order in orders), key=lambda r: r[1]
+    )  # fmt: skip
     debug(5, lambda: f"first-fit packs {len(blocks)} blocks into {best[1]:,} bytes, the bound is {bound:,}")
-    if best[1] > max(bound, enough) and seconds and 1 < len(blocks) <= 400:
+    if best[1] > max(bound, enough) and seconds and not ties and 1 < len(blocks) <= 400:
         best = _search(padded, max(bound, enough // alignment * alignment), best, alignment, seconds)
         debug(5, lambda: f"CP-SAT packs them into {best[1]:,}")
     placed = tuple(replace(b, offset=best[0][b.name]) for b in blocks)
@@ -52,17 +59,26 @@ def place(
     return placed, -(-end // WORD) * WORD
 
 
-def _first_fit(order: list[Block]) -> tuple[dict[str, int], int]:
-    placed: list[tuple[Block, int]] = []
-    for block in order:
+def _groups(blocks: list[Block], ties: Mapping[str, Hashable]) -> list[list[Block]]:
+    """Blocks that share an offset; the longest lived one first."""
+    tied: dict[Hashable, list[Block]] = {}
+    for block in blocks:
+        tied.setdefault(ties.get(block.name, block.name), []).append(block)
+    return [sorted(group, key=lambda b: b.first - b.last) for group in tied.values()]
+
+
+def _first_fit(order: list[list[Block]]) -> tuple[dict[str, int], int]:
+    placed: list[tuple[list[Block], int]] = []
+    for group in order:
         at = 0
-        for other, start in sorted(((o, s) for o, s in placed if o.overlaps_in_time(block)), key=lambda pair: pair[1]):
-            if at + block.bytes <= start:
+        rivals = [(o[0].bytes, s) for o, s in placed if any(a.overlaps_in_time(b) for a in o for b in group)]
+        for size, start in sorted(rivals, key=lambda pair: pair[1]):
+            if at + group[0].bytes <= start:
                 break
-            at = max(at, start + other.bytes)
-        placed.append((block, at))
-    offsets = {block.name: at for block, at in placed}
-    return offsets, max((at + block.bytes for block, at in placed), default=0)
+            at = max(at, start + size)
+        placed.append((group, at))
+    offsets = {block.name: at for group, at in placed for block in group}
+    return offsets, max((at + group[0].bytes for group, at in placed), default=0)
 
 
 def _search(

@@ -82,9 +82,9 @@ def _state(needed: int, memories: Sequence[Memory], used: Mapping[str, int], tar
 def _blocks(graph: Graph, choices: dict[str, Choice], memory: str) -> tuple[list[Block], dict[Value, Home]]:
     """One block per storage: values that are views of each other or overwritten in place share one."""
     last = _last_reads(graph)
-    homes: dict[Value, Home] = {v: Home(None) for v in graph.inputs}
+    homes: dict[Value, Home] = {v: Home(None) for v in graph.arguments}
     blocks: dict[str, Block] = {}
-    outputs = set(graph.outputs)
+    outputs = set(graph.results)
     for step, node in enumerate(graph.nodes):
         for name, value in zip(node.operands, node.operands.values(), strict=True):
             if value not in node.outputs or value.kind is not Kind.ACT:

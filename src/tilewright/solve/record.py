@@ -5,32 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..ir.graph import Graph, Node
+from ..ir.graph import Bound, Graph, Node
 from ..ir.plan import Choice, EntryPlan, Plan
 from ..ir.types import Expr, Kind, Value, maximum, nominal
 from ..targets.base import Kernel, Target
 
 
-def record(plan: Plan, target: Target) -> dict[str, Any]:
-    """Everything that was decided, in an order that does not change."""
+def record(plan: Plan, target: Target, converters: Mapping[Bound, str]) -> dict[str, Any]:
+    """Everything that was decided, in an order that does not change; inputs and outputs with their converters."""
+    functions = {bound.value: name for bound, name in converters.items()}
     layouts = {value.name: layout for value, layout in plan.packings.items()}
     return {
         "capacity": dict(plan.capacity),
         "levels": {kind.value: memory for kind, memory in plan.levels.items()},
         "lower_bound": plan.lower_bound,
         "packings": {value.name: layout for value, layout in plan.packings.items() if layout},
-        "entries": [_entry(entry, target, layouts) for entry in plan.entries],
+        "entries": [_entry(entry, target, layouts, functions) for entry in plan.entries],
         "constants": [_value(v) for v in dict.fromkeys(v for e in plan.entries for v in e.graph.constants)],
     }
 
 
-def _entry(entry: EntryPlan, target: Target, layouts: Mapping[str, str]) -> dict[str, Any]:
+def _entry(
+    entry: EntryPlan, target: Target, layouts: Mapping[str, str], functions: Mapping[Value, str]
+) -> dict[str, Any]:
     graph = entry.graph
     return {
         "name": graph.name,
         "syms": [{"name": s.name, "max": s.max, "nominal": s.nominal} for s in graph.syms],
-        "inputs": [_value(v) for v in graph.inputs],
-        "outputs": [_value(v) for v in graph.outputs],
+        "inputs": [_port(v, functions) for v in graph.inputs],
+        "outputs": [_port(v, functions) for v in graph.outputs],
         "states": [_value(v) for v in graph.states],
         "cycles": entry.cycles if all(c.kernel.costed for c in entry.choices.values()) else None,
         "nodes": [_node(graph, node, entry.choices.get(node.name), target, layouts) for node in graph.nodes],
@@ -105,3 +108,8 @@ def _value(value: Value) -> dict[str, Any]:
         "max_shape": [maximum(d) for d in value.type.shape],
         "bytes": value.type.bytes,
     }
+
+
+def _port(value: Value, converters: Mapping[Value, str]) -> dict[str, Any]:
+    """An input or output; `converter` is the C function that loads or stores one that is kept as state."""
+    return {**_value(value), **({"converter": converters[value]} if value in converters else {})}

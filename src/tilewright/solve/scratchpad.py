@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 from ..errors import UserError
 from ..ir.graph import Graph
 from ..ir.plan import Block, Choice, EntryPlan, Home, Plan, Tiled, aligned
+from ..ir.repeats import Repeat, layers
 from ..ir.types import Kind, Value
 from ..targets.base import Memory, Packing, Target
 from .decide import Decision, Life, Menus, ScratchpadError, alone, decide, lives, whole
 from .place import lower_bound, place
+from .resident import Bundle, bundle_of, residents
 from .tilings import root
 
 ROOM = (1.0, 0.96, 0.92, 0.86, 0.78, 0.68, 0.5)  # shares of the scratchpad that are tried until the blocks fit
@@ -31,16 +34,16 @@ def solve_scratchpad(
     menus, refusals = Menus(target), []
     for states_near in (True, False) if state else (True,):
         beside = kept + (state if states_near else 0)
-        capacity = pad.bytes - beside
+        budget = Budget(pad, far, pad.bytes - beside, states_near, outputs_near)
         try:
-            spare = alone(entries, choices, menus, capacity, states_near)
+            plans = _plans(entries, choices, menus, budget)
         except ScratchpadError as error:
             refusals.append((error.way.least + beside, error))
             continue
-        plans = [
-            _entry(graph, choices.get(graph.name, {}), menus, pad, far, capacity, states_near, outputs_near, decision)
-            for graph, decision in zip(entries, spare, strict=True)
-        ]
+        stays = residents(plans, budget) if state else {}
+        if stays:
+            with suppress(ScratchpadError):  # what stays takes the room of a tile
+                plans = _plans(entries, choices, menus, replace(budget, stays=stays))
         used = {m.name: max(_end(plan.blocks, m.name) for plan in plans) for m in (pad, far)}
         levels = {
             Kind.CONST: next(m for m in target.memories if m.holds in ("const", "both")).name,
@@ -70,54 +73,100 @@ def state_bytes(entries: Sequence[Graph], choices: Choices) -> int:
     return sum(sizes.values())
 
 
+@dataclass(frozen=True)
+class Budget:
+    """What a plan may use: the scratchpad less state and outputs, and constants that stay there, by what they are."""
+
+    pad: Memory
+    far: Memory
+    capacity: int
+    states_near: bool
+    outputs_near: bool
+    stays: Mapping[Bundle, int] = field(default_factory=dict)  # bytes of each, in the order in which they lie
+
+    @property
+    def taken(self) -> int:
+        """Bytes of what stays."""
+        return sum(self.stays.values())
+
+    def offset(self, bundle: Bundle) -> int:
+        """Where a bundle that stays lies: they come first."""
+        keys = list(self.stays)
+        return sum(self.stays[key] for key in keys[: keys.index(bundle)])
+
+
+def _plans(entries: Sequence[Graph], choices: Choices, menus: Menus, budget: Budget) -> list[EntryPlan]:
+    """A plan per entry. ScratchpadError where a node does not fit."""
+    spare = alone(entries, choices, menus, budget.capacity - budget.taken, budget.states_near)
+    return [
+        _entry(graph, choices.get(graph.name, {}), menus, budget, decision)
+        for graph, decision in zip(entries, spare, strict=True)
+    ]
+
+
 def _entry(
-    graph: Graph, choices: Mapping[str, Choice], menus: Menus, pad: Memory, far: Memory, capacity: int,
-    states_near: bool, outputs_near: bool, spare: Decision,
+    graph: Graph, choices: Mapping[str, Choice], menus: Menus, budget: Budget, spare: Decision
 ) -> EntryPlan:  # fmt: skip
     """The first decision whose blocks fit; those of `spare` always do."""
-    callers = frozenset(root(graph, v)[0] for v in graph.outputs) if outputs_near else frozenset()
-    for decision, seconds in _decisions(graph, choices, menus, capacity, states_near, spare):
+    pad, far, capacity = budget.pad, budget.far, budget.capacity - budget.taken
+    repeat = layers(graph, choices)
+    for decision, seconds in _decisions(graph, choices, menus, budget, spare):
         for ahead in AHEAD:
-            blocks, homes, early = _blocks(graph, choices, decision, pad, far, int(capacity * ahead), callers)
-            near = [b for b in blocks if b.memory == pad.name]
+            blocks, homes, early = _blocks(graph, choices, decision, budget, int(capacity * ahead), repeat)
+            near = [b for b in blocks if b.memory == pad.name and b.offset < 0]
             if lower_bound(near) > capacity:
                 continue
-            placed, needed = place(near, pad.alignment, seconds=0.0 if ahead else seconds, enough=capacity)
+            placed, needed = place(near, pad.alignment, 0.0, capacity, _ties(graph, near, repeat))
+            if needed > capacity:
+                placed, needed = place(near, pad.alignment, 0.0 if ahead else seconds, capacity)
             if needed <= capacity:
                 outside, _ = place([b for b in blocks if b.memory != pad.name], far.alignment)
-                final = {name: _with(choices[name], way, early.get(name, 0)) for name, way in decision.ways.items()}
-                return EntryPlan(graph, final, (*placed, *outside), homes)
+                moved = [replace(b, offset=b.offset + budget.taken) for b in placed]
+                final = {
+                    node.name: _with(choices[node.name], decision.ways[node.name], early.get(node.name))
+                    for node in graph.nodes
+                    if not node.op.view
+                }
+                fixed = [b for b in blocks if b.offset >= 0]
+                return EntryPlan(graph, final, (*fixed, *moved, *outside), homes)
     raise AssertionError(f"{graph.name}: what each node needs alone does not fit")
 
 
 def _decisions(
-    graph: Graph, choices: Mapping[str, Choice], menus: Menus, capacity: int, states_near: bool, spare: Decision
+    graph: Graph, choices: Mapping[str, Choice], menus: Menus, budget: Budget, spare: Decision
 ) -> Iterator[tuple[Decision, float]]:
-    """Decisions in the order in which they are tried, and how many seconds the search for places of it may take."""
-    everything = whole(graph, choices, menus, states_near)
+    """Decisions in the order in which they are tried, and how many seconds the search for their places may take."""
+    everything = whole(graph, choices, menus, budget.states_near)
     if everything is not None:
         yield everything, 0.0
     for room in ROOM:
-        found = decide(graph, choices, menus, int(capacity * room), states_near)
+        capacity = int((budget.capacity - budget.taken) * room)
+        found = decide(graph, choices, menus, capacity, budget.states_near)
         if found is None:
             break
         yield found, 2.0
     yield spare, 0.0
 
 
-def _with(choice: Choice, way: Tiled, early: int) -> Choice:
-    return Choice(choice.kernel, way.cycles, way.worst_cycles, way.scratch, way, early)
+def _with(choice: Choice, way: Tiled, early: int | None) -> Choice:
+    stays = way.constants is not None and early is None
+    return Choice(choice.kernel, way.cycles, way.worst_cycles, way.scratch, way, early or 0, stays)
 
 
 def _blocks(
-    graph: Graph, choices: Mapping[str, Choice], decision: Decision, pad: Memory, far: Memory, ahead: int,
-    callers: frozenset[Value],
-) -> tuple[list[Block], dict[Value, Home], dict[str, int]]:  # fmt: skip
-    """Blocks, where each value lives, and how many steps ahead the constants of each node begin to arrive."""
+    graph: Graph, choices: Mapping[str, Choice], decision: Decision, budget: Budget, ahead: int, repeat: Repeat | None
+) -> tuple[list[Block], dict[Value, Home], dict[str, int]]:
+    """Blocks, where each value lives, and how many steps ahead the constants of nodes begin to arrive.
+
+    Blocks of what stays have their offsets.
+    """
+    pad, far = budget.pad, budget.far
     found: dict[str, Block] = {}
+    fixed: list[Block] = []
     homes: dict[Value, Home] = {}
     spans = lives(graph)
-    outputs = {root(graph, v)[0] for v in graph.outputs}
+    outputs = {root(graph, v)[0] for v in graph.results}
+    callers = outputs if budget.outputs_near else set()
     hosted = _in_place(graph, choices, decision, spans, outputs)
     for value, life in spans.items():
         host = value
@@ -143,12 +192,17 @@ def _blocks(
         if way.scratch:
             sizes["scratch"] = way.scratch
         if way.constants:
-            sizes["constants"] = aligned(way.constants.size) * way.depth
+            size, key = aligned(way.constants.size), bundle_of(node, choices[node.name], way)
+            if key is not None and key in budget.stays:
+                label = f"{node.name}.constants"
+                fixed.append(Block(label, pad.name, size, 0, len(graph.nodes) - 1, budget.offset(key)))
+            else:
+                sizes["constants"] = size * way.depth
         for name, size in sizes.items():
             label = f"{node.name}.{name}"
             found[label] = Block(label, pad.name, size, step, step)
-    early = _send_ahead(graph, found, pad.name, ahead)
-    return list(found.values()), homes, early
+    early = _send_ahead(graph, found, pad.name, ahead, repeat)
+    return [*fixed, *found.values()], homes, early
 
 
 def _in_place(
@@ -172,28 +226,61 @@ def _in_place(
     return hosted
 
 
-def _send_ahead(graph: Graph, blocks: dict[str, Block], memory: str, capacity: int) -> dict[str, int]:
-    """Let constants arrive before they are needed, in the order of their use, as early as the scratchpad has room."""
-    steps = len(graph.nodes)
-    used = [0] * steps
+def _send_ahead(
+    graph: Graph, blocks: dict[str, Block], memory: str, capacity: int, repeat: Repeat | None
+) -> dict[str, int]:
+    """Let constants arrive before they are needed, in the order of their use, as early as the scratchpad has room.
+
+    Layers that repeat do so alike: what is on its way or waits fits into a window that is the same at every step.
+    """
+    used = [0] * len(graph.nodes)
     for block in blocks.values():
-        if block.memory == memory:
+        if block.memory == memory and not block.name.endswith(".constants"):
             for step in range(block.first, block.last + 1):
                 used[step] += aligned(block.bytes)
+    sizes = [aligned(b.bytes) if (b := blocks.get(f"{n.name}.constants")) else 0 for n in graph.nodes]
+    limits = [capacity - (max(used) if repeat else bytes_) for bytes_ in used]
+    most = repeat.period - 1 if repeat else len(graph.nodes)
     early: dict[str, int] = {}
-    before = 0
+    before, there = 0, list(sizes)  # bytes of constants at each step
     for step, node in enumerate(graph.nodes):
-        label = f"{node.name}.constants"
-        if label not in blocks:
+        if not sizes[step]:
             continue
-        size, start = aligned(blocks[label].bytes), step
-        while start > before and used[start - 1] + size <= capacity:
+        start = step
+        while start > max(before, step - most):
+            waiting = sum(sizes[start - 1 : step + 1]) if repeat else there[start - 1] + sizes[step]
+            if waiting > limits[start - 1]:
+                break
             start -= 1
-            used[start] += size
+            there[start] += sizes[step]
         before = start
+        label = f"{node.name}.constants"
         blocks[label] = replace(blocks[label], first=start)
         early[node.name] = step - start
     return early
+
+
+def _ties(graph: Graph, blocks: Sequence[Block], repeat: Repeat | None) -> dict[str, Hashable]:
+    """Blocks of layers that repeat, by the role of the node that they belong to: one code path for all layers."""
+    if repeat is None:
+        return {}
+    owners = {
+        value.name: (repeat.role(step), i) for step, n in enumerate(graph.nodes) for i, value in enumerate(n.outputs)
+    }
+    steps = {node.name: repeat.role(step) for step, node in enumerate(graph.nodes)}
+    ties: dict[str, Hashable] = {}
+    groups: dict[Hashable, list[Block]] = {}
+    for block in blocks:
+        name, _, part = block.name.rpartition(".")
+        role, which = (steps[name], part) if name in steps else owners.get(block.name, (None, 0))
+        if role is None:
+            continue
+        tie = (role, which, block.bytes)
+        group = groups.setdefault(tie, [])
+        if all(not block.overlaps_in_time(other) for other in group):
+            group.append(block)
+            ties[block.name] = tie
+    return ties
 
 
 def _end(blocks: Sequence[Block], memory: str) -> int:

@@ -90,7 +90,7 @@ def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: b
     if any(kernel.misfit(piece.node) or not _reachable(piece, kernel, node) for _, piece in kinds):
         return []
     cycles = sum(number * kernel.cycles(piece.node) for number, piece in kinds)
-    scratch = max(kernel.scratch(piece.node) * _shares(kernel, piece.node, target) for _, piece in kinds)
+    scratch = max(aligned(kernel.scratch(piece.node)) * _shares(kernel, piece.node, target) for _, piece in kinds)
     others, constants = streamed(node, kernel, states_near)
     streams = []
     for name in others:

@@ -4,16 +4,20 @@
 static const uint16_t weights[TW_BINS] = {
     65535, 62757, 60096, 57548, 55108, 52772, 50534, 48392, 46340, 44376, 42494, 40693, 38967, 37315, 35733, 34218,
     32768, 31378, 30048, 28774, 27554, 26386, 25267, 24196, 23170, 22188, 21247, 20346, 19484, 18658, 17867, 17109,
-    16384, 15689, 15024, 14387, 13777, 13193, 12634, 12098, 11585, 11094, 10624, 10173, 9742, 9329, 8933, 8555, 8192,
-    7845, 7512, 7193, 6889, 6596, 6317, 6049, 5793, 5547, 5312, 5087, 4871, 4664, 4467, 4277, 4096, 3922, 3756, 3597,
-    3444, 3298, 3158, 3024, 2896, 2773, 2656, 2543, 2435, 2332, 2233, 2139, 2048, 1961, 1878, 1798, 1722, 1649, 1579,
-    1512, 1448, 1387, 1328, 1272, 1218, 1166, 1117, 1069, 1024, 981, 939, 899, 861, 825, 790, 756, 724, 693, 664, 636,
-    609, 583, 558, 535, 512, 490, 469, 450, 431, 412, 395, 378, 362, 347, 332, 318, 304, 292, 279, 267, 256, 245, 235,
-    225, 215, 206, 197, 189, 181, 173, 166, 159, 152, 146, 140, 134, 128, 123, 117, 112, 108, 103, 99, 95, 91, 87, 83,
-    79, 76, 73, 70, 67, 64, 61, 59, 56, 54, 52, 49, 47, 45, 43, 41, 40, 38, 36, 35, 33, 32, 31, 29, 28, 27, 26, 25,
-    24, 23, 22, 21, 20, 19, 18, 17, 17, 16, 15, 15, 14, 13, 13, 12, 12, 11, 11, 10, 10, 10, 9, 9, 8, 8, 8, 7, 7, 7, 6,
-    6, 6, 6, 5, 5, 5, 5, 5, 4, 4, 4, 4, 4, 4, 3, 3, 3, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1,
-    1, 1, 1, 0,
+    16384, 15689, 15024, 14387, 13777, 13193, 12634, 12098, 11585, 11094, 10624, 10173, 9742,  9329,  8933,  8555,
+    8192,  7845,  7512,  7193,  6889,  6596,  6317,  6049,  5793,  5547,  5312,  5087,  4871,  4664,  4467,  4277,
+    4096,  3922,  3756,  3597,  3444,  3298,  3158,  3024,  2896,  2773,  2656,  2543,  2435,  2332,  2233,  2139,
+    2048,  1961,  1878,  1798,  1722,  1649,  1579,  1512,  1448,  1387,  1328,  1272,  1218,  1166,  1117,  1069,
+    1024,  981,   939,   899,   861,   825,   790,   756,   724,   693,   664,   636,   609,   583,   558,   535,
+    512,   490,   469,   450,   431,   412,   395,   378,   362,   347,   332,   318,   304,   292,   279,   267,
+    256,   245,   235,   225,   215,   206,   197,   189,   181,   173,   166,   159,   152,   146,   140,   134,
+    128,   123,   117,   112,   108,   103,   99,    95,    91,    87,    83,    79,    76,    73,    70,    67,
+    64,    61,    59,    56,    54,    52,    49,    47,    45,    43,    41,    40,    38,    36,    35,    33,
+    32,    31,    29,    28,    27,    26,    25,    24,    23,    22,    21,    20,    19,    18,    17,    17,
+    16,    15,    15,    14,    13,    13,    12,    12,    11,    11,    10,    10,    10,    9,     9,     8,
+    8,     8,     7,     7,     7,     6,     6,     6,     6,     5,     5,     5,     5,     5,     4,     4,
+    4,     4,     4,     4,     3,     3,     3,     3,     3,     3,     3,     2,     2,     2,     2,     2,
+    2,     2,     2,     2,     2,     2,     2,     1,     1,     1,     1,     1,     1,     1,     1,     0,
 };
 
 void tw_sampler_seed(tw_sampler *s, uint32_t seed)
@@ -52,30 +56,72 @@ static uint32_t next_random(tw_sampler *s)
     return s->state = x;
 }
 
+/* Eight at a time: a new greatest is rare after the first few. */
 int32_t tw_argmax(const int32_t *logits, uint32_t count)
 {
-    uint32_t best = 0;
-    for (uint32_t i = 1; i < count; i++)
-        if (logits[i] > logits[best])
-            best = i;
+    uint32_t best = 0, i = 0;
+    int32_t most = logits[0];
+    for (; i + 8 <= count; i += 8) {
+        const int32_t *l = logits + i;
+        int32_t a = l[0], b = l[1], c = l[2], d = l[3], e = l[4], f = l[5], g = l[6], h = l[7];
+        if ((a > most) | (b > most) | (c > most) | (d > most) | (e > most) | (f > most) | (g > most) | (h > most))
+            for (uint32_t k = i; k < i + 8; k++)
+                if (logits[k] > most)
+                    most = logits[best = k];
+    }
+    for (; i < count; i++)
+        if (logits[i] > most)
+            most = logits[best = i];
     return (int32_t)best;
+}
+
+/* The bin of every logit and how many each bin has, by 64-bit arithmetic. */
+static void fill_wide(const tw_sampler *s, const int32_t *logits, uint32_t count, uint32_t best, tw_sampler_work *work)
+{
+    uint64_t half = ((uint64_t)1 << s->shift) >> 1;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t bin = ((uint64_t)(best - (uint32_t)logits[i]) * s->multiplier + half) >> s->shift;
+        work->bins[i] = (uint8_t)(bin < TW_BINS - 1 ? bin : TW_BINS - 1);
+        work->counts[work->bins[i]]++;
+    }
+}
+
+/*
+ * The same for shifts of 33 .. 53 and multipliers from 2^30 on, as most are: the upper word of the product is enough.
+ * What is further away than `reach` is in the last bin and not counted; the nearest such distance is less than half a
+ * bin too far, so that no other is beyond the last bin.
+ */
+static void fill_narrow(const tw_sampler *s, const int32_t *logits, uint32_t count, uint32_t best,
+                        tw_sampler_work *work)
+{
+    const int32_t *end = logits + count;
+    uint32_t down = s->shift - 32, half = (1u << down) >> 1, multiplier = s->multiplier, *counts = work->counts;
+    uint32_t inverse = 0xFFFFFFFFu / (multiplier >> 14) + 1; /* above 2^46 / multiplier */
+    uint32_t reach = (uint32_t)((uint64_t)((uint32_t)(TW_BINS - 1) << down) * inverse >> 14);
+    for (uint8_t *bins = work->bins; logits < end; logits++, bins++) {
+        uint32_t distance = best - (uint32_t)*logits, bin;
+        *bins = TW_BINS - 1;
+        if (distance > reach)
+            continue;
+        bin = ((uint32_t)((uint64_t)distance * multiplier >> 32) + half) >> down;
+        *bins = (uint8_t)bin;
+        counts[bin]++;
+    }
 }
 
 /* Sort logits into bins of 1/16 octave of probability below the maximum; returns the sum of all weights. */
 static uint32_t fill_bins(const tw_sampler *s, const int32_t *logits, uint32_t count, tw_sampler_work *work)
 {
     uint32_t best = (uint32_t)logits[tw_argmax(logits, count)], total = 0;
-    uint64_t half = ((uint64_t)1 << s->shift) >> 1;
-    for (uint32_t b = 0; b < TW_BINS; b++)
-        work->counts[b] = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t distance = best - (uint32_t)logits[i];
-        uint64_t bin = ((uint64_t)distance * s->multiplier + half) >> s->shift;
-        work->bins[i] = (uint8_t)(bin < TW_BINS - 1 ? bin : TW_BINS - 1);
-        work->counts[work->bins[i]]++;
-    }
-    for (uint32_t b = 0; b < TW_BINS; b++)
-        total += work->counts[b] * weights[b];
+    for (uint32_t *c = work->counts; c < work->counts + TW_BINS; c += 4)
+        c[0] = c[1] = c[2] = c[3] = 0;
+    if (s->shift > 32 && s->shift <= 53 && s->multiplier >> 30)
+        fill_narrow(s, logits, count, best, work);
+    else
+        fill_wide(s, logits, count, best, work);
+    for (uint32_t b = 0; b < TW_BINS - 1; b++)
+        if (work->counts[b] > 0)
+            total += work->counts[b] * weights[b];
     return total;
 }
 
@@ -86,6 +132,8 @@ static uint32_t fill_bins(const tw_sampler *s, const int32_t *logits, uint32_t c
 static uint32_t kept_mass(const tw_sampler *s, const tw_sampler_work *work, uint32_t total)
 {
     uint32_t need = (uint32_t)((uint64_t)total * s->top_p >> 32) + 1, mass = 0, b = 0;
+    if (need == total)
+        return total;
     while (mass + work->counts[b] * weights[b] < need) {
         mass += work->counts[b] * weights[b];
         b++;

@@ -11,7 +11,7 @@ from ...ir.graph import Node
 from ...ir.op import Op, RuleError, operand_names
 from ...ir.types import DTYPES, TensorType
 from ..base import Argument, Kernel, Rule
-from .arguments import type_of
+from .arguments import product, type_of
 
 KINDS = ("bool", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f32", "f64")  # TW_BOOL .. in tw_generic.h
 CTYPES = {
@@ -20,6 +20,7 @@ CTYPES = {
 }  # fmt: skip
 INTEGERS = KINDS[1:9]
 AXES = 8  # TW_AXES
+RANGE = "int first, int last"  # of the elements of the result
 
 Arguments = Callable[[Node], Mapping[str, Argument]]
 
@@ -37,6 +38,11 @@ def size(node: Node, operand: str) -> int:
 def elements(node: Node, operand: str = "y") -> int:
     """Elements of an operand of static shape."""
     return math.prod(type_of(node, operand).static_shape)
+
+
+def entire(node: Node) -> dict[str, Argument]:
+    """The range of a call that computes all of its result."""
+    return {"first": 0, "last": product(type_of(node, "y").shape)}
 
 
 def split(node: Node, operand: str, axis: int) -> tuple[int, int, int]:

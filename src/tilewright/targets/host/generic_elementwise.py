@@ -11,8 +11,8 @@ from ...ir.types import DTYPES, TensorType
 from ...ops import Binary, Cast, Unary
 from ...ops.common import partly_broadcast, shape_strategy
 from ..base import Argument, Kernel, Rule
-from .arguments import product, type_of
-from .generic import CTYPES, INTEGERS, KINDS, broadcast_rows, elements, few_axes, kind, known_types
+from .arguments import type_of
+from .generic import CTYPES, INTEGERS, KINDS, RANGE, broadcast_rows, elements, entire, few_axes, kind, known_types
 
 Arguments = Mapping[str, Argument]
 Examples = Callable[[Any], tuple[Op, tuple[TensorType | None, ...]]]
@@ -50,7 +50,7 @@ def _numbered(functions: Sequence[str], parameters: int = 0) -> Callable[[Node],
     def arguments(node: Node) -> Arguments:
         op = cast(Unary, node.op)
         given = (*op.parameters, 0.0, 0.0)[:parameters]
-        scalars = {"n": product(type_of(node, "y").shape), "function": functions.index(op.function)}
+        scalars = {**entire(node), "function": functions.index(op.function)}
         return {**scalars, **dict(zip(("alpha", "beta"), map(float, given), strict=False))}
 
     return arguments
@@ -75,7 +75,7 @@ def _unary(dtype: str, symbol: str, functions: Sequence[str], parameters: int = 
     ctype = CTYPES[dtype]
     constants = f", {ctype} alpha, {ctype} beta" if parameters else ""
     return Kernel(
-        Unary, "generic_unary.c", symbol, f"const {ctype} *x, {ctype} *y, int n, int function{constants}",
+        Unary, "generic_unary.c", symbol, f"const {ctype} *x, {ctype} *y, {RANGE}, int function{constants}",
         {"x": dtype}, _numbered(functions, parameters), (one_of(functions),), in_place={"y": "x"},
         examples=_unary_examples(functions, dtype),
     )  # fmt: skip
@@ -86,11 +86,12 @@ def _classify(dtype: str) -> Kernel:
         op = cast(Unary, node.op)
         negative, positive = (int(v != 0) for v in (*op.parameters, 0.0, 0.0)[:2])
         which = CLASSES.index(op.function)
-        return {"n": elements(node), "kind": which, "negative": negative, "positive": positive}
+        return {**entire(node), "kind": which, "negative": negative, "positive": positive}
 
     return Kernel(
         Unary, "generic_unary.c", f"tw_classify_{dtype}",
-        f"const {CTYPES[dtype]} *restrict x, uint8_t *restrict y, int n, int kind, int negative, int positive",
+        f"const {CTYPES[dtype]} *restrict x, uint8_t *restrict y, {RANGE}, int kind, int negative,"
+        " int positive",
         {"x": dtype}, arguments, (one_of(CLASSES),), examples=_unary_examples(CLASSES, dtype),
     )  # fmt: skip
 
@@ -112,11 +113,12 @@ def widened(node: Node) -> bool:
 
 
 def _binary_arguments(node: Node) -> Arguments:
-    return {"function": _CODES[cast(Binary, node.op).function], "rows": broadcast_rows(node, "a", "b")}
+    return {"function": _CODES[cast(Binary, node.op).function], "rows": broadcast_rows(node, "a", "b"), **entire(node)}
 
 
 def _compare_arguments(node: Node) -> Arguments:
-    return {"function": COMPARISONS.index(cast(Binary, node.op).function), "rows": broadcast_rows(node, "a", "b")}
+    function = COMPARISONS.index(cast(Binary, node.op).function)
+    return {"function": function, "rows": broadcast_rows(node, "a", "b"), **entire(node)}
 
 
 def _binary_examples(functions: Sequence[str], dtypes: Sequence[str], *, whole: bool, widen: bool = False) -> Examples:
@@ -149,7 +151,7 @@ def _binary(dtype: str, functions: Sequence[str], *, whole: bool, symbol: str = 
     ctype = CTYPES[dtype]
     return Kernel(
         Binary, _binary_file(dtype), f"tw_binary_{symbol or dtype}",
-        f"const {ctype} *a, const {ctype} *restrict b, {ctype} *y, int function, const int32_t *rows",
+        f"const {ctype} *a, const {ctype} *restrict b, {ctype} *y, int function, const int32_t *rows, {RANGE}",
         {"a": dtype, "b": dtype}, _binary_arguments,
         (one_of(functions), same_types, *((first_is_whole,) if whole else ()), few_axes(_binary_arguments)),
         in_place={"y": "a"} if whole else {}, cycles=lambda node: elements(node) * (1.0 if whole else 1.5),
@@ -162,7 +164,7 @@ def _compare(dtype: str, symbol: str = "") -> Kernel:
     functions = ("eq",) if dtype == "bool" else COMPARISONS
     return Kernel(
         Binary, _binary_file(dtype), f"tw_compare_{symbol or dtype}",
-        f"const {ctype} *a, const {ctype} *restrict b, uint8_t *y, int function, const int32_t *rows",
+        f"const {ctype} *a, const {ctype} *restrict b, uint8_t *y, int function, const int32_t *rows, {RANGE}",
         {"a": dtype, "b": dtype}, _compare_arguments, (one_of(functions), same_types, few_axes(_compare_arguments)),
         examples=_binary_examples(functions, (dtype,), whole=False),
     )  # fmt: skip
@@ -172,11 +174,13 @@ def _widen_arguments(node: Node) -> Arguments:
     kinds = {f"kind_{name}": kind(node, name) for name in "aby"}
     return {
         **kinds, "function": WIDENING.index(cast(Binary, node.op).function), "rows": broadcast_rows(node, "a", "b"),
+        **entire(node),
     }  # fmt: skip
 
 
 def _power_arguments(node: Node) -> Arguments:
-    return {"kind_a": kind(node, "a"), "kind_b": kind(node, "b"), "rows": broadcast_rows(node, "a", "b")}
+    kinds = {"kind_a": kind(node, "a"), "kind_b": kind(node, "b")}
+    return {**kinds, "rows": broadcast_rows(node, "a", "b"), **entire(node)}
 
 
 ELEMENTWISE = (
@@ -186,8 +190,8 @@ ELEMENTWISE = (
     *(_unary(t, f"tw_unary_{t}", WHOLE) for t in INTEGERS),
     *(_classify(t) for t in ("f32", "f64")),
     Kernel(
-        Unary, "generic_unary.c", "tw_not", "const uint8_t *x, uint8_t *y, int n", {"x": "bool"},
-        lambda node: {"n": elements(node)}, (one_of(("not",)),), in_place={"y": "x"},
+        Unary, "generic_unary.c", "tw_not", f"const uint8_t *x, uint8_t *y, {RANGE}", {"x": "bool"},
+        entire, (one_of(("not",)),), in_place={"y": "x"},
         examples=_unary_examples(("not",), "bool"),
     ),
     *(_binary(t, (*ARITHMETIC, "pow"), whole=whole) for t in ("f32", "f64") for whole in (True, False)),
@@ -198,19 +202,20 @@ ELEMENTWISE = (
     Kernel(
         Binary, "generic_convert.c", "tw_binary_wide",
         "const void *restrict a, const void *restrict b, void *restrict y, int kind_a, int kind_b, int kind_y,"
-        " int function, const int32_t *rows",
+        f" int function, const int32_t *rows, {RANGE}",
         {}, _widen_arguments, (widened, known_types, few_axes(_widen_arguments)),
         cycles=lambda node: 2.0 * elements(node),
         examples=_binary_examples(WIDENING, INTEGERS, whole=False, widen=True),
     ),
     Kernel(
         Binary, "generic_convert.c", "tw_power",
-        "const void *restrict a, const void *restrict b, void *restrict y, int kind_a, int kind_b, const int32_t *rows",
+        "const void *restrict a, const void *restrict b, void *restrict y, int kind_a, int kind_b,"
+        f" const int32_t *rows, {RANGE}",
         {}, _power_arguments, (one_of(("pow",)), known_types, few_axes(_power_arguments)),
         cycles=lambda node: 40.0 * elements(node), examples=_binary_examples(("pow",), KINDS[1:], whole=False),
     ),
     Kernel(
-        Cast, "generic_convert.c", "tw_cast", "const void *restrict x, void *restrict y, int from, int to, int n", {},
-        lambda node: {"from": kind(node, "x"), "to": kind(node, "y"), "n": elements(node)}, (known_types,),
+        Cast, "generic_convert.c", "tw_cast", f"const void *restrict x, void *restrict y, int from, int to, {RANGE}",
+        {}, lambda node: {"from": kind(node, "x"), "to": kind(node, "y"), **entire(node)}, (known_types,),
     ),
 )  # fmt: skip

@@ -20,7 +20,7 @@ def _wide(node: Node) -> int:
     return int(type_of(node, "indices").dtype.bits == 64)
 
 
-def _gather(node: Node) -> Arguments:
+def gather(node: Node) -> Arguments:
     outer, extent, inner = split(node, "x", cast(Gather, node.op).axis)
     return {
         "wide": _wide(node), "outer": outer, "extent": extent, "count": elements(node, "indices"),
@@ -100,7 +100,7 @@ INDEX = (
         Gather, "generic_index.c", "tw_gather",
         "const void *restrict x, const void *restrict indices, void *restrict y, int wide, int outer, int extent,"
         " int count, int block",
-        {}, _gather, (whole_bytes,), examples=retyped(Gather, "x"),
+        {}, gather, (whole_bytes,), examples=retyped(Gather, "x"),
     ),
     Kernel(
         GatherElements, "generic_index.c", "tw_gather_elements",

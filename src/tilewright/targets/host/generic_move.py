@@ -16,20 +16,20 @@ from .generic import broadcast_rows, elements, few_axes, retyped, rows, size, sp
 Arguments = Mapping[str, Argument]
 
 
-def _transpose(node: Node) -> Arguments:
+def transpose(node: Node) -> Arguments:
     perm, source = cast(Transpose, node.op).perm, steps(type_of(node, "x").static_shape)
     table = rows(type_of(node, "y").static_shape, [source[axis] for axis in perm])
     return {"size": size(node, "x"), "first": 0, "rows": table}
 
 
-def _slice(node: Node) -> Arguments:
+def slice_(node: Node) -> Arguments:
     op, source = cast(Slice, node.op), steps(type_of(node, "x").static_shape)
     first = sum(start * step for start, step in zip(op.start, source, strict=True))
     table = rows(op.shape, [k * step for k, step in zip(op.step, source, strict=True)])
     return {"size": size(node, "x"), "first": first, "rows": table}
 
 
-def _expand(node: Node) -> Arguments:
+def expand(node: Node) -> Arguments:
     return {"size": size(node, "x"), "first": 0, "rows": broadcast_rows(node, "x")}
 
 
@@ -40,7 +40,7 @@ def _concat(node: Node) -> Arguments:
     return {"count": len(names), "outer": parts[0][0], "bytes": pieces}
 
 
-def _pad(node: Node) -> Arguments:
+def pad(node: Node) -> Arguments:
     op, x, y = cast(Pad, node.op), type_of(node, "x"), type_of(node, "y")
     target = steps(y.static_shape)
     first = sum(before * step for before, step in zip(op.before, target, strict=True))
@@ -69,7 +69,7 @@ MOVE = (
             op, "generic_move.c", "tw_strided_copy", _STRIDED, {}, arguments, (whole_bytes, few_axes(arguments)),
             examples=retyped(op, "x"),
         )
-        for op, arguments in ((Transpose, _transpose), (Slice, _slice), (Expand, _expand))
+        for op, arguments in ((Transpose, transpose), (Slice, slice_), (Expand, expand))
     ),
     Kernel(
         Concat, "generic_move.c", "tw_concat",
@@ -80,7 +80,7 @@ MOVE = (
         Pad, "generic_move.c", "tw_pad",
         "const void *restrict x, void *restrict y, int size, int count, int first, const int32_t *value,"
         " const int32_t *rows",
-        {}, _pad, (whole_bytes, few_axes(_pad)),
+        {}, pad, (whole_bytes, few_axes(pad)),
         examples=retyped(Pad, "x", dtypes=("i8", "i16", "i32", "i64", "f32", "f64")),
     ),
     Kernel(

@@ -22,7 +22,7 @@ from ...ops import (
 )
 from ..base import Argument, Kernel
 from .arguments import type_of
-from .generic import CTYPES, broadcast_rows, elements, few_axes, kind, retyped, split, whole_bytes
+from .generic import CTYPES, RANGE, broadcast_rows, elements, entire, few_axes, kind, retyped, split, whole_bytes
 
 Arguments = Mapping[str, Argument]
 _NARROW = ("i8", "u8")
@@ -43,12 +43,12 @@ def _per_channel(node: Node, *parameters: str) -> dict[str, Argument]:
     return {"outer": outer, "channels": channels, "inner": inner}
 
 
-def _scaled(node: Node) -> Arguments:
+def scaled(node: Node) -> Arguments:
     steps = {"scale_step": _step(node, "scale"), "zero_step": _step(node, "zero")}
     return {**_per_channel(node, "scale", "zero"), **steps}
 
 
-def _requant(node: Node) -> Arguments:
+def requant(node: Node) -> Arguments:
     op = cast(Requant, node.op)
     return {
         **_per_channel(node, "mul", "add"), "from": kind(node, "x"), "to": kind(node, "y"),
@@ -96,7 +96,8 @@ def _affine(node: Node) -> Arguments:
 def _divide(node: Node) -> Arguments:
     op = cast(IntegerDivide, node.op)
     kinds = {"kind_a": kind(node, "a"), "kind_b": kind(node, "b")}
-    return {**kinds, "delta": op.delta, "eta": op.eta, "eps": op.eps, "rows": broadcast_rows(node, "a", "b")}
+    rows = broadcast_rows(node, "a", "b")
+    return {**kinds, "delta": op.delta, "eta": op.eta, "eps": op.eps, "rows": rows, **entire(node)}
 
 
 def constants_fit(node: Node) -> bool:
@@ -113,13 +114,13 @@ def _per_stored(dtype: str) -> tuple[Kernel, ...]:
             Quantize, "generic_quantize.c", f"tw_quantize_{dtype}",
             f"const float *restrict x, const float *restrict scale, const {t} *restrict zero, {t} *restrict y,"
             f" {_LAYOUT}, {steps}",
-            {"zero": dtype}, _scaled, examples=retyped(Quantize, "zero", dtypes=(dtype,)),
+            {"zero": dtype}, scaled, examples=retyped(Quantize, "zero", dtypes=(dtype,)),
         ),
         Kernel(
             Dequantize, "generic_quantize.c", f"tw_dequantize_{dtype}",
             f"const {t} *restrict x, const float *restrict scale, const {t} *restrict zero, float *restrict y,"
             f" {_LAYOUT}, {steps}",
-            {"x": dtype}, _scaled, examples=retyped(Dequantize, "x", "zero", dtypes=(dtype,)),
+            {"x": dtype}, scaled, examples=retyped(Dequantize, "x", "zero", dtypes=(dtype,)),
         ),
     )  # fmt: skip
 
@@ -158,7 +159,7 @@ QUANTIZE = (
         Requant, "generic_quantize.c", "tw_requant",
         "const void *restrict x, const int32_t *restrict mul, const void *restrict add, void *restrict y, int from,"
         f" int to, int wide, {_LAYOUT}, int mul_step, int add_step, int shift, int64_t low, int64_t high",
-        {}, _requant, (whole_bytes,),
+        {}, requant, (whole_bytes,),
         examples=retyped(Requant, "x", dtypes=("i8", "u8", "i16", "u16", "i32", "u32")),
     ),
 )  # fmt: skip
@@ -184,7 +185,7 @@ DIALECT = (
     Kernel(
         IntegerDivide, "generic_dialect.c", "tw_integer_divide",
         "const void *restrict a, const void *restrict b, int32_t *restrict y, int kind_a, int kind_b, int delta,"
-        " int eta, int eps, const int32_t *rows",
+        f" int eta, int eps, const int32_t *rows, {RANGE}",
         {}, _divide, (constants_fit, few_axes(_divide)),
     ),
 )  # fmt: skip

@@ -18,7 +18,7 @@ _FLOATS = ("f32", "f64")
 _LAYOUT = "int outer, int n, int inner"
 
 
-def _reduce(node: Node) -> Arguments:
+def reduction(node: Node) -> Arguments:
     op, shape = cast(Reduce, node.op), type_of(node, "x").static_shape
     pairs = list(zip(shape, steps(shape), strict=True))
     kept = [p for axis, p in enumerate(pairs) if axis not in op.axes] or [(1, 1)]
@@ -30,12 +30,12 @@ def _reduce(node: Node) -> Arguments:
 
 
 def _reduce_integers(node: Node) -> Arguments:
-    return {**_reduce(node), "from": kind(node, "x"), "to": kind(node, "y")}
+    return {**reduction(node), "from": kind(node, "x"), "to": kind(node, "y")}
 
 
 def few_reduced_axes(node: Node) -> bool:
     """No more than 8 axes are left when neighbours are merged, of those that stay and of the others."""
-    arguments = _reduce(node)
+    arguments = reduction(node)
     tables = (arguments["kept"], arguments["rows"])
     return all(isinstance(table, tuple) and table[0] <= AXES for table in tables)
 
@@ -93,7 +93,7 @@ def _per_float(dtype: str) -> tuple[Kernel, ...]:
             Reduce, "generic_reduce.c", f"tw_reduce_{dtype}",
             f"const {t} *restrict x, {t} *restrict y, int function, int count, const int32_t *kept,"
             " const int32_t *rows",
-            {"x": dtype}, _reduce, (few_reduced_axes,), examples=retyped(Reduce, "x", dtypes=(dtype,)),
+            {"x": dtype}, reduction, (few_reduced_axes,), examples=retyped(Reduce, "x", dtypes=(dtype,)),
         ),
         Kernel(
             Cumulative, "generic_reduce.c", f"tw_cumulative_{dtype}",

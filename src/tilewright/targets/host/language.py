@@ -80,7 +80,7 @@ LANGUAGE = (
     Kernel(
         Append, "attention.c", "tw_append_f32",
         "float *restrict state, const float *restrict x, int tokens, int n, int pitch, int pos",
-        {"state": "f32", "x": "f32"}, _append, packing={"state": CHANNELS, "y": CHANNELS},
+        {"state": "f32", "x": "f32"}, _append, packing={"state": CHANNELS, "y": CHANNELS}, direct=frozenset({"state"}),
     ),
     Kernel(
         Attention, "attention.c", "tw_attention_f32",

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from ...ir.domain import Box
 from ...ir.types import Array
 from ..base import Packing
 
@@ -66,6 +67,13 @@ def _unpack_channels(packed: Array, shape: tuple[int, ...]) -> Array:
     return np.asarray(packed.reshape(channels, -1)[:, :capacity].T)
 
 
+def _region_of_channels(box: Box, shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """All positions of some channels follow each other."""
+    positions, (first, stop) = box
+    pitch = padded(shape[0])
+    return (first * pitch, (stop - first) * pitch) if positions == (0, shape[0]) else None
+
+
 def _pack_nibbles(weight: Array) -> Array:
     """[rows, cols] of 4 bits -> [rows / 16][(cols + 1) / 2][16] bytes: even column below, odd column above."""
     rows, cols = weight.shape
@@ -85,4 +93,6 @@ PANELS = Packing("panels of 16 rows", _pack_panels, _unpack_panels)
 FILTERS = Packing("filters of 16 channels", _pack_filters, _unpack_filters)
 PAIRS = Packing("pairs of 16 rows", _pack_pairs, _unpack_pairs)
 NIBBLES = Packing("panels of 16 rows, two columns to a byte", _pack_nibbles, _unpack_nibbles)
-CHANNELS = Packing("channel by channel, positions in groups of 16", _pack_channels, _unpack_channels)
+CHANNELS = Packing(
+    "channel by channel, positions in groups of 16", _pack_channels, _unpack_channels, _region_of_channels
+)

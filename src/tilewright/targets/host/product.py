@@ -35,7 +35,8 @@ def transposed(node: Node) -> bool:
     return cast(MatMul, node.op).transpose_b
 
 
-def _sizes(node: Node) -> Mapping[str, Scalar]:
+def sizes(node: Node) -> Mapping[str, Scalar]:
+    """Extents of a product, and how far its operands go on from one matrix to the next."""
     *_, m, k = type_of(node, "a").static_shape
     *lead, _, n = type_of(node, "y").static_shape
     return {
@@ -49,7 +50,7 @@ def _row(symbol: str, rule: Rule) -> Kernel:
         MatMul, "matmul.c", symbol,
         "const float *restrict a, const float *restrict b, float *restrict y, int batch, int m, int k, int n,"
         " int a_step, int b_step, float low, float high",
-        {"a": "f32", "b": "f32"}, lambda node: {**_sizes(node), **clamp(node)},
+        {"a": "f32", "b": "f32"}, lambda node: {**sizes(node), **clamp(node)},
         requires=(in_step, rule),
     )  # fmt: skip
 
@@ -57,7 +58,7 @@ def _row(symbol: str, rule: Rule) -> Kernel:
 def _integer_sizes(node: Node) -> Mapping[str, Scalar]:
     k, n = type_of(node, "a").static_shape[-1], type_of(node, "y").static_shape[-1]
     down, right = (1, k) if transposed(node) else (n, 1)
-    return {**_sizes(node), "down": down, "right": right, **finish(node, "a")}
+    return {**sizes(node), "down": down, "right": right, **finish(node, "a")}
 
 
 def _integer_row(dtype: str) -> Kernel:

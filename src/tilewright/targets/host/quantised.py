@@ -183,6 +183,7 @@ QUANTISED = (
         Append, "attention_i8.c", "tw_append_i8",
         "int8_t *restrict state, const int8_t *restrict x, int tokens, int n, int pitch, int pos",
         {"state": "i8", "x": "i8"}, _append, packing={"state": CHANNELS, "y": CHANNELS},
+        direct=frozenset({"state"}),
         examples=_append_examples,
     ),
     Kernel(

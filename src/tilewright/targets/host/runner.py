@@ -51,11 +51,26 @@ class HostRunner:
         """The same as a call without arguments that only runs, for measuring; results are overwritten."""
         given = [_fitting(a, about) for a, about in zip(inputs, self.inputs, strict=True)]
         results = [np.zeros(o["max_shape"], DTYPES[o["dtype"]].numpy) for o in self.outputs]
-        function, addresses = self.function("run"), [ctypes.c_void_p(a.ctypes.data) for a in (*given, *results)]
+        function, arguments = self.function("run"), []
+        loads: list[tuple[Any, ctypes.c_void_p]] = []
+        stores: list[
+            tuple[Any, ctypes.c_void_p]
+        ] = []  # of inputs and outputs that are kept as state: outside of what is measured
+        for group, arrays, ports in ((loads, given, self.inputs), (stores, results, self.outputs)):
+            for array, port in zip(arrays, ports, strict=True):
+                address = ctypes.c_void_p(array.ctypes.data)
+                if "converter" in port:
+                    group.append((getattr(self.library, port["converter"]), address))
+                else:
+                    arguments.append(address)
 
         def call() -> list[Array]:
             assert len(given) == len(inputs)  # and so alive
-            function(*addresses)
+            for load, address in loads:
+                load(address)
+            function(*arguments)
+            for store, address in stores:
+                store(address)
             return results
 
         return call

@@ -20,7 +20,8 @@ from ...ir.types import Array, TensorType, resolve
 from ...sim import SimOptions, Simulation
 from ..base import Kernel
 from .build import compile_sources, link, runtime
-from .target import CORES, L1_BYTES, RUNTIME, SIRACUSA
+from .share import CORES
+from .target import L1_BYTES, RUNTIME, SIRACUSA
 
 GUARD = 64  # bytes before and after every buffer
 FILL = 0xC3  # what guards, scratch and results hold before a call
@@ -111,7 +112,8 @@ class _Prepared:
             self.chunk = Share(self.total, split.unit).range_of(0, cores, self.total)[1]
         size = kernel.scratch(node)
         self.scratch = [
-            self.near.place("scratch", size, 0, changes=True) for _ in range(cores if split and size else bool(size))
+            self.near.place("scratch", size, 0, changes=True)
+            for _ in range(cores if split and size and kernel.parts == 1 else bool(size))
         ]
         for pool in (self.near, self.far):
             if len(pool.content) > pool.capacity:
@@ -153,7 +155,7 @@ class _Prepared:
                 found = [self._address(n, number) for n in self.places if n.rstrip("0123456789") == name]
                 tables.append(f"    const void *const {name}_all[] = {{{', '.join(found)}}};")
                 words.append(f"(void *){name}_all")
-            elif name in ("first", "last") and self.chunk:
+            elif (name in ("first", "last") and self.chunk) or name == "part":
                 words.append(name)
             elif name == "scratch":
                 stride = self.scratch[1] - self.scratch[0] if len(self.scratch) > 1 else 0
@@ -168,8 +170,16 @@ class _Prepared:
             else:
                 words.append(self._address(name, number))
         call = f"    {kernel.symbol}({', '.join(words)});"
-        unused = "    (void)core, (void)first, (void)last;"
-        return [f"static void call{number}(int core, int first, int last)", "{", unused, *tables, call, "}", ""]
+        unused = "    (void)core, (void)part, (void)first, (void)last;"
+        return [
+            f"static void call{number}(int core, int part, int first, int last)",
+            "{",
+            unused,
+            *tables,
+            call,
+            "}",
+            "",
+        ]
 
     def _address(self, name: str, number: int) -> str:
         """Tables that are used where they are lie in weight memory, where the image is."""
@@ -243,8 +253,8 @@ def _program(batch: Sequence[_Prepared], out: Path) -> Path:
         objects += compile_sources([SIRACUSA.kernel_file(file)], [*shared, seen, *SIRACUSA.kernel_folders], out)
     (out / HEADER).write_text(prototypes(kernels.values()))
     (out / "cases.c").write_text(_cases(batch))
-    (out / "images.S").write_text("\n".join(_images(batch, out)))
-    objects += compile_sources([out / "images.S", out / "cases.c", RUNTIME / "bench.c"], [*shared, out], out)
+    (out / "data.S").write_text("\n".join(_images(batch, out)))
+    objects += compile_sources([out / "data.S", out / "cases.c", RUNTIME / "bench.c"], [*shared, out], out)
     return link([*objects, *runtime(shared, out)], "*(.bss.near)", "", out / "bench.elf")
 
 
@@ -282,7 +292,7 @@ def _cases(batch: Sequence[_Prepared]) -> str:
         images = [f"{{{p.symbol}, {p.symbol}_{i}, {len(p.content) // 4 * 4}}}" for p in (prepared.near, prepared.far)]
         rows.append(
             f"    {{call{i}, {{{', '.join(images)}}}, kept{i}, results{i}, {len(kept)}, {len(results)}, "
-            f"{prepared.total}, {prepared.chunk}}},"
+            f"{prepared.total}, {prepared.chunk}, {prepared.case.kernel.parts}}},"
         )
     lines += ["", "const tw_case tw_cases[] = {", *rows, "};", f"const uint32_t tw_case_count = {len(batch)};", ""]
     return "\n".join(lines)

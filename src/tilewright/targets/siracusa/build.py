@@ -17,13 +17,15 @@ from ..host.measure import Sizes, measure
 from ..host.objects import cached
 from ..host.toolchain import version
 from .program import Job, write_program
-from .target import CORE_STACK, CORES, FIRST_STACK, RUNTIME, STACKS
+from .share import CORES
+from .target import CORE_STACK, FIRST_STACK, RUNTIME, STACKS
 
 ZIG = (sys.executable, "-m", "ziglang", "cc", "-target", "riscv32-freestanding-none")
 FABRIC = ("-mcpu=generic_rv32+m+c+zicsr",)  # the fabric controller has no FPU
 CLUSTER = ("-mcpu=generic_rv32+m+f+c+zicsr",)
 CFLAGS = (
     "-std=gnu99", "-mabi=ilp32", "-ffreestanding", "-fno-sanitize=undefined", "-fno-stack-protector", "-O3",
+    "-fomit-frame-pointer", "-fno-math-errno",
     "-ffp-contract=off", "-ffunction-sections", "-fdata-sections", "-fstack-size-section", "-g0",
     "-fno-asynchronous-unwind-tables", f"-DTW_CORES={CORES}", f"-DTW_FIRST_STACK={FIRST_STACK}",
     f"-DTW_CORE_STACK={CORE_STACK}",
@@ -91,7 +93,7 @@ def link(objects: Sequence[Path], near: str, far: str, elf: Path) -> Path:
     script = elf.with_name("link.ld")
     script.write_text(text)
     _tool([
-        *ZIG, *FABRIC, "-mabi=ilp32", "-static", "-nostartfiles", "-Wl,--gc-sections", f"-Wl,-T,{script}",
+        *ZIG, *FABRIC, "-mabi=ilp32", "-static", "-nostartfiles", "-Wl,--gc-sections", "-T", str(script),
         *map(str, objects), "-o", str(elf),
     ], "linking")  # fmt: skip
     return elf

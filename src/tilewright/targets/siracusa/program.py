@@ -73,14 +73,19 @@ def _plain(plan: Mapping[str, Any], job: Job, inputs: Sequence[Array], language:
     lines += [f"volatile uint32_t tw_repeat = {job.repeat};", ""]
     if language:
         lines += [f"static const {prefix}_logit *logits;"]
-        restart = ""
+        restart = load = ""
         call = f"    {prefix}_reset();\n    logits = {prefix}_prefill(tw_input0, {inputs[0].size});"
         collect = "    memcpy(tw_result0, logits, sizeof tw_result0);"
     else:
         states = any(e["states"] for e in plan["entries"])
         restart = f"    {prefix}_reset();" if states else ""
-        call, collect = f"    {prefix}_run({', '.join([*names, *results])});", ""
-    for name, body in (("restart", restart), ("call", call), ("collect", collect)):
+        ports = [*zip(entry["inputs"], names, strict=True), *zip(entry["outputs"], results, strict=True)]
+        call = f"    {prefix}_run({', '.join(name for port, name in ports if 'converter' not in port)});"
+        load, collect = (
+            "\n".join(f"    {port['converter']}({name});" for port, name in part if "converter" in port)
+            for part in (ports[: len(names)], ports[len(names) :])
+        )
+    for name, body in (("restart", restart), ("load", load), ("call", call), ("collect", collect)):
         lines += [f"void tw_{name}(void)", "{", *([body] if body else []), "}", ""]
     return "\n".join(lines)
 

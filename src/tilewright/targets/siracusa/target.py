@@ -6,10 +6,18 @@ from pathlib import Path
 
 from ..base import Dma, Engine, Memory, Target
 from ..host.target import HOST
+from .dense import DENSE
 from .fallback import portable
+from .floats import FLOATS
+from .language import LANGUAGE
+from .move import MOVE
+from .norm import NORM
+from .pointwise import POINTWISE
+from .product import PRODUCT
+from .share import CORES
+from .vision import VISION
 
 CLOCK_MHZ = 360.0  # assumed: the published figures do not name theirs
-CORES = 8
 FIRST_STACK = 6144  # bytes, in L1: core 0 runs kernels that nobody shares, sampler and tokenizer
 CORE_STACK = 2048  # of each other core
 STACKS = FIRST_STACK + (CORES - 1) * CORE_STACK
@@ -28,7 +36,17 @@ SIRACUSA = Target(
         Memory("l2", L2_BYTES, "data", alignment=16),
     ),
     engines=(Engine("cpu", cores=CORES, clock_mhz=CLOCK_MHZ),),
-    kernels=tuple(map(portable, HOST.kernels)),
+    kernels=(
+        *DENSE,
+        *PRODUCT,
+        *POINTWISE,
+        *NORM,
+        *MOVE,
+        *FLOATS,
+        *LANGUAGE,
+        *VISION,
+        *map(portable, HOST.kernels),
+    ),
     kernel_folders=(KERNELS, *HOST.kernel_folders),
     headers=(*sorted(path.name for path in KERNELS.glob("*.h")), *HOST.headers),
     language_quant="int8",

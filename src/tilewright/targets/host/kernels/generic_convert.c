@@ -4,12 +4,12 @@
 #include "tw_functions.h"
 
 /* y = x in another type: floats to integers truncate and saturate, integers wrap, to bool is x != 0. */
-void tw_cast(const void *restrict x, void *restrict y, int from, int to, int n)
+void tw_cast(const void *restrict x, void *restrict y, int from, int to, int first, int last)
 {
     int64_t whole[TW_CHUNK];
     double real[TW_CHUNK];
-    for (int i = 0; i < n; i += TW_CHUNK) {
-        int count = n - i < TW_CHUNK ? n - i : TW_CHUNK;
+    for (int i = first; i < last; i += TW_CHUNK) {
+        int count = last - i < TW_CHUNK ? last - i : TW_CHUNK;
         if (from >= TW_F32 || to == TW_F64) {
             tw_load_doubles(x, from, i, 1, real, count);
             tw_store_doubles(real, y, to, i, count);
@@ -29,12 +29,12 @@ void tw_cast(const void *restrict x, void *restrict y, int from, int to, int n)
 
 /* y = a + b, a - b or a b (function 0, 1, 2) of integers, modulo 2^bits of the result; rows: of a and b. */
 void tw_binary_wide(const void *restrict a, const void *restrict b, void *restrict y, int kind_a, int kind_b,
-                    int kind_y, int function, const int32_t *rows)
+                    int kind_y, int function, const int32_t *rows, int first, int last)
 {
     int64_t p[TW_CHUNK], q[TW_CHUNK];
-    int done = 0;
+    int done = first;
     struct tw_walk w;
-    TW_ROWS (w, rows) {
+    TW_PARTS (w, rows, first, last) {
         for (int i = 0, count; i < w.n; i += count, done += count) {
             count = w.n - i < TW_CHUNK ? w.n - i : TW_CHUNK;
             tw_load_integers(a, kind_a, w.at[0] + i * w.step[0], w.step[0], p, count);
@@ -88,13 +88,13 @@ static int64_t whole_power(int64_t a, int64_t b, int kind_a, int kind_b)
 /* y = a^b; with b an integer and a another exactly, saturated; else in double, for an integer a rounded to even and
  * saturated. rows: of a and b. */
 void tw_power(const void *restrict a, const void *restrict b, void *restrict y, int kind_a, int kind_b,
-              const int32_t *rows)
+              const int32_t *rows, int first, int last)
 {
     double p[TW_CHUNK], q[TW_CHUNK];
     int64_t base[TW_CHUNK], n[TW_CHUNK];
-    int done = 0;
+    int done = first;
     struct tw_walk w;
-    TW_ROWS (w, rows) {
+    TW_PARTS (w, rows, first, last) {
         for (int i = 0, count; i < w.n; i += count, done += count) {
             int at_a = w.at[0] + i * w.step[0], at_b = w.at[1] + i * w.step[1];
             count = w.n - i < TW_CHUNK ? w.n - i : TW_CHUNK;

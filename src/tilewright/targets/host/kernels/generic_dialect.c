@@ -156,11 +156,12 @@ ACTIVATIONS(u8, uint8_t)
 
 /* delta eta a / (eta b + eps), rounded half away from zero; a divisor of 0 counts as 1. rows: of a and b. */
 void tw_integer_divide(const void *restrict a, const void *restrict b, int32_t *restrict y, int kind_a, int kind_b,
-                       int delta, int eta, int eps, const int32_t *rows)
+                       int delta, int eta, int eps, const int32_t *rows, int first, int last)
 {
     int64_t p[TW_CHUNK], q[TW_CHUNK];
     struct tw_walk w;
-    TW_ROWS (w, rows)
+    y += first;
+    TW_PARTS (w, rows, first, last)
         for (int i = 0, n; i < w.n; i += n) {
             n = w.n - i < TW_CHUNK ? w.n - i : TW_CHUNK;
             tw_load_integers(a, kind_a, w.at[0] + i * w.step[0], w.step[0], p, n);
@@ -173,4 +174,18 @@ void tw_integer_divide(const void *restrict a, const void *restrict b, int32_t *
                 *y++ = (int32_t)(below == -1 ? (int64_t)(0 - (uint64_t)above) : above / below);
             }
         }
+}
+
+/* y = clip((f(table_a[a], table_b[b]) * mul + add) >> shift), f a sum or a product; add: i64 where `wide`. */
+void tw_table_binary(const uint8_t *a, const uint8_t *b, const int8_t *restrict table_a, const int8_t *restrict table_b,
+                     const int32_t *restrict mul, const void *restrict add, int8_t *y, int n, int product, int shift,
+                     int wide)
+{
+    int64_t addend = wide ? *(const int64_t *)add : *(const int32_t *)add;
+    for (int i = 0; i < n; i++) {
+        int32_t p = table_a[a[i]], q = table_b[b[i]];
+        int64_t scaled = (int64_t)(product ? p * q : p + q) * *mul;
+        int64_t value = (int64_t)((uint64_t)scaled + (uint64_t)addend) >> shift;
+        y[i] = (int8_t)(value < -128 ? -128 : value > 127 ? 127 : value);
+    }
 }

@@ -21,9 +21,11 @@ enum { INT_NEG, INT_ABS, INT_SIGN, INT_RELU, INT_NOT };
         }                                                                                                              \
         break;
 
-/* The kernel around `apply(x, y, n, function, alpha, beta)`. */
+/* The kernel around `apply(x, y, n, function, alpha, beta)`, for elements first .. last. */
 #define IN_CHUNKS(TYPE, APPLY)                                                                                         \
     TYPE copy[TW_CHUNK];                                                                                               \
+    int n = last - first;                                                                                              \
+    x += first, y += first;                                                                                            \
     if (y != x) {                                                                                                      \
         APPLY(x, y, n, function, alpha, beta);                                                                         \
         return;                                                                                                        \
@@ -54,7 +56,7 @@ enum { INT_NEG, INT_ABS, INT_SIGN, INT_RELU, INT_NOT };
             CASE(HARDSWISH, TYPE, v * CLIPPED(v * (TYPE)(1.0 / 6.0) + (TYPE)0.5))                                      \
         }                                                                                                              \
     }                                                                                                                  \
-    void tw_unary_simple_##T(const TYPE *x, TYPE *y, int n, int function, TYPE alpha, TYPE beta)                       \
+    void tw_unary_simple_##T(const TYPE *x, TYPE *y, int first, int last, int function, TYPE alpha, TYPE beta)         \
     {                                                                                                                  \
         IN_CHUNKS(TYPE, simple_##T)                                                                                    \
     }
@@ -78,14 +80,16 @@ enum { INT_NEG, INT_ABS, INT_SIGN, INT_RELU, INT_NOT };
             CASE(LOG, TYPE, tw_log_f64(v))                                                                             \
         }                                                                                                              \
     }                                                                                                                  \
-    void tw_unary_exponential_##T(const TYPE *x, TYPE *y, int n, int function, TYPE alpha, TYPE beta)                  \
+    void tw_unary_exponential_##T(const TYPE *x, TYPE *y, int first, int last, int function, TYPE alpha, TYPE beta)    \
     {                                                                                                                  \
         IN_CHUNKS(TYPE, exponential_##T)                                                                               \
     }
 
 #define CIRCULAR(T, TYPE)                                                                                              \
-    void tw_unary_circular_##T(const TYPE *x, TYPE *y, int n, int function)                                            \
+    void tw_unary_circular_##T(const TYPE *x, TYPE *y, int first, int last, int function)                              \
     {                                                                                                                  \
+        int n = last - first;                                                                                          \
+        x += first, y += first;                                                                                        \
         switch (function) {                                                                                            \
             CASE(SIN, TYPE, tw_sin_f64(v))                                                                             \
             CASE(COS, TYPE, tw_cos_f64(v))                                                                             \
@@ -103,10 +107,11 @@ enum { INT_NEG, INT_ABS, INT_SIGN, INT_RELU, INT_NOT };
 
 /* kind 0: not a number; 1: infinite, of the signs that count. */
 #define CLASSIFY(T, TYPE)                                                                                              \
-    void tw_classify_##T(const TYPE *restrict x, uint8_t *restrict y, int n, int kind, int negative, int positive)     \
+    void tw_classify_##T(const TYPE *restrict x, uint8_t *restrict y, int first, int last, int kind,                   \
+                         int negative, int positive)                                                                   \
     {                                                                                                                  \
         TYPE end = (TYPE)tw_infinity();                                                                                \
-        for (int i = 0; i < n; i++) {                                                                                  \
+        for (int i = first; i < last; i++) {                                                                           \
             TYPE v = x[i];                                                                                             \
             y[i] = (uint8_t)(kind == 0 ? v != v : (v == end && positive) || (v == -end && negative));                  \
         }                                                                                                              \
@@ -140,7 +145,7 @@ enum { INT_NEG, INT_ABS, INT_SIGN, INT_RELU, INT_NOT };
     INTEGER_KERNEL(T, TYPE)
 
 #define INTEGER_KERNEL(T, TYPE)                                                                                        \
-    void tw_unary_##T(const TYPE *x, TYPE *y, int n, int function)                                                     \
+    void tw_unary_##T(const TYPE *x, TYPE *y, int first, int last, int function)                                       \
     {                                                                                                                  \
         int alpha = 0, beta = 0;                                                                                       \
         IN_CHUNKS(TYPE, integer_##T)                                                                                   \
@@ -163,8 +168,8 @@ UNSIGNED_INTEGER(u16, uint16_t, uint32_t)
 UNSIGNED_INTEGER(u32, uint32_t, uint32_t)
 UNSIGNED_INTEGER(u64, uint64_t, uint64_t)
 
-void tw_not(const uint8_t *x, uint8_t *y, int n)
+void tw_not(const uint8_t *x, uint8_t *y, int first, int last)
 {
-    for (int i = 0; i < n; i++)
+    for (int i = first; i < last; i++)
         y[i] = !x[i];
 }

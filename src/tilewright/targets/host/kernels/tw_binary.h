@@ -20,14 +20,16 @@ enum { EQ, LT, LE };
         }                                                                                                              \
         break;
 
-/* The kernel around `apply(a, b, y, n, function)`; rows: of a and b. */
+/* The kernel around `apply(a, b, y, n, function)`, over a range of the flat index; rows: of a and b. */
 #define KERNEL(NAME, TYPE, RESULT, APPLY)                                                                              \
-    void NAME(const TYPE *a, const TYPE *restrict b, RESULT *y, int function, const int32_t *rows)                     \
+    void NAME(const TYPE *a, const TYPE *restrict b, RESULT *y, int function, const int32_t *rows, int first,          \
+              int last)                                                                                                \
     {                                                                                                                  \
         TYPE left[TW_CHUNK], right[TW_CHUNK];                                                                          \
         int apart = (const void *)y != (const void *)a;                                                                \
         struct tw_walk w;                                                                                              \
-        TW_ROWS (w, rows) {                                                                                            \
+        y += first;                                                                                                    \
+        TW_PARTS (w, rows, first, last) {                                                                              \
             int sa = w.step[0], sb = w.step[1], flat = apart && sa == 1 && sb == 1;                                    \
             for (int i = 0, count; i < w.n; i += count, y += count) {                                                  \
                 const TYPE *p = a + w.at[0] + i * sa, *q = b + w.at[1] + i * sb;                                       \

@@ -35,7 +35,8 @@ struct tw_walk {
     const int32_t *table, *step; /* steps along a row */
     int32_t index[TW_AXES];
     int32_t at[TW_OPERANDS]; /* first element of the row */
-    int n;                   /* elements of a row */
+    int n;                   /* elements of a row, or of a part */
+    int left, skipped;       /* of parts: elements that are to come, elements of the row before the part */
 };
 
 /* Go to the first row; false where the space is empty. */
@@ -67,6 +68,52 @@ TW_GENERIC_INLINE int tw_next_row(struct tw_walk *w)
     }
     return 0;
 }
+
+/* Go to the first part of the range [first, last) of the flat index; parts lie within rows. False where it is empty. */
+TW_GENERIC_INLINE int tw_first_part(struct tw_walk *w, const int32_t *table, int first, int last)
+{
+    int axes = table[0], operands = table[1], width = 1 + operands;
+    w->table = table;
+    w->step = table + 2 + (axes - 1) * width + 1;
+    w->left = last - first;
+    w->n = w->step[-1];
+    for (int k = 0; k < operands; k++)
+        w->at[k] = 0;
+    if (w->left <= 0 || w->n <= 0)
+        return 0;
+    if (axes > 1) {
+        int rest = first / w->n;
+        first -= rest * w->n;
+        for (int axis = axes - 2; axis >= 0; axis--) {
+            const int32_t *entry = table + 2 + axis * width;
+            w->index[axis] = rest % entry[0];
+            rest /= entry[0];
+            for (int k = 0; k < operands; k++)
+                w->at[k] += w->index[axis] * entry[1 + k];
+        }
+    }
+    w->skipped = first;
+    for (int k = 0; k < operands; k++)
+        w->at[k] += first * w->step[k];
+    w->n = w->n - first < w->left ? w->n - first : w->left;
+    return 1;
+}
+
+/* Go to the next part; false after the last. */
+TW_GENERIC_INLINE int tw_next_part(struct tw_walk *w)
+{
+    w->left -= w->n;
+    if (w->left <= 0)
+        return 0;
+    for (int k = 0; k < w->table[1]; k++)
+        w->at[k] -= w->skipped * w->step[k];
+    w->skipped = 0;
+    w->n = w->step[-1] < w->left ? w->step[-1] : w->left;
+    return tw_next_row(w);
+}
+
+#define TW_PARTS(w, table, first, last)                                                                                \
+    for (int more = tw_first_part(&(w), table, first, last); more; more = tw_next_part(&(w)))
 
 #define TW_ROWS(w, table) for (int more = tw_first_row(&(w), table); more; more = tw_next_row(&(w)))
 

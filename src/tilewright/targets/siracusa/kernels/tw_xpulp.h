@@ -297,8 +297,8 @@ TW_PUT(tw_put_i8, 0, int8_t)
 TW_PUT(tw_put_i16, 1, int16_t)
 TW_PUT(tw_put_i32, 2, int32_t)
 
-/* Text for blocks of assembly; registers, numbers and steps are text too. A block starts with TW_ASM_BEGIN and ends with
- * TW_ASM_END: instructions of four bytes, aligned, as hardware loops need them. */
+/* Text for blocks of assembly; registers, numbers and steps are text too. A block starts with TW_ASM_BEGIN and ends
+ * with TW_ASM_END: instructions of four bytes, aligned, as hardware loops need them. */
 #define TW_ASM_BEGIN ".p2align 2\n.option push\n.option norvc\n.option norelax\n"
 #define TW_ASM_END ".option pop\n"
 /* The next `size` instructions (three at least, no branch, a constant expression), `count` (a register) times; loop "0"
@@ -306,9 +306,12 @@ TW_PUT(tw_put_i32, 2, int32_t)
 #define TW_LOOP(loop, count, size) ".insn i 0x7b, 4, x" loop ", " count ", 2*(" size ")\n"
 #define TW_LW(rd, at, step) ".insn i 0x0b, 2, " rd ", " at ", " step "\n" /* rd = *at, at += step */
 #define TW_LB(rd, at, step) ".insn i 0x0b, 0, " rd ", " at ", " step "\n"
+#define TW_LH(rd, at, step) ".insn i 0x0b, 1, " rd ", " at ", " step "\n"
 #define TW_LBU(rd, at, step) ".insn i 0x0b, 4, " rd ", " at ", " step "\n"
 #define TW_LW_BY(rd, at, step) ".insn r 0x0b, 7, 0x10, " rd ", " at ", " step "\n" /* `step` is a register */
+#define TW_LBU_BY(rd, at, step) ".insn r 0x0b, 7, 0x20, " rd ", " at ", " step "\n"
 #define TW_SW(value, at, step) ".insn s 0x2b, 2, " value ", " step "(" at ")\n"
+#define TW_SW_BY(value, at, step) ".insn r 0x2b, 6, 0, " step ", " at ", " value "\n"
 #define TW_SH(value, at, step) ".insn s 0x2b, 1, " value ", " step "(" at ")\n"
 #define TW_SB(value, at, step) ".insn s 0x2b, 0, " value ", " step "(" at ")\n"
 #define TW_MAC(rd, a, b) ".insn r 0x33, 0, 0x21, " rd ", " a ", " b "\n"

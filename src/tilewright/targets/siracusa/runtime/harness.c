@@ -67,6 +67,8 @@ void tw_program(int core)
     if (core == 0)
         tw_restart();
     for (uint32_t repetition = 0; repetition < tw_repeat; repetition++) {
+        if (core == 0)
+            tw_load();
         tw_barrier();
         uint32_t began = tw_cycles();
         tw_call();

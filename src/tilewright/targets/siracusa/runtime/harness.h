@@ -18,7 +18,8 @@ extern const uint32_t tw_output_count;
 extern volatile uint32_t tw_repeat; /* runs in a row */
 
 void tw_restart(void); /* by core 0: the first state */
+void tw_load(void);    /* by core 0: inputs that are kept as state */
 void tw_call(void);    /* by all cores: what is measured */
-void tw_collect(void); /* by core 0: outputs to where tw_outputs says */
+void tw_collect(void); /* by core 0: outputs to where tw_outputs says, those that are kept as state too */
 
 #endif

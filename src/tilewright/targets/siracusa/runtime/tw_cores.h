@@ -19,7 +19,7 @@ enum {
     TW_DMA_IN = 1 << 17, /* into L1 */
     TW_DMA_STEP = 1 << 18,
     TW_DMA_LINES = 1 << 19,
-    TW_DMA_MOST = 0x1ffff /* bytes of one transfer */
+    TW_DMA_PIECE = 0x1fff0 /* bytes of one command: it has 17 bits for them */
 };
 
 /* Read an event register: the core sleeps until an event of its mask is there (p.elw). */
@@ -59,30 +59,36 @@ static inline uint32_t tw_token(void)
     return TW_REGISTER(TW_DMA_COMMAND);
 }
 
-/* Start a transfer under this core's newest token. No completion event is asked for: one that is left in a core's event
- * mask would end its next barrier. */
+/* Start a transfer under this core's newest token, in pieces that the DMA takes; nothing to do is done. No completion
+ * event is asked for: one that is left in a core's event mask would end its next barrier. */
 static inline void tw_copy_start(uint32_t direction, const void *near, const void *far, uint32_t bytes)
 {
-    if (bytes == 0)
-        return; /* would never be done */
+    uint32_t inside = (uint32_t)(uintptr_t)near, outside = (uint32_t)(uintptr_t)far;
     __asm__ volatile("" ::: "memory");
-    TW_REGISTER(TW_DMA_COMMAND) = bytes | direction | TW_DMA_STEP;
-    TW_REGISTER(TW_DMA_COMMAND) = (uint32_t)(uintptr_t)near;
-    TW_REGISTER(TW_DMA_COMMAND) = (uint32_t)(uintptr_t)far;
+    for (uint32_t piece; bytes != 0; bytes -= piece, inside += piece, outside += piece) {
+        piece = bytes < TW_DMA_PIECE ? bytes : TW_DMA_PIECE;
+        TW_REGISTER(TW_DMA_COMMAND) = piece | direction | TW_DMA_STEP;
+        TW_REGISTER(TW_DMA_COMMAND) = inside;
+        TW_REGISTER(TW_DMA_COMMAND) = outside;
+    }
 }
 
-/* `lines` lines of `bytes` each, `stride` bytes apart outside L1, one behind the other in it. */
+/* `lines` lines of `bytes` each (at most TW_DMA_PIECE), `stride` bytes apart outside L1, one behind the other in it. */
 static inline void tw_copy_start_lines(
     uint32_t direction, const void *near, const void *far, uint32_t bytes, uint32_t lines, uint32_t stride)
 {
-    if (bytes * lines == 0)
+    uint32_t inside = (uint32_t)(uintptr_t)near, outside = (uint32_t)(uintptr_t)far;
+    if (bytes == 0)
         return;
     __asm__ volatile("" ::: "memory");
-    TW_REGISTER(TW_DMA_COMMAND) = (bytes * lines) | direction | TW_DMA_STEP | TW_DMA_LINES;
-    TW_REGISTER(TW_DMA_COMMAND) = (uint32_t)(uintptr_t)near;
-    TW_REGISTER(TW_DMA_COMMAND) = (uint32_t)(uintptr_t)far;
-    TW_REGISTER(TW_DMA_COMMAND) = bytes;
-    TW_REGISTER(TW_DMA_COMMAND) = stride;
+    for (uint32_t piece; lines != 0; lines -= piece, inside += piece * bytes, outside += piece * stride) {
+        piece = lines < TW_DMA_PIECE / bytes ? lines : TW_DMA_PIECE / bytes;
+        TW_REGISTER(TW_DMA_COMMAND) = (bytes * piece) | direction | TW_DMA_STEP | TW_DMA_LINES;
+        TW_REGISTER(TW_DMA_COMMAND) = inside;
+        TW_REGISTER(TW_DMA_COMMAND) = outside;
+        TW_REGISTER(TW_DMA_COMMAND) = bytes;
+        TW_REGISTER(TW_DMA_COMMAND) = stride;
+    }
 }
 
 /* From outside into L1, and out of it. */

@@ -1,0 +1,101 @@
+"""Predicted time: a program played against the cost models of kernels, DMA and barriers. In cycles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..ir.program import Barrier, Call, Copy, Job, Loop, Once, Operand, Parts, Phase, Program, Ref, Step, Wait
+from ..ir.types import Kind, nominal
+from ..targets.base import Target
+
+BARRIER = 9.0  # cycles from the last core's arrival until all go on, the call included
+WAIT = 4.0  # cycles of a wait for a transfer that is done
+TURN = 6.0  # cycles of a round of a loop, without its body
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that occupies a track (`cores`, `core 0`, `dma in`, `dma out`) from one cycle to another."""
+
+    track: str
+    name: str
+    start: float
+    stop: float
+
+
+@dataclass
+class Timeline:
+    """What happens when, in cycles from the call, at nominal run-time sizes."""
+
+    events: list[Event] = field(default_factory=list)
+    cycles: float = 0.0
+
+
+def estimate(program: Program, target: Target) -> Timeline:
+    """The timeline of one call. Kernels whose rows state no cost count as nothing."""
+    clock = _Clock(target)
+    clock.steps(program.steps, ())
+    clock.timeline.cycles = max(clock.cores)
+    return clock.timeline
+
+
+class _Clock:
+    def __init__(self, target: Target) -> None:
+        self.dma, self.scratchpad = target.dma, target.scratchpad
+        self.cores = [0.0] * target.cores
+        self.free = {"dma in": 0.0, "dma out": 0.0}
+        self.done: dict[int, float] = {}
+        self.timeline = Timeline()
+
+    def steps(self, steps: Sequence[Step], row: tuple[Ref, ...]) -> None:
+        for step in steps:
+            match step:
+                case Phase():
+                    for call in step.calls:
+                        self.call(call, range(len(self.cores)) if step.share is not None else range(1))
+                case Parts():
+                    for core, part in enumerate(step.calls):
+                        if part is not None:
+                            self.call(part, range(core, core + 1))
+                case Copy():
+                    self.copy(step, row)
+                case Job():
+                    raise NotImplementedError("no engine takes jobs yet")
+                case Wait():
+                    self.cores[step.core] = max(self.cores[step.core] + WAIT, self.done.get(step.token, 0.0))
+                case Barrier():
+                    self.cores = [max(self.cores) + BARRIER] * len(self.cores)
+                case Once():
+                    pass  # not in the steady state
+                case Loop():
+                    for entries in step.table.rows:
+                        self.cores = [time + TURN for time in self.cores]
+                        self.steps(step.body, entries)
+
+    def call(self, call: Call, cores: range) -> None:
+        cycles = call.kernel.cycles(call.semantics) if call.kernel.costed else 0.0
+        start = max(self.cores[core] for core in cores)
+        for core in cores:
+            self.cores[core] += cycles
+        track = "cores" if len(cores) > 1 else f"core {cores.start}"
+        self.timeline.events.append(Event(track, call.semantics.name, start, start + cycles))
+
+    def copy(self, step: Copy, row: tuple[Ref, ...]) -> None:
+        assert self.dma is not None
+        self.cores[step.core] += self.dma.issue
+        target = _resolved(step.target, row)
+        track = "dma in" if target.buffer.memory == self.scratchpad else "dma out"
+        start = max(self.free[track], self.cores[step.core])
+        lines = nominal(step.lines)
+        stop = start + self.dma.cycles(nominal(step.bytes) * lines, lines)
+        self.free[track] = stop
+        self.done[step.token] = stop + self.dma.latency
+        near = target if track == "dma in" else _resolved(step.source, row)
+        far = _resolved(step.source, row) if track == "dma in" else target
+        name = far.buffer.name if far.buffer.kind is not Kind.ACT else near.buffer.name
+        self.timeline.events.append(Event(track, name, start, stop))
+
+
+def _resolved(operand: Operand, row: tuple[Ref, ...]) -> Ref:
+    return operand if isinstance(operand, Ref) else row[operand.index]

@@ -1,0 +1,66 @@
+"""Constants that stay in the scratchpad from call to call: networks with state are called again and again.
+
+What stays need not stream. It is chosen by kind (all layers of one shape, or none), so that what still streams comes
+as evenly as before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ..ir.graph import Node
+from ..ir.plan import Choice, EntryPlan, Tiled, aligned
+from .tilings import streamed
+
+if TYPE_CHECKING:
+    from .scratchpad import Budget
+
+Bundle = tuple[tuple[int, str], ...]  # the constants by identity, and how each is packed
+TRIFLE = 1 << 10  # bytes of constants whose transfer costs more to start than to do: they stay first
+WINDOW = 40 << 10  # bytes of the scratchpad that are left to constants on their way
+
+
+def bundle_of(node: Node, choice: Choice, way: Tiled) -> Bundle | None:
+    """The constants that travel with a node as a whole; None where it is cut."""
+    if way.tile:
+        return None
+    _, names = streamed(node, choice.kernel, states_near=True)
+    packing = choice.kernel.packing
+    return tuple((id(node.operands[n]), packing[n].name if n in packing else "") for n in names)
+
+
+def residents(plans: Sequence[EntryPlan], budget: Budget) -> Mapping[Bundle, int]:
+    """What stays, with its bytes: kinds of the last entry's constants, the largest that fit first."""
+    room = min(_room(plan, budget) for plan in plans)
+    kinds: dict[object, dict[Bundle, int]] = {}
+    for node in plans[-1].graph.nodes:
+        choice = plans[-1].choices.get(node.name)
+        if choice is None or choice.tiled is None or choice.tiled.constants is None:
+            continue
+        bundle = bundle_of(node, choice, choice.tiled)
+        if bundle is not None:
+            shapes = tuple(value.type.shape for value in node.operands.values())
+            kinds.setdefault((type(node.op), shapes), {})[bundle] = aligned(choice.tiled.constants.size)
+    stays: dict[Bundle, int] = {}
+    everything = sum(sum(kind.values()) for kind in kinds.values())
+    left = (
+        room
+        if everything <= room
+        else room - max(WINDOW, 2 * max((max(k.values()) for k in kinds.values()), default=0))
+    )
+    for kind in sorted(kinds.values(), key=lambda k: (max(k.values()) > TRIFLE, -sum(k.values()))):
+        if sum(kind.values()) <= left:
+            stays |= kind
+            left -= sum(kind.values())
+    return stays
+
+
+def _room(plan: EntryPlan, budget: Budget) -> int:
+    """Bytes that are free at every step when no constants are there."""
+    used = [0] * len(plan.graph.nodes)
+    for block in plan.blocks:
+        if block.memory == budget.pad.name and not block.name.endswith(".constants"):
+            for step in range(block.first, block.last + 1):
+                used[step] += aligned(block.bytes)
+    return budget.capacity - max(used, default=0)

@@ -1,0 +1,205 @@
+"""Rows for matrix products with weights of bytes, on eight cores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import numpy as np
+
+from ...ir.graph import Node
+from ...ir.types import I8, Array, maximum
+from ...ops import Linear, LinearAdd
+from ...quant.requant import accumulator_range, half
+from ..base import Kernel, Packing, Rule, Scalar, Split
+from ..host.arguments import clamp, product, type_of
+from .requant import MODE, NARROW, joined, results
+
+CORES = 8
+BY_TOKENS = 1 << 10  # TW_BY_TOKENS in kernels/tw_results.h
+
+
+def up(size: int, part: int) -> int:
+    """How many parts a size takes, the last one perhaps not whole."""
+    return -(-size // part)
+
+
+def pitch(cols: int) -> int:
+    """Bytes of a row of weights: whole words, an odd number of them where rows are read side by side, so that eight
+    rows lie in different banks. tw_pitch in kernels/tw_gemm.h.
+    """
+    words = up(cols, 4)
+    return 4 * (words | 1 if words > 16 else words)
+
+
+def _pack(weight: Array) -> Array:
+    rows, cols = weight.shape
+    filled = np.zeros((rows, pitch(cols)), weight.dtype)
+    filled[:, :cols] = weight
+    return filled.reshape(-1)
+
+
+def _unpack(packed: Array, shape: tuple[int, ...]) -> Array:
+    return np.asarray(packed.reshape(shape[0], -1)[:, : shape[1]])
+
+
+def _pack_fours(weight: Array) -> Array:
+    """[rows, cols] -> [rows / 4][cols][4], missing rows are zero."""
+    rows, cols = weight.shape
+    filled = np.zeros((4 * up(rows, 4), cols), weight.dtype)
+    filled[:rows] = weight
+    return np.ascontiguousarray(filled.reshape(-1, 4, cols).transpose(0, 2, 1)).reshape(-1)
+
+
+def _unpack_fours(packed: Array, shape: tuple[int, ...]) -> Array:
+    return np.asarray(packed.reshape(-1, shape[1], 4).transpose(0, 2, 1).reshape(-1, shape[1])[: shape[0]])
+
+
+FOURS = Packing("panels of 4 rows", _pack_fours, _unpack_fours)
+ROWS = Packing("rows of whole words", _pack, _unpack)
+
+
+def _sums(node: Node) -> tuple[Array | int, Array | int]:
+    """Bounds of the sums of products, per row."""
+    x, w = type_of(node, "x").dtype, node.operands["w"]
+    if w.data is not None:
+        return accumulator_range(w.data, x.low, x.high)
+    most = type_of(node, "w").static_shape[1] * max(-x.low, x.high) * -I8.low
+    return -most, most
+
+
+def _tokens(node: Node) -> int:
+    """Rows of x, the most there may be."""
+    return maximum(product(type_of(node, "x").shape[:-1]))
+
+
+def by_tokens(node: Node) -> bool:
+    """Whether cores share the rows of x rather than those of the weights: where that leaves less to the busiest."""
+    rows, tokens = type_of(node, "w").static_shape[0], _tokens(node)
+    fixed = all(isinstance(d, int) for d in type_of(node, "x").shape)
+    if type_of(node, "x").rank == 1 or (not fixed and rows >= 4 * CORES):
+        return False
+    return up(tokens, 2 * CORES) * up(rows, 4) < up(tokens, 2) * up(up(rows, CORES), 4)
+
+
+def _split(node: Node) -> Split:
+    if by_tokens(node):
+        return Split(tuple(name for name in node.op.domain(*node.types).parallel if name != "o"), 2)
+    return Split(("o",), 4 if _tokens(node) > 1 else 1)
+
+
+def _split_float(node: Node) -> Split:
+    """Rows of weights are packed in fours."""
+    return _split(node) if by_tokens(node) else Split(("o",), 4)
+
+
+def _sizes(node: Node) -> dict[str, Scalar]:
+    rows, cols = type_of(node, "w").static_shape
+    return {"tokens": product(type_of(node, "x").shape[:-1]), "rows": rows, "cols": cols}
+
+
+def _linear(node: Node) -> Mapping[str, Scalar]:
+    told = results(node, *_sums(node))
+    return {**_sizes(node), **told, "form": told["form"] | BY_TOKENS * by_tokens(node)}
+
+
+def _linear_add(node: Node) -> Mapping[str, Scalar]:
+    told = joined(node, *_sums(node))
+    return {**_sizes(node), **told, "form": told["form"] | BY_TOKENS * by_tokens(node)}
+
+
+def _mode(node: Node) -> int:
+    told = joined(node, *_sums(node)) if isinstance(node.op, LinearAdd) else results(node, *_sums(node))
+    return told["form"] >> MODE & 3
+
+
+def narrow_results(node: Node) -> bool:
+    """Results have at most 32 bits"""
+    return type_of(node, "y").dtype.bits <= 32
+
+
+def one_row(node: Node) -> bool:
+    """One row of inputs"""
+    return product(type_of(node, "x").shape[:-1]) == 1
+
+
+def in_registers(node: Node) -> bool:
+    """Rows of 64 inputs"""
+    return type_of(node, "w").shape[1] == 64
+
+
+def scaled_rows(node: Node) -> bool:
+    """A multiplier for each row, one addend of 32 bits, and sums that stay within 32 bits up to their shift"""
+    if "b" in node.operands or "mul" not in node.operands or type_of(node, "add").dtype.bits != 32:
+        return False
+    return (
+        type_of(node, "mul").shape == type_of(node, "w").shape[:1]
+        and type_of(node, "add").size == 1
+        and (_mode(node) == NARROW)
+    )
+
+
+def small_sums(node: Node) -> bool:
+    """Sums that stay within 30 bits once they are scaled"""
+    op, mul = cast(LinearAdd, node.op), node.operands["mul"].data
+    if _mode(node) != NARROW or mul is None:
+        return False
+    low, high = _sums(node)
+    most = max(int(np.max(np.abs(v) * mul)) for v in (low, high)) + half(op.shift)
+    return most >> min(op.shift, 31) < 1 << 30
+
+
+_POINTERS = (
+    "const void *restrict x, const int8_t *restrict w, const int32_t *restrict b, const void *restrict mul,"
+    " const void *restrict add, void *restrict y,"
+)
+_FINISH = "int form, int shift, int32_t low, int32_t high, int32_t acc_low, int32_t acc_high, int first, int last"
+_ADD = "const int8_t *restrict x, const int8_t *restrict w, const int16_t *r, const uint8_t *restrict mul, int16_t *y,"
+
+
+def _row(symbol: str, dtype: str, sizes: str, *rules: Rule) -> Kernel:
+    return Kernel(
+        Linear, f"{symbol.split('_')[1].replace('gemm', 'dense')}_i8.c", symbol, f"{_POINTERS} {sizes}, {_FINISH}",
+        {"x": dtype, "w": "i8"}, _linear, requires=(narrow_results, *rules), packing={"w": ROWS}, split=_split,
+    )  # fmt: skip
+
+
+def _stream(result: str) -> Kernel:
+    return Kernel(
+        Linear, "gemv_i8.c", f"tw_stream_{result}",
+        "const int8_t *restrict x, const int8_t *restrict w, const uint8_t *restrict mul,"
+        f" const int32_t *restrict add, int{result[1:]}_t *restrict y, int shift, int32_t low, int32_t high, int first,"
+        " int last",
+        {"x": "i8", "w": "i8", "mul": "u8", "add": "i32", "y": result}, _linear,
+        requires=(one_row, in_registers, scaled_rows), packing={"w": ROWS}, split=_split,
+    )  # fmt: skip
+
+
+def _joining(symbol: str, file: str, arguments: str, *rules: Rule) -> Kernel:
+    return Kernel(
+        LinearAdd, file, symbol, f"{_ADD} {arguments}, int first, int last", {"x": "i8", "w": "i8"}, _linear_add,
+        requires=rules, packing={"w": ROWS}, split=_split, in_place={"y": "r"},
+    )  # fmt: skip
+
+
+def _float(node: Node) -> Mapping[str, Scalar]:
+    return {**_sizes(node), **clamp(node), "by_tokens": int(by_tokens(node))}
+
+
+DENSE = (
+    _stream("i8"),
+    _stream("i16"),
+    *(_row("tw_gemv_i8", dtype, "int cols", one_row) for dtype in ("i8", "u8")),
+    *(_row("tw_gemm_i8", dtype, "int tokens, int rows, int cols") for dtype in ("i8", "u8")),
+    _joining("tw_stream_add", "gemv_i8.c", "int shift, int32_t half", one_row, in_registers, small_sums),
+    _joining("tw_gemv_add_i8", "gemv_i8.c", "int cols, int form, int shift, int64_t half", one_row),
+    _joining(
+        "tw_gemm_add_i8", "dense_i8.c", "int tokens, int rows, int cols, int form, int shift, int64_t half"
+    ),
+    Kernel(
+        Linear, "dense_f32.c", "tw_gemm_f32",
+        "const float *restrict x, const float *restrict w, const float *restrict b, float *restrict y, int tokens,"
+        " int rows, int cols, float low, float high, int by_tokens, int first, int last",
+        {"x": "f32", "w": "f32", "b": "f32"}, _float, packing={"w": FOURS}, split=_split_float,
+    ),
+)  # fmt: skip

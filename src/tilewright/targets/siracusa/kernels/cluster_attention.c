@@ -1,0 +1,69 @@
+/* Attention in integers over a cache that is state: keys lie position by position, [capacity][kv_heads * hd], values
+ * channel by channel, [kv_heads * hd][pitch], so that a word holds four products of either sum. */
+#include "tw_attention.h"
+#include "tw_kernels.h"
+
+/* Elements first .. last of x, flat, go to row pos on of the keys: rows as they are. */
+void tw_cluster_append_rows(int8_t *restrict state, const int8_t *restrict x, int n, int pos, int first, int last)
+{
+    int8_t *restrict y = state + pos * n;
+    int i = first;
+    for (; i + 4 <= last; i += 4)
+        tw_set_word(y + i, tw_word_at(x + i));
+    for (; i < last; i++)
+        y[i] = x[i];
+}
+
+/* Elements first .. last of x, [tokens][n], to position pos on of the values. */
+void tw_cluster_append_channels(int8_t *restrict state, const int8_t *restrict x, int n, int pitch, int pos, int first,
+                                int last)
+{
+    int t = first < n ? 0 : first / n, c = first - t * n;
+    for (int i = first; i < last; i++) {
+        state[c * pitch + pos + t] = x[i];
+        if (++c == n)
+            c = 0, t++;
+    }
+}
+
+/* y = softmax(q k^T) v, causal: elements first .. last of y, [tokens][heads * hd]. Row t stands at pos + t and sees
+ * positions 0 .. pos + t; `group` heads share one of the cache. Cores that share a head each compute its scores.
+ * k: [capacity][kv_width]; v: [kv_width][pitch]; mul, out: [heads]; table: [256]; scratch: [pitch]. */
+void tw_cluster_attention(const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v,
+                          const int32_t *restrict mul, const int32_t *restrict out, const uint8_t *restrict table,
+                          int8_t *restrict y, int32_t *restrict scratch, int pos, int group, int kv_width, int hd,
+                          int pitch, int shift, int out_shift, int first, int last)
+{
+    int c = first, h = 0, m = 0, kv = 0; /* head h is head m of those that share channels kv and on of the cache */
+    int seen = pos + 1, width = group * kv_width;
+    if (c >= width) {
+        int t = c / width;
+        seen += t, c -= t * width;
+    }
+    for (; c >= hd; c -= hd, h++)
+        if (++m == group)
+            m = 0, kv += hd;
+    q += first - c;
+    for (y += first; first < last; q += hd, c = 0) {
+        int n = hd - c < last - first ? hd - c : last - first, rest = -seen & 3;
+        unsigned words = (unsigned)(seen + 3) >> 2;
+        int32_t most = tw_scores(q, k + kv, scratch, seen, kv_width, hd);
+        for (int i = 0; i < rest; i++)
+            scratch[seen + i] = most;
+        int32_t base = most * mul[h] + (int32_t)((1u << shift) >> 1);
+        int32_t sum = tw_exponentials(scratch, scratch, table, (int)words, base, mul[h], shift) - rest * table[0];
+        scratch[words - 1] &= (int32_t)(0xffffffffu >> 8 * rest);
+        int32_t reciprocal = (int32_t)((uint32_t)(out[h] + (sum >> 1)) / (uint32_t)sum);
+        const int8_t *values = v + (kv + c) * pitch;
+        first += n;
+        for (; n >= 8; n -= 8, y += 8, values += 8 * pitch)
+            tw_mix_8((const uint8_t *)scratch, values, y, (int)words, pitch, reciprocal, out_shift);
+        for (; n > 0; n--, values += pitch)
+            *y++ = tw_requantised(tw_mix_1((const uint8_t *)scratch, values, (int)words), reciprocal, out_shift);
+        h++;
+        if (++m == group)
+            m = 0, kv += hd;
+        if (kv == kv_width)
+            kv = h = 0, seen++;
+    }
+}

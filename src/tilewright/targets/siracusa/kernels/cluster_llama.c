@@ -1,0 +1,182 @@
+/* The integer operators of a llama between its matrix products: embedding, norm, RoPE, SwiGLU. Each call computes
+ * elements first .. last of its result, flat. */
+#include "tw_kernels.h"
+#include "tw_quantised.h"
+#include "tw_words.h"
+
+/* y[t] = row tokens[t] of the table * its multiplier. table: [vocabulary][pitch], as products read it; y:
+ * [count][cols]. */
+void tw_cluster_embed(const int32_t *restrict tokens, const int8_t *restrict table, const uint8_t *restrict mul,
+                      int16_t *restrict y, int cols, int pitch, int shift, int first, int last)
+{
+    int t = first < cols ? 0 : first / cols, c = first - t * cols;
+    int32_t half = tw_half(shift);
+    for (; first < last; c = 0, t++) {
+        int32_t token = tokens[t], scale = mul[token];
+        const int8_t *restrict row = table + token * pitch;
+        int end = c + last - first < cols ? c + last - first : cols;
+        first += end - c;
+        int16_t *restrict to = y + t * cols;
+        for (; c + 4 <= end; c += 4) {
+            int32_t word = tw_word_at(row + c);
+            for (int i = 0; i < 4; i++)
+                to[c + i] = (int16_t)tw_pclip(tw_pmac(half, TW_I8(word, i), scale) >> shift, 16);
+        }
+        for (; c < end; c++)
+            to[c] = (int16_t)tw_pclip(tw_pmac(half, row[c], scale) >> shift, 16);
+    }
+}
+
+/* Sums over `words` pairs of words at x, modulo 2^32: of the squares, and of the squares of the upper bytes. */
+static void square_words(const int16_t *x, int words, int32_t *low, int32_t *high)
+{
+    int32_t sum = 0, upper = 0, lanes = 0x03010705;
+#ifdef __riscv
+    int32_t a, b;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[words]", "6") TW_LW("%[a]", "%[x]", "4") TW_LW("%[b]", "%[x]", "4")
+        TW_DOT_H(TW_SDOTSP, "%[sum]", "%[a]", "%[a]") TW_DOT_H(TW_SDOTSP, "%[sum]", "%[b]", "%[b]")
+        TW_SHUFFLE2("%[b]", "%[a]", "%[lanes]") TW_DOT(TW_SDOTSP, "%[upper]", "%[b]", "%[b]") TW_ASM_END
+        : [a] "=&r"(a), [b] "=&r"(b), [x] "+&r"(x), [sum] "+&r"(sum), [upper] "+&r"(upper)
+        : [words] "r"(words), [lanes] "r"(lanes)
+        : "memory");
+    /* clang-format on */
+#else
+    for (; words > 0; words--, x += 4) {
+        int32_t a = tw_word_at(x), b = tw_word_at(x + 2);
+        sum = tw_vsdotsp_h(tw_vsdotsp_h(sum, a, a), b, b);
+        b = tw_vshuffle2_b(b, a, lanes);
+        upper = tw_vsdotsp_b(upper, b, b);
+    }
+#endif
+    *low = sum, *high = upper;
+}
+
+/* Exact sum of x[i]^2 and eps. With x = 256 h + l of unsigned l, 65536 times the sum of h^2 is off by less than 2^31
+ * over 64 elements, and so tells how often the sum modulo 2^32 went round. */
+static uint64_t sum_of_squares(const int16_t *x, int n, uint64_t total)
+{
+    while (n >= 4) {
+        int32_t low, high;
+        int words = n < 64 ? n >> 2 : 16;
+        square_words(x, words, &low, &high);
+        x += 4 * words, n -= 4 * words;
+        high = (high - (int32_t)((uint32_t)low >> 16) + 32768) >> 16;
+        total += (uint64_t)high << 32 | (uint32_t)low;
+    }
+    for (int i = 0; i < n; i++)
+        total += (uint32_t)(x[i] * x[i]);
+    return total;
+}
+
+/* floor(sqrt(value)) of value >= 2^30: a chord of one of twelve parts, right to one part in 500, and a step of
+ * Newton's. */
+static uint32_t root(uint32_t value)
+{
+    static const uint32_t nodes[17] = {0,     0,     0,     0,     32768, 36636, 40132, 43348, 46341,
+                                       49152, 51811, 54340, 56756, 59073, 61303, 63455, 65536};
+    uint32_t part = value >> 28, low = nodes[part], guess, result;
+    guess = low + ((nodes[part + 1] - low) * (value >> 12 & 65535) >> 16);
+    result = (guess + value / guess) >> 1; /* not below the root, and less than one above */
+    result -= result >> 16;
+    return result - (result * result > value);
+}
+
+/* y = clip(((x * reciprocal >> down) * w + half) >> shift) for n elements. */
+static void scaled(const int16_t *x, const int16_t *w, int8_t *y, int n, int32_t reciprocal, int down, int shift)
+{
+    int32_t half = tw_half(shift);
+#ifdef __riscv
+    int32_t a, b, c;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "9") TW_LH("%[a]", "%[x]", "2") TW_LH("%[b]", "%[w]", "2")
+        "mul %[a], %[a], %[reciprocal]\n" "mv %[c], %[half]\n" "sra %[a], %[a], %[down]\n"
+        TW_MAC("%[c]", "%[a]", "%[b]") "sra %[c], %[c], %[shift]\n" TW_CLIP("%[c]", "%[c]", "8")
+        TW_SB("%[c]", "%[y]", "1") TW_ASM_END
+        : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [x] "+&r"(x), [w] "+&r"(w), [y] "+&r"(y)
+        : [n] "r"(n), [reciprocal] "r"(reciprocal), [half] "r"(half), [down] "r"(down), [shift] "r"(shift)
+        : "memory");
+    /* clang-format on */
+#else
+    for (int i = 0; i < n; i++)
+        y[i] = (int8_t)tw_pclip(tw_pmac(half, x[i] * reciprocal >> down, w[i]) >> shift, 8);
+#endif
+}
+
+/* y = clip((t * w + half) >> shift), t = 2^15 x / sqrt(sum(x^2) + eps), for every row. x, y: [rows][n], w: [n]. */
+void tw_cluster_rmsnorm(const int16_t *restrict x, const int16_t *restrict w, int8_t *restrict y, int n, int shift,
+                        int64_t eps, int first, int last)
+{
+    int i = first < n ? first : first % n;
+    for (x += first - i; first < last; i = 0, x += n) {
+        uint64_t total = sum_of_squares(x, n, (uint64_t)eps);
+        uint32_t low = (uint32_t)total, high = (uint32_t)(total >> 32);
+        int count = n - i < last - first ? n - i : last - first, down; /* x * reciprocal >> down is t */
+        if (high > 0) {
+            down = (32 + tw_pfl1((int32_t)high)) >> 1;
+            low = high << (62 - 2 * down) | low >> (2 * down - 30);
+        } else {
+            down = tw_pfl1((int32_t)low) >> 1;
+            low <<= 30 - 2 * down;
+        }
+        scaled(x + i, w + i, y + first, count, (int32_t)((1u << 30) / root(low)), down, shift);
+        first += count;
+    }
+}
+
+/* Turn the pairs (2i, 2i + 1) of every head of row t by the angles of position pos + t. x, y: [tokens][heads][hd],
+ * width: heads * hd; table: [positions][hd], hd / 2 cosines and then hd / 2 sines, times 2^14. */
+void tw_cluster_rope(const int16_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int width, int hd,
+                     int pos, int shift, int first, int last)
+{
+    int c = first, pairs = hd >> 1;
+    int32_t half = tw_half(shift);
+    if (c >= width) {
+        int t = c / width;
+        pos += t, c -= t * width;
+    }
+    const int16_t *row = table + pos * hd;
+    for (int left = width - c; first < last;) {
+        while (c >= hd)
+            c -= hd;
+        int n = hd - c < last - first ? hd - c : last - first;
+        const int16_t *cosine = row + (c >> 1), *sine = cosine + pairs;
+        for (int i = 0; i < n; i += 2, first += 2) {
+            int32_t a = x[first], b = x[first + 1], u = *cosine++, v = *sine++;
+            y[first] = (int8_t)tw_pclip(tw_pmsu(tw_pmac(half, a, u), b, v) >> shift, 8);
+            y[first + 1] = (int8_t)tw_pclip(tw_pmac(tw_pmac(half, a, v), b, u) >> shift, 8);
+        }
+        c += n, left -= n;
+        if (left == 0)
+            left = width, c = 0, row += hd;
+    }
+}
+
+/* y = clip((table[a + 128] * b + half) >> shift); y may be a. */
+void tw_cluster_swiglu(const int8_t *a, const int8_t *restrict b, const int16_t *restrict table, int8_t *y, int shift,
+                       int first, int last)
+{
+    int32_t half = tw_half(shift);
+    int n = last - first;
+    a += first, b += first, y += first, table += 128;
+#ifdef __riscv
+    int32_t p, q, sum;
+    if (n <= 0)
+        return;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "9") TW_LB("%[p]", "%[a]", "1") TW_LB("%[q]", "%[b]", "1")
+        "slli %[p], %[p], 1\n" TW_LH_AT("%[p]", "%[table]", "%[p]") "mv %[sum], %[half]\n"
+        TW_MAC("%[sum]", "%[p]", "%[q]") "sra %[sum], %[sum], %[shift]\n" TW_CLIP("%[sum]", "%[sum]", "8")
+        TW_SB("%[sum]", "%[y]", "1") TW_ASM_END
+        : [p] "=&r"(p), [q] "=&r"(q), [sum] "=&r"(sum), [a] "+&r"(a), [b] "+&r"(b), [y] "+&r"(y)
+        : [n] "r"(n), [table] "r"(table), [half] "r"(half), [shift] "r"(shift)
+        : "memory");
+    /* clang-format on */
+#else
+    for (int i = 0; i < n; i++)
+        y[i] = (int8_t)tw_pclip(tw_pmac(half, table[a[i]], b[i]) >> shift, 8);
+#endif
+}

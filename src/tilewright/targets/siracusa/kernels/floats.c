@@ -1,0 +1,217 @@
+/* Floats between the products, in single precision throughout: arithmetic with broadcasting, rows, reductions, and the
+ * way to integers and back. The division and the root are one unit for all cores: there are few of them.
+ */
+#include "tw_kernels.h"
+#include "tw_functions.h"
+#include "tw_generic.h"
+#include "tw_math.h"
+
+/* a b + c in one instruction, which compilers take for a call. */
+static inline float fused(float a, float b, float c)
+{
+#ifdef __riscv
+    __asm__("fmadd.s %0, %1, %2, %0" : "+f"(c) : "f"(a), "f"(b));
+    return c;
+#else
+    return a * b + c;
+#endif
+}
+
+enum { ADD, SUB, MUL, DIV, MIN, MAX }; /* numbered as ARITHMETIC in targets/siracusa/floats.py */
+
+#define CASE(NAME, EXPRESSION)                                                                                         \
+    case NAME:                                                                                                         \
+        for (int i = 0; i < n; i++, p += sp, q += sq) {                                                                \
+            float v = *p, u = *q;                                                                                      \
+            y[i] = EXPRESSION;                                                                                         \
+        }                                                                                                              \
+        break;
+
+/* rows: of a and b. y may be a where the shapes agree. */
+void tw_float_pair(const float *a, const float *b, float *y, int function, const int32_t *rows, int first, int last)
+{
+    struct tw_walk w;
+    y += first;
+    TW_PARTS (w, rows, first, last) {
+        const float *p = a + w.at[0], *q = b + w.at[1];
+        int sp = w.step[0], sq = w.step[1], n = w.n;
+        float one = *q;
+        if (sq == 0) /* not from memory: all cores would wait for one another */
+            q = &one;
+        switch (function) {
+            CASE(ADD, v + u)
+            CASE(SUB, v - u)
+            CASE(MUL, v *u)
+            CASE(DIV, v / u)
+            CASE(MIN, v < u || v != v ? v : u)
+            CASE(MAX, v > u || v != v ? v : u)
+        }
+        y += n;
+    }
+}
+
+/* Apart, so that its calls do not take registers from the loops around. */
+static __attribute__((noinline)) float logarithm(float x)
+{
+    return (float)tw_log_f64(x);
+}
+
+/* e^(x - max) / sum, or its logarithm, of rows first .. last of n elements. */
+void tw_softmax_rows_f32(const float *x, float *y, int n, int log, int first, int last)
+{
+    for (int r = first; r < last; r++) {
+        const float *row = x + r * n;
+        float *to = y + r * n, most = row[0], total = 0.0f;
+        for (int i = 1; i < n; i++)
+            most = row[i] > most || row[i] != row[i] ? row[i] : most;
+        for (int i = 0; i < n; i++) {
+            float v = row[i] - most;
+            to[i] = tw_expf(v);
+            total += v == v ? to[i] : v;
+        }
+        float scale = log ? logarithm(total) : 1.0f / total;
+        for (int i = 0; i < n; i++)
+            to[i] = log ? row[i] - most - scale : to[i] * scale;
+    }
+}
+
+/* (x - mean) / sqrt(variance + eps) w + b of rows first .. last of n elements. y may be x. */
+void tw_layer_norm_rows_f32(const float *x, const float *w, const float *b, float *y, int n, float share, float eps,
+                            int first, int last)
+{
+    for (int r = first; r < last; r++) {
+        const float *row = x + r * n;
+        float *to = y + r * n, mean = 0.0f, spread = 0.0f;
+        for (int i = 0; i < n; i++)
+            mean += row[i];
+        mean *= share;
+        for (int i = 0; i < n; i++)
+            spread = fused(row[i] - mean, row[i] - mean, spread);
+        float scale = tw_rsqrtf(spread * share + eps);
+        for (int i = 0; i < n; i++)
+            to[i] = fused((row[i] - mean) * scale, w[i], b[i]);
+    }
+}
+
+/* x / sqrt(mean(x^2) + eps) w. Where a core computes a part of a row, it reads all of it. */
+void tw_rms_norm_rows_f32(const float *x, const float *w, float *y, int n, float share, float eps, int first, int last)
+{
+    for (int i = first, count; i < last; i += count) {
+        int r = i / n, c = i - r * n;
+        const float *row = x + r * n;
+        float sum = 0.0f;
+        count = n - c < last - i ? n - c : last - i;
+        for (int k = 0; k < n; k++)
+            sum = fused(row[k], row[k], sum);
+        float scale = tw_rsqrtf(sum * share + eps);
+        for (int k = 0; k < count; k++)
+            y[i + k] = row[c + k] * scale * w[c + k];
+    }
+}
+
+enum { SUM, MEAN, SQUARES, PRODUCT, GREATEST, LEAST }; /* numbered as REDUCTIONS in ops/reduce.py */
+
+/* Sums or extremes; kept: a walk over the axes that stay, rows: over the others; both step through x. Rows are summed
+ * by themselves, which keeps the rounding small. */
+void tw_reduce_part_f32(const float *x, float *y, int function, float share, const int32_t *kept, const int32_t *rows,
+                        int first, int last)
+{
+    struct tw_walk outer, inner;
+    y += first;
+    TW_PARTS (outer, kept, first, last)
+        for (int i = 0; i < outer.n; i++) {
+            const float *from = x + outer.at[0] + i * outer.step[0];
+            float total = function < GREATEST ? 0.0f : *from;
+            TW_ROWS (inner, rows) {
+                const float *v = from + inner.at[0];
+                int step = inner.step[0], n = inner.n;
+                float part = function < GREATEST ? 0.0f : *v;
+                if (function == GREATEST)
+                    for (int k = 0; k < n; k++, v += step)
+                        part = *v > part || *v != *v ? *v : part;
+                else if (function == LEAST)
+                    for (int k = 0; k < n; k++, v += step)
+                        part = *v < part || *v != *v ? *v : part;
+                else if (function == SQUARES)
+                    for (int k = 0; k < n; k++, v += step)
+                        part = fused(*v, *v, part);
+                else
+                    for (int k = 0; k < n; k++, v += step)
+                        part += *v;
+                if (function < GREATEST)
+                    total += part;
+                else if ((function == GREATEST ? part > total : part < total) || part != part)
+                    total = part;
+            }
+            *y++ = function == MEAN ? total * share : total;
+        }
+}
+
+/* The same of bytes: sums modulo 2^32, and means, which round half up where the count is a power of two, else half away
+ * from zero. y is i8 or i32 (`wide`). */
+#define REDUCE(T, TYPE)                                                                                                \
+    void tw_reduce_part_##T(const TYPE *x, void *y, int wide, int mean, int count, const int32_t *kept,                \
+                            const int32_t *rows, int first, int last)                                                  \
+    {                                                                                                                  \
+        struct tw_walk outer, inner;                                                                                   \
+        int done = first, half = count >> 1;                                                                           \
+        TW_PARTS (outer, kept, first, last)                                                                            \
+            for (int i = 0; i < outer.n; i++, done++) {                                                                \
+                const TYPE *from = x + outer.at[0] + i * outer.step[0];                                                \
+                int32_t total = 0;                                                                                     \
+                TW_ROWS (inner, rows) {                                                                                \
+                    const TYPE *v = from + inner.at[0];                                                                \
+                    for (int k = inner.n, step = inner.step[0]; k > 0; k--, v += step)                                 \
+                        total += *v;                                                                                   \
+                }                                                                                                      \
+                if (mean && (count & (count - 1)) == 0)                                                                \
+                    total = (total + half) >> (31 - __builtin_clz((unsigned)count));                                   \
+                else if (mean)                                                                                         \
+                    total = (total < 0 ? total - half : total + half) / count;                                         \
+                if (wide)                                                                                              \
+                    ((int32_t *)y)[done] = total;                                                                      \
+                else                                                                                                   \
+                    ((int8_t *)y)[done] = (int8_t)total;                                                               \
+            }                                                                                                          \
+    }
+
+REDUCE(i8, int8_t)
+REDUCE(u8, uint8_t)
+
+/* Channels of `inner` elements in a row; steps are 0 where a parameter is one for all. */
+#define CHANNELS(i)                                                                                                    \
+    int block = (i) / inner, c = block % channels, n = inner - ((i)-block * inner) < last - (i)                        \
+                                                           ? inner - ((i)-block * inner)                               \
+                                                           : last - (i)
+
+/* clip(round(x / scale) + zero), ties to even, not-a-number becomes 0; and (x - zero) scale. */
+#define CONVERT(T, TYPE, LOW, HIGH)                                                                                    \
+    void tw_quantize_part_##T(const float *x, const float *scale, const TYPE *zero, TYPE *y, int channels, int inner,  \
+                              int scale_step, int zero_step, int first, int last)                                      \
+    {                                                                                                                  \
+        for (int i = first; i < last;) {                                                                               \
+            CHANNELS(i);                                                                                               \
+            float s = scale[c * scale_step];                                                                           \
+            int32_t z = zero[c * zero_step];                                                                           \
+            for (; n > 0; n--, i++) {                                                                                  \
+                float v = tw_round_f32(x[i] / s), top = v < 1e6f ? v : 1e6f, in = top > -1e6f ? top : -1e6f;           \
+                int32_t q = (int32_t)in + z, low = q < LOW ? LOW : q, held = low > HIGH ? HIGH : low;                  \
+                y[i] = (TYPE)(v == v ? held : 0);                                                                      \
+            }                                                                                                          \
+        }                                                                                                              \
+    }                                                                                                                  \
+    void tw_dequantize_part_##T(const TYPE *x, const float *scale, const TYPE *zero, float *y, int channels,           \
+                                int inner, int scale_step, int zero_step, int first, int last)                         \
+    {                                                                                                                  \
+        for (int i = first; i < last;) {                                                                               \
+            CHANNELS(i);                                                                                               \
+            float s = scale[c * scale_step];                                                                           \
+            int32_t z = zero[c * zero_step];                                                                           \
+            for (; n > 0; n--, i++)                                                                                    \
+                y[i] = (float)(x[i] - z) * s;                                                                          \
+        }                                                                                                              \
+    }
+
+CONVERT(i8, int8_t, INT8_MIN, INT8_MAX)
+CONVERT(u8, uint8_t, 0, UINT8_MAX)
+CONVERT(i16, int16_t, INT16_MIN, INT16_MAX)

@@ -1,0 +1,232 @@
+/* Moving data: each core its part of the result. Elements of 1, 2, 4 or 8 bytes, whatever they mean. */
+#include "tw_kernels.h"
+#include "tw_generic.h"
+#include "tw_flat.h"
+
+enum { SHORT = 16 }; /* elements of a row below which rows are copied side by side */
+
+/* Elements are fetched and stored by instructions that add a register to the address; n of them, n > 0. */
+#define LOADS(code, rd) ".insn r 0x0b, 7, " code ", %[" rd "], %[from], %[step]\n"
+#define STORES(f3, value) ".insn r 0x2b, " f3 ", 0, %[stride], %[to], %[" value "]\n"
+#ifdef __riscv
+#define TWO_BY_TWO(TYPE, code, f3)                                                                                     \
+    {                                                                                                                  \
+        int32_t v, w;                                                                                                  \
+        if (n & 1) {                                                                                                   \
+            *(TYPE *)(void *)to = *(const TYPE *)(const void *)from;                                                   \
+            from += step, to += stride;                                                                                \
+        }                                                                                                              \
+        if (n > 1)                                                                                                     \
+            __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "4") LOADS(code, "v") LOADS(code, "w") STORES(f3, "v")  \
+                                 STORES(f3, "w") TW_ASM_END                                                            \
+                             : [from] "+r"(from), [to] "+r"(to), [v] "=&r"(v), [w] "=&r"(w)                            \
+                             : [n] "r"(n >> 1), [step] "r"(step), [stride] "r"(stride)                                 \
+                             : "memory");                                                                              \
+    }
+#else
+#define TWO_BY_TWO(TYPE, code, f3)                                                                                     \
+    for (; n > 0; n--, from += step, to += stride)                                                                     \
+        memcpy(to, from, sizeof(TYPE));
+#endif
+
+/* n elements, `step` bytes apart, to places `stride` bytes apart. */
+static __attribute__((noinline)) void scatter(unsigned char *to, const unsigned char *from, int n, int step, int stride,
+                                              int size)
+{
+    if (size == 1)
+        TWO_BY_TWO(uint8_t, "0x20", "4")
+    else if (size == 2)
+        TWO_BY_TWO(uint16_t, "0x28", "5")
+    else if (size == 4)
+        TWO_BY_TWO(uint32_t, "0x10", "6")
+    else
+        for (int half = 0; half < size; half += 4)
+            scatter(to + half, from + half, n, step, stride, 4);
+}
+
+/* n > 0 words that follow each other, from any address to an aligned one. */
+TW_FLAT void copy_words(unsigned char *to, const unsigned char *from, int n)
+{
+    const int step = 4, stride = 4;
+    if (n & 1) {
+        *(int32_t *)(void *)to = tw_word(from);
+        from += step, to += stride, n--;
+    }
+    if (n > 0)
+        TWO_BY_TWO(uint32_t, "0x10", "6")
+}
+
+/* n bytes that follow each other. */
+static __attribute__((noinline)) void copy(unsigned char *to, const unsigned char *from, int n)
+{
+    for (; n > 0 && ((uintptr_t)to & 3) != 0; n--)
+        *to++ = *from++;
+    int words = n >> 2;
+    if (words > 0) {
+        copy_words(to, from, words);
+        to += 4 * words, from += 4 * words, n &= 3;
+    }
+    for (; n > 0; n--)
+        *to++ = *from++;
+}
+
+/* n times the element of `size` bytes at `value`. */
+static void fill(unsigned char *to, const void *value, int n, int size)
+{
+    uint32_t word = *(const uint32_t *)value;
+    word = size == 1 ? (word & 0xff) * 0x01010101u : size == 2 ? (word & 0xffff) * 0x00010001u : word;
+    if (size < 8) {
+        for (; n > 0 && ((uintptr_t)to & 3) != 0; n--, to += size)
+            for (int i = 0; i < size; i++)
+                to[i] = ((const unsigned char *)value)[i];
+        uint32_t *words = (uint32_t *)(void *)to;
+        for (; n * size >= 4; n -= 4 / size)
+            *words++ = word;
+        to = (unsigned char *)words;
+    }
+    for (; n > 0; n--, to += size)
+        for (int i = 0; i < size; i++)
+            to[i] = ((const unsigned char *)value)[i];
+}
+
+/* The table of a walk, copied to where it can be read at once. */
+TW_FLAT void near_table(int32_t *table, const int32_t *rows)
+{
+    for (int i = 0, n = 2 + 2 * rows[0]; i < n; i++)
+        table[i] = rows[i];
+}
+
+/* y may be x. */
+void tw_copy_part(const void *x, void *y, int size, int first, int last)
+{
+    if (x != y)
+        copy((unsigned char *)y + first * size, (const unsigned char *)x + first * size, (last - first) * size);
+}
+
+/* y, contiguous, from the elements of x that the rows name, starting at element `start`. Where rows are short and the
+ * range is one of whole rows, columns are copied instead. */
+void tw_strided_part(const void *x, void *y, int size, int start, const int32_t *rows, int first, int last)
+{
+    unsigned char *to = (unsigned char *)y + first * size;
+    int32_t table[2 + 2 * TW_AXES], index[TW_AXES];
+    if (first >= last)
+        return;
+    near_table(table, rows);
+    int axes = table[0], n = table[2 * axes], step = table[2 * axes + 1], columns = 1, apart = 0;
+    if (axes > 1 && n < SHORT && n < table[2 * axes - 2] && first % n == 0 && last % n == 0) {
+        columns = n, apart = step * size, first /= n, last /= n, axes--;
+        n = table[2 * axes], step = table[2 * axes + 1];
+    }
+    int rest = first / n, done = first - rest * n, at = start;
+    for (int axis = axes - 2; axis >= 0; axis--) {
+        const int32_t *entry = table + 2 + 2 * axis;
+        int outer = rest / entry[0];
+        index[axis] = rest - outer * entry[0];
+        at += index[axis] * entry[1];
+        rest = outer;
+    }
+    const unsigned char *from = (const unsigned char *)x + at * size;
+    for (int left = last - first, count; left > 0; left -= count, done = 0) {
+        const unsigned char *row = from + done * step * size;
+        count = left < n - done ? left : n - done;
+        if (step == 1 && columns == 1)
+            copy(to, row, count * size);
+        else
+            for (int c = 0; c < columns; c++)
+                scatter(to + c * size, row + c * apart, count, step * size, columns * size, size);
+        to += count * columns * size;
+        for (int axis = axes - 2; axis >= 0; axis--) {
+            const int32_t *entry = table + 2 + 2 * axis;
+            from += entry[1] * size;
+            if (++index[axis] < entry[0])
+                break;
+            index[axis] = 0;
+            from -= entry[0] * entry[1] * size;
+        }
+    }
+}
+
+/* Pieces of `count` operands after another along an axis; the range is over what is before it and what is behind
+ * (`inner` elements). extents: of the operands along the axis, their sum is `total`. Short pieces are copied element by
+ * element, each for all that is before the axis. */
+void tw_concat_part(const void *const *x, void *y, int size, int count, int total, int inner, const int32_t *extents,
+                    int first, int last)
+{
+    int narrow = total * inner < 2 * SHORT && first % inner == 0 && last % inner == 0;
+    for (int i = first, n; i < last; i += n) {
+        int outer = i / inner, at = i - outer * inner;
+        unsigned char *to = (unsigned char *)y + (outer * total * inner + at) * size;
+        n = inner - at < last - i ? inner - at : last - i;
+        if (narrow)
+            n = last - i;
+        for (int k = 0; k < count; k++) {
+            int extent = extents[k], bytes = inner * size;
+            const unsigned char *from = (const unsigned char *)x[k] + (outer * extent * inner + at) * size;
+            if (narrow)
+                for (int e = 0; e < extent * bytes; e += size)
+                    scatter(to + e, from + e, n / inner, extent * bytes, total * bytes, size);
+            else if (n == inner)
+                copy(to, from, extent * bytes);
+            else
+                for (int a = 0; a < extent; a++)
+                    copy(to + a * bytes, from + a * bytes, n * size);
+            to += extent * bytes;
+        }
+    }
+}
+
+/* How many elements of x lie before place `f` of the places that the rows name; these ascend. */
+static int before(const int32_t *table, int f)
+{
+    int axes = table[0], inner = 1, count = 0;
+    for (int axis = 0; axis < axes; axis++)
+        inner *= table[2 + 2 * axis];
+    for (int axis = 0; axis < axes && f > 0; axis++) {
+        int extent = table[2 + 2 * axis], step = table[3 + 2 * axis], last = axis + 1 == axes;
+        int whole = last ? (f + step - 1) / step : f / step;
+        inner /= extent;
+        if (whole >= extent)
+            return count + extent * inner;
+        count += whole * inner;
+        f -= whole * step;
+    }
+    return count;
+}
+
+/* Elements of one value, over which x is laid: rows of x go where the rows name places in y, from `start` on.
+ * value: the low and the high half of the element's bits. */
+void tw_pad_part(const void *x, void *y, int size, int start, const int32_t *value, const int32_t *rows, int first,
+                 int last)
+{
+    unsigned char *to = (unsigned char *)y;
+    int32_t table[2 + 2 * TW_AXES], bits[2] = {value[0], value[1]};
+    struct tw_walk w;
+    near_table(table, rows);
+    fill(to + first * size, bits, last - first, size);
+    if (table[2 * table[0]] == 0)
+        return;
+    int from = before(table, first - start);
+    TW_PARTS (w, table, from, before(table, last - start)) {
+        unsigned char *at = to + (start + w.at[0]) * size;
+        const unsigned char *source = (const unsigned char *)x + from * size;
+        if (w.step[0] == 1)
+            copy(at, source, w.n * size);
+        else
+            scatter(at, source, w.n, size, w.step[0] * size, size);
+        from += w.n;
+    }
+}
+
+/* Blocks of `inner` elements along an axis. x: [outer][extent], indices: [count], y: [outer][count]. Negative indices
+ * count from the end, what is outside is clamped; `wide`: indices are i64, else i32. */
+void tw_gather_part(const void *x, const void *indices, void *y, int wide, int size, int extent, int count, int inner,
+                    int first, int last)
+{
+    for (int i = first, n; i < last; i += n) {
+        int block = i / inner, at = i - block * inner, outer = block / count;
+        int index = tw_index(indices, wide, block - outer * count, extent);
+        const unsigned char *from = (const unsigned char *)x + ((outer * extent + index) * inner + at) * size;
+        n = inner - at < last - i ? inner - at : last - i;
+        copy((unsigned char *)y + i * size, from, n * size);
+    }
+}

@@ -1,0 +1,352 @@
+/* QuantLib's norms and softmaxes of rows of bytes, bit for bit (ops/dialect.py holds the definitions).
+ *
+ * Where a core computes a part of a row, it reads all of it. Quotients by a number that is one for a row are products
+ * with its reciprocal: with 2^(l-1) < d <= 2^l and M = floor(2^(31+l) / d) + 1, M d is at most 2^l more than 2^(31+l),
+ * so that floor(p M / 2^(31+l)) = floor(p / d) for every p below 2^31 (Granlund and Montgomery 1994).
+ */
+#include "tw_kernels.h"
+#include "tw_flat.h"
+
+struct reciprocal {
+    uint32_t m;
+    int shift; /* l - 1 */
+};
+
+/* p / d for p < 2^31. */
+TW_FLAT int32_t quotient(uint32_t p, struct reciprocal r)
+{
+    return (int32_t)(tw_upper(p, r.m) >> r.shift);
+}
+
+/* Truncated to zero. */
+TW_FLAT int32_t signed_quotient(int32_t p, struct reciprocal r)
+{
+    int32_t sign = p >> 31;
+    return (quotient((uint32_t)((p ^ sign) - sign), r) ^ sign) - sign;
+}
+
+/* Of 2 <= d < 2^16, in two digits of 16 bits. */
+static struct reciprocal reciprocal_of(uint32_t d)
+{
+    int l = tw_pfl1((int32_t)d - 1) + 1;
+    uint32_t e = d << (16 - l), upper = (1u << 31) / e, rest = (1u << 31) - upper * e;
+    struct reciprocal r = {(upper << 16) + (rest << 16) / e + 1, l - 1};
+    return r;
+}
+
+/* floor(sqrt(v)) for v < 2^16, a bit at a time. */
+static int32_t root_of(int32_t v)
+{
+    int32_t root = 0, bit = 128;
+#ifdef __riscv
+    int32_t next, square, fits;
+    __asm__(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "5") "add %[next], %[root], %[bit]\n.insn r 0x5b, 0, 0x40, %[square], "
+                                                   "%[next], %[next]\n.insn r 0x33, 2, 0x02, %[fits], %[square], %[v]\n"
+                TW_MAC("%[root]", "%[fits]", "%[bit]") "srli %[bit], %[bit], 1\n" TW_ASM_END
+            : [root] "+r"(root), [bit] "+r"(bit), [next] "=&r"(next), [square] "=&r"(square), [fits] "=&r"(fits)
+            : [n] "r"(8), [v] "r"(v));
+#else
+    for (; bit != 0; bit >>= 1)
+        root += (root + bit) * (root + bit) <= v ? bit : 0;
+#endif
+    return root;
+}
+
+/* Sum of x^2 over n bytes. */
+static int32_t squares_of(const int8_t *x, int n)
+{
+    int32_t sum = 0;
+    int i = 0;
+    for (; i + 16 <= n; i += 16) {
+        int32_t a = tw_word(x + i), b = tw_word(x + i + 4), c = tw_word(x + i + 8), d = tw_word(x + i + 12);
+        sum = tw_vsdotsp_b(sum, a, a);
+        sum = tw_vsdotsp_b(sum, b, b);
+        sum = tw_vsdotsp_b(sum, c, c);
+        sum = tw_vsdotsp_b(sum, d, d);
+    }
+    for (; i < n; i++)
+        sum += x[i] * x[i];
+    return sum;
+}
+
+/* Sum of n bytes. */
+static int32_t sum_of(const int8_t *x, int n)
+{
+    const int32_t ones = 0x01010101;
+    int32_t sum = 0;
+    int i = 0;
+    for (; i + 16 <= n; i += 16) {
+        int32_t a = tw_word(x + i), b = tw_word(x + i + 4), c = tw_word(x + i + 8), d = tw_word(x + i + 12);
+        sum = tw_vsdotsp_b(sum, a, ones);
+        sum = tw_vsdotsp_b(sum, b, ones);
+        sum = tw_vsdotsp_b(sum, c, ones);
+        sum = tw_vsdotsp_b(sum, d, ones);
+    }
+    for (; i < n; i++)
+        sum += x[i];
+    return sum;
+}
+
+/* What is left of rows of n elements: row `r`, elements c to c + count of it. */
+#define FOR_ROWS(n, first, last)                                                                                       \
+    for (int r = (first) < (n) ? 0 : (first) / (n), c = (first)-r * (n), left = (last) - (first), count;               \
+         count = left < (n)-c ? left : (n)-c, left > 0; left -= count, r++, c = 0)
+
+/* A part of a row of quotients: what is multiplied and added, how far that steps from element to element. */
+struct quotients {
+    const int8_t *x;
+    const int32_t *w, *b;
+    int n, w_step, b_step, shift, mean, root;
+};
+
+/* y = clip((x w / root) >> shift), or with b ((x - mean) w / root + b) >> shift modulo 256. */
+static __attribute__((noinline)) void exactly(const struct quotients *q, int8_t *y)
+{
+    for (int i = 0; i < q->n; i++) {
+        int64_t v = (int64_t)(q->x[i] - q->mean) * q->w[i * q->w_step] / q->root;
+        y[i] = q->b ? (int8_t)((v + q->b[i * q->b_step]) >> q->shift)
+                    : (int8_t)tw_wide_limited(v, q->shift, -128, 127);
+    }
+}
+
+/* The product with w in v, by 2 <= root: truncated. Gathers in `large` what is not within 2^22 of 0.
+ *
+ * p m >> 32 of a negative p rounds down and is 1 below the quotient, because m is a little too large.
+ */
+#define REACH (1 << 22)
+#define QUOTIENT                                                                                                       \
+    "add %[t], %[s], %[reach]\nsrli %[t], %[t], 23\nor %[large], %[large], %[t]\nmul %[v], %[v], %[s]\n" NEXT          \
+    "srli %[t], %[v], 31\nmulhsu %[v], %[v], %[m]\nsra %[v], %[v], %[l]\nadd %[v], %[v], %[t]\n"
+
+/* The same in 32 bits; 0 where a w is not within 2^22: the results are then to be made again. */
+static int clipped(const struct quotients *q, int8_t *y)
+{
+    struct reciprocal inverse = reciprocal_of((uint32_t)q->root);
+    const int8_t *x = q->x;
+    const int32_t *w = q->w;
+    int32_t large = 0;
+    int shift = q->shift < 31 ? q->shift : 31;
+#ifdef __riscv
+    int32_t v, s, t;
+#define NEXT ""
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "13") TW_LB("%[v]", "%[x]", "1") TW_LW_BY("%[s]", "%[w]", "%[ws]")
+                         QUOTIENT "sra %[v], %[v], %[shift]\n" TW_CLIPR("%[v]", "%[v]", "%[high]")
+                             TW_SB("%[v]", "%[y]", "1") TW_ASM_END
+                     : [x] "+r"(x), [w] "+r"(w), [y] "+r"(y), [large] "+r"(large), [v] "=&r"(v), [s] "=&r"(s),
+                       [t] "=&r"(t)
+                     : [n] "r"(q->n), [ws] "r"(4 * q->w_step), [reach] "r"(REACH), [m] "r"(inverse.m),
+                       [l] "r"(inverse.shift), [shift] "r"(shift), [high] "r"(127)
+                     : "memory");
+#undef NEXT
+#else
+    for (int i = 0; i < q->n; i++, w += q->w_step) {
+        large |= (int32_t)(((uint32_t)*w + REACH) >> 23);
+        if (large == 0)
+            y[i] = (int8_t)tw_pclipr(signed_quotient(x[i] * *w, inverse) >> shift, 127);
+    }
+#endif
+    return large == 0;
+}
+
+/* With mean and b, the shift up to 24: the eight bits that count are within 32. */
+static int shifted(const struct quotients *q, int8_t *y)
+{
+    struct reciprocal inverse = reciprocal_of((uint32_t)q->root);
+    const int8_t *x = q->x;
+    const int32_t *w = q->w, *b = q->b;
+    int32_t large = 0;
+#ifdef __riscv
+    int32_t v, s, t;
+#define NEXT TW_LW_BY("%[s]", "%[b]", "%[bs]")
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "15") TW_LB("%[v]", "%[x]", "1") TW_LW_BY("%[s]", "%[w]", "%[ws]")
+                         "sub %[v], %[v], %[mean]\n" QUOTIENT
+                         "add %[v], %[v], %[s]\nsra %[v], %[v], %[shift]\n" TW_SB("%[v]", "%[y]", "1") TW_ASM_END
+                     : [x] "+r"(x), [w] "+r"(w), [b] "+r"(b), [y] "+r"(y), [large] "+r"(large), [v] "=&r"(v),
+                       [s] "=&r"(s), [t] "=&r"(t)
+                     : [n] "r"(q->n), [ws] "r"(4 * q->w_step), [bs] "r"(4 * q->b_step), [mean] "r"(q->mean),
+                       [reach] "r"(REACH), [m] "r"(inverse.m), [l] "r"(inverse.shift), [shift] "r"(q->shift)
+                     : "memory");
+#undef NEXT
+#else
+    for (int i = 0; i < q->n; i++, w += q->w_step, b += q->b_step) {
+        large |= (int32_t)(((uint32_t)*w + REACH) >> 23);
+        if (large == 0)
+            y[i] = (int8_t)((int32_t)((uint32_t)signed_quotient((x[i] - q->mean) * *w, inverse) + (uint32_t)*b) >>
+                            q->shift);
+    }
+#endif
+    return large == 0;
+}
+
+/* clip((x w / root) >> shift), root = floor(sqrt(sum x^2 / n + 1)). w: [n], or one (step 0). by_m, by_shift: of n. */
+void tw_rms_norm_i8(const int8_t *x, const int32_t *w, int8_t *y, int n, uint32_t by_m, int by_shift, int w_step,
+                    int shift, int first, int last)
+{
+    struct reciprocal by = {by_m, by_shift};
+    FOR_ROWS (n, first, last) {
+        const int8_t *row = x + r * n;
+        int32_t sum = squares_of(row, n), mean = by_m ? quotient((uint32_t)sum, by) : sum;
+        struct quotients q = {row + c, w + c * w_step, 0, count, w_step, 0, shift, 0, root_of(mean + 1)};
+        if (q.root == 1 || !clipped(&q, y + r * n + c))
+            exactly(&q, y + r * n + c);
+    }
+}
+
+/* ((x - mean) w / root + b) >> shift modulo 256, root = floor(sqrt(variance + 1)). */
+void tw_layer_norm_i8(const int8_t *x, const int32_t *w, const int32_t *b, int8_t *y, int n, uint32_t by_m,
+                      int by_shift, int w_step, int b_step, int shift, int first, int last)
+{
+    struct reciprocal by = {by_m, by_shift};
+    FOR_ROWS (n, first, last) {
+        const int8_t *row = x + r * n;
+        int32_t sum = sum_of(row, n), mean = by_m ? signed_quotient(sum, by) : sum;
+        int32_t squares = squares_of(row, n) - 2 * mean * sum + n * mean * mean;
+        int32_t root = root_of((by_m ? quotient((uint32_t)squares, by) : squares) + 1);
+        struct quotients q = {row + c, w + c * w_step, b + c * b_step, count, w_step, b_step, shift, mean, root};
+        if (root == 1 || shift > 24 || !shifted(&q, y + r * n + c))
+            exactly(&q, y + r * n + c);
+    }
+}
+
+/* The greatest of n bytes. */
+#define GREATEST(T, TYPE, OF_WORDS)                                                                                    \
+    static int32_t greatest_##T(const TYPE *x, int n)                                                                  \
+    {                                                                                                                  \
+        int32_t most = x[0];                                                                                           \
+        int i = 0;                                                                                                     \
+        if (n >= 16) {                                                                                                 \
+            int32_t p = tw_word(x), q = p;                                                                             \
+            for (; i + 16 <= n; i += 16) {                                                                             \
+                int32_t a = tw_word(x + i), b = tw_word(x + i + 4), d = tw_word(x + i + 8), e = tw_word(x + i + 12);   \
+                p = OF_WORDS(p, a), q = OF_WORDS(q, b), p = OF_WORDS(p, d), q = OF_WORDS(q, e);                        \
+            }                                                                                                          \
+            p = OF_WORDS(p, q);                                                                                        \
+            for (int k = 0; k < 32; k += 8)                                                                            \
+                most = tw_pmax(most, (TYPE)((uint32_t)p >> k));                                                     \
+        }                                                                                                              \
+        for (; i < n; i++)                                                                                             \
+            most = tw_pmax(most, x[i]);                                                                             \
+        return most;                                                                                                   \
+    }
+
+GREATEST(i8, int8_t, tw_vmax_b)
+GREATEST(u8, uint8_t, tw_vmaxu_b)
+
+/* e(d) of a distance d = max - x: with z = min(d / log2, 31) and p = z log2 - d, (a (p + b)^2 + c) >> z.
+ * d / log2 is d * inverse >> 16, exactly for d < 256 (inverse: 2^16 / log2, rounded up). */
+struct exponential {
+    int32_t a, b, c, log2, inverse;
+};
+
+TW_FLAT int32_t exponential_of(int32_t d, const struct exponential *s)
+{
+    int32_t z = tw_pmin(tw_pmulun(d, s->inverse, 16), 31), p = tw_pmac(s->b - d, z, s->log2);
+    return tw_pmac(s->c, tw_pmulsn(p, p, 0), s->a) >> z;
+}
+
+/* floor(h 2^32 / d) for h < d, d >= 2^31, in two digits of 16 bits. */
+static uint32_t digits(uint32_t h, uint32_t d)
+{
+    uint32_t upper = d >> 16, lower = d & 0xffff, q[2];
+    for (int i = 0; i < 2; i++) {
+        uint32_t digit = h / upper, rest = h - digit * upper;
+        while (rest >> 16 == 0 && (digit >> 16 != 0 || digit * lower > rest << 16)) {
+            digit--;
+            rest += upper;
+        }
+        h = (h << 16) - digit * d;
+        q[i] = digit;
+    }
+    return (q[0] << 16) + q[1];
+}
+
+/* y = e levels / sum e, levels here without the 0. scratch: an exponential per element of a row.
+ *
+ * e levels / total is e M >> t with M = floor(2^t levels / total) + 1, exactly where e total < 2^t: what is too much in
+ * M makes less than e / 2^t, which is then less than 1 / total. With t = 23 + the bits of the total (`wide`) M has 32
+ * bits; with 11 and exponentials below 2^11 the product has no more. Loops store the result of the element before.
+ */
+#ifdef __riscv
+#define EXPONENTIALS(TAKE)                                                                                             \
+    if (n > 1)                                                                                                         \
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "12") TAKE("%[p]", "%[x]", "1") TW_SW("%[v]", "%[to]", "4") \
+                         "sub %[p], %[most], %[p]\n.insn r 0x5b, 0, 16, %[z], %[p], %[inverse]\n"                      \
+                         TW_MIN("%[z]", "%[z]", "%[end]") "sub %[p], %[b], %[p]\n" TW_MAC("%[p]", "%[z]", "%[log2]")   \
+                         ".insn r 0x5b, 0, 0x40, %[p], %[p], %[p]\nmv %[v], %[c]\n" TW_MAC("%[v]", "%[p]", "%[a]")     \
+                         "srl %[v], %[v], %[z]\nadd %[total], %[total], %[v]\n" TW_ASM_END                             \
+                         : [x] "+r"(at), [to] "+r"(to), [v] "+r"(v), [total] "+r"(total), [p] "=&r"(p), [z] "=&r"(z)   \
+                         : [n] "r"(n - 1), [most] "r"(most), [inverse] "r"(inverse), [end] "r"(31), [b] "r"(b),        \
+                           [log2] "r"(log2), [c] "r"(c), [a] "r"(a)                                                    \
+                         : "memory");                                                                                  \
+    *to = v;
+#define SHARES(PRODUCT)                                                                                                \
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "4") TW_LW("%[v]", "%[e]", "4") TW_SB("%[q]", "%[to]", "1")     \
+                         PRODUCT " %[q], %[v], %[m]\nsrl %[q], %[q], %[t]\n" TW_ASM_END                                \
+                     : [e] "+r"(e), [to] "+r"(to), [q] "+r"(q), [v] "=&r"(v)                                           \
+                     : [n] "r"(n - 1), [m] "r"(m), [t] "r"(t)                                                          \
+                     : "memory")
+#else
+#define EXPONENTIALS(TAKE)                                                                                             \
+    (void)z, (void)p;                                                                                                  \
+    for (*to = v; n > 1; n--, total += (uint32_t)v, *++to = v)                                                         \
+        v = exponential_of(most - *at++, &shape);
+#endif
+
+static void shares(const int32_t *e, uint8_t *to, int n, uint32_t m, int t, int wide)
+{
+#ifdef __riscv
+    int32_t v, q = (int32_t)((wide ? tw_upper((uint32_t)*e, m) : (uint32_t)*e * m) >> t);
+    e++;
+    if (n > 1 && wide)
+        SHARES("mulhu");
+    else if (n > 1)
+        SHARES("mul");
+    *to = (uint8_t)q;
+#else
+    for (int i = 0; i < n; i++)
+        to[i] = (uint8_t)((wide ? tw_upper((uint32_t)e[i], m) : (uint32_t)e[i] * m) >> t);
+#endif
+}
+
+#define SOFTMAX(T, TYPE, TAKE)                                                                                         \
+    static uint32_t exponentials_##T(const TYPE *at, int32_t *to, int n, int32_t most, int32_t a, int32_t b,           \
+                                     int32_t c, int32_t log2, int32_t inverse)                                         \
+    {                                                                                                                  \
+        const struct exponential shape = {a, b, c, log2, inverse};                                                     \
+        int32_t v = exponential_of(most - *at++, &shape), p, z;                                                        \
+        uint32_t total = (uint32_t)v;                                                                                  \
+        EXPONENTIALS(TAKE)                                                                                             \
+        return total;                                                                                                  \
+    }                                                                                                                  \
+    void tw_softmax_rows_##T(const TYPE *x, uint8_t *y, int32_t *scratch, int n, int a, int b, int c, int log2,        \
+                             int inverse, int levels, int wide, int first, int last)                                   \
+    {                                                                                                                  \
+        for (int i = first, count; i < last; i += count) {                                                             \
+            int r = i / n, from = i - r * n;                                                                           \
+            const TYPE *row = x + r * n;                                                                               \
+            uint32_t total = exponentials_##T(row, scratch, n, greatest_##T(row, n), a, b, c, log2, inverse);          \
+            int bits = tw_pfl1((int32_t)total) + 1;                                                                    \
+            uint32_t m = digits((uint32_t)(levels - 1) << (wide ? 23 : 11), total << (32 - bits)) + 1;                 \
+            count = last - i < n - from ? last - i : n - from;                                                         \
+            shares(scratch + from, y + i, count, m, wide ? bits - 9 : bits + 11, wide);                                \
+        }                                                                                                              \
+    }
+
+SOFTMAX(i8, int8_t, TW_LB)
+SOFTMAX(u8, uint8_t, TW_LBU)
+
+/* ITAMax: y = (levels - 1) 256 / sum(256 >> s) >> s with s = (max - x + 16) >> 5, for rows at once. */
+void tw_shift_softmax_rows(const int8_t *x, uint8_t *y, int n, int levels, int first, int last)
+{
+    for (int i = first, count; i < last; i += count) {
+        int r = i / n, c = i - r * n;
+        const int8_t *row = x + r * n;
+        int32_t most = greatest_i8(row, n) + 16, total = 0;
+        for (int k = 0; k < n; k++)
+            total += 256 >> ((most - row[k]) >> 5);
+        int32_t inverse = (levels - 1) * 256 / total;
+        count = last - i < n - c ? last - i : n - c;
+        for (int k = 0; k < count; k++)
+            y[i + k] = (uint8_t)(inverse >> ((most - row[c + k]) >> 5));
+    }
+}

@@ -1,0 +1,33 @@
+/* Words at any address, and more instructions as text, beside those of tw_xpulp.h. */
+#ifndef TW_WORDS_H
+#define TW_WORDS_H
+
+#include <string.h>
+
+#include "tw_xpulp.h"
+
+/* Four bytes at any address, as a word: where it is misaligned, it takes one cycle more. */
+TW_X int32_t tw_word_at(const void *at)
+{
+    int32_t y;
+    TW_SAY(__asm__("lw %0, %1" : "=r"(y) : "m"(*(const char (*)[4])at)), memcpy(&y, at, sizeof y));
+    return y;
+}
+TW_X void tw_set_word(void *at, int32_t value)
+{
+    TW_SAY(__asm__("sw %1, %0" : "=m"(*(char (*)[4])at) : "r"(value)), memcpy(at, &value, sizeof value));
+}
+
+#define TW_SDOTUP "0x28<<1"
+#define TW_DOT_H(code, rd, a, b) ".insn r 0x57, 0, " code ", " rd ", " a ", " b "\n"
+#define TW_MINU(rd, a, b) ".insn r 0x33, 5, 0x02, " rd ", " a ", " b "\n"
+#define TW_ADDN(rd, a, shift) ".insn r 0x5b, 2, 0x20, " rd ", " a ", " shift "\n"     /* rd = (rd + a) >> shift */
+#define TW_LBU_AT(rd, at, index) ".insn r 0x03, 7, 0x20, " rd ", " at ", " index "\n" /* rd = at[index] */
+#define TW_PACKLO(rd, b1, b0) ".insn r 0x57, 1, 0x70, " rd ", " b1 ", " b0 "\n"
+#define TW_PACKHI(rd, b3, b2) ".insn r 0x57, 1, 0x6c, " rd ", " b3 ", " b2 "\n"
+#define TW_LH(rd, at, step) ".insn i 0x0b, 1, " rd ", " at ", " step "\n"
+#define TW_LH_AT(rd, at, index) ".insn r 0x03, 7, 0x08, " rd ", " at ", " index "\n" /* `index` in bytes */
+#define TW_CLIP(rd, a, bits) ".insn r 0x33, 1, 0x0a, " rd ", " a ", x" bits "\n"
+#define TW_SHUFFLE2(rd, a, lanes) ".insn r 0x57, 1, 0x64, " rd ", " a ", " lanes "\n"
+
+#endif

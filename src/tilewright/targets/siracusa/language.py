@@ -1,0 +1,258 @@
+"""Rows for the operators of quantised language models on the cluster."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import numpy as np
+
+from ...ir.graph import Node
+from ...ir.op import Op
+from ...ir.types import I8, I32, U8, Array, TensorType, maximum, nominal
+from ...ops import Append, QuantisedAttention, QuantisedEmbed, QuantisedRMSNorm, QuantisedRoPE, QuantisedSwiGLU
+from ..base import Kernel, Packing, Scalar, Split
+from ..host.arguments import type_of
+from .dense import CORES, ROWS, pitch
+
+
+def pitch_of(capacity: int) -> int:
+    """Bytes from one channel of the values to the next: an odd number of words, so that channels lie in all banks."""
+    return 4 * (-(-capacity // 4) | 1)
+
+
+def _pack_values(state: Array) -> Array:
+    """[capacity, channels] -> [channels][pitch], missing positions are zero."""
+    capacity, channels = state.shape
+    filled = np.zeros((channels, pitch_of(capacity)), state.dtype)
+    filled[:, :capacity] = state.T
+    return filled.reshape(-1)
+
+
+def _unpack_values(packed: Array, shape: tuple[int, ...]) -> Array:
+    capacity, channels = shape
+    return np.asarray(packed.reshape(channels, -1)[:, :capacity].T)
+
+
+VALUES = Packing("channel by channel, positions in an odd number of words", _pack_values, _unpack_values)
+
+
+def _pitch(node: Node, state: str) -> int:
+    return pitch_of(maximum(type_of(node, state).shape[0]))
+
+
+def _embed(node: Node) -> Mapping[str, Scalar]:
+    cols = maximum(type_of(node, "table").shape[1])
+    return {"cols": cols, "pitch": pitch(cols), "shift": cast(QuantisedEmbed, node.op).shift}
+
+
+def _rmsnorm(node: Node) -> Mapping[str, Scalar]:
+    op = cast(QuantisedRMSNorm, node.op)
+    return {"n": type_of(node, "w").shape[0], "shift": op.shift, "eps": op.eps}
+
+
+def _rope(node: Node) -> Mapping[str, Scalar]:
+    op = cast(QuantisedRoPE, node.op)
+    width = type_of(node, "x").shape[1]
+    return {"width": width, "hd": type_of(node, "table").shape[1], "pos": op.pos, "shift": op.shift}
+
+
+def _append(node: Node) -> Mapping[str, Scalar]:
+    return {
+        "n": type_of(node, "x").shape[1], "pitch": _pitch(node, "state"), "pos": cast(Append, node.op).pos,
+    }  # fmt: skip
+
+
+def _attention(node: Node) -> Mapping[str, Scalar]:
+    op = cast(QuantisedAttention, node.op)
+    return {
+        "pos": op.pos, "group": op.heads // op.kv_heads, "kv_width": type_of(node, "k").shape[1],
+        "hd": maximum(type_of(node, "q").shape[1]) // op.heads, "pitch": _pitch(node, "k"),
+        "shift": op.shift, "out_shift": op.out_shift,
+    }  # fmt: skip
+
+
+def _hd(node: Node) -> int:
+    return maximum(type_of(node, "q").shape[1]) // cast(QuantisedAttention, node.op).heads
+
+
+def _unit(node: Node) -> int:
+    return 4 if _hd(node) % 8 else 8
+
+
+def _parts(node: Node) -> Mapping[str, Scalar]:
+    return {**_attention(node), "inverse": 65536 // _hd(node)}
+
+
+def _parts_scratch(node: Node) -> int:
+    """Bytes of all cores: a score and a byte for every head and position, a word for every channel."""
+    heads = cast(QuantisedAttention, node.op).heads
+    return heads * (5 * _pitch(node, "k") + 4 * _hd(node))
+
+
+def one_token(node: Node) -> bool:
+    """One token."""
+    return type_of(node, "q").shape[0] == 1
+
+
+def whole_words(node: Node) -> bool:
+    """Heads of a multiple of four channels."""
+    return _hd(node) % 4 == 0
+
+
+def _every(node: Node) -> Split:
+    """All elements of the result, flat."""
+    return Split(node.op.domain(*node.types).parallel)
+
+
+def _flat(*dims: str, unit: int) -> Callable[[Node], Split]:
+    return lambda node: Split(dims, unit)  # noqa: ARG005
+
+
+def _append_examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+    op, types = Append.examples(draw)
+    return op, tuple(kind and kind.with_dtype(I8) for kind in types)
+
+
+def _one_token_examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+    from hypothesis import strategies as st
+
+    kv, group, hd, pos = (draw(st.integers(low, high)) for low, high in ((1, 3), (1, 3), (1, 12), (0, 90)))
+    width = 4 * hd * kv
+    cache, head = TensorType((pos + 1 + draw(st.integers(0, 5)), width), I8), TensorType((kv * group,), I32)
+    op = QuantisedAttention(kv * group, kv, draw(st.integers(4, 24)), draw(st.integers(15, 24)), pos)
+    return op, (TensorType((1, group * width), I8), cache, cache, head, head, TensorType((256,), U8))
+
+
+# Cluster cycles of a warm call, its arguments included, fitted to calls on the simulator with `--timing gvsoc`: one to
+# sixteen tokens, 32 to 768 channels. Memory that is used directly was L2 or weight memory.
+
+
+def _elements(node: Node) -> int:
+    return math.prod(nominal(d) for d in type_of(node, "y").shape)
+
+
+def _chunk(total: int, unit: int = 1) -> int:
+    """Elements of the busiest core."""
+    units = -(-total // unit)
+    return -(-units // CORES) * unit
+
+
+def _rmsnorm_cycles(node: Node) -> float:
+    chunk, n = _chunk(_elements(node)), maximum(type_of(node, "w").shape[0])
+    return 200 + -(-chunk // n) * (122 + 1.53 * n) + 11.5 * chunk
+
+
+def _rope_cycles(node: Node) -> float:
+    chunk, hd = _chunk(_elements(node), 2), maximum(type_of(node, "table").shape[1])
+    return 148 + 42 * max(1.0, chunk / hd) + 16.8 * chunk
+
+
+def _embed_cycles(node: Node) -> float:
+    chunk, cols = _chunk(_elements(node)), maximum(type_of(node, "table").shape[1])
+    return 114 + 76 * -(-chunk // cols) + 9.8 * chunk
+
+
+def _append_cycles(fixed: float, each: float) -> Callable[[Node], float]:
+    return lambda node: fixed + each * _chunk(math.prod(nominal(d) for d in type_of(node, "x").shape))
+
+
+def _work(node: Node, *, shared: bool) -> tuple[int, float, float]:
+    """Of the busiest core: heads that it has a part of, instructions for scores and p, those for sums of values.
+
+    Scores take 10 instructions a position for 16 channels and 6 for 8, p 7; 4 positions of 8 channels 17, of one 8.
+    """
+    op, hd, unit = cast(QuantisedAttention, node.op), _hd(node), _unit(node) if shared else 4
+    scores = 6 if hd == 8 else 11 * (hd // 16) - 1 + 7 * (hd % 16 > 0)
+    total = nominal(type_of(node, "q").shape[0]) * op.heads * hd
+    chunk, most = _chunk(total, unit), (0, 0.0, 0.0)
+    for first in range(0, total, chunk):
+        heads, near, far, c = 0, 0.0, 0.0, first
+        while c < min(total, first + chunk):
+            n = min(min(total, first + chunk) - c, hd - c % hd)
+            seen = nominal(op.pos) + 1 + c // (op.heads * hd)
+            heads += 1
+            near += seen * (scores + 7) * (n / hd if shared else 1)
+            far += -(-seen // 4) * (17 * (n // 8) + 8 * (n % 8))
+            c += n
+        most = max(most, (heads, near, far), key=sum)
+    return most
+
+
+def _attention_cycles(node: Node) -> float:
+    heads, near, far = _work(node, shared=False)
+    return 320 + 320 * heads + near + 1.3 * far
+
+
+def _parts_cycles(node: Node) -> float:
+    heads, near, far = _work(node, shared=True)
+    return 510 + 780 * heads + 1.05 * (near + far)
+
+
+LANGUAGE = (
+    Kernel(
+        QuantisedEmbed, "cluster_llama.c", "tw_cluster_embed",
+        "const int32_t *restrict tokens, const int8_t *restrict table, const uint8_t *restrict mul,"
+        " int16_t *restrict y, int cols, int pitch, int shift, int first, int last",
+        {"tokens": "i32", "table": "i8", "mul": "u8"}, _embed, packing={"table": ROWS}, split=_every,
+        direct=frozenset({"table", "mul"}),
+        cycles=_embed_cycles,
+    ),
+    Kernel(
+        QuantisedRMSNorm, "cluster_llama.c", "tw_cluster_rmsnorm",
+        "const int16_t *restrict x, const int16_t *restrict w, int8_t *restrict y, int n, int shift, int64_t eps,"
+        " int first, int last",
+        {"x": "i16", "w": "i16"}, _rmsnorm, split=_every, cycles=_rmsnorm_cycles,
+    ),
+    Kernel(
+        QuantisedRoPE, "cluster_llama.c", "tw_cluster_rope",
+        "const int16_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int width, int hd, int pos,"
+        " int shift, int first, int last",
+        {"x": "i16", "table": "i16"}, _rope, split=_flat("t", "c", unit=2), direct=frozenset({"table"}),
+        cycles=_rope_cycles,
+    ),
+    Kernel(
+        Append, "cluster_attention.c", "tw_cluster_append_rows",
+        "int8_t *restrict state, const int8_t *restrict x, int n, int pos, int first, int last",
+        {"state": "i8", "x": "i8"}, lambda node: {k: v for k, v in _append(node).items() if k != "pitch"},
+        split=_flat("t", "c", unit=4), direct=frozenset({"state"}), cycles=_append_cycles(70, 5.5),
+        examples=_append_examples,
+    ),
+    Kernel(
+        Append, "cluster_attention.c", "tw_cluster_append_channels",
+        "int8_t *restrict state, const int8_t *restrict x, int n, int pitch, int pos, int first, int last",
+        {"state": "i8", "x": "i8"}, _append, packing={"state": VALUES, "y": VALUES}, split=_every,
+        direct=frozenset({"state"}), cycles=_append_cycles(90, 30), examples=_append_examples,
+    ),
+    Kernel(
+        QuantisedAttention, "cluster_attention.c", "tw_cluster_attention",
+        "const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v, const int32_t *restrict mul,"
+        " const int32_t *restrict out, const uint8_t *restrict table, int8_t *restrict y, int32_t *restrict scratch,"
+        " int pos, int group, int kv_width, int hd, int pitch, int shift, int out_shift, int first, int last",
+        {"q": "i8", "k": "i8", "v": "i8"}, _attention, packing={"v": VALUES},
+        split=_flat("t", "g", "e", unit=4), scratch=lambda node: 4 * _pitch(node, "k"),
+        cycles=_attention_cycles,
+    ),
+    Kernel(
+        QuantisedSwiGLU, "cluster_llama.c", "tw_cluster_swiglu",
+        "const int8_t *a, const int8_t *restrict b, const int16_t *restrict table, int8_t *y, int shift, int first,"
+        " int last",
+        {"a": "i8", "b": "i8", "table": "i16"}, lambda node: {"shift": cast(QuantisedSwiGLU, node.op).shift},
+        in_place={"y": "a"}, split=_every, cycles=lambda node: 89 + 10.4 * _chunk(_elements(node)),
+    ),
+)  # fmt: skip
+
+# For programs that put a barrier between the parts of a call.
+PARTS = (
+    Kernel(
+        QuantisedAttention, "cluster_decode.c", "tw_cluster_attention_parts",
+        "const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v, const int32_t *restrict mul,"
+        " const int32_t *restrict out, const uint8_t *restrict table, int8_t *restrict y, int32_t *restrict scratch,"
+        " int pos, int group, int kv_width, int hd, int pitch, int shift, int out_shift, int inverse, int part,"
+        " int first, int last",
+        {"q": "i8", "k": "i8", "v": "i8"}, _parts, requires=(one_token, whole_words), packing={"v": VALUES},
+        split=lambda node: Split(("t", "g", "e"), _unit(node)), scratch=_parts_scratch, parts=3,
+        cycles=_parts_cycles, examples=_one_token_examples,
+    ),
+)  # fmt: skip

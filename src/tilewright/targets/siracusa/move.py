@@ -1,0 +1,180 @@
+"""Rows that move data, split so that every core copies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from ...ir.graph import Node
+from ...ir.op import Op
+from ...ir.types import DTYPES, TensorType
+from ...ops import Concat, Copy, Expand, Gather, Pad, Slice, Transpose
+from ..base import Argument, Kernel, Split
+from ..host.arguments import type_of
+from ..host.generic import elements, few_axes, retyped, size, whole_bytes
+from ..host.generic import split as around
+from ..host.generic_index import gather
+from ..host.generic_move import expand, pad, slice_, transpose
+from .share import CALL, CORES, flat, per_core
+
+Arguments = Mapping[str, Argument]
+SHORT = 16  # as in kernels/move.c
+LARGE = 32 << 10  # bytes: an operand of which a gather reads rows where they are
+PER_WORD, PER_ELEMENT = 2.2, 2.1  # cycles of a core for four bytes in a row, for an element out of it
+PER_PART = 60.0
+_RANGE = "int first, int last"
+
+
+def _blocks(node: Node, block: int) -> Split:
+    """In whole blocks of elements, where there are enough of them."""
+    dims = flat(node).dims
+    total = elements(node) if type_of(node, "y").rank == len(dims) else 0
+    return Split(dims, block if block and total // block >= CORES else 1)
+
+
+def _row_length(table: Argument) -> int:
+    assert isinstance(table, tuple)
+    return table[2 * table[0]]
+
+
+def _strided(arguments: Callable[[Node], Arguments]) -> Callable[[Node], Arguments]:
+    def renamed(node: Node) -> Arguments:
+        found = arguments(node)
+        return {"size": found["size"], "start": found["first"], "rows": found["rows"]}
+
+    return renamed
+
+
+def _strided_split(arguments: Callable[[Node], Arguments]) -> Callable[[Node], Split]:
+    """Rows that are short stay whole: their columns are copied side by side."""
+
+    def split(node: Node) -> Split:
+        length = _row_length(arguments(node)["rows"])
+        return _blocks(node, length if length < SHORT else 1)
+
+    return split
+
+
+def _strided_cycles(arguments: Callable[[Node], Arguments]) -> Callable[[Node], float]:
+    def cycles(node: Node) -> float:
+        table = arguments(node)["rows"]
+        assert isinstance(table, tuple)
+        own, length, step = per_core(elements(node)), table[2 * table[0]], table[2 * table[0] + 1]
+        if step == 1 and length >= SHORT:
+            return CALL + PER_PART * math.ceil(own / length) + PER_WORD * own * size(node, "y") / 4
+        parts = own / length if length >= SHORT or table[0] == 1 else length * math.ceil(own / length / table[-4])
+        return CALL + PER_PART * parts + PER_ELEMENT * own
+
+    return cycles
+
+
+def _concat(node: Node) -> Arguments:
+    names = [name for name in node.operands if name != "y"]
+    parts = [around(node, name, cast(Concat, node.op).axis) for name in names]
+    extents = tuple(extent for _, extent, _ in parts)
+    return {
+        "size": size(node, "y"), "count": len(names), "total": sum(extents), "inner": parts[0][2], "extents": extents,
+    }  # fmt: skip
+
+
+def _concat_split(node: Node) -> Split:
+    outer, _, inner = around(node, "y", cast(Concat, node.op).axis)
+    return Split(flat(node).dims, inner if outer >= CORES else 1)
+
+
+def _concat_cycles(node: Node) -> float:
+    found, (outer, total, inner) = _concat(node), around(node, "y", cast(Concat, node.op).axis)
+    count, own = cast(int, found["count"]), elements(node) / CORES
+    words = PER_WORD * own * size(node, "y") / 4
+    if outer < CORES:
+        return CALL + PER_PART * outer * total + words
+    if total * inner < 2 * SHORT:
+        return CALL + total * inner * (PER_PART + PER_ELEMENT * per_core(outer))
+    return CALL + PER_PART * count * per_core(outer) + words * per_core(outer) * CORES / outer
+
+
+def _pad(node: Node) -> Arguments:
+    found = pad(node)
+    return {"size": found["size"], "start": found["first"], "value": found["value"], "rows": found["rows"]}
+
+
+def _pad_cycles(node: Node) -> float:
+    table = pad(node)["rows"]
+    assert isinstance(table, tuple)
+    rows = elements(node, "x") / max(1, table[2 * table[0]])
+    return CALL + 45.0 * rows + 1.2 * per_core(elements(node)) + PER_PART * per_core(int(rows))
+
+
+def _gather(node: Node) -> Arguments:
+    found = gather(node)
+    _, _, inner = around(node, "x", cast(Gather, node.op).axis)
+    kept = {name: found[name] for name in ("wide", "extent", "count")}
+    return {**kept, "size": size(node, "x"), "inner": inner}
+
+
+def _gather_split(node: Node) -> Split:
+    return _blocks(node, cast(int, _gather(node)["inner"]))
+
+
+def _gather_cycles(node: Node) -> float:
+    own, inner = per_core(elements(node)), cast(int, _gather(node)["inner"])
+    per_word = 10.0 if type_of(node, "x").size * size(node, "x") > LARGE else PER_WORD
+    return CALL + 100.0 * math.ceil(own / max(1, inner)) + per_word * own * size(node, "y") / 4
+
+
+def large_table(node: Node) -> bool:
+    """The operand has more than 32 KiB."""
+    return type_of(node, "x").size * size(node, "x") > LARGE
+
+
+def _large(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+    """Examples with a large table."""
+    from hypothesis import strategies as st
+
+    indices = TensorType((draw(st.integers(1, 20)),), DTYPES[draw(st.sampled_from(["i32", "i64"]))])
+    return Gather(0), (TensorType((draw(st.integers(300, 400)), draw(st.integers(30, 70))), DTYPES["f32"]), indices)
+
+
+def _gather_row(direct: bool) -> Kernel:
+    return Kernel(
+        Gather, "move.c", "tw_gather_part",
+        "const void *x, const void *indices, void *y, int wide, int size, int extent, int count, int inner,"
+        f" {_RANGE}",
+        {}, _gather, (whole_bytes, *((large_table,) if direct else ())), cycles=_gather_cycles, split=_gather_split,
+        direct=frozenset({"x"} if direct else ()),
+        examples=_large if direct else retyped(Gather, "x"),
+    )  # fmt: skip
+
+
+MOVE = (
+    Kernel(
+        Copy, "move.c", "tw_copy_part", f"const void *x, void *y, int size, {_RANGE}", {},
+        lambda node: {"size": size(node, "y")}, (whole_bytes,), in_place={"y": "x"}, split=flat,
+        cycles=lambda node: CALL + PER_PART + PER_WORD * per_core(elements(node)) * size(node, "y") / 4,
+        examples=retyped(Copy, "x"),
+    ),
+    *(
+        Kernel(
+            op, "move.c", "tw_strided_part",
+            f"const void *x, void *y, int size, int start, const int32_t *rows, {_RANGE}", {}, _strided(arguments),
+            (whole_bytes, few_axes(arguments)), split=_strided_split(arguments), cycles=_strided_cycles(arguments),
+            examples=retyped(op, "x"),
+        )
+        for op, arguments in ((Transpose, transpose), (Slice, slice_), (Expand, expand))
+    ),
+    Kernel(
+        Concat, "move.c", "tw_concat_part",
+        "const void *const *x, void *y, int size, int count, int total, int inner, const int32_t *extents,"
+        f" {_RANGE}",
+        {}, _concat, (whole_bytes,), split=_concat_split, cycles=_concat_cycles, examples=retyped(Concat, "x"),
+    ),
+    Kernel(
+        Pad, "move.c", "tw_pad_part",
+        f"const void *x, void *y, int size, int start, const int32_t *value, const int32_t *rows, {_RANGE}",
+        {}, _pad, (whole_bytes, few_axes(pad)), split=flat, cycles=_pad_cycles,
+        examples=retyped(Pad, "x", dtypes=("i8", "i16", "i32", "i64", "f32", "f64")),
+    ),
+    _gather_row(True),
+    _gather_row(False),
+)  # fmt: skip

@@ -1,0 +1,156 @@
+"""Rows of norms and softmaxes of bytes, as QuantLib defines them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from ...ir.graph import Node
+from ...ir.op import Op
+from ...ir.types import DTYPES, TensorType
+from ...ops import IntegerLayerNorm, IntegerRMSNorm, IntegerSoftmax, ShiftSoftmax
+from ..base import Argument, Kernel
+from ..host.arguments import type_of
+from ..host.generic import CTYPES, elements
+from ..host.generic_quantize import constants_fit
+from .share import CALL, flat, per_core
+
+Arguments = Mapping[str, Argument]
+LONGEST = 1 << 15  # channels: sums of squares of 9 bits, times 2, fit 31
+_RANGE = "int first, int last"
+
+
+def _length(node: Node) -> int:
+    return type_of(node, "x").static_shape[-1]
+
+
+def reciprocal(divisor: int) -> tuple[int, int]:
+    """(m, shift) with p // divisor = (p m >> 32) >> shift for p below 2^31, m 0 for 1 (see kernels/rows_i8.c)."""
+    if divisor == 1:
+        return 0, 0
+    bits = (divisor - 1).bit_length()
+    return (1 << 31 + bits) // divisor + 1, bits - 1
+
+
+def rows_are_short(node: Node) -> bool:
+    """Rows have at most 2^15 channels, the shift is below 63"""
+    return 0 < _length(node) <= LONGEST and 0 <= node.op.attributes["shift"] < 63
+
+
+def _norm(node: Node) -> Arguments:
+    m, shift = reciprocal(_length(node))
+    steps = {f"{name}_step": int(elements(node, name) > 1) for name in "wb" if name in node.operands}
+    return {"n": _length(node), "by_m": m, "by_shift": shift, "shift": node.op.attributes["shift"], **steps}
+
+
+def _rows_cost(per_row: float, per_input: float, per_output: float) -> Callable[[Node], float]:
+    """Cycles: of each row that a core touches, of each element read for it, of each element made."""
+
+    def cycles(node: Node) -> float:
+        own, n = per_core(elements(node)), _length(node)
+        touched = math.ceil(own / n) if own % n == 0 or own < n else math.ceil(own / n) + 1
+        return CALL + touched * (per_row + per_input * n) + per_output * own
+
+    return cycles
+
+
+def exponentials(op: IntegerSoftmax) -> list[int]:
+    """e(d) for every distance d = 0 .. 255 from the maximum."""
+    values = []
+    for d in range(256):
+        z = min(d // op.log2, 31)
+        values.append((op.a * (z * op.log2 - d + op.b) ** 2 + op.c) >> z)
+    return values
+
+
+def _is_wide(node: Node) -> bool:
+    peak = max(exponentials(cast(IntegerSoftmax, node.op)))
+    return peak >= 1 << 11 or peak * _length(node) >= 1 << 20
+
+
+def exponentials_are_numbers(node: Node) -> bool:
+    """No exponential is negative, the first is not 0, all fit 23 bits, their sum 32; factors fit 16 bits"""
+    op, values = cast(IntegerSoftmax, node.op), exponentials(cast(IntegerSoftmax, node.op))
+    least = 256 if _is_wide(node) else 1
+    square = abs(op.b) + 256 + op.log2 < 1 << 15
+    sums = max(values) < 1 << 23 and max(values) * _length(node) < 1 << 32
+    return min(values) >= 0 and values[0] >= least and sums and square and 2 <= op.log2 < 1 << 15
+
+
+def _softmax(node: Node) -> Arguments:
+    op = cast(IntegerSoftmax, node.op)
+    inverse = -(-(1 << 16) // op.log2)
+    return {
+        "n": _length(node), "a": op.a, "b": op.b, "c": op.c, "log2": op.log2, "inverse": inverse,
+        "levels": op.levels, "wide": int(_is_wide(node)),
+    }  # fmt: skip
+
+
+def _softmax_examples(dtype: str) -> Callable[[Any], Any]:
+    """Long rows too, and exponentials of few bits."""
+
+    def examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+        from hypothesis import strategies as st
+
+        b, log2 = draw(st.integers(1, 345)), draw(st.integers(2, 260))
+        op = IntegerSoftmax(draw(st.integers(1, 2)), b, draw(st.integers(0, 62395)), log2, draw(st.integers(2, 256)))
+        shape = (draw(st.integers(1, 12)), draw(st.integers(1, 140)))
+        return op, (TensorType(shape, DTYPES[dtype]),)
+
+    return examples
+
+
+def _norm_examples(op: type[Op]) -> Callable[[Any], Any]:
+    """Long rows too."""
+
+    def examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+        from hypothesis import strategies as st
+
+        n = draw(st.sampled_from([1, 2, 3, 16, 64, 100]))
+        channel = TensorType((draw(st.sampled_from([1, n])),), DTYPES["i32"])
+        more = (channel,) if op is IntegerRMSNorm else (channel, TensorType((n,), DTYPES["i32"]))
+        shape = (draw(st.integers(1, 12)), n)
+        return op(draw(st.integers(0, 30))), (TensorType(shape, DTYPES["i8"]), *more)  # type: ignore[call-arg]
+
+    return examples
+
+
+def rows_at_once(node: Node) -> bool:
+    """Rows are short and not streamed in groups: their maximum is known"""
+    return cast(ShiftSoftmax, node.op).group == 0 and 0 < _length(node) <= LONGEST
+
+
+def _softmax_row(dtype: str) -> Kernel:
+    return Kernel(
+        IntegerSoftmax, "rows_i8.c", f"tw_softmax_rows_{dtype}",
+        f"const {CTYPES[dtype]} *x, uint8_t *y, int32_t *scratch, int n, int a, int b, int c, int log2, int inverse,"
+        f" int levels, int wide, {_RANGE}",
+        {"x": dtype}, _softmax, (constants_fit, exponentials_are_numbers), scratch=lambda node: 4 * _length(node),
+        cycles=_rows_cost(150.0, 14.0, 11.0), split=flat, examples=_softmax_examples(dtype),
+    )  # fmt: skip
+
+
+NORM = (
+    Kernel(
+        IntegerRMSNorm, "rows_i8.c", "tw_rms_norm_i8",
+        f"const int8_t *x, const int32_t *w, int8_t *y, int n, uint32_t by_m, int by_shift, int w_step, int shift,"
+        f" {_RANGE}",
+        {"x": "i8"}, _norm, (constants_fit, rows_are_short), cycles=_rows_cost(200.0, 1.0, 28.0), split=flat,
+        examples=_norm_examples(IntegerRMSNorm),
+    ),
+    Kernel(
+        IntegerLayerNorm, "rows_i8.c", "tw_layer_norm_i8",
+        "const int8_t *x, const int32_t *w, const int32_t *b, int8_t *y, int n, uint32_t by_m, int by_shift,"
+        f" int w_step, int b_step, int shift, {_RANGE}",
+        {"x": "i8"}, _norm, (constants_fit, rows_are_short), cycles=_rows_cost(260.0, 2.0, 29.0), split=flat,
+        examples=_norm_examples(IntegerLayerNorm),
+    ),
+    *(_softmax_row(dtype) for dtype in ("i8", "u8")),
+    Kernel(
+        ShiftSoftmax, "rows_i8.c", "tw_shift_softmax_rows",
+        f"const int8_t *x, uint8_t *y, int n, int levels, {_RANGE}",
+        {"x": "i8"}, lambda node: {"n": _length(node), "levels": cast(ShiftSoftmax, node.op).levels},
+        (rows_at_once,), cycles=_rows_cost(130.0, 11.0, 11.0), split=flat,
+    ),
+)  # fmt: skip

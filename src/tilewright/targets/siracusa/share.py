@@ -1,0 +1,21 @@
+"""How rows of this target share a call between the cores, and what that costs."""
+
+from __future__ import annotations
+
+import math
+
+from ...ir.graph import Node
+from ..base import Split
+
+CORES = 8
+CALL = 40.0  # cycles of a call without elements: arguments, the range, parameters
+
+
+def flat(node: Node) -> Split:
+    """Every element of the result by itself."""
+    return Split(node.op.domain(*node.types).parallel)
+
+
+def per_core(count: int, unit: int = 1) -> int:
+    """The most of `count` elements, in multiples of `unit`, that a core has."""
+    return math.ceil(math.ceil(count / unit) / CORES) * unit

@@ -1,0 +1,113 @@
+"""Matrix products on the chip: every row that fits an instance computes it exactly, and about as fast as it says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.targets.siracusa.cases import check, fitting, instance
+from tilewright.ir.op import Op
+from tilewright.ir.types import F32, I8, I16, I32, I64, U8, TensorType
+from tilewright.ops import Linear, LinearAdd, MatMul, Requantise
+from tilewright.ops.epilogue import Clamp
+from tilewright.targets.base import Kernel
+from tilewright.targets.siracusa.bench import Case
+from tilewright.targets.siracusa.dense import DENSE
+from tilewright.targets.siracusa.product import PRODUCT
+
+Instance = tuple[Op, list[TensorType | None]]
+ROWS = (*DENSE, *PRODUCT)
+COLS = (1, 3, 4, 7, 27, 32, 61, 64, 65, 68, 96, 128, 130)
+LIMITS = (None, None, 200, 3000, 100_000)
+
+
+def linear(rng: np.random.Generator) -> Instance:
+    """Any epilogue, any form of its parameters."""
+    tokens, rows, cols = int(rng.choice([1, 1, 2, 3, 8, 11])), int(rng.integers(1, 90)), int(rng.choice(COLS))
+    x, w = TensorType((tokens, cols), rng.choice([I8, I8, U8])), TensorType((rows, cols), I8)
+    if rng.random() < 0.15:
+        return Linear(), [x, w, TensorType((rows,), I32) if rng.random() < 0.5 else None]
+    dtype = rng.choice([I8, I8, U8, I16, I32])
+    low, high = (dtype.low, dtype.high) if rng.random() < 0.5 else (dtype.low // 2, 100)
+    op = Linear(Requantise(int(rng.choice([0, 6, 12, 16, 20, 31, 32, 37, 45])), low, high, dtype))
+    b = TensorType((rows,), I32) if rng.random() < 0.1 else None
+    mul = TensorType((rows if rng.random() < 0.6 else 1,), rng.choice([I32, U8]))
+    return op, [x, w, b, mul, TensorType((rows if rng.random() < 0.5 else 1,), rng.choice([I32, I32, I64]))]
+
+
+def streamed(rng: np.random.Generator) -> Instance:
+    """As quantised language models have them: 64 inputs, a multiplier of 8 bits per row."""
+    rows, dtype = int(rng.integers(1, 150)), rng.choice([I8, I16])
+    op = Linear(Requantise(int(rng.integers(0, 20)), dtype.low, dtype.high, dtype))
+    kinds = ((1, 64), I8), ((rows, 64), I8), None, ((rows,), U8), ((1,), I32)
+    return op, [kind and TensorType(*kind) for kind in kinds]
+
+
+def joining(rng: np.random.Generator) -> Instance:
+    tokens, rows, cols = (
+        int(rng.choice([1, 1, 2, 5, 8])),
+        int(rng.integers(1, 90)),
+        int(rng.choice(COLS)),
+    )
+    op = LinearAdd(int(rng.choice([0, 9, 14, 31, 40])))
+    if rng.random() < 0.4:
+        op, tokens, cols = LinearAdd(int(rng.integers(4, 16))), 1, 64
+    kinds = ((tokens, cols), I8), ((rows, cols), I8), ((tokens, rows), I16), ((rows,), U8)
+    return op, [TensorType(*kind) for kind in kinds]
+
+
+def multiplied(rng: np.random.Generator) -> Instance:
+    """Products of activations; b straight or transposed, one of them the same for the whole batch or not."""
+    batch, m, k, n = int(rng.choice([1, 2, 3, 8, 9])), *(int(rng.integers(1, high)) for high in (12, 40, 30))
+    k = int(rng.choice([k, 4 * k]))
+    flip, dtype = bool(rng.random() < 0.5), rng.choice([I8, I8, U8, I16])
+    lead, other = (batch,), (batch,) if rng.random() < 0.8 else ()
+    a, b = TensorType((*lead, m, k), rng.choice([I8, I8, U8])), TensorType((*other, *((n, k) if flip else (k, n))), I8)
+    if rng.random() < 0.2:
+        return MatMul(flip), [a, b]
+    op = MatMul(flip, Requantise(int(rng.choice([8, 14, 20, 34])), dtype.low // 2, dtype.high, dtype))
+    return op, [a, b, TensorType((1,), I32), TensorType((1,), rng.choice([I32, I64]))]
+
+
+def floating(rng: np.random.Generator) -> Instance:
+    tokens, rows, cols = int(rng.choice([1, 2, 5, 8, 17])), int(rng.integers(1, 50)), int(rng.integers(1, 80))
+    if rng.random() < 0.5:
+        bias = TensorType((rows,), F32) if rng.random() < 0.5 else None
+        clamp = Clamp(0.0, 6.0) if rng.random() < 0.5 else None
+        return Linear(clamp), [TensorType((tokens, cols), F32), TensorType((rows, cols), F32), bias]
+    flip, batch = bool(rng.random() < 0.5), int(rng.choice([1, 2, 9]))
+    b = TensorType((batch, rows, cols) if flip else (batch, cols, rows), F32)
+    return MatMul(flip), [TensorType((batch, tokens, cols), F32), b]
+
+
+def random_cases(count: int, seed: int) -> list[Case]:
+    rng = np.random.default_rng(seed)
+    cases = []
+    for i in range(count):
+        op, types = (linear, linear, streamed, joining, multiplied, multiplied, floating)[i % 7](rng)
+        limit = LIMITS[rng.integers(len(LIMITS))]
+        node, arrays = instance(op, types, rng, limit=limit, constant=rng.random() < 0.9)
+        cases += fitting(ROWS, node, arrays, shift=int(rng.choice([0, 0, 1, 2, 3])))
+    return cases
+
+
+def _x(kernel: Kernel) -> str:
+    return kernel.dtypes.get("x") or kernel.dtypes["a"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_row_is_exact(seed: int) -> None:
+    cases = random_cases(90, seed)
+    check(cases)
+    assert {(k.symbol, _x(k)) for k in ROWS} == {(c.kernel.symbol, _x(c.kernel)) for c in cases}
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_any_number_of_cores_does(cores: int) -> None:
+    check(random_cases(24, 9), cores)
+
+
+def test_every_way_to_requantise_is_tried() -> None:
+    forms = [case.kernel.arguments(case.node).get("form") for case in random_cases(90, 0)]
+    assert {form >> 8 & 3 for form in forms if isinstance(form, int)} == {0, 1, 2, 3}
+    assert {form >> 10 for form in forms if isinstance(form, int)} == {0, 1, 2, 3}

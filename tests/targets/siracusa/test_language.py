@@ -1,0 +1,112 @@
+"""The chip's kernels for quantised llamas: exact against the operators' definitions, on the simulated cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.instances import FILTERED, node_of, random_operands, row_instances
+from tilewright.ir.graph import Node
+from tilewright.ir.op import Op
+from tilewright.ir.types import I8, I16, I32, U8, Array, TensorType
+from tilewright.ops import Append, QuantisedAttention, QuantisedEmbed, QuantisedRMSNorm, QuantisedRoPE, QuantisedSwiGLU
+from tilewright.targets.base import Kernel
+from tilewright.targets.siracusa.bench import Case, measure
+from tilewright.targets.siracusa.language import LANGUAGE, PARTS, VALUES
+
+ROWS = (*LANGUAGE, *PARTS)
+BATCH = 12  # instances in one program
+
+
+def expected(node: Node, operands: dict[str, Array]) -> Array:
+    return np.asarray(node.op.reference(*(operands.get(name) for name in type(node.op).operands)))
+
+
+@pytest.mark.parametrize("cores", [1, 8])
+@pytest.mark.parametrize("kernel", ROWS, ids=lambda kernel: kernel.symbol)
+@settings(max_examples=3, deadline=None, suppress_health_check=FILTERED)
+@given(data=st.data())
+def test_random_instances_are_exact(kernel: Kernel, cores: int, data: st.DataObject) -> None:
+    drawn = [data.draw(row_instances(kernel)) for _ in range(BATCH)]
+    cases = [Case(kernel, node, arrays, shift=data.draw(st.integers(0, 3))) for node, arrays in drawn]
+    for case, outcome in zip(cases, measure(cases, cores), strict=True):
+        np.testing.assert_array_equal(outcome.results["y"], expected(case.node, dict(case.operands)))
+
+
+def llama(
+    d: int, heads: int, kv: int, hidden: int, capacity: int, pos: int, t: int
+) -> list[tuple[str, Op, tuple[Any, ...]]]:
+    """The operators of a block between its matrix products, and the embedding."""
+    hd = d // heads
+    cache, rows = ((capacity, kv * hd), I8), ((t, kv * hd), I8)
+    return [
+        ("embed", QuantisedEmbed(6), (((t,), I32), ((50, d), I8), ((50,), U8))),
+        ("rmsnorm", QuantisedRMSNorm(15, 1000), (((t, d), I16), ((d,), I16))),
+        ("rope", QuantisedRoPE(heads, 14, pos), (((t, d), I16), ((capacity, hd), I16))),
+        ("append_rows", Append(pos), (cache, rows)),
+        ("append_channels", Append(pos), (cache, rows)),
+        ("attention", QuantisedAttention(heads, kv, 14, 19, pos),
+         (((t, d), I8), cache, cache, ((heads,), I32), ((heads,), I32), ((256,), U8))),
+        ("swiglu", QuantisedSwiGLU(12), (((t, hidden), I8), ((t, hidden), I8), ((256,), I16))),
+    ]  # fmt: skip
+
+
+SHAPES = [
+    (64, 4, 2, 256, 256, pos, t) for pos, t in ((0, 1), (1, 1), (2, 1), (7, 1), (128, 1), (255, 1), (0, 16), (100, 7))
+] + [(64, 8, 4, 172, 512, pos, t) for pos, t in ((0, 1), (511, 1), (300, 1), (0, 13), (496, 16))]
+
+
+@pytest.mark.parametrize("cores", [3, 8])
+def test_shapes_of_networks_are_exact_and_about_as_fast_as_predicted(cores: int) -> None:
+    rng, cases = np.random.default_rng(1), []
+    for shape in SHAPES:
+        for name, op, types in llama(*shape):
+            node = node_of(op, *(TensorType(*kind) for kind in types))
+            for kernel in ROWS:
+                symbols = {f"tw_cluster_{name}", f"tw_cluster_{name}_parts"}
+                if kernel.symbol in symbols and kernel.misfit(node) is None:
+                    cases.append(Case(kernel, node, random_operands(node, rng)))
+    for case, outcome in zip(cases, measure(cases, cores), strict=True):
+        np.testing.assert_array_equal(outcome.results["y"], expected(case.node, dict(case.operands)))
+        if cores == 8:
+            predicted = case.kernel.cycles(case.node)
+            assert abs(predicted - outcome.cycles) <= 0.2 * outcome.cycles + 30, case.kernel.symbol
+
+
+@pytest.mark.parametrize("n", [1, 2, 4, 5, 63, 64, 66, 130, 257])
+def test_norms_of_extreme_rows_are_exact(n: int) -> None:
+    """Sums of squares at and beyond 32 bits, and next to powers of two."""
+    kernel = next(k for k in LANGUAGE if k.op is QuantisedRMSNorm)
+    rows = np.array([[-32768], [32767], [0], [1], [-256], [255], [-1], [16384], [181]], np.int16)
+    x = np.concatenate([np.repeat(rows, n, 1), np.where(np.arange(n) % 3, -32768, 32767)[None]]).astype(np.int16)
+    w = np.random.default_rng(n).integers(-32768, 32768, n).astype(np.int16)
+    cases = []
+    for eps in (1, 3, (1 << 30) - 1, 1 << 32, (1 << 51) - 1):
+        node = node_of(QuantisedRMSNorm(15, eps), TensorType(x.shape, I16), TensorType((n,), I16))
+        cases.append(Case(kernel, node, {"x": x, "w": w}))
+    for case, outcome in zip(cases, measure(cases), strict=True):
+        np.testing.assert_array_equal(outcome.results["y"], expected(case.node, dict(case.operands)))
+
+
+def test_norms_of_every_magnitude_are_exact() -> None:
+    """One element alone: its square runs through the roots."""
+    kernel = next(k for k in LANGUAGE if k.op is QuantisedRMSNorm)
+    x = np.concatenate([np.arange(-32768, 32768, 7), np.arange(1, 64) ** 2]).astype(np.int16)[:, None]
+    node = node_of(QuantisedRMSNorm(9, 1), TensorType(x.shape, I16), TensorType((1,), I16))
+    operands = {"x": x, "w": np.array([32767], np.int16)}
+    (outcome,) = measure([Case(kernel, node, operands)])
+    np.testing.assert_array_equal(outcome.results["y"], expected(node, operands))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 70), st.integers(1, 40), st.integers(0, 999))
+def test_packing_of_values_is_undone_exactly(capacity: int, channels: int, seed: int) -> None:
+    state = np.random.default_rng(seed).integers(-128, 128, (capacity, channels)).astype(np.int8)
+    packed = VALUES.pack(state)
+    assert packed.ndim == 1
+    assert VALUES.elements(state.shape) == packed.size
+    np.testing.assert_array_equal(VALUES.unpack(packed, state.shape), state)
