@@ -104,7 +104,8 @@ class Places:
     def scratch(self, node: Node, ctype: str) -> Ref:
         """The node's scratch, typed as its kernel wants it."""
         block = self.blocks[f"{node.name}.scratch"]
-        dtype = next(t for t in DTYPES.values() if t.ctype == ctype.replace("restrict", "").strip("* "))
+        name = ctype.replace("restrict", "").strip("* ")
+        dtype = next(t for t in DTYPES.values() if t.ctype == name and t.bits >= 8)
         return Ref(self.block(block, dtype))
 
 
