@@ -9,6 +9,7 @@ from dataclasses import replace
 from ..ir.graph import Node
 from ..ir.plan import Plan
 from ..ir.program import Barrier, Buffer, Call, Column, Copy, Loop, Once, Parts, Phase, Program, Ref, Step
+from ..ir.repeats import layers
 from ..ir.types import Kind, Value
 from ..solve.tilings import root
 from ..targets.base import Target
@@ -16,6 +17,8 @@ from .places import Places, Shared, pointer_operands
 from .roll import roll
 from .synchronise import synchronise
 from .tiled import TiledNode
+
+MOST_OWN = 12  # tokens of layers that repeat; the DMA has 16 counters
 
 
 def lower(plan: Plan, target: Target) -> tuple[Program, ...]:
@@ -28,9 +31,15 @@ def lower(plan: Plan, target: Target) -> tuple[Program, ...]:
     kept = tuple(itertools.chain.from_iterable(map(_kept, nodes)))
     once = _once(kept, target.cores, target.scratchpad)
     return tuple(
-        _program(p, (*once, *synchronise(tuple(_tiled(p, tiled)), target.cores, target.scratchpad)))
+        _program(p, (*once, *_scheduled(p, tiled, target.cores, target.scratchpad)))
         for p, tiled in zip(places, nodes, strict=True)
     )
+
+
+def _scheduled(places: Places, nodes: dict[int, TiledNode], cores: int, scratchpad: str) -> tuple[Step, ...]:
+    tokens: dict[int, int] = {}
+    steps = tuple(_tiled(places, nodes, tokens))
+    return synchronise(steps, cores, scratchpad, tokens)
 
 
 def _program(places: Places, steps: tuple[Step, ...]) -> Program:
@@ -76,14 +85,23 @@ def _nodes(places: Places) -> dict[int, TiledNode]:
     }
 
 
-def _tiled(places: Places, nodes: dict[int, TiledNode]) -> Iterator[Step]:
-    """Copies (with numbers of groups for tokens) and phases, in the order in which they are issued."""
+def _tiled(places: Places, nodes: dict[int, TiledNode], tokens: dict[int, int]) -> Iterator[Step]:
+    """Copies (with numbers of groups for tokens) and phases, in the order in which they are issued.
+
+    `tokens` receives a token of its own for every load of a layer that repeats.
+    """
     graph = places.graph
+    repeat = layers(graph, places.entry.choices)
+    roles: dict[int, int] = {}
     issued: dict[int, list[Step]] = {}
     for step, tiled in nodes.items():
         start = step - places.entry.choices[graph.nodes[step].name].early
         at = next(s for s in nodes if s >= start)
-        issued.setdefault(at, []).extend(tiled.first_constants())
+        loads = tiled.first_constants()
+        issued.setdefault(at, []).extend(loads)
+        role = repeat.role(step) if repeat else None
+        if role is not None:
+            tokens |= {load.token: roles.setdefault(role, len(roles)) % MOST_OWN for load in loads}
     arrived: set[Value] = set()
     for step, tiled in nodes.items():
         node = graph.nodes[step]

@@ -6,16 +6,19 @@ import itertools
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 
-from ..ir.program import Call, Column, Copy, Loop, Operand, Parts, Phase, Ref, Step, Table
+from ..ir.program import Barrier, Buffer, Call, Column, Copy, Loop, Operand, Parts, Phase, Ref, Step, Table, Wait
 from ..ir.repeats import best_run
+from ..ir.types import U8, Kind
 
 MIN_SAVED_STEPS = 2  # a loop must replace at least this many steps
+NOTHING = Ref(Buffer("nothing", Kind.ACT, "", None, 0, U8))  # what a transfer that a block lacks comes from
 
 
 def roll(steps: Sequence[Step]) -> tuple[Step, ...]:
     """Replace the longest runs of equal blocks of steps by loops, from the left, until none is left.
 
-    Transfers that share a token stay together: a block does not end between them.
+    Transfers that share a token stay together: a block does not end between them. The last block may lack transfers
+    (what would come for a block behind it) and barriers that only they need, and have transfers for what follows.
     """
     known: dict[Hashable, int] = {}
     groups = _groups(steps)
@@ -24,16 +27,63 @@ def roll(steps: Sequence[Step]) -> tuple[Step, ...]:
     at = 0
     while at < len(groups):
         period, count = best_run(keys, at)
-        blocks = [
-            [step for group in groups[at + i * period : at + (i + 1) * period] for step in group] for i in range(count)
-        ]
-        if count > 1 and len(blocks[0]) * (count - 1) >= MIN_SAVED_STEPS:
-            result.append(_loop(blocks, len(result)))
+        blocks = [groups[at + i * period : at + (i + 1) * period] for i in range(count)]
+        if count > 1 and len(_flat(blocks[0])) * (count - 1) >= MIN_SAVED_STEPS:
             at += period * count
+            blocks, length = _with_last(blocks, keys[at - period : at], groups[at:], keys[at:])
+            result.append(_loop([_flat(block) for block in blocks], len(result)))
+            at += length
         else:
             result += groups[at]
             at += 1
     return tuple(result)
+
+
+def _flat(groups: Sequence[list[Step]]) -> list[Step]:
+    return [step for group in groups for step in group]
+
+
+def _with_last(
+    blocks: list[list[list[Step]]], wanted: Sequence[int], groups: Sequence[list[Step]], keys: Sequence[int]
+) -> tuple[list[list[list[Step]]], int]:
+    """The blocks and, where the groups ahead are such, a last one with other transfers; how many groups that takes."""
+    earlier: list[list[list[Step]]] = [[] for _ in blocks]
+    last: list[list[Step]] = []
+    waited: list[Step] = []  # sooner than the last block alone would have to
+    at = 0
+    for place, key in enumerate(wanted):
+        while at < len(keys) and keys[at] != key and (_moves(groups[at]) or groups[at][0] in waited):
+            if _moves(groups[at]):  # transfers of the last block alone
+                for block in earlier:
+                    block.append(_left_out(groups[at]))
+                last.append(groups[at])
+            waited = [wait for wait in waited if wait not in groups[at]]
+            at += 1
+        theirs = blocks[-1][place]
+        if at < len(keys) and keys[at] == key:
+            last.append(groups[at])
+            at += 1
+        elif _moves(theirs):
+            last.append(_left_out(theirs))
+        elif isinstance(theirs[0], Barrier | Wait):
+            last.append(theirs)
+            waited += [step for step in theirs if isinstance(step, Wait)]
+        else:
+            return blocks, 0
+        for block, whole in zip(earlier, blocks, strict=True):
+            block.append(whole[place])
+    while at < len(keys) and groups[at][0] in waited:
+        waited = [wait for wait in waited if wait not in groups[at]]
+        at += 1
+    return ([*earlier, last], at) if not waited and any(isinstance(group[0], Phase) for group in last) else (blocks, 0)
+
+
+def _moves(group: list[Step]) -> bool:
+    return all(isinstance(step, Copy) for step in group)
+
+
+def _left_out(group: list[Step]) -> list[Step]:
+    return [replace(step, source=NOTHING) for step in group if isinstance(step, Copy)]
 
 
 def _groups(steps: Sequence[Step]) -> list[list[Step]]:
@@ -72,7 +122,7 @@ def _kind(operand: Operand) -> Hashable:
 def _loop(blocks: Sequence[Sequence[Step]], number: int) -> Loop:
     """One loop for equal blocks; operands that differ between the iterations become columns of its table."""
     per_block = [[ref for step in block for ref in _refs(step)] for block in blocks]
-    columns: list[tuple[Ref, ...]] = []
+    columns: list[tuple[Ref | None, ...]] = []
     index: dict[tuple[Hashable, ...], int] = {}
     body_operands: list[Operand | None] = []
     for versions in zip(*per_block, strict=True):
@@ -80,15 +130,15 @@ def _loop(blocks: Sequence[Sequence[Step]], number: int) -> Loop:
         if first is None or all(v is not None and _address(first) == _address(v) for v in versions):
             body_operands.append(first)
             continue
-        column = tuple(v for v in versions if v is not None)
-        key = tuple(map(_address, column))
+        column = tuple(None if v is NOTHING else v for v in versions if v is not None)
+        key = tuple(None if ref is None else _address(ref) for ref in column)
         if key not in index:
             index[key] = len(columns)
             columns.append(column)
         body_operands.append(Column(index[key]))
     remaining = iter(body_operands)
     body = tuple(_with_operands(step, remaining) for step in blocks[0])
-    names = tuple(column[0].buffer.name for column in columns)
+    names = tuple(next(ref for ref in column if ref is not None).buffer.name for column in columns)
     table = Table(f"loop{number}", names, tuple(zip(*columns, strict=True)) or ((),) * len(blocks))
     return Loop(table, body)
 

@@ -7,7 +7,7 @@ of the two writes; a transfer's bytes may not be touched before the wait for it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..ir.program import Barrier, Buffer, Call, Copy, Parts, Phase, Ref, Step, Wait
@@ -52,21 +52,32 @@ class Access:
         return (self.writes or other.writes) and self.region.overlaps(other.region)
 
 
-def synchronise(steps: Sequence[Step], cores: int, scratchpad: str) -> tuple[Step, ...]:
-    """The steps (phases, parts and copies whose tokens are groups) with waits, barriers and few tokens."""
-    return tuple(_Synchronisation(cores, scratchpad).run(steps))
+def synchronise(
+    steps: Sequence[Step], cores: int, scratchpad: str, tokens: Mapping[int, int] | None = None
+) -> tuple[Step, ...]:
+    """The steps (phases, parts and copies whose tokens are groups) with waits, barriers and few tokens.
+
+    `tokens`: those that groups should get, so that layers which repeat use the same ones.
+    """
+    return tuple(_Synchronisation(cores, scratchpad, tokens or {}).run(steps))
 
 
 class _Synchronisation:
-    def __init__(self, cores: int, scratchpad: str) -> None:
-        self.cores, self.scratchpad = cores, scratchpad
+    def __init__(self, cores: int, scratchpad: str, tokens: Mapping[int, int]) -> None:
+        self.cores, self.scratchpad, self.tokens = cores, scratchpad, tokens
+        self.spare = 1 + max(tokens.values(), default=-1)  # the first token that no group has for its own
         self.recent: dict[tuple[object, int], dict[Access, None]] = {}  # since the last barrier; by place and core
         self.flying: dict[int, list[Access]] = {}  # by token, in the order of their start
 
     def run(self, steps: Sequence[Step]) -> Iterator[Step]:
-        for copies, run in itertools.groupby(steps, lambda step: step.token if isinstance(step, Copy) else None):
-            if copies is not None:
-                yield from self.copies([step for step in run if isinstance(step, Copy)])
+        grouped = itertools.groupby(steps, lambda step: step.token if isinstance(step, Copy) else None)
+        runs = [(token is not None, list(run)) for token, run in grouped]
+        behind: list[Access] = []  # what the phase behind the present transfers touches
+        for i, (moves, run) in enumerate(runs):
+            if moves:
+                if not (i and runs[i - 1][0]):
+                    behind = next((accesses(r[0]) for m, r in runs[i:] if not m), [])  # type: ignore[arg-type]
+                yield from self.copies([step for step in run if isinstance(step, Copy)], behind)
                 continue
             for step in run:
                 assert isinstance(step, Phase | Parts)
@@ -77,17 +88,24 @@ class _Synchronisation:
         for token in list(self.flying):
             yield self.wait(token)
 
-    def copies(self, group: list[Copy]) -> Iterator[Step]:
-        """Transfers that share a token."""
+    def copies(self, group: list[Copy], behind: list[Access]) -> Iterator[Step]:
+        """Transfers that share a token. A barrier that the phase behind them needs stands before them, as it does
+        where they take the place of something that was in use: so layers that repeat begin like their first one.
+        """
         mine = [
             access
             for step in group
             for access in (self.copy_access(step, step.source, False), self.copy_access(step, step.target, True))
         ]
+        token = self.tokens.get(group[0].token)
+        if token in self.flying:
+            yield self.wait(token)
         while len(self.flying) >= MOST_TRANSFERS:
             yield self.wait(next(iter(self.flying)))
         yield from self.settle(mine)
-        token = next(t for t in range(MOST_TRANSFERS) if t not in self.flying)
+        yield from self.meet(behind)
+        if token is None:
+            token = next(t for t in itertools.count(self.spare) if t not in self.flying)
         self.flying[token] = mine
         yield from (replace(step, token=token) for step in group)
 
@@ -105,6 +123,10 @@ class _Synchronisation:
         for token, flying in list(self.flying.items()):
             if any(m.clashes(f) for m in mine for f in flying):
                 yield self.wait(token)
+        yield from self.meet(mine)
+
+    def meet(self, mine: list[Access]) -> Iterator[Step]:
+        """A barrier, where other cores touched the bytes."""
         if self.cores > 1 and any(map(self.crosses, mine)):
             self.recent = {}
             yield Barrier()
