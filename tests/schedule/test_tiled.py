@@ -55,7 +55,7 @@ def runs_exactly(graph: Graph, plan: Plan, target: Target, seed: int) -> None:
 
 
 @given(SEEDS, st.integers(1, 10), st.sampled_from([0.0, 0.0, 0.1, 0.3, 0.6, 1.0, 3.0]))
-@settings(max_examples=40)
+@settings(max_examples=30)
 def test_any_budget_gives_the_bits_of_the_graph(seed: int, nodes: int, share: float) -> None:
     """Budgets from the least that the compiler names to more than all values together."""
     graph = apply(random_graph(seed, nodes), chip(1 << 17))
