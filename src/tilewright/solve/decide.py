@@ -70,6 +70,10 @@ class Menus:
             self.menus[key] = menu(node, choice.kernel, self.target, states_near)
         return self.menus[key]
 
+    def offered(self, node: Node, choice: Choice, states_near: bool) -> tuple[Tiled, ...]:
+        """What `of` gave for such a node, nothing where nobody asked."""
+        return tuple(self.menus.get(_key(node, choice, states_near), ()))
+
     def whole(self, node: Node, choice: Choice, states_near: bool) -> Tiled | None:
         """The node as a whole; None where it cannot be run so."""
         key = _key(node, choice, states_near)

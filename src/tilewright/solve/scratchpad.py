@@ -123,10 +123,13 @@ def _entry(
                 outside, _ = place([b for b in blocks if b.memory != pad.name], far.alignment)
                 moved = [replace(b, offset=b.offset + budget.taken) for b in placed]
                 final = {
-                    node.name: _with(choices[node.name], decision.ways[node.name], early.get(node.name))
+                    node.name: _with(
+                        choice := choices[node.name], decision.ways[node.name], early.get(node.name),
+                        menus.offered(node, choice, budget.states_near),
+                    )
                     for node in graph.nodes
                     if not node.op.view
-                }
+                }  # fmt: skip
                 fixed = [b for b in blocks if b.offset >= 0]
                 return EntryPlan(graph, final, (*fixed, *moved, *outside), homes)
     raise AssertionError(f"{graph.name}: what each node needs alone does not fit")
@@ -148,9 +151,9 @@ def _decisions(
     yield spare, 0.0
 
 
-def _with(choice: Choice, way: Tiled, early: int | None) -> Choice:
+def _with(choice: Choice, way: Tiled, early: int | None, offered: tuple[Tiled, ...]) -> Choice:
     stays = way.constants is not None and early is None
-    return Choice(choice.kernel, way.cycles, way.worst_cycles, way.scratch, way, early or 0, stays)
+    return Choice(choice.kernel, way.cycles, way.worst_cycles, way.scratch, way, early or 0, stays, offered)
 
 
 def _blocks(
