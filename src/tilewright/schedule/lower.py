@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from ..ir.graph import Node
 from ..ir.plan import Plan
-from ..ir.program import Barrier, Buffer, Call, Column, Copy, Loop, Once, Parts, Phase, Program, Ref, Step
+from ..ir.program import Barrier, Buffer, Call, Copy, Loop, Once, Parts, Phase, Program, Ref, Step
 from ..ir.repeats import layers
 from ..ir.types import Kind, Value
 from ..solve.tilings import root
 from ..targets.base import Target
 from .places import Places, Shared, pointer_operands
-from .roll import roll
-from .synchronise import synchronise
+from .roll import never, roll
+from .synchronise import settled, synchronise
 from .tiled import TiledNode
 
 MOST_OWN = 12  # tokens of layers that repeat; the DMA has 16 counters
@@ -31,7 +32,7 @@ def lower(plan: Plan, target: Target) -> tuple[Program, ...]:
     kept = tuple(itertools.chain.from_iterable(map(_kept, nodes)))
     once = _once(kept, target.cores, target.scratchpad)
     return tuple(
-        _program(p, (*once, *_scheduled(p, tiled, target.cores, target.scratchpad)))
+        _program(p, _scheduled(p, tiled, target.cores, target.scratchpad), once, partial(_settled, target))
         for p, tiled in zip(places, nodes, strict=True)
     )
 
@@ -42,12 +43,19 @@ def _scheduled(places: Places, nodes: dict[int, TiledNode], cores: int, scratchp
     return synchronise(steps, cores, scratchpad, tokens)
 
 
-def _program(places: Places, steps: tuple[Step, ...]) -> Program:
+def _settled(target: Target, steps: Sequence[Step]) -> bool:
+    assert target.scratchpad is not None
+    return settled(steps, target.cores, target.scratchpad)
+
+
+def _program(
+    places: Places, steps: tuple[Step, ...], once: tuple[Step, ...] = (), safe: Callable[[Sequence[Step]], bool] = never
+) -> Program:
     graph = places.graph
-    used = dict.fromkeys(buffer for step in steps for buffer in _buffers(step))
+    used = dict.fromkeys(buffer for step in (*once, *steps) for buffer in _buffers(step))
     inputs = tuple(places.caller[v] for v in graph.arguments)
     outputs = tuple(places.caller[v] for v in graph.results)
-    return Program(graph.name, roll(steps), inputs, outputs, graph.syms, tuple(used))
+    return Program(graph.name, (*once, *roll(steps, safe)), inputs, outputs, graph.syms, tuple(used))
 
 
 def _kept(nodes: dict[int, TiledNode]) -> Iterator[Copy]:
@@ -64,7 +72,7 @@ def _once(copies: tuple[Copy, ...], cores: int, scratchpad: str) -> tuple[Step, 
         places.setdefault(copy.target.buffer.offset, replace(copy, token=number))
     if not places:
         return ()
-    return (Once((*synchronise(tuple(places.values()), cores, scratchpad), Barrier())),)
+    return (Once((*roll(synchronise(tuple(places.values()), cores, scratchpad)), Barrier())),)
 
 
 def _call(node: Node, places: Places) -> Call:
@@ -134,15 +142,14 @@ def _buffers(step: Step) -> Iterator[Buffer]:
         case Phase() | Parts():
             for call in step.calls:
                 for _, operand in call.operands if call is not None else ():
-                    if operand is not None:
-                        assert not isinstance(operand, Column)
+                    if isinstance(operand, Ref):
                         yield operand.buffer
         case Copy():
-            for operand in (step.target, step.source):
-                assert not isinstance(operand, Column)
-                yield operand.buffer
+            yield from (operand.buffer for operand in (step.target, step.source) if isinstance(operand, Ref))
         case Once():
             for inner in step.steps:
                 yield from _buffers(inner)
         case Loop():
-            raise AssertionError("loops are made later")
+            yield from (ref.buffer for row in step.table.rows for ref in row if ref is not None)
+            for inner in step.body:
+                yield from _buffers(inner)

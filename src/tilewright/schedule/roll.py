@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from ..ir.program import Barrier, Buffer, Call, Column, Copy, Loop, Operand, Parts, Phase, Ref, Step, Table, Wait
+from ..ir.program import Call, Column, Copy, Loop, Operand, Parts, Phase, Ref, Step, Table
 from ..ir.repeats import best_run
-from ..ir.types import U8, Kind
+from .last_round import NOTHING, Group, Pair, align, steps_of
 
 MIN_SAVED_STEPS = 2  # a loop must replace at least this many steps
-NOTHING = Ref(Buffer("nothing", Kind.ACT, "", None, 0, U8))  # what a transfer that a block lacks comes from
 
 
-def roll(steps: Sequence[Step]) -> tuple[Step, ...]:
+def never(steps: Sequence[Step]) -> bool:  # noqa: ARG001
+    """No order of steps but the given one is known to be safe."""
+    return False
+
+
+def roll(steps: Sequence[Step], safe: Callable[[Sequence[Step]], bool] = never) -> tuple[Step, ...]:
     """Replace the longest runs of equal blocks of steps by loops, from the left, until none is left.
 
-    Transfers that share a token stay together: a block does not end between them. The last block may lack transfers
-    (what would come for a block behind it) and barriers that only they need, and have transfers for what follows.
+    Transfers that share a token stay together: a block does not end between them. A last block may have other
+    transfers than the rest; then it waits and meets where the rest do, if that is `safe`.
     """
     known: dict[Hashable, int] = {}
     groups = _groups(steps)
@@ -30,63 +34,32 @@ def roll(steps: Sequence[Step]) -> tuple[Step, ...]:
         blocks = [groups[at + i * period : at + (i + 1) * period] for i in range(count)]
         if count > 1 and len(_flat(blocks[0])) * (count - 1) >= MIN_SAVED_STEPS:
             at += period * count
-            blocks, length = _with_last(blocks, keys[at - period : at], groups[at:], keys[at:])
-            result.append(_loop([_flat(block) for block in blocks], len(result)))
-            at += length
+            pairs, behind, length = align(blocks[-1], keys[at - period : at], groups[at:], keys[at:])
+            changed = [*_flat(groups[:at]), *steps_of(pairs), *behind, *_flat(groups[at + length :])]
+            if pairs and safe(changed):
+                blocks = [_like(block, pairs) for block in blocks]
+                blocks.append([pair.of_last for pair in pairs])
+                at += length
+            else:
+                behind = []
+            result += [_loop([_flat(block) for block in blocks], len(result)), *behind]
         else:
             result += groups[at]
             at += 1
     return tuple(result)
 
 
-def _flat(groups: Sequence[list[Step]]) -> list[Step]:
+def _flat(groups: Iterable[Group]) -> list[Step]:
     return [step for group in groups for step in group]
 
 
-def _with_last(
-    blocks: list[list[list[Step]]], wanted: Sequence[int], groups: Sequence[list[Step]], keys: Sequence[int]
-) -> tuple[list[list[list[Step]]], int]:
-    """The blocks and, where the groups ahead are such, a last one with other transfers; how many groups that takes."""
-    earlier: list[list[list[Step]]] = [[] for _ in blocks]
-    last: list[list[Step]] = []
-    waited: list[Step] = []  # sooner than the last block alone would have to
-    at = 0
-    for place, key in enumerate(wanted):
-        while at < len(keys) and keys[at] != key and (_moves(groups[at]) or groups[at][0] in waited):
-            if _moves(groups[at]):  # transfers of the last block alone
-                for block in earlier:
-                    block.append(_left_out(groups[at]))
-                last.append(groups[at])
-            waited = [wait for wait in waited if wait not in groups[at]]
-            at += 1
-        theirs = blocks[-1][place]
-        if at < len(keys) and keys[at] == key:
-            last.append(groups[at])
-            at += 1
-        elif _moves(theirs):
-            last.append(_left_out(theirs))
-        elif isinstance(theirs[0], Barrier | Wait):
-            last.append(theirs)
-            waited += [step for step in theirs if isinstance(step, Wait)]
-        else:
-            return blocks, 0
-        for block, whole in zip(earlier, blocks, strict=True):
-            block.append(whole[place])
-    while at < len(keys) and groups[at][0] in waited:
-        waited = [wait for wait in waited if wait not in groups[at]]
-        at += 1
-    return ([*earlier, last], at) if not waited and any(isinstance(group[0], Phase) for group in last) else (blocks, 0)
+def _like(block: Sequence[Group], pairs: Sequence[Pair]) -> list[Group]:
+    """A block with places for the transfers of the last round alone."""
+    own = iter(block)
+    return [pair.of_others(next(own) if pair.others is not None else None) for pair in pairs]
 
 
-def _moves(group: list[Step]) -> bool:
-    return all(isinstance(step, Copy) for step in group)
-
-
-def _left_out(group: list[Step]) -> list[Step]:
-    return [replace(step, source=NOTHING) for step in group if isinstance(step, Copy)]
-
-
-def _groups(steps: Sequence[Step]) -> list[list[Step]]:
+def _groups(steps: Sequence[Step]) -> list[Group]:
     """Single steps, and transfers that share a token."""
     runs = itertools.groupby(steps, lambda step: step.token if isinstance(step, Copy) else None)
     return [g for token, run in runs for g in ([list(run)] if token is not None else [[step] for step in run])]

@@ -17,6 +17,35 @@ MOST_TRANSFERS = 8  # tokens that are open at once
 ALL = -1  # every core
 
 
+def settled(steps: Sequence[Step], cores: int, scratchpad: str) -> bool:
+    """Whether steps with tokens of their own wait and meet wherever they have to."""
+    check = _Synchronisation(cores, scratchpad, {})
+    group: int | None = None
+    for step in steps:
+        mine: list[Access] = []
+        if isinstance(step, Copy):
+            mine = check.copy_accesses(step)
+            if step.token != group and step.token in check.flying:
+                return False
+            others = {token: flying for token, flying in check.flying.items() if token != step.token}
+            if any(m.clashes(f) for m in mine for flying in others.values() for f in flying) or check.clash(mine):
+                return False
+            check.flying.setdefault(step.token, []).extend(mine)
+        elif isinstance(step, Wait):
+            if step.token not in check.flying:
+                return False
+            check.wait(step.token)
+        elif isinstance(step, Barrier):
+            check.recent = {}
+        elif isinstance(step, Phase | Parts):
+            mine = accesses(step)
+            if any(m.clashes(f) for m in mine for flying in check.flying.values() for f in flying) or check.clash(mine):
+                return False
+            check.remember(mine)
+        group = step.token if isinstance(step, Copy) else None
+    return not check.flying
+
+
 @dataclass(frozen=True)
 class Region:
     """Bytes of a memory, or of a buffer that has no fixed address there: lines that are `stride` bytes apart."""
@@ -66,7 +95,7 @@ class _Synchronisation:
     def __init__(self, cores: int, scratchpad: str, tokens: Mapping[int, int]) -> None:
         self.cores, self.scratchpad, self.tokens = cores, scratchpad, tokens
         self.spare = 1 + max(tokens.values(), default=-1)  # the first token that no group has for its own
-        self.recent: list[Access] = []  # since the last barrier
+        self.recent: dict[tuple[object, int], dict[Access, None]] = {}  # since the last barrier; by place and core
         self.flying: dict[int, list[Access]] = {}  # by token, in the order of their start
 
     def run(self, steps: Sequence[Step]) -> Iterator[Step]:
@@ -84,7 +113,7 @@ class _Synchronisation:
                 mine = accesses(step)
                 yield from self.settle(mine)
                 yield step
-                self.recent += mine
+                self.remember(mine)
         for token in list(self.flying):
             yield self.wait(token)
 
@@ -92,11 +121,7 @@ class _Synchronisation:
         """Transfers that share a token. A barrier that the phase behind them needs stands before them, as it does
         where they take the place of something that was in use: so layers that repeat begin like their first one.
         """
-        mine = [
-            access
-            for step in group
-            for access in (self.copy_access(step, step.source, False), self.copy_access(step, step.target, True))
-        ]
+        mine = [access for step in group for access in self.copy_accesses(step)]
         token = self.tokens.get(group[0].token)
         if token in self.flying:
             yield self.wait(token)
@@ -108,6 +133,9 @@ class _Synchronisation:
             token = next(t for t in itertools.count(self.spare) if t not in self.flying)
         self.flying[token] = mine
         yield from (replace(step, token=token) for step in group)
+
+    def copy_accesses(self, step: Copy) -> list[Access]:
+        return [self.copy_access(step, step.source, False), self.copy_access(step, step.target, True)]
 
     def copy_access(self, step: Copy, ref: object, writes: bool) -> Access:
         assert isinstance(ref, Ref)
@@ -127,13 +155,29 @@ class _Synchronisation:
 
     def meet(self, mine: list[Access]) -> Iterator[Step]:
         """A barrier, where other cores touched the bytes."""
-        clash = any(m.clashes(r) and not (m.core == r.core != ALL) for m in mine for r in self.recent)
-        if self.cores > 1 and clash:
-            self.recent = []
+        if self.clash(mine):
+            self.recent = {}
             yield Barrier()
 
+    def clash(self, mine: list[Access]) -> bool:
+        """Whether other cores touched the bytes since the last barrier."""
+        return self.cores > 1 and any(map(self.crosses, mine))
+
+    def crosses(self, mine: Access) -> bool:
+        """Whether an access of another core since the last barrier clashes with this one."""
+        return any(
+            mine.clashes(other)
+            for (place, core), others in self.recent.items()
+            if place == mine.region.place and not core == mine.core != ALL
+            for other in others
+        )
+
+    def remember(self, some: Sequence[Access]) -> None:
+        for access in some:
+            self.recent.setdefault((access.region.place, access.core), {})[access] = None
+
     def wait(self, token: int) -> Wait:
-        self.recent += self.flying.pop(token)
+        self.remember(self.flying.pop(token))
         return Wait(token)
 
 
