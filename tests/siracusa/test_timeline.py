@@ -17,8 +17,10 @@ from tilewright.cli import run
 from tilewright.options import Options
 from tilewright.report.html import html
 from tilewright.report.record import read
-from tilewright.report.timeline import TRANSFERS, by_node, events_of, perfetto, phases, spans
+from tilewright.report.timeline import TRANSFERS, by_node, entry_record, events_of, perfetto, phases, spans
 from tilewright.report.timeline import read as read_timeline
+from tilewright.schedule.estimate import Event
+from tilewright.targets.siracusa.observe import simulated as observe
 
 pytestmark = needs_shared
 KWS = QUANTLIB / "Models" / "MLPerf" / "KeywordSpotting"
@@ -152,9 +154,19 @@ def test_a_schedule_that_does_not_match_is_left_out(folder: Path) -> None:
     schedule, simulated = read_timeline(folder)
     assert schedule is not None
     assert len(perfetto(schedule, None)["traceEvents"]) < len(perfetto(schedule, simulated)["traceEvents"])
-    shorter = json.loads(json.dumps(schedule["entries"]["run"]))
-    shorter["events"] = [e for e in shorter["events"] if e[4] != 0]
-    assert all(p["cycles_simulated"] is None for p in phases(shorter, simulated["entries"]["run"]))  # type: ignore[index]
+    assert simulated is not None
+    visit = {
+        "function": "f", "energy": [], "transfers": [],
+        "visits": [{"core": 0, "begin": 10, "end": 90, "calls": [["tw_k", 20, 30], ["tw_other", 35, 36]]}],
+    }  # fmt: skip
+    for kernels, fits in ((["tw_k"], True), (["tw_k", "tw_k"], False), (["tw_m"], False)):
+        calls = [Event("core 0", "n", 0, 1, i, kernel) for i, kernel in enumerate(kernels)]
+        made = {"cores": 1, "entries": {"run": entry_record("f", 1, calls)}}
+        found = observe(made, {"visits": [visit]}, 80, "chip")["entries"]
+        assert bool(found) == fits
+        if fits:
+            assert [(e.start, e.stop, e.name) for e in events_of(found["run"])] == [(10, 20, "n")]
+            assert found["run"]["cycles"] == 80
 
 
 def test_visits_change_nothing_and_tell_calls(folder: Path) -> None:
