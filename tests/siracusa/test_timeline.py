@@ -73,6 +73,8 @@ def test_phases_of_both_sides_add_up(folder: Path) -> None:
         complete = {**entry, "uncosted": []}
         assert sum(cycles for cycles, _ in by_node(complete).values()) == pytest.approx(entry["cycles"], abs=1)
     assert [s.names for s in spans(predicted)] == [s.names for s in spans(seen)]
+    nodes = [n["name"] for n in read(folder)[0]["entries"][0]["nodes"] if n["kernel"]]
+    assert [s.names for s in spans(seen)] == [(name,) for name in nodes], "each node once, repeated layers too"
     assert all(p["cycles_simulated"] > 0 for p in phases(predicted, seen))
     told = json.loads((folder / "run.json").read_text())
     assert sum(p["cycles_simulated"] for p in told["phases"]) == pytest.approx(told["cycles"], rel=0.01)
