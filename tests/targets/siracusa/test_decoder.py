@@ -40,7 +40,9 @@ def case_of(kernel: Kernel, op: Op, types: list[TensorType | None], rng: np.rand
     node = node_of(op, *types)
     arrays = random_operands(node, rng)
     arrays |= {name: np.asarray(v, node.operands[name].type.dtype.numpy) for name, v in fixed.items()}
-    inputs = [v and replace(v, kind=Kind.CONST, data=arrays[v.name]) if v and v.name in fixed else v for v in node.inputs]
+    inputs = [
+        v and replace(v, kind=Kind.CONST, data=arrays[v.name]) if v and v.name in fixed else v for v in node.inputs
+    ]
     node = replace(node, inputs=tuple(inputs))
     assert kernel.misfit(node) is None
     return Case(kernel, node, arrays)
@@ -78,7 +80,9 @@ def test_random_instances_are_exact(cores: int, seed: int) -> None:
     for _ in range(6):
         tokens, heads, seen, kv, group = (int(rng.integers(1, n)) for n in (5, 20, 140, 9, 4))
         half = rng.integers(-(1 << 20), 1 << 20, 1)
-        cases.append(turn(tokens, heads, rng.random() < 0.5, rng.random() < 0.5, rng, mul=[rng.integers(-800, 800)], add=half))
+        cases.append(
+            turn(tokens, heads, rng.random() < 0.5, rng.random() < 0.5, rng, mul=[rng.integers(-800, 800)], add=half)
+        )
         shape, shift = tuple(rng.integers(1, 9, rng.integers(1, 4))), int(rng.integers(0, 32))
         cases.append(join("add", shape, rng, shift, mul=rng.integers(-80000, 80000, 1), add=half))
         cases.append(join("mul", shape, rng, shift, mul=rng.integers(-60000, 60000, 1), add=half))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import cast
 
@@ -39,11 +38,9 @@ CENTRED = Packing("from the entry of -128 on", _centre, _uncentre)
 REVERSED = Packing("last entry first", _reverse, lambda packed, shape: _reverse(packed.reshape(shape)))
 
 
-def _fits(most: int, mul: Array | None, add: Array | None, shift: int) -> bool:
+def _fits(most: int, mul: np.int64, add: np.int64, shift: int) -> bool:
     """Whether sums within -most .. most are requantised in 32 bits."""
-    if mul is None or add is None or shift > 31:
-        return False
-    return most * abs(int(mul)) + abs(int(add)) < 1 << 31
+    return shift <= 31 and most * abs(int(mul)) + abs(int(add)) < 1 << 31
 
 
 def of_32_bits(node: Node) -> bool:
@@ -59,7 +56,7 @@ def sums_of_32_bits(node: Node) -> bool:
     if numbers is None:
         return False
     seen, hd = type_of(node, "k").static_shape[0], _hd(node)
-    return _fits(hd << 14, *numbers[:2], op.shift) and _fits(seen << 14, *numbers[2:], op.out_shift)
+    return _fits(hd << 14, numbers[0], numbers[1], op.shift) and _fits(seen << 14, numbers[2], numbers[3], op.out_shift)
 
 
 def _hd(node: Node) -> int:
@@ -110,7 +107,7 @@ def _scratch(node: Node) -> int:
 def _turn_cycles(node: Node) -> float:
     op = cast(RotateHeads, node.op)
     own = per_core(type_of(node, "x").static_shape[0] * op.heads)
-    return 90.0 + own * (48.0 if "table" in node.operands else 36.0)
+    return 180.0 + own * (48.0 if "table" in node.operands else 37.0)
 
 
 def _attention_cycles(node: Node) -> float:
@@ -118,9 +115,14 @@ def _attention_cycles(node: Node) -> float:
     (tokens, width), seen = type_of(node, "q").static_shape, type_of(node, "k").static_shape[0]
     hd = width // op.heads
     own = per_core(tokens * op.kv_heads) * op.heads // op.kv_heads
-    fast = hd == 4 and (tokens == 1 or "mask" not in node.operands)
-    scores = 9.5 if fast else 45.0 + 4.0 * math.ceil(hd / 4)
-    return 150.0 + own * (200.0 + seen * (scores + 16.5 + 0.6 * hd))
+    clear = hd == 4 and (tokens == 1 or "mask" not in node.operands)  # a single row is the last: nothing is hidden
+    scores = 9.5 if clear else 51.0 + hd
+    return 368.0 + own * (211.0 + seen * scores + 4 * -(-seen // 4) * (16.7 + 0.58 * hd))
+
+
+def _join_cycles(node: Node) -> float:
+    own = per_core(elements(node))
+    return 135.0 + 11.4 * own if cast(TableBinary, node.op).function == "mul" else 70.0 + 13.8 * own
 
 
 DECODER = (
@@ -134,7 +136,7 @@ DECODER = (
         TableBinary, "decoder.c", "tw_join_tables",
         "const uint8_t *a, const uint8_t *b, const int8_t *restrict table_a, const int8_t *restrict table_b,"
         f" const int32_t *restrict mul, const void *restrict add, int8_t *y, int product, int shift, {_RANGE}",
-        {}, _join, (of_32_bits,), split=flat, in_place={"y": "a"}, cycles=lambda node: 70.0 + 10.5 * per_core(elements(node)),
+        {}, _join, (of_32_bits,), split=flat, in_place={"y": "a"}, cycles=_join_cycles,
     ),
     Kernel(
         IntegerAttention, "decoder.c", "tw_attend_tables",
