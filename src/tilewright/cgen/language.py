@@ -9,6 +9,7 @@ from ..ir.plan import Plan, aligned
 from ..ir.types import Kind
 from ..lm.emit import vocabulary_c
 from ..lm.sampler import fixed_unit
+from ..solve.scratchpad import state_bytes
 from .skeleton import guard, render, summary
 
 if TYPE_CHECKING:
@@ -41,10 +42,9 @@ def near(language: Language, plan: Plan, target: Target) -> bool:
     if memory is None or memory.bytes is None:
         return False
     graphs = [entry.graph for entry in plan.entries]
-    states = dict.fromkeys(v for graph in graphs for v in graph.states)
     taken = plan.capacity.get(memory.name, 0)
     if plan.levels[Kind.STATE] == memory.name:
-        taken += sum(aligned(v.type.bytes) for v in states)
+        taken += state_bytes(graphs, {entry.graph.name: entry.choices for entry in plan.entries})
     if plan.levels[Kind.OUTPUT] == memory.name:
         taken += max(sum(aligned(v.type.bytes) for v in graph.outputs) for graph in graphs)
     integers = 4 if language.logit_scale is None else 0

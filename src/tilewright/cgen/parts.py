@@ -59,8 +59,10 @@ def _operands(step: Step) -> Iterator[Operand | None]:
             yield from (step.target, step.source)
 
 
-def _ref(row: tuple[Ref, ...], operand: Operand) -> Ref:
-    return row[operand.index] if isinstance(operand, Column) else operand
+def _ref(row: tuple[Ref | None, ...], operand: Operand) -> Ref:
+    found = row[operand.index] if isinstance(operand, Column) else operand
+    assert found is not None, "only a transfer can be left out"
+    return found
 
 
 def _distance(start: Ref, other: Ref) -> int:

@@ -205,17 +205,28 @@ class _Printer:
             sizes += [expression(step.lines), str(step.stride)]
         name = f"tw_copy{'_lines' if step.lines != 1 else ''}_{'in' if into else 'out'}"
         operands = [self.operand(step.target, loop), self.operand(step.source, loop)]
-        return [*lines, wrap(f"{pad}{name}({', '.join([*operands, *sizes])});", len(pad) + 4)]
+        lines.append(wrap(f"{pad}{name}({', '.join([*operands, *sizes])});", len(pad) + 4))
+        if not self.absent(step.source, loop):
+            return lines
+        return [f"{pad}if ({operands[1]} != 0) {{", *(INDENT + line for line in lines), f"{pad}}}"]
+
+    def absent(self, source: Operand, loop: Loop | None) -> bool:
+        """Whether a transfer is left out in some round of its loop."""
+        return isinstance(source, Column) and loop is not None and any(r[source.index] is None for r in loop.table.rows)
 
     def near(self, operand: Operand, loop: Loop | None) -> bool:
         return self.buffer(operand, loop).memory == self.scratchpad
 
     def buffer(self, operand: Operand, loop: Loop | None) -> Buffer:
-        """The buffer of an operand, in a loop that of its first row."""
+        """The buffer of an operand, in a loop that of its first round."""
         if isinstance(operand, Column):
             assert loop is not None
-            return loop.table.rows[0][operand.index].buffer
+            return next(ref.buffer for ref in self.refs(loop, operand.index))
         return operand.buffer
+
+    def refs(self, loop: Loop, column: int) -> list[Ref]:
+        """What a column has in the rounds that use it."""
+        return [ref for row in loop.table.rows if (ref := row[column]) is not None]
 
     # Calls
 
@@ -382,11 +393,14 @@ class _Printer:
         self.tables[name] = f"{kind}\n\n{head}\n" + "\n".join(lines) + "\n};"
         return name
 
-    def entry(self, loop: Loop, row: tuple[Ref, ...], column: int) -> tuple[str, str]:
+    def entry(self, loop: Loop, row: tuple[Ref | None, ...], column: int) -> tuple[str, str]:
         """Type (ready for the name behind it) and value of a table's entry."""
+        ref = row[column]
+        if ref is None:
+            return f"{self.places.address(self.refs(loop, column)[0])[0]} *", "0"
         if self.offsets_into(loop, column) is not None:
-            return "int32_t ", expression(row[column].offset)
-        ctype, text = self.places.address(row[column])
+            return "int32_t ", expression(ref.offset)
+        ctype, text = self.places.address(ref)
         return f"{ctype} *", text
 
     def apart(self, loop: Loop, column: int) -> bool:
@@ -395,14 +409,14 @@ class _Printer:
 
     def outside(self, loop: Loop, column: int) -> bool:
         """Whether a column has addresses of the caller's memory."""
-        callers = any(row[column].buffer.kind in (Kind.INPUT, Kind.OUTPUT) for row in loop.table.rows)
+        callers = any(ref.buffer.kind in (Kind.INPUT, Kind.OUTPUT) for ref in self.refs(loop, column))
         return callers and self.offsets_into(loop, column) is None
 
     def offsets_into(self, loop: Loop, column: int) -> Buffer | None:
         """The caller's buffer that a column's addresses are in, if it is one: offsets are constants, addresses not."""
-        refs = [row[column] for row in loop.table.rows]
+        refs = self.refs(loop, column)
         buffer = refs[0].buffer
-        if self.cores == 1 or buffer.kind not in (Kind.INPUT, Kind.OUTPUT):
+        if self.cores == 1 or buffer.kind not in (Kind.INPUT, Kind.OUTPUT) or len(refs) < len(loop.table.rows):
             return None
         return buffer if all(r.buffer is buffer and isinstance(r.offset, int) for r in refs) else None
 

@@ -33,7 +33,7 @@ from .regions import Region, lines
 
 __all__ = ["Machine", "RaceError"]
 
-Row = tuple[Ref, ...]
+Row = tuple[Ref | None, ...]
 
 
 class Machine:
@@ -89,7 +89,8 @@ class _Execution:
                 case Job():
                     self.job(step, row, note)
                 case Copy():
-                    self.copy(step, row, note)
+                    if not isinstance(step.source, Column) or row[step.source.index] is not None:
+                        self.copy(step, row, note)
                 case Wait():
                     self.races.finish(step.token, self.core(step.core))
                     for deliver in self.deliveries.pop(step.token):
@@ -182,7 +183,10 @@ class _Execution:
     # Operands
 
     def spot(self, operand: Operand, row: Row) -> Spot:
-        return self.memories.spot(row[operand.index] if isinstance(operand, Column) else operand, self.env)
+        ref = row[operand.index] if isinstance(operand, Column) else operand
+        if ref is None:
+            raise ValueError("only a transfer can be left out in a round of a loop")
+        return self.memories.spot(ref, self.env)
 
     def spots(self, call: Call, row: Row) -> dict[str, Spot]:
         return {name: self.spot(operand, row) for name, operand in call.operands if operand is not None}

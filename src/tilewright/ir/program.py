@@ -138,11 +138,14 @@ class Barrier:
 
 @dataclass(frozen=True)
 class Table:
-    """Operands of a loop: one row per iteration, one named column per operand that changes."""
+    """Operands of a loop: one row per iteration, one named column per operand that changes.
+
+    None: the transfer from or to there is left out in that iteration.
+    """
 
     name: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[Ref, ...], ...]
+    rows: tuple[tuple[Ref | None, ...], ...]
 
 
 @dataclass(frozen=True)

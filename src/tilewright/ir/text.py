@@ -84,7 +84,9 @@ def _steps(steps: Sequence[Step], pad: str, table: Table | None) -> Iterator[str
             case Loop():
                 yield f"{pad}loop over {len(step.table.rows)} rows of {step.table.name}"
                 yield from _steps(step.body, pad + "  ", step.table)
-                rows = (", ".join(_operand(ref, None) for ref in row) for row in step.table.rows)
+                rows = (
+                    ", ".join("-" if ref is None else _operand(ref, None) for ref in row) for row in step.table.rows
+                )
                 yield from (f"{pad}{step.table.name}[{i}] = {row}" for i, row in enumerate(rows))
 
 

@@ -10,6 +10,7 @@ from ..ir.graph import Graph
 from ..ir.text import text
 from ..ir.verify import verify
 from ..targets.base import Target
+from .bias import bias_apart
 from .caches import caches
 from .fold import fold
 from .fuse import fuse
@@ -39,6 +40,7 @@ PIPELINE: tuple[Pass, ...] = (
     layout,
     tidy,
     fold,
+    bias_apart,
     ordered,
     together,
     layout,

@@ -48,7 +48,7 @@ class _Clock:
         self.done: dict[int, float] = {}
         self.timeline = Timeline()
 
-    def steps(self, steps: Sequence[Step], row: tuple[Ref, ...]) -> None:
+    def steps(self, steps: Sequence[Step], row: tuple[Ref | None, ...]) -> None:
         for step in steps:
             match step:
                 case Phase():
@@ -59,7 +59,8 @@ class _Clock:
                         if part is not None:
                             self.call(part, range(core, core + 1))
                 case Copy():
-                    self.copy(step, row)
+                    if isinstance(step.source, Ref) or row[step.source.index] is not None:
+                        self.copy(step, row)
                 case Job():
                     raise NotImplementedError("no engine takes jobs yet")
                 case Wait():
@@ -81,7 +82,7 @@ class _Clock:
         track = "cores" if len(cores) > 1 else f"core {cores.start}"
         self.timeline.events.append(Event(track, call.semantics.name, start, start + cycles))
 
-    def copy(self, step: Copy, row: tuple[Ref, ...]) -> None:
+    def copy(self, step: Copy, row: tuple[Ref | None, ...]) -> None:
         assert self.dma is not None
         self.cores[step.core] += self.dma.issue
         target = _resolved(step.target, row)
@@ -97,5 +98,7 @@ class _Clock:
         self.timeline.events.append(Event(track, name, start, stop))
 
 
-def _resolved(operand: Operand, row: tuple[Ref, ...]) -> Ref:
-    return operand if isinstance(operand, Ref) else row[operand.index]
+def _resolved(operand: Operand, row: tuple[Ref | None, ...]) -> Ref:
+    found = operand if isinstance(operand, Ref) else row[operand.index]
+    assert found is not None
+    return found

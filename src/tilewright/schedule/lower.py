@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from ..ir.graph import Node
 from ..ir.plan import Plan
 from ..ir.program import Barrier, Buffer, Call, Column, Copy, Loop, Once, Parts, Phase, Program, Ref, Step
+from ..ir.repeats import layers
 from ..ir.types import Kind, Value
 from ..solve.tilings import root
 from ..targets.base import Target
 from .places import Places, Shared, pointer_operands
-from .roll import roll
-from .synchronise import synchronise
+from .roll import never, roll
+from .synchronise import settled, synchronise
 from .tiled import TiledNode
+
+MOST_OWN = 12  # tokens of layers that repeat; the DMA has 16 counters
 
 
 def lower(plan: Plan, target: Target) -> tuple[Program, ...]:
@@ -28,17 +32,30 @@ def lower(plan: Plan, target: Target) -> tuple[Program, ...]:
     kept = tuple(itertools.chain.from_iterable(map(_kept, nodes)))
     once = _once(kept, target.cores, target.scratchpad)
     return tuple(
-        _program(p, (*once, *synchronise(tuple(_tiled(p, tiled)), target.cores, target.scratchpad)))
+        _program(p, _scheduled(p, tiled, target.cores, target.scratchpad), once, partial(_settled, target))
         for p, tiled in zip(places, nodes, strict=True)
     )
 
 
-def _program(places: Places, steps: tuple[Step, ...]) -> Program:
+def _scheduled(places: Places, nodes: dict[int, TiledNode], cores: int, scratchpad: str) -> tuple[Step, ...]:
+    tokens: dict[int, int] = {}
+    steps = tuple(_tiled(places, nodes, tokens))
+    return synchronise(steps, cores, scratchpad, tokens)
+
+
+def _settled(target: Target, steps: Sequence[Step]) -> bool:
+    assert target.scratchpad is not None
+    return settled(steps, target.cores, target.scratchpad)
+
+
+def _program(
+    places: Places, steps: tuple[Step, ...], once: tuple[Step, ...] = (), safe: Callable[[Sequence[Step]], bool] = never
+) -> Program:
     graph = places.graph
-    used = dict.fromkeys(buffer for step in steps for buffer in _buffers(step))
+    used = dict.fromkeys(buffer for step in (*once, *steps) for buffer in _buffers(step))
     inputs = tuple(places.caller[v] for v in graph.arguments)
     outputs = tuple(places.caller[v] for v in graph.results)
-    return Program(graph.name, roll(steps), inputs, outputs, graph.syms, tuple(used))
+    return Program(graph.name, (*once, *roll(steps, safe)), inputs, outputs, graph.syms, tuple(used))
 
 
 def _kept(nodes: dict[int, TiledNode]) -> Iterator[Copy]:
@@ -76,14 +93,23 @@ def _nodes(places: Places) -> dict[int, TiledNode]:
     }
 
 
-def _tiled(places: Places, nodes: dict[int, TiledNode]) -> Iterator[Step]:
-    """Copies (with numbers of groups for tokens) and phases, in the order in which they are issued."""
+def _tiled(places: Places, nodes: dict[int, TiledNode], tokens: dict[int, int]) -> Iterator[Step]:
+    """Copies (with numbers of groups for tokens) and phases, in the order in which they are issued.
+
+    `tokens` receives a token of its own for every load of a layer that repeats.
+    """
     graph = places.graph
+    repeat = layers(graph, places.entry.choices)
+    roles: dict[int, int] = {}
     issued: dict[int, list[Step]] = {}
     for step, tiled in nodes.items():
         start = step - places.entry.choices[graph.nodes[step].name].early
         at = next(s for s in nodes if s >= start)
-        issued.setdefault(at, []).extend(tiled.first_constants())
+        loads = tiled.first_constants()
+        issued.setdefault(at, []).extend(loads)
+        role = repeat.role(step) if repeat else None
+        if role is not None:
+            tokens |= {load.token: roles.setdefault(role, len(roles)) % MOST_OWN for load in loads}
     arrived: set[Value] = set()
     for step, tiled in nodes.items():
         node = graph.nodes[step]

@@ -104,7 +104,8 @@ class Places:
     def scratch(self, node: Node, ctype: str) -> Ref:
         """The node's scratch, typed as its kernel wants it."""
         block = self.blocks[f"{node.name}.scratch"]
-        dtype = next(t for t in DTYPES.values() if t.ctype == ctype.replace("restrict", "").strip("* "))
+        plain = ctype.replace("restrict", "").strip("* ")
+        dtype = next(t for t in DTYPES.values() if t.ctype == plain and t.bits >= 8)  # i4 is held as int8_t too
         return Ref(self.block(block, dtype))
 
 

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from ..ir.program import Call, Column, Copy, Loop, Operand, Parts, Phase, Ref, Step, Table
 from ..ir.repeats import best_run
+from .last_round import NOTHING, Group, Pair, align, steps_of
 
 MIN_SAVED_STEPS = 2  # a loop must replace at least this many steps
 
 
-def roll(steps: Sequence[Step]) -> tuple[Step, ...]:
+def never(steps: Sequence[Step]) -> bool:  # noqa: ARG001
+    """No order of steps but the given one is known to be safe."""
+    return False
+
+
+def roll(steps: Sequence[Step], safe: Callable[[Sequence[Step]], bool] = never) -> tuple[Step, ...]:
     """Replace the longest runs of equal blocks of steps by loops, from the left, until none is left.
 
-    Transfers that share a token stay together: a block does not end between them.
+    Transfers that share a token stay together: a block does not end between them. A last block may have other
+    transfers than the rest; then it waits and meets where the rest do, if that is `safe`.
     """
     known: dict[Hashable, int] = {}
     groups = _groups(steps)
@@ -24,19 +31,35 @@ def roll(steps: Sequence[Step]) -> tuple[Step, ...]:
     at = 0
     while at < len(groups):
         period, count = best_run(keys, at)
-        blocks = [
-            [step for group in groups[at + i * period : at + (i + 1) * period] for step in group] for i in range(count)
-        ]
-        if count > 1 and len(blocks[0]) * (count - 1) >= MIN_SAVED_STEPS:
-            result.append(_loop(blocks, len(result)))
+        blocks = [groups[at + i * period : at + (i + 1) * period] for i in range(count)]
+        if count > 1 and len(_flat(blocks[0])) * (count - 1) >= MIN_SAVED_STEPS:
             at += period * count
+            pairs, behind, length = align(blocks[-1], keys[at - period : at], groups[at:], keys[at:])
+            changed = [*_flat(groups[:at]), *steps_of(pairs), *behind, *_flat(groups[at + length :])]
+            if pairs and safe(changed):
+                blocks = [_like(block, pairs) for block in blocks]
+                blocks.append([pair.of_last for pair in pairs])
+                at += length
+            else:
+                behind = []
+            result += [_loop([_flat(block) for block in blocks], len(result)), *behind]
         else:
             result += groups[at]
             at += 1
     return tuple(result)
 
 
-def _groups(steps: Sequence[Step]) -> list[list[Step]]:
+def _flat(groups: Iterable[Group]) -> list[Step]:
+    return [step for group in groups for step in group]
+
+
+def _like(block: Sequence[Group], pairs: Sequence[Pair]) -> list[Group]:
+    """A block with places for the transfers of the last round alone."""
+    own = iter(block)
+    return [pair.of_others(next(own) if pair.others is not None else None) for pair in pairs]
+
+
+def _groups(steps: Sequence[Step]) -> list[Group]:
     """Single steps, and transfers that share a token."""
     runs = itertools.groupby(steps, lambda step: step.token if isinstance(step, Copy) else None)
     return [g for token, run in runs for g in ([list(run)] if token is not None else [[step] for step in run])]
@@ -72,7 +95,7 @@ def _kind(operand: Operand) -> Hashable:
 def _loop(blocks: Sequence[Sequence[Step]], number: int) -> Loop:
     """One loop for equal blocks; operands that differ between the iterations become columns of its table."""
     per_block = [[ref for step in block for ref in _refs(step)] for block in blocks]
-    columns: list[tuple[Ref, ...]] = []
+    columns: list[tuple[Ref | None, ...]] = []
     index: dict[tuple[Hashable, ...], int] = {}
     body_operands: list[Operand | None] = []
     for versions in zip(*per_block, strict=True):
@@ -80,15 +103,15 @@ def _loop(blocks: Sequence[Sequence[Step]], number: int) -> Loop:
         if first is None or all(v is not None and _address(first) == _address(v) for v in versions):
             body_operands.append(first)
             continue
-        column = tuple(v for v in versions if v is not None)
-        key = tuple(map(_address, column))
+        column = tuple(None if v is NOTHING else v for v in versions if v is not None)
+        key = tuple(None if ref is None else _address(ref) for ref in column)
         if key not in index:
             index[key] = len(columns)
             columns.append(column)
         body_operands.append(Column(index[key]))
     remaining = iter(body_operands)
     body = tuple(_with_operands(step, remaining) for step in blocks[0])
-    names = tuple(column[0].buffer.name for column in columns)
+    names = tuple(next(ref for ref in column if ref is not None).buffer.name for column in columns)
     table = Table(f"loop{number}", names, tuple(zip(*columns, strict=True)) or ((),) * len(blocks))
     return Loop(table, body)
 

@@ -7,7 +7,7 @@ of the two writes; a transfer's bytes may not be touched before the wait for it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..ir.program import Barrier, Buffer, Call, Copy, Parts, Phase, Ref, Step, Wait
@@ -15,6 +15,35 @@ from ..ir.types import Kind, maximum
 
 MOST_TRANSFERS = 8  # tokens that are open at once
 ALL = -1  # every core
+
+
+def settled(steps: Sequence[Step], cores: int, scratchpad: str) -> bool:
+    """Whether steps with tokens of their own wait and meet wherever they have to."""
+    check = _Synchronisation(cores, scratchpad, {})
+    group: int | None = None
+    for step in steps:
+        mine: list[Access] = []
+        if isinstance(step, Copy):
+            mine = check.copy_accesses(step)
+            if step.token != group and step.token in check.flying:
+                return False
+            others = {token: flying for token, flying in check.flying.items() if token != step.token}
+            if any(m.clashes(f) for m in mine for flying in others.values() for f in flying) or check.clash(mine):
+                return False
+            check.flying.setdefault(step.token, []).extend(mine)
+        elif isinstance(step, Wait):
+            if step.token not in check.flying:
+                return False
+            check.wait(step.token)
+        elif isinstance(step, Barrier):
+            check.recent = []
+        elif isinstance(step, Phase | Parts):
+            mine = accesses(step)
+            if any(m.clashes(f) for m in mine for flying in check.flying.values() for f in flying) or check.clash(mine):
+                return False
+            check.recent += mine
+        group = step.token if isinstance(step, Copy) else None
+    return not check.flying
 
 
 @dataclass(frozen=True)
@@ -52,21 +81,32 @@ class Access:
         return (self.writes or other.writes) and self.region.overlaps(other.region)
 
 
-def synchronise(steps: Sequence[Step], cores: int, scratchpad: str) -> tuple[Step, ...]:
-    """The steps (phases, parts and copies whose tokens are groups) with waits, barriers and few tokens."""
-    return tuple(_Synchronisation(cores, scratchpad).run(steps))
+def synchronise(
+    steps: Sequence[Step], cores: int, scratchpad: str, tokens: Mapping[int, int] | None = None
+) -> tuple[Step, ...]:
+    """The steps (phases, parts and copies whose tokens are groups) with waits, barriers and few tokens.
+
+    `tokens`: those that groups should get, so that layers which repeat use the same ones.
+    """
+    return tuple(_Synchronisation(cores, scratchpad, tokens or {}).run(steps))
 
 
 class _Synchronisation:
-    def __init__(self, cores: int, scratchpad: str) -> None:
-        self.cores, self.scratchpad = cores, scratchpad
+    def __init__(self, cores: int, scratchpad: str, tokens: Mapping[int, int]) -> None:
+        self.cores, self.scratchpad, self.tokens = cores, scratchpad, tokens
+        self.spare = 1 + max(tokens.values(), default=-1)  # the first token that no group has for its own
         self.recent: list[Access] = []  # since the last barrier
         self.flying: dict[int, list[Access]] = {}  # by token, in the order of their start
 
     def run(self, steps: Sequence[Step]) -> Iterator[Step]:
-        for copies, run in itertools.groupby(steps, lambda step: step.token if isinstance(step, Copy) else None):
-            if copies is not None:
-                yield from self.copies([step for step in run if isinstance(step, Copy)])
+        grouped = itertools.groupby(steps, lambda step: step.token if isinstance(step, Copy) else None)
+        runs = [(token is not None, list(run)) for token, run in grouped]
+        behind: list[Access] = []  # what the phase behind the present transfers touches
+        for i, (moves, run) in enumerate(runs):
+            if moves:
+                if not (i and runs[i - 1][0]):
+                    behind = next((accesses(r[0]) for m, r in runs[i:] if not m), [])  # type: ignore[arg-type]
+                yield from self.copies([step for step in run if isinstance(step, Copy)], behind)
                 continue
             for step in run:
                 assert isinstance(step, Phase | Parts)
@@ -77,19 +117,25 @@ class _Synchronisation:
         for token in list(self.flying):
             yield self.wait(token)
 
-    def copies(self, group: list[Copy]) -> Iterator[Step]:
-        """Transfers that share a token."""
-        mine = [
-            access
-            for step in group
-            for access in (self.copy_access(step, step.source, False), self.copy_access(step, step.target, True))
-        ]
+    def copies(self, group: list[Copy], behind: list[Access]) -> Iterator[Step]:
+        """Transfers that share a token. A barrier that the phase behind them needs stands before them, as it does
+        where they take the place of something that was in use: so layers that repeat begin like their first one.
+        """
+        mine = [access for step in group for access in self.copy_accesses(step)]
+        token = self.tokens.get(group[0].token)
+        if token in self.flying:
+            yield self.wait(token)
         while len(self.flying) >= MOST_TRANSFERS:
             yield self.wait(next(iter(self.flying)))
         yield from self.settle(mine)
-        token = next(t for t in range(MOST_TRANSFERS) if t not in self.flying)
+        yield from self.meet(behind)
+        if token is None:
+            token = next(t for t in itertools.count(self.spare) if t not in self.flying)
         self.flying[token] = mine
         yield from (replace(step, token=token) for step in group)
+
+    def copy_accesses(self, step: Copy) -> list[Access]:
+        return [self.copy_access(step, step.source, False), self.copy_access(step, step.target, True)]
 
     def copy_access(self, step: Copy, ref: object, writes: bool) -> Access:
         assert isinstance(ref, Ref)
@@ -105,11 +151,18 @@ class _Synchronisation:
         for token, flying in list(self.flying.items()):
             if any(m.clashes(f) for m in mine for f in flying):
                 yield self.wait(token)
-        if self.cores > 1 and any(
-            m.clashes(r) and not (m.core == r.core != ALL) for m in mine for r in self.recent
-        ):  # fmt: skip
+        yield from self.meet(mine)
+
+    def meet(self, mine: list[Access]) -> Iterator[Step]:
+        """A barrier, where other cores touched the bytes."""
+        if self.clash(mine):
             self.recent = []
             yield Barrier()
+
+    def clash(self, mine: list[Access]) -> bool:
+        """Whether other cores touched the bytes since the last barrier."""
+        pairs = ((m, r) for m in mine for r in self.recent)
+        return self.cores > 1 and any(m.clashes(r) and not (m.core == r.core != ALL) for m, r in pairs)
 
     def wait(self, token: int) -> Wait:
         self.recent += self.flying.pop(token)

@@ -86,7 +86,7 @@ def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: b
         kinds, count = tiling.kinds(), len(tiling)
     except RuleError:
         return []
-    if any(kernel.misfit(piece.node) or not _reachable(piece, kernel, node) for _, piece in kinds):
+    if any(kernel.misfit(piece.node) or not _reachable(piece, kernel, node, states_near) for _, piece in kinds):
         return []
     cycles = sum(number * kernel.cycles(piece.node) for number, piece in kinds)
     scratch = max(aligned(kernel.scratch(piece.node)) * _shares(kernel, piece.node, target) for _, piece in kinds)
@@ -105,12 +105,12 @@ def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: b
     ]
 
 
-def _reachable(piece: Piece, kernel: Kernel, node: Node) -> bool:
+def _reachable(piece: Piece, kernel: Kernel, node: Node, states_near: bool) -> bool:
     """Whether what is used where it is (looked up, state that is near) can be used there tile by tile."""
     return all(
         first_stored(piece.boxes[name], value.type.shape, kernel.packing.get(name)) is not None
         for name, value in node.operands.items()
-        if name in kernel.direct or name in node.op.aliases or value.kind is Kind.STATE
+        if name in kernel.direct or name in node.op.aliases or (value.kind is Kind.STATE and states_near)
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -10,13 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.instances import FILTERED, node_of, random_operands, row_instances
+from tests.kernels.conftest import CACHE
+from tilewright.interp.native import call, shared_library
 from tilewright.ir.graph import Node
 from tilewright.ir.op import Op
-from tilewright.ir.types import I8, I16, I32, U8, Array, TensorType
+from tilewright.ir.types import I8, I16, I32, U8, Array, TensorType, resolve
 from tilewright.ops import Append, QuantisedAttention, QuantisedEmbed, QuantisedRMSNorm, QuantisedRoPE, QuantisedSwiGLU
 from tilewright.targets.base import Kernel
 from tilewright.targets.siracusa.bench import Case, measure
 from tilewright.targets.siracusa.language import LANGUAGE, PARTS, VALUES
+from tilewright.targets.siracusa.target import SIRACUSA
 
 ROWS = (*LANGUAGE, *PARTS)
 BATCH = 12  # instances in one program
@@ -35,6 +41,36 @@ def test_random_instances_are_exact(kernel: Kernel, cores: int, data: st.DataObj
     cases = [Case(kernel, node, arrays, shift=data.draw(st.integers(0, 3))) for node, arrays in drawn]
     for case, outcome in zip(cases, measure(cases, cores), strict=True):
         np.testing.assert_array_equal(outcome.results["y"], expected(case.node, dict(case.operands)))
+
+
+@pytest.fixture(scope="module")
+def plain_library() -> ctypes.CDLL:
+    """The kernels' plain C on this machine, which stops at undefined behaviour."""
+    target = dataclasses.replace(SIRACUSA, kernels=ROWS)
+    options = ("-O1", "-fsanitize=undefined", "-fsanitize-trap=undefined")
+    return ctypes.CDLL(str(shared_library(target, CACHE, options=options)))
+
+
+@pytest.mark.parametrize("kernel", ROWS, ids=lambda kernel: kernel.symbol)
+@settings(max_examples=20, deadline=None, suppress_health_check=FILTERED)
+@given(data=st.data())
+def test_plain_c_is_exact(kernel: Kernel, plain_library: ctypes.CDLL, data: st.DataObject) -> None:
+    node, arrays = data.draw(row_instances(kernel))
+    shapes = {name: value.type.shape for name, value in node.operands.items()}
+    split = kernel.split(node)
+    assert split is not None
+    extents = node.op.domain(*node.types).extents(shapes)
+    total = math.prod(resolve(extents[dim], {}) for dim in split.dims)
+    scratch: dict[str, Array] = {}  # of all parts
+    results: dict[str, Array] = {}
+    for part in range(kernel.parts):
+        share = {**kernel.arguments(node), "first": 0, "last": total, "part": part}
+        one = dataclasses.replace(kernel, arguments=lambda node, share=share: share)
+        results = call(
+            plain_library, one, node, arrays,
+            allocate=lambda name, size: scratch.setdefault(name, np.zeros(size, np.uint8)),
+        )  # fmt: skip
+    np.testing.assert_array_equal(results["y"], expected(node, arrays))
 
 
 def llama(

@@ -1,4 +1,4 @@
-"""Convolutions and pools on the chip: every row that fits an instance computes it exactly, and about as fast as it says."""
+"""Convolutions and pools on the chip: every row that fits an instance computes it exactly."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.targets.siracusa.cases import check, fitting, instance
+from tests.targets.siracusa.cases import check, fitting, instance, with_constants
 from tilewright.ir.graph import Node
 from tilewright.ir.op import Op
 from tilewright.ir.types import F32, I8, I16, I32, I64, U8, Array, DType, TensorType
@@ -51,13 +51,7 @@ def settled(op: Op, types: list[TensorType | None], rng: np.random.Generator) ->
     if "add" in arrays and arrays["add"].dtype == np.int64 and rng.random() < 0.5:
         arrays["add"] = rng.integers(-1000, 1000, arrays["add"].shape) << 32
         arrays["mul"] = rng.integers(1 << 28, 1 << 31, arrays["mul"].shape).astype(np.int32)
-    return (with_parameters(node, arrays) if rng.random() < 0.9 else node), arrays
-
-
-def with_parameters(node: Node, arrays: dict[str, Array]) -> Node:
-    from tests.targets.siracusa.cases import with_constants
-
-    return with_constants(node, arrays)
+    return (with_constants(node, arrays) if rng.random() < 0.9 else node), arrays
 
 
 def convolution(rng: np.random.Generator, *, residual: bool = False) -> Instance:

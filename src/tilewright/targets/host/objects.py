@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 
 LIMIT = 512 << 20  # bytes kept
-_INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.MULTILINE)
+_INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*["<]([^">\n]+)[">]', re.MULTILINE)
 
 
 def cached(
@@ -62,7 +62,7 @@ def _key(source: Path, includes: Sequence[Path], command: Sequence[str]) -> str:
 
 
 def _texts(source: Path, includes: Sequence[Path]) -> list[Path]:
-    """The source and the headers that it includes by name, in order; system headers belong to the compiler."""
+    """The source and the headers of `includes` that it names, in order; what is not there belongs to the compiler."""
     found: dict[Path, None] = {source: None}
     queue = [source]
     while queue:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import cast
 
 import numpy as np
 
 from ...ir.graph import Node
-from ...ir.types import I8, Array, maximum
+from ...ir.types import I8, Array, Value, maximum
 from ...ops import Linear, LinearAdd
 from ...quant.requant import accumulator_range, half
 from ..base import Kernel, Packing, Rule, Scalar, Split
 from ..host.arguments import clamp, product, type_of
-from .requant import MODE, NARROW, joined, results
+from .dense_cycles import float_columns, gemm, gemv, stream, up
+from .requant import BYTES, MODE, NARROW, SUMS, WIDE, joined, results
 
 CORES = 8
 BY_TOKENS = 1 << 10  # TW_BY_TOKENS in kernels/tw_results.h
-
-
-def up(size: int, part: int) -> int:
-    """How many parts a size takes, the last one perhaps not whole."""
-    return -(-size // part)
 
 
 def pitch(cols: int) -> int:
@@ -63,9 +60,15 @@ def _sums(node: Node) -> tuple[Array | int, Array | int]:
     """Bounds of the sums of products, per row."""
     x, w = type_of(node, "x").dtype, node.operands["w"]
     if w.data is not None:
-        return accumulator_range(w.data, x.low, x.high)
+        return _range(w, x.low, x.high)
     most = type_of(node, "w").static_shape[1] * max(-x.low, x.high) * -I8.low
     return -most, most
+
+
+@lru_cache(maxsize=1024)
+def _range(w: Value, low: int, high: int) -> tuple[Array, Array]:
+    assert w.data is not None
+    return accumulator_range(w.data, low, high)
 
 
 def _tokens(node: Node) -> int:
@@ -108,11 +111,6 @@ def _linear_add(node: Node) -> Mapping[str, Scalar]:
     return {**_sizes(node), **told, "form": told["form"] | BY_TOKENS * by_tokens(node)}
 
 
-def _mode(node: Node) -> int:
-    told = joined(node, *_sums(node)) if isinstance(node.op, LinearAdd) else results(node, *_sums(node))
-    return told["form"] >> MODE & 3
-
-
 def narrow_results(node: Node) -> bool:
     """Results have at most 32 bits"""
     return type_of(node, "y").dtype.bits <= 32
@@ -135,20 +133,68 @@ def scaled_rows(node: Node) -> bool:
     return (
         type_of(node, "mul").shape == type_of(node, "w").shape[:1]
         and type_of(node, "add").size == 1
-        and (_mode(node) == NARROW)
+        and (_told(node)["form"] >> MODE & 3 == NARROW)
     )
 
 
 def small_sums(node: Node) -> bool:
     """Sums that stay within 30 bits once they are scaled"""
     op, mul = cast(LinearAdd, node.op), node.operands["mul"].data
-    if _mode(node) != NARROW or mul is None:
+    if _told(node)["form"] >> MODE & 3 != NARROW or mul is None:
         return False
     low, high = _sums(node)
     most = max(int(np.max(np.abs(v) * mul)) for v in (low, high)) + half(op.shift)
     return most >> min(op.shift, 31) < 1 << 30
 
 
+def finish(told: Mapping[str, int], add: bool = False) -> tuple[str, bool]:
+    """How sums are finished, by the names of dense_cycles, and whether tiles of kernels/tw_tiles.h do it."""
+    mode, size = told["form"] >> MODE & 3, told["form"] >> BYTES & 7
+    if mode == WIDE:
+        return "wide", size == 1 and told["shift"] >= 32 and not add
+    if add:
+        return "joined", True
+    if mode == SUMS:
+        return "sums", True
+    if size == 1:
+        return "bytes" if mode == NARROW else "bounded", True
+    return "halves", size == 2 and mode == NARROW
+
+
+def _told(node: Node) -> dict[str, int]:
+    return joined(node, *_sums(node)) if isinstance(node.op, LinearAdd) else results(node, *_sums(node))
+
+
+def _shares(node: Node) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(rows of weights, tokens) of a core with a whole share, and of the one with the last."""
+    rows, tokens = type_of(node, "w").static_shape[0], _tokens(node)
+    size, unit = (tokens, 2) if by_tokens(node) else (rows, 1 if tokens == 1 else 4)
+    share = min(size, up(up(size, unit), CORES) * unit)
+    last = (size - 1) % share + 1
+    return ((rows, share), (rows, last)) if by_tokens(node) else ((share, tokens), (last, tokens))
+
+
+def _gemm_cycles(node: Node) -> float:
+    cols, (name, tiled) = type_of(node, "w").static_shape[1], finish(_told(node), isinstance(node.op, LinearAdd))
+    return max(gemm(rows, tokens, cols, name, tiled and "b" not in node.operands) for rows, tokens in _shares(node))
+
+
+def _gemv_cycles(node: Node) -> float:
+    cols, (name, _) = type_of(node, "w").static_shape[1], finish(_told(node), isinstance(node.op, LinearAdd))
+    registers = in_registers(node) and type_of(node, "x").dtype.is_signed
+    return gemv(_shares(node)[0][0], cols, registers, name)
+
+
+def _stream_cycles(node: Node) -> float:
+    return stream(_shares(node)[0][0])
+
+
+def _float_cycles(node: Node) -> float:
+    rows, tokens = _shares(node)[0]
+    return 250 + float_columns(up(rows, 4) * 4, tokens, type_of(node, "w").static_shape[1])
+
+
+Cycles = Callable[[Node], float]
 _POINTERS = (
     "const void *restrict x, const int8_t *restrict w, const int32_t *restrict b, const void *restrict mul,"
     " const void *restrict add, void *restrict y,"
@@ -157,10 +203,10 @@ _FINISH = "int form, int shift, int32_t low, int32_t high, int32_t acc_low, int3
 _ADD = "const int8_t *restrict x, const int8_t *restrict w, const int16_t *r, const uint8_t *restrict mul, int16_t *y,"
 
 
-def _row(symbol: str, dtype: str, sizes: str, *rules: Rule) -> Kernel:
+def _row(symbol: str, file: str, cycles: Cycles, dtype: str, sizes: str, *rules: Rule) -> Kernel:
     return Kernel(
-        Linear, f"{symbol.split('_')[1].replace('gemm', 'dense')}_i8.c", symbol, f"{_POINTERS} {sizes}, {_FINISH}",
-        {"x": dtype, "w": "i8"}, _linear, requires=(narrow_results, *rules), packing={"w": ROWS}, split=_split,
+        Linear, file, symbol, f"{_POINTERS} {sizes}, {_FINISH}", {"x": dtype, "w": "i8"}, _linear,
+        requires=(narrow_results, *rules), packing={"w": ROWS}, split=_split, cycles=cycles,
     )  # fmt: skip
 
 
@@ -172,13 +218,14 @@ def _stream(result: str) -> Kernel:
         " int last",
         {"x": "i8", "w": "i8", "mul": "u8", "add": "i32", "y": result}, _linear,
         requires=(one_row, in_registers, scaled_rows), packing={"w": ROWS}, split=_split,
+        cycles=_stream_cycles,
     )  # fmt: skip
 
 
-def _joining(symbol: str, file: str, arguments: str, *rules: Rule) -> Kernel:
+def _joining(symbol: str, file: str, cycles: Cycles, arguments: str, *rules: Rule) -> Kernel:
     return Kernel(
         LinearAdd, file, symbol, f"{_ADD} {arguments}, int first, int last", {"x": "i8", "w": "i8"}, _linear_add,
-        requires=rules, packing={"w": ROWS}, split=_split, in_place={"y": "r"},
+        requires=rules, packing={"w": ROWS}, split=_split, in_place={"y": "r"}, cycles=cycles,
     )  # fmt: skip
 
 
@@ -189,17 +236,26 @@ def _float(node: Node) -> Mapping[str, Scalar]:
 DENSE = (
     _stream("i8"),
     _stream("i16"),
-    *(_row("tw_gemv_i8", dtype, "int cols", one_row) for dtype in ("i8", "u8")),
-    *(_row("tw_gemm_i8", dtype, "int tokens, int rows, int cols") for dtype in ("i8", "u8")),
-    _joining("tw_stream_add", "gemv_i8.c", "int shift, int32_t half", one_row, in_registers, small_sums),
-    _joining("tw_gemv_add_i8", "gemv_i8.c", "int cols, int form, int shift, int64_t half", one_row),
+    *(_row("tw_gemv_i8", "gemv_i8.c", _gemv_cycles, dtype, "int cols", one_row) for dtype in ("i8", "u8")),
+    *(
+        _row("tw_gemm_i8", "dense_i8.c", _gemm_cycles, dtype, "int tokens, int rows, int cols")
+        for dtype in ("i8", "u8")
+    ),
     _joining(
-        "tw_gemm_add_i8", "dense_i8.c", "int tokens, int rows, int cols, int form, int shift, int64_t half"
+        "tw_stream_add", "gemv_i8.c", _stream_cycles, "int shift, int32_t half", one_row, in_registers, small_sums
+    ),
+    _joining(
+        "tw_gemv_add_i8", "gemv_i8.c", _gemv_cycles, "int cols, int form, int shift, int64_t half", one_row
+    ),
+    _joining(
+        "tw_gemm_add_i8", "dense_i8.c", _gemm_cycles,
+        "int tokens, int rows, int cols, int form, int shift, int64_t half",
     ),
     Kernel(
         Linear, "dense_f32.c", "tw_gemm_f32",
         "const float *restrict x, const float *restrict w, const float *restrict b, float *restrict y, int tokens,"
         " int rows, int cols, float low, float high, int by_tokens, int first, int last",
         {"x": "f32", "w": "f32", "b": "f32"}, _float, packing={"w": FOURS}, split=_split_float,
+        cycles=_float_cycles,
     ),
 )  # fmt: skip

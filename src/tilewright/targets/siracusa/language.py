@@ -111,12 +111,13 @@ def whole_words(node: Node) -> bool:
     return _hd(node) % 4 == 0
 
 
-def _every(node: Node) -> Split:
+def every(node: Node) -> Split:
     """All elements of the result, flat."""
     return Split(node.op.domain(*node.types).parallel)
 
 
-def _flat(*dims: str, unit: int) -> Callable[[Node], Split]:
+def flat(*dims: str, unit: int) -> Callable[[Node], Split]:
+    """A split over these dimensions."""
     return lambda node: Split(dims, unit)  # noqa: ARG005
 
 
@@ -139,33 +140,34 @@ def _one_token_examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
 # sixteen tokens, 32 to 768 channels. Memory that is used directly was L2 or weight memory.
 
 
-def _elements(node: Node) -> int:
-    return math.prod(nominal(d) for d in type_of(node, "y").shape)
+def elements(node: Node, operand: str = "y") -> int:
+    """Elements of an operand at nominal sizes."""
+    return math.prod(nominal(d) for d in type_of(node, operand).shape)
 
 
-def _chunk(total: int, unit: int = 1) -> int:
+def chunk_of(total: int, unit: int = 1) -> int:
     """Elements of the busiest core."""
     units = -(-total // unit)
     return -(-units // CORES) * unit
 
 
 def _rmsnorm_cycles(node: Node) -> float:
-    chunk, n = _chunk(_elements(node)), maximum(type_of(node, "w").shape[0])
+    chunk, n = chunk_of(elements(node)), maximum(type_of(node, "w").shape[0])
     return 200 + -(-chunk // n) * (122 + 1.53 * n) + 11.5 * chunk
 
 
 def _rope_cycles(node: Node) -> float:
-    chunk, hd = _chunk(_elements(node), 2), maximum(type_of(node, "table").shape[1])
+    chunk, hd = chunk_of(elements(node), 2), maximum(type_of(node, "table").shape[1])
     return 148 + 42 * max(1.0, chunk / hd) + 16.8 * chunk
 
 
 def _embed_cycles(node: Node) -> float:
-    chunk, cols = _chunk(_elements(node)), maximum(type_of(node, "table").shape[1])
+    chunk, cols = chunk_of(elements(node)), maximum(type_of(node, "table").shape[1])
     return 114 + 76 * -(-chunk // cols) + 9.8 * chunk
 
 
 def _append_cycles(fixed: float, each: float) -> Callable[[Node], float]:
-    return lambda node: fixed + each * _chunk(math.prod(nominal(d) for d in type_of(node, "x").shape))
+    return lambda node: fixed + each * chunk_of(elements(node, "x"))
 
 
 def _work(node: Node, *, shared: bool) -> tuple[int, float, float]:
@@ -176,7 +178,7 @@ def _work(node: Node, *, shared: bool) -> tuple[int, float, float]:
     op, hd, unit = cast(QuantisedAttention, node.op), _hd(node), _unit(node) if shared else 4
     scores = 6 if hd == 8 else 11 * (hd // 16) - 1 + 7 * (hd % 16 > 0)
     total = nominal(type_of(node, "q").shape[0]) * op.heads * hd
-    chunk, most = _chunk(total, unit), (0, 0.0, 0.0)
+    chunk, most = chunk_of(total, unit), (0, 0.0, 0.0)
     for first in range(0, total, chunk):
         heads, near, far, c = 0, 0.0, 0.0, first
         while c < min(total, first + chunk):
@@ -205,7 +207,7 @@ LANGUAGE = (
         QuantisedEmbed, "cluster_llama.c", "tw_cluster_embed",
         "const int32_t *restrict tokens, const int8_t *restrict table, const uint8_t *restrict mul,"
         " int16_t *restrict y, int cols, int pitch, int shift, int first, int last",
-        {"tokens": "i32", "table": "i8", "mul": "u8"}, _embed, packing={"table": ROWS}, split=_every,
+        {"tokens": "i32", "table": "i8", "mul": "u8"}, _embed, packing={"table": ROWS}, split=every,
         direct=frozenset({"table", "mul"}),
         cycles=_embed_cycles,
     ),
@@ -213,26 +215,26 @@ LANGUAGE = (
         QuantisedRMSNorm, "cluster_llama.c", "tw_cluster_rmsnorm",
         "const int16_t *restrict x, const int16_t *restrict w, int8_t *restrict y, int n, int shift, int64_t eps,"
         " int first, int last",
-        {"x": "i16", "w": "i16"}, _rmsnorm, split=_every, cycles=_rmsnorm_cycles,
+        {"x": "i16", "w": "i16"}, _rmsnorm, split=every, cycles=_rmsnorm_cycles,
     ),
     Kernel(
         QuantisedRoPE, "cluster_llama.c", "tw_cluster_rope",
         "const int16_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int width, int hd, int pos,"
         " int shift, int first, int last",
-        {"x": "i16", "table": "i16"}, _rope, split=_flat("t", "c", unit=2), direct=frozenset({"table"}),
+        {"x": "i16", "table": "i16"}, _rope, split=flat("t", "c", unit=2), direct=frozenset({"table"}),
         cycles=_rope_cycles,
     ),
     Kernel(
         Append, "cluster_attention.c", "tw_cluster_append_rows",
         "int8_t *restrict state, const int8_t *restrict x, int n, int pos, int first, int last",
         {"state": "i8", "x": "i8"}, lambda node: {k: v for k, v in _append(node).items() if k != "pitch"},
-        split=_flat("t", "c", unit=4), direct=frozenset({"state"}), cycles=_append_cycles(70, 5.5),
+        split=flat("t", "c", unit=4), direct=frozenset({"state"}), cycles=_append_cycles(70, 5.5),
         examples=_append_examples,
     ),
     Kernel(
         Append, "cluster_attention.c", "tw_cluster_append_channels",
         "int8_t *restrict state, const int8_t *restrict x, int n, int pitch, int pos, int first, int last",
-        {"state": "i8", "x": "i8"}, _append, packing={"state": VALUES, "y": VALUES}, split=_every,
+        {"state": "i8", "x": "i8"}, _append, packing={"state": VALUES, "y": VALUES}, split=every,
         direct=frozenset({"state"}), cycles=_append_cycles(90, 30), examples=_append_examples,
     ),
     Kernel(
@@ -241,7 +243,7 @@ LANGUAGE = (
         " const int32_t *restrict out, const uint8_t *restrict table, int8_t *restrict y, int32_t *restrict scratch,"
         " int pos, int group, int kv_width, int hd, int pitch, int shift, int out_shift, int first, int last",
         {"q": "i8", "k": "i8", "v": "i8"}, _attention, packing={"v": VALUES},
-        split=_flat("t", "g", "e", unit=4), scratch=lambda node: 4 * _pitch(node, "k"),
+        split=flat("t", "g", "e", unit=4), scratch=lambda node: 4 * _pitch(node, "k"),
         cycles=_attention_cycles,
     ),
     Kernel(
@@ -249,7 +251,7 @@ LANGUAGE = (
         "const int8_t *a, const int8_t *restrict b, const int16_t *restrict table, int8_t *y, int shift, int first,"
         " int last",
         {"a": "i8", "b": "i8", "table": "i16"}, lambda node: {"shift": cast(QuantisedSwiGLU, node.op).shift},
-        in_place={"y": "a"}, split=_every, cycles=lambda node: 89 + 10.4 * _chunk(_elements(node)),
+        in_place={"y": "a"}, split=every, cycles=lambda node: 89 + 10.4 * chunk_of(elements(node)),
     ),
 )  # fmt: skip
 

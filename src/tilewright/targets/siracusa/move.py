@@ -16,13 +16,13 @@ from ..host.generic import elements, few_axes, retyped, size, whole_bytes
 from ..host.generic import split as around
 from ..host.generic_index import gather
 from ..host.generic_move import expand, pad, slice_, transpose
-from .share import CALL, CORES, flat, per_core
+from .share import CORES, flat, per_core
 
 Arguments = Mapping[str, Argument]
 SHORT = 16  # as in kernels/move.c
 LARGE = 32 << 10  # bytes: an operand of which a gather reads rows where they are
-PER_WORD, PER_ELEMENT = 2.2, 2.1  # cycles of a core for four bytes in a row, for an element out of it
-PER_PART = 60.0
+# Cycles on the chip's simulator: of a core for four bytes in a row, for an element out of one, for a row or column.
+PER_WORD, PER_ELEMENT, PER_ROW = 2.35, 2.5, 91.0
 _RANGE = "int first, int last"
 
 
@@ -58,13 +58,16 @@ def _strided_split(arguments: Callable[[Node], Arguments]) -> Callable[[Node], S
 
 def _strided_cycles(arguments: Callable[[Node], Arguments]) -> Callable[[Node], float]:
     def cycles(node: Node) -> float:
-        table = arguments(node)["rows"]
+        table, width = arguments(node)["rows"], size(node, "y")
         assert isinstance(table, tuple)
-        own, length, step = per_core(elements(node)), table[2 * table[0]], table[2 * table[0] + 1]
-        if step == 1 and length >= SHORT:
-            return CALL + PER_PART * math.ceil(own / length) + PER_WORD * own * size(node, "y") / 4
-        parts = own / length if length >= SHORT or table[0] == 1 else length * math.ceil(own / length / table[-4])
-        return CALL + PER_PART * parts + PER_ELEMENT * own
+        own, (length, step) = per_core(elements(node)), table[-2:]
+        if step == 1 and (length >= SHORT or table[0] == 1):
+            return 370.0 + PER_ROW * math.ceil(own / max(1, length)) + PER_WORD * own * width / 4
+        rows = math.ceil(own / max(1, length))
+        if length < SHORT and table[0] > 1:
+            rows = length * math.ceil(rows / max(1, table[-4]))
+        each = 4.5 if width == 4 and own % 16 == 0 and length >= SHORT else PER_ELEMENT * max(1, width // 4)
+        return 580.0 + PER_ROW * rows + each * own
 
     return cycles
 
@@ -88,10 +91,10 @@ def _concat_cycles(node: Node) -> float:
     count, own = cast(int, found["count"]), elements(node) / CORES
     words = PER_WORD * own * size(node, "y") / 4
     if outer < CORES:
-        return CALL + PER_PART * outer * total + words
+        return 480.0 + 45.0 * outer * total + words
     if total * inner < 2 * SHORT:
-        return CALL + total * inner * (PER_PART + PER_ELEMENT * per_core(outer))
-    return CALL + PER_PART * count * per_core(outer) + words * per_core(outer) * CORES / outer
+        return 480.0 + total * inner * (80.0 + PER_ELEMENT * per_core(outer))
+    return 480.0 + 75.0 * count * per_core(outer) + words * per_core(outer) * CORES / outer
 
 
 def _pad(node: Node) -> Arguments:
@@ -102,8 +105,9 @@ def _pad(node: Node) -> Arguments:
 def _pad_cycles(node: Node) -> float:
     table = pad(node)["rows"]
     assert isinstance(table, tuple)
-    rows = elements(node, "x") / max(1, table[2 * table[0]])
-    return CALL + 45.0 * rows + 1.2 * per_core(elements(node)) + PER_PART * per_core(int(rows))
+    filled, moved = per_core(elements(node)) * size(node, "y"), per_core(elements(node, "x")) * size(node, "y")
+    rows = moved / size(node, "y") / max(1, table[2 * table[0]])
+    return 1500.0 + 1.3 * filled + 200.0 * math.ceil(rows) + PER_WORD * moved / 4
 
 
 def _gather(node: Node) -> Arguments:
@@ -119,8 +123,8 @@ def _gather_split(node: Node) -> Split:
 
 def _gather_cycles(node: Node) -> float:
     own, inner = per_core(elements(node)), cast(int, _gather(node)["inner"])
-    per_word = 10.0 if type_of(node, "x").size * size(node, "x") > LARGE else PER_WORD
-    return CALL + 100.0 * math.ceil(own / max(1, inner)) + per_word * own * size(node, "y") / 4
+    per_word = 8.5 if type_of(node, "x").size * size(node, "x") > LARGE else PER_WORD
+    return 180.0 + 100.0 * math.ceil(own / max(1, inner)) + per_word * own * size(node, "y") / 4
 
 
 def large_table(node: Node) -> bool:
@@ -151,7 +155,7 @@ MOVE = (
     Kernel(
         Copy, "move.c", "tw_copy_part", f"const void *x, void *y, int size, {_RANGE}", {},
         lambda node: {"size": size(node, "y")}, (whole_bytes,), in_place={"y": "x"}, split=flat,
-        cycles=lambda node: CALL + PER_PART + PER_WORD * per_core(elements(node)) * size(node, "y") / 4,
+        cycles=lambda node: 150.0 + PER_WORD * per_core(elements(node)) * size(node, "y") / 4,
         examples=retyped(Copy, "x"),
     ),
     *(

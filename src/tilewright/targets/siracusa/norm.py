@@ -14,7 +14,7 @@ from ..base import Argument, Kernel
 from ..host.arguments import type_of
 from ..host.generic import CTYPES, elements
 from ..host.generic_quantize import constants_fit
-from .share import CALL, flat, per_core
+from .share import flat, per_core
 
 Arguments = Mapping[str, Argument]
 LONGEST = 1 << 15  # channels: sums of squares of 9 bits, times 2, fit 31
@@ -44,13 +44,15 @@ def _norm(node: Node) -> Arguments:
     return {"n": _length(node), "by_m": m, "by_shift": shift, "shift": node.op.attributes["shift"], **steps}
 
 
-def _rows_cost(per_row: float, per_input: float, per_output: float) -> Callable[[Node], float]:
-    """Cycles: of each row that a core touches, of each element read for it, of each element made."""
+def _rows_cost(call: float, per_row: float, per_input: float, per_output: float) -> Callable[[Node], float]:
+    """Cycles of a call, of each row that a core touches, of each element read for it, of each element made;
+    measured on the chip's simulator.
+    """
 
     def cycles(node: Node) -> float:
         own, n = per_core(elements(node)), _length(node)
         touched = math.ceil(own / n) if own % n == 0 or own < n else math.ceil(own / n) + 1
-        return CALL + touched * (per_row + per_input * n) + per_output * own
+        return call + touched * (per_row + per_input * n) + per_output * own
 
     return cycles
 
@@ -127,7 +129,7 @@ def _softmax_row(dtype: str) -> Kernel:
         f"const {CTYPES[dtype]} *x, uint8_t *y, int32_t *scratch, int n, int a, int b, int c, int log2, int inverse,"
         f" int levels, int wide, {_RANGE}",
         {"x": dtype}, _softmax, (constants_fit, exponentials_are_numbers), scratch=lambda node: 4 * _length(node),
-        cycles=_rows_cost(150.0, 14.0, 11.0), split=flat, examples=_softmax_examples(dtype),
+        cycles=_rows_cost(360.0, 150.0, 11.5, 10.3), split=flat, examples=_softmax_examples(dtype),
     )  # fmt: skip
 
 
@@ -136,14 +138,14 @@ NORM = (
         IntegerRMSNorm, "rows_i8.c", "tw_rms_norm_i8",
         f"const int8_t *x, const int32_t *w, int8_t *y, int n, uint32_t by_m, int by_shift, int w_step, int shift,"
         f" {_RANGE}",
-        {"x": "i8"}, _norm, (constants_fit, rows_are_short), cycles=_rows_cost(200.0, 1.0, 28.0), split=flat,
+        {"x": "i8"}, _norm, (constants_fit, rows_are_short), cycles=_rows_cost(245.0, 113.0, 0.9, 21.3), split=flat,
         examples=_norm_examples(IntegerRMSNorm),
     ),
     Kernel(
         IntegerLayerNorm, "rows_i8.c", "tw_layer_norm_i8",
         "const int8_t *x, const int32_t *w, const int32_t *b, int8_t *y, int n, uint32_t by_m, int by_shift,"
         f" int w_step, int b_step, int shift, {_RANGE}",
-        {"x": "i8"}, _norm, (constants_fit, rows_are_short), cycles=_rows_cost(260.0, 2.0, 29.0), split=flat,
+        {"x": "i8"}, _norm, (constants_fit, rows_are_short), cycles=_rows_cost(270.0, 198.0, 1.7, 21.4), split=flat,
         examples=_norm_examples(IntegerLayerNorm),
     ),
     *(_softmax_row(dtype) for dtype in ("i8", "u8")),
@@ -151,6 +153,6 @@ NORM = (
         ShiftSoftmax, "rows_i8.c", "tw_shift_softmax_rows",
         f"const int8_t *x, uint8_t *y, int n, int levels, {_RANGE}",
         {"x": "i8"}, lambda node: {"n": _length(node), "levels": cast(ShiftSoftmax, node.op).levels},
-        (rows_at_once,), cycles=_rows_cost(130.0, 11.0, 11.0), split=flat,
+        (rows_at_once,), cycles=_rows_cost(250.0, 130.0, 9.9, 9.9), split=flat,
     ),
 )  # fmt: skip

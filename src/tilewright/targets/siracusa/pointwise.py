@@ -27,7 +27,7 @@ from ..host.generic import CTYPES, broadcast_rows, elements, few_axes, retyped, 
 from ..host.generic_elementwise import WIDENING, one_of, widened
 from ..host.generic_quantize import constants_fit, requant
 from ..host.pointwise_i8 import fits32
-from .share import CALL, flat, per_core
+from .share import flat, in_step, per_core
 
 Arguments = Mapping[str, Argument]
 LIMIT = 1 << 31
@@ -41,24 +41,38 @@ def bytes_result(node: Node) -> bool:
     return type_of(node, "y").dtype.bits == 8
 
 
-def _linear(per_element: float, call: float = CALL) -> Callable[[Node], float]:
+# Cycles below are those of the chip's simulator: of a call, and of a core for each element.
+
+
+def _linear(per_element: float, call: float) -> Callable[[Node], float]:
     """Cycles of a call: so many for each element of a core, and some for the call."""
+    return lambda node: call + per_element * per_core(elements(node))
+
+
+def _parts(node: Node) -> int:
+    """In how many parts of rows a core walks over broadcast operands, 0 where all is one row."""
+    table = broadcast_rows(node, "a", "b")
+    length = table[2 + (table[0] - 1) * 3]
+    return math.ceil(per_core(elements(node)) / max(1, length)) if table[0] > 1 else 0
+
+
+def _walk(per_element: float, call: float, apart: float | None = None) -> Callable[[Node], float]:
+    """The same with broadcast operands; `apart`: of an element where the cores do not begin in the same bank."""
 
     def cycles(node: Node) -> float:
-        return call + per_element * per_core(elements(node))
+        parts = _parts(node)
+        each = per_element if apart is None or in_step(node) else apart
+        return call + each * per_core(elements(node)) + (300.0 + 110.0 * parts if parts else 0.0)
 
     return cycles
 
 
-def _walk(per_element: float, per_part: float = 45.0) -> Callable[[Node], float]:
-    """The same with broadcast operands: parts of rows cost more than what is in them."""
-
-    def cycles(node: Node) -> float:
-        own = per_core(elements(node))
-        table = broadcast_rows(node, "a", "b")
-        return CALL + per_element * own + per_part * math.ceil(own / max(1, table[2 + (table[0] - 1) * 3]))
-
-    return cycles
+def _wide_cycles(node: Node) -> float:
+    """Stores of words are in step or not; a product takes one cycle more; a single operand is not loaded again."""
+    table, function = broadcast_rows(node, "a", "b"), cast(Binary, node.op).function
+    single = table[0] == 1 and table[4] == 0
+    each = (4.2 if single else 6.4 if in_step(node) else 4.6) + (0.9 if function == "mul" and not single else 0.0)
+    return _walk(each, 215.0)(node)
 
 
 def _requant(node: Node) -> Arguments:
@@ -97,7 +111,8 @@ def _requant_rows(dtype: str, per_element: float) -> tuple[Kernel, ...]:
             Requant, "requant.c", f"tw_requant_{dtype}",
             f"{x}, const int32_t *add, uint8_t *y, int shift, int low, int high, {_RANGE}",
             {"x": dtype}, lambda node: {name: node.op.attributes[name] for name in ("shift", "low", "high")},
-            (one_for_all,), cycles=_linear(per_element), split=flat, examples=lambda draw: _one_scale(draw, dtype),
+            (one_for_all,), cycles=_one_scale_cycles(per_element), split=flat,
+            examples=lambda draw: _one_scale(draw, dtype),
         ),
         Kernel(
             Requant, "requant.c", f"tw_requant_any_{dtype}",
@@ -109,12 +124,22 @@ def _requant_rows(dtype: str, per_element: float) -> tuple[Kernel, ...]:
     )  # fmt: skip
 
 
-def _channels(per_element: float, per_channel: float = 80.0) -> Callable[[Node], float]:
+def _one_scale_cycles(per_element: float) -> Callable[[Node], float]:
+    """A clamp that is no power of two takes one instruction more."""
+
+    def cycles(node: Node) -> float:
+        op = cast(Requant, node.op)
+        return 160.0 + (per_element + (op.low != -op.high - 1)) * per_core(elements(node))
+
+    return cycles
+
+
+def _channels(per_element: float, per_channel: float = 130.0) -> Callable[[Node], float]:
     """Cycles with a multiplier per channel, whose elements follow each other."""
 
     def cycles(node: Node) -> float:
         own, inner = per_core(elements(node)), cast(int, _requant(node)["inner"])
-        return CALL + 100.0 + per_element * own + per_channel * (own / inner if inner > 1 else own)
+        return 200.0 + (per_element * own + per_channel * own / inner if inner > 1 else 112.0 * own)
 
     return cycles
 
@@ -183,13 +208,13 @@ def _pairs(a: str, b: str) -> tuple[Kernel, ...]:
     return (
         Kernel(
             QuantizedAdd, "pointwise.c", f"tw_sum_{name}", f"{operands}, int mul_a, int mul_b, int term, {after}",
-            types, _sum, (*rules, fits32, few_axes(_sum)), cycles=_walk(11.5), split=flat,
+            types, _sum, (*rules, fits32, few_axes(_sum)), cycles=_walk(11.0, 240.0, apart=7.9), split=flat,
             examples=_retyped_pair(QuantizedAdd, a, b, small=True),
         ),
         Kernel(
             QuantizedAdd, "pointwise.c", f"tw_sum_wide_{name}",
             f"{operands}, int mul_a, int mul_b, int64_t term, {after}",
-            types, _sum, (*rules, few_axes(_sum)), cycles=_walk(45.0), split=flat,
+            types, _sum, (*rules, few_axes(_sum)), cycles=_walk(40.0, 250.0), split=flat,
             examples=_retyped_pair(QuantizedAdd, a, b),
         ),
         Kernel(
@@ -197,7 +222,7 @@ def _pairs(a: str, b: str) -> tuple[Kernel, ...]:
             f"{operands}, int zero_a, int zero_b, int mul, int64_t add, int shift, int low, int high, int narrow,"
             f" {_STEPS}, {_RANGE}",
             types, _product, (*rules, few_axes(_product)), split=flat,
-            cycles=lambda node: _walk(14.0 if _product(node)["narrow"] else 30.0)(node),
+            cycles=lambda node: _walk(10.1 if _product(node)["narrow"] else 30.5, 250.0)(node),
             examples=_retyped_pair(QuantizedMul, a, b),
         ),
     )  # fmt: skip
@@ -229,7 +254,7 @@ def _wide(a: str, b: str) -> Kernel:
         Binary, "pointwise.c", f"tw_wide_{a}_{b}",
         f"const {CTYPES[a]} *a, const {CTYPES[b]} *b, int32_t *y, int function, {_STEPS}, {_RANGE}",
         {"a": a, "b": b}, _arithmetic, (one_of(WIDENING), widened, to_32_bits, few_axes(_arithmetic)),
-        cycles=_walk(6.0), split=flat, examples=_wide_examples(a, b),
+        cycles=_wide_cycles, split=flat, examples=_wide_examples(a, b),
     )  # fmt: skip
 
 
@@ -269,16 +294,16 @@ def _activations(dtype: str) -> tuple[Kernel, ...]:
             per_element: float) -> Kernel:  # fmt: skip
         return Kernel(
             op, "pointwise.c", f"tw_{name}_{dtype}", f"{x}, {signature}, {_RANGE}", types, arguments,
-            (constants_fit, *rules), cycles=_linear(per_element), split=flat,
+            (constants_fit, *rules), cycles=_linear(per_element, 100.0), split=flat,
             examples=retyped(op, "x", dtypes=(dtype,)),
         )  # fmt: skip
 
     return (
         row(IntegerHardswish, "swish", "int32_t *y, int factor, int three, int six, int brief", _swish,
-            bounds_are_small, per_element=10.0),
-        row(IntegerGELU, "gelu", "int32_t *y, int b, int one", _gelu, bend_fits, per_element=17.0),
+            bounds_are_small, per_element=6.3),
+        row(IntegerGELU, "gelu", "int32_t *y, int b, int one", _gelu, bend_fits, per_element=13.1),
         row(IntegerAffine, "affine", "const int32_t *w, const int32_t *b, void *y, int wide, int mul, int shift,"
-            " const int32_t *rows", _affine, few_axes(_affine), per_element=18.0),
+            " const int32_t *rows", _affine, few_axes(_affine), per_element=23.5),
     )  # fmt: skip
 
 
@@ -292,11 +317,11 @@ def _all(make: Callable[[str, str], Any], left: Sequence[str], right: Sequence[s
 
 
 POINTWISE = (
-    *(row for dtype in (*BYTES, "i16", "i32") for row in _requant_rows(dtype, 7.0 if dtype == "i32" else 6.2)),
+    *(row for dtype in (*BYTES, "i16", "i32") for row in _requant_rows(dtype, 7.1 if dtype == "i32" else 6.4)),
     *(row for rows in _all(_pairs, BYTES, BYTES) for row in rows),
     Kernel(
         LookUp, "pointwise.c", "tw_table", f"const uint8_t *x, const void *table, void *y, int size, {_RANGE}",
-        {}, lambda node: {"size": size(node, "y")}, (few_bytes,), cycles=_linear(6.0), split=flat,
+        {}, lambda node: {"size": size(node, "y")}, (few_bytes,), cycles=_linear(4.3, 80.0), split=flat,
     ),
     *_all(_wide, (*BYTES, "i32"), (*BYTES, "i32")),
     *(row for dtype in BYTES for row in _activations(dtype)),

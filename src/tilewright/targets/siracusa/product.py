@@ -10,16 +10,15 @@ from ...ops import MatMul
 from ..base import Kernel, Scalar, Split
 from ..host.arguments import clamp, type_of
 from ..host.product import in_step, sizes, transposed
-from .dense import BY_TOKENS, CORES, narrow_results, up
+from .dense import BY_TOKENS, CORES, finish, narrow_results
+from .dense_cycles import columns, float_columns, up
 from .requant import results
 
 TRANSPOSED = 1 << 11  # TW_TRANSPOSED in kernels/tw_results.h
 
 
 def _integer(node: Node) -> Mapping[str, Scalar]:
-    x, k = type_of(node, "a").dtype, type_of(node, "a").static_shape[-1]
-    most = k * max(-x.low, x.high) * 128
-    told = results(node, -most, most, "a")
+    told = _told(node)
     form = told["form"] | BY_TOKENS * by_rows(node) | TRANSPOSED * transposed(node)
     return {**sizes(node), **told, "form": form}
 
@@ -36,17 +35,28 @@ def work(node: Node) -> tuple[float, float]:
     batch = math.prod(lead)
     rows, blocks = up(batch * m, CORES), up(up(batch * n, 4), CORES)
     column = _column(node)
-    return up(n, 4) * (column(min(rows, m)) * max(1.0, rows / m)), blocks * column(m)
+    by_row = up(rows, m) * 300 + up(n, 4) * column(min(rows, m)) * max(1.0, rows / m)
+    return by_row, up(4 * blocks, n) * 300 + blocks * column(m)
 
 
 def _column(node: Node) -> Callable[[int], float]:
     """Cycles of four columns of results, by the number of rows."""
     k, turned = type_of(node, "a").static_shape[-1], transposed(node)
     if type_of(node, "a").dtype.is_float:
-        return lambda rows: 60 + (rows // 4) * (60 + 26 * k) + rows % 4 * (30 + 13 * k)
-    words = up(k, 4)
-    turn = 0 if turned and k % 4 == 0 else 40 * words if turned else 25 * words
-    return lambda rows: turn + 100 + up(rows, 2) * (14 * words + 80)
+        return lambda rows: float_columns(4, rows, k, turned)
+    name, tiled = finish(_told(node))
+    turn = 0 if turned and k % 4 == 0 else 40 * up(k, 4) if turned else 33 * up(k, 4)
+    return lambda rows: 45 + turn + columns(4, rows, k, name, tiled)
+
+
+def _cycles(node: Node) -> float:
+    return 100 + min(work(node))
+
+
+def _told(node: Node) -> dict[str, int]:
+    x, k = type_of(node, "a").dtype, type_of(node, "a").static_shape[-1]
+    most = k * max(-x.low, x.high) * 128
+    return results(node, -most, most, "a")
 
 
 def _split(node: Node) -> Split:
@@ -65,7 +75,7 @@ def _row(dtype: str) -> Kernel:
         " void *restrict y, int8_t *restrict scratch, int m, int k, int n, int a_step, int b_step, int form, int shift,"
         " int32_t low, int32_t high, int32_t acc_low, int32_t acc_high, int first, int last",
         {"a": dtype, "b": "i8"}, _integer, requires=(in_step, narrow_results), split=_split,
-        scratch=lambda node: 16 * up(type_of(node, "a").static_shape[-1], 4),
+        cycles=_cycles, scratch=lambda node: 16 * up(type_of(node, "a").static_shape[-1], 4),
     )  # fmt: skip
 
 
@@ -76,6 +86,6 @@ PRODUCT = (
         MatMul, "dense_f32.c", "tw_product_f32",
         "const float *restrict a, const float *restrict b, float *restrict y, int m, int k, int n, int a_step,"
         " int b_step, float low, float high, int by_rows, int turned, int first, int last",
-        {"a": "f32", "b": "f32"}, _float, requires=(in_step,), split=_split,
+        {"a": "f32", "b": "f32"}, _float, requires=(in_step,), split=_split, cycles=_cycles,
     ),
 )  # fmt: skip

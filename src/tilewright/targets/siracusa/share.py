@@ -8,12 +8,18 @@ from ...ir.graph import Node
 from ..base import Split
 
 CORES = 8
-CALL = 40.0  # cycles of a call without elements: arguments, the range, parameters
+CALL = 40.0  # cycles of the least call: arguments, the range
+BANKS = 16
 
 
 def flat(node: Node) -> Split:
     """Every element of the result by itself."""
     return Split(node.op.domain(*node.types).parallel)
+
+
+def in_step(node: Node) -> bool:
+    """Whether all cores begin in the same bank with 32-bit elements: then they wait for one another at every store."""
+    return per_core(math.prod(node.operands["y"].type.static_shape)) % BANKS == 0
 
 
 def per_core(count: int, unit: int = 1) -> int:

@@ -11,11 +11,12 @@ from .dense import DENSE
 from .fallback import portable
 from .floats import FLOATS
 from .language import LANGUAGE
+from .language_float import LANGUAGE_FLOAT
 from .move import MOVE
 from .norm import NORM
 from .pointwise import POINTWISE
 from .product import PRODUCT
-from .share import CORES
+from .share import CORES as CORES
 from .vision import VISION
 
 CLOCK_MHZ = 360.0  # assumed: the published figures do not name theirs
@@ -46,6 +47,7 @@ SIRACUSA = Target(
         *DECODER,
         *FLOATS,
         *LANGUAGE,
+        *LANGUAGE_FLOAT,
         *VISION,
         *map(portable, HOST.kernels),
     ),

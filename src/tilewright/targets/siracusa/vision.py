@@ -1,4 +1,4 @@
-"""Rows for convolutions and pooling on the cluster; images are NHWC."""
+"""Rows for integer convolutions on the cluster; images are NHWC. `VISION` has those of vision_float.py as well."""
 
 from __future__ import annotations
 
@@ -10,20 +10,16 @@ import numpy as np
 
 from ...ir.graph import Node
 from ...ir.types import I32, Array
-from ...ops import AveragePool2D, Conv2D, DepthwiseConv2D, MaxPool2D, ResidualConv2D
+from ...ops import Conv2D, DepthwiseConv2D, ResidualConv2D
 from ...ops.epilogue import Requantise
 from ...quant.requant import accumulator_range, fits32
 from ..base import Kernel, Packing, Scalar, Split
 from ..host.arguments import type_of
 from ..host.integer import finish
 from ..host.vision import IMAGE, WINDOW, filters, single_filters
-from ..host.vision import _average_pool as host_average_pool
-from ..host.vision import _conv as float_filters
-from ..host.vision import _depthwise as float_single_filters
-from ..host.vision import _max_pool as host_max_pool
-from .share import CORES
+from .vision_cost import HIGH, NARROW, NONE, TOP, WIDE, conv_cycles, depthwise_cycles
+from .vision_float import FLOAT
 
-NONE, NARROW, TOP, HIGH, WIDE = range(5)  # how products by multipliers are held: the enum in kernels/tw_sums.h
 FINISH = "int x_signed, int product, int mul_step, int add_bytes, int add_step, int shift, int low, int high"
 
 
@@ -82,11 +78,13 @@ def _geometry(node: Node) -> dict[str, int]:
 
 
 def _channels(node: Node) -> bool:
-    """Whether the cores share the output channels: where there are too few pixels."""
-    n, oy, ox, co = type_of(node, "y").static_shape
-    blocks = -(-n * oy * ox // 4)
-    groups = -(-co // 4)
-    return -(groups // -CORES) * blocks < -(blocks // -CORES) * groups
+    """Whether the cores share the output channels rather than the pixels: where that takes less time."""
+    mode = product(node)
+    return conv_cycles(node, mode, by_channel=True) < conv_cycles(node, mode, by_channel=False)
+
+
+def _cycles(node: Node) -> float:
+    return conv_cycles(node, product(node), by_channel=_channels(node))
 
 
 def _split(node: Node) -> Split:
@@ -147,7 +145,7 @@ def _unpack_strips(packed: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _turned(weight: Array) -> Array:
-    return weight.transpose(1, 0, 2)
+    return np.asarray(weight.transpose(1, 0, 2))
 
 
 DOWN = Packing("strips down the image", _pack_strips, _unpack_strips)
@@ -173,6 +171,18 @@ def _strip_scratch(axis: int) -> Callable[[Node], int]:
     return lambda node: 16 * (_strip_words(node, axis) + type_of(node, "y").static_shape[1 + axis])
 
 
+def _depthwise_cycles(by_channel: bool, along: int) -> Callable[[Node], float]:
+    return lambda node: depthwise_cycles(node, product(node, _single_channel), by_channel=by_channel, along=along)
+
+
+def _by_channel(node: Node) -> Split:  # noqa: ARG001
+    return Split(("c",), 4)
+
+
+def _by_row(node: Node) -> Split:  # noqa: ARG001
+    return Split(("n", "oy"))
+
+
 def _depthwise(by_channel: int, along_y: int) -> Callable[[Node], Mapping[str, Scalar]]:
     return lambda node: {
         **single_filters(node), **finished(node, _single_channel), "pad": node.op.attributes["pad_value"],
@@ -183,8 +193,8 @@ def _depthwise(by_channel: int, along_y: int) -> Callable[[Node], Mapping[str, S
 def _depthwise_rows(dtype: str) -> tuple[Kernel, ...]:
     signature = (
         "const void *restrict x, const int8_t *restrict w, const int32_t *restrict b, const int32_t *restrict mul,"
-        f" const void *restrict add, void *restrict y, int32_t *restrict scratch, {IMAGE}, int channels, int oy, int ox,"
-        f" {WINDOW}, int pad, {FINISH}, int y_bytes, int along_y, int by_channel, int first, int last"
+        f" const void *restrict add, void *restrict y, int32_t *restrict scratch, {IMAGE}, int channels, int oy,"
+        f" int ox, {WINDOW}, int pad, {FINISH}, int y_bytes, int along_y, int by_channel, int first, int last"
     )
     types = {"x": dtype, "w": "i8", "b": "i32", "mul": "i32"}
     return tuple(
@@ -192,7 +202,8 @@ def _depthwise_rows(dtype: str) -> tuple[Kernel, ...]:
             DepthwiseConv2D, "cluster_depthwise.c", "tw_cluster_depthwise", signature, types,
             _depthwise(by_channel, along_y), packing={"w": DOWN if along_y else ASIDE},
             scratch=_strip_scratch(0 if along_y else 1),
-            split=lambda node, by_channel=by_channel: Split(("c",), 4) if by_channel else Split(("n", "oy", "ox")),
+            split=_by_channel if by_channel else _by_row,
+            cycles=_depthwise_cycles(bool(by_channel), 0 if along_y else 1),
         )
         for by_channel, along_y in ((1, 0), (1, 1), (0, 0))
     )  # fmt: skip
@@ -207,93 +218,18 @@ def _rows(dtype: str) -> tuple[Kernel, ...]:
             f" const void *restrict add, void *restrict y, int8_t *restrict scratch, {IMAGE}, int ci, int oy, int ox,"
             f" int co, {WINDOW}, int pad, {FINISH}, int y_bytes, int by_channel, int first, int last",
             types, _conv, packing={"w": QUADS}, scratch=lambda node: 4 * _depth(node), split=_split,
+            cycles=_cycles,
         ),
         Kernel(
             ResidualConv2D, "cluster_conv.c", "tw_cluster_conv2d_residual",
             "const void *restrict x, const int8_t *restrict w, const int32_t *restrict b, const int32_t *restrict mul,"
-            f" const void *restrict add, const void *r, void *y, int8_t *restrict scratch, {IMAGE}, int ci, int oy, int ox, int co, {WINDOW},"
-            f" int pad, {FINISH}, int join, int v_signed, int r_signed, int mul_y, int mul_r, int64_t join_add, int join_shift,"
-            " int join_low, int join_high, int by_channel, int first, int last",
+            f" const void *restrict add, const void *r, void *y, int8_t *restrict scratch, {IMAGE}, int ci, int oy,"
+            f" int ox, int co, {WINDOW}, int pad, {FINISH}, int join, int v_signed, int r_signed, int mul_y, int mul_r,"
+            " int64_t join_add, int join_shift, int join_low, int join_high, int by_channel, int first, int last",
             types, _residual, (joins_bytes,), packing={"w": QUADS}, scratch=_joined_scratch,
-            split=_split, in_place={"y": "r"},
+            split=_split, cycles=_cycles, in_place={"y": "r"},
         ),
     )  # fmt: skip
 
-
-def _pack_fours(weight: Array) -> Array:
-    """[co, ky, kx, ci] -> [co / 4][ky][kx][ci][4], missing channels are zero."""
-    rows = weight.reshape(weight.shape[0], -1)
-    filled = np.zeros((-(-rows.shape[0] // 4) * 4, rows.shape[1]), weight.dtype)
-    filled[: rows.shape[0]] = rows
-    return np.ascontiguousarray(filled.reshape(-1, 4, rows.shape[1]).transpose(0, 2, 1)).reshape(-1)
-
-
-def _unpack_fours(packed: Array, shape: tuple[int, ...]) -> Array:
-    cols = math.prod(shape[1:])
-    return np.asarray(packed.reshape(-1, cols, 4).transpose(0, 2, 1).reshape(-1, cols)[: shape[0]].reshape(shape))
-
-
-FOURS = Packing("filters of 4 channels", _pack_fours, _unpack_fours)
-
-
-def _pixels(node: Node) -> Split:  # noqa: ARG001
-    return Split(("n", "oy", "ox"))
-
-
-def _pool_channels(node: Node) -> bool:
-    """Whether the cores share channels: where there are few pixels, or all of them are needed for their counts."""
-    n, oy, ox, _ = type_of(node, "y").static_shape
-    op = node.op
-    counted = isinstance(op, AveragePool2D) and (not op.count_pad or op.over != (0, 0))
-    return counted or n * oy * ox < CORES
-
-
-def _pool_split(node: Node) -> Split:
-    unit = 1 if type_of(node, "x").dtype.is_float else 4
-    return Split(("c",), unit) if _pool_channels(node) else Split(("n", "oy", "ox"))
-
-
-def _shared(arguments: Callable[[Node], Mapping[str, Scalar]]) -> Callable[[Node], Mapping[str, Scalar]]:
-    return lambda node: {**arguments(node), "by_channel": int(_pool_channels(node))}
-
-
-def _pool_row(op: type[MaxPool2D | AveragePool2D], name: str, dtype: str, ctype: str, more: str) -> Kernel:
-    host = host_average_pool if op is AveragePool2D else host_max_pool
-    return Kernel(
-        op, "cluster_pool.c", f"tw_cluster_{name}_{dtype}",
-        f"const {ctype} *restrict x, {ctype} *restrict y, {IMAGE}, int c, int oy, int ox, {WINDOW}, {more}"
-        "int by_channel, int first, int last",
-        {"x": dtype}, _shared(host), split=_pool_split,
-    )  # fmt: skip
-
-
-_FLOATS = f"int oy, int ox, int co, {WINDOW}, float low, float high, int first, int last"
-_FLOAT_TYPES = {"x": "f32", "w": "f32", "b": "f32"}
-FLOAT = (
-    Kernel(
-        Conv2D, "cluster_conv_f32.c", "tw_cluster_conv2d_f32",
-        "const float *restrict x, const float *restrict w, const float *restrict b, float *restrict y,"
-        f" {IMAGE}, int ci, {_FLOATS}",
-        _FLOAT_TYPES, float_filters, packing={"w": FOURS}, split=_pixels,
-    ),
-    Kernel(
-        ResidualConv2D, "cluster_conv_f32.c", "tw_cluster_conv2d_residual_f32",
-        "const float *restrict x, const float *restrict w, const float *restrict b, const float *r, float *y,"
-        f" {IMAGE}, int ci, {_FLOATS}",
-        _FLOAT_TYPES, float_filters, packing={"w": FOURS}, split=_pixels, in_place={"y": "r"},
-    ),
-    Kernel(
-        DepthwiseConv2D, "cluster_conv_f32.c", "tw_cluster_depthwise_f32",
-        "const float *restrict x, const float *restrict w, const float *restrict b, float *restrict y,"
-        f" {IMAGE}, int channels, int oy, int ox, {WINDOW}, float low, float high, int first, int last",
-        _FLOAT_TYPES, float_single_filters, split=_pixels,
-    ),
-    _pool_row(MaxPool2D, "max_pool", "f32", "float", "float least, "),
-    _pool_row(MaxPool2D, "max_pool", "i8", "int8_t", ""),
-    _pool_row(MaxPool2D, "max_pool", "u8", "uint8_t", ""),
-    _pool_row(
-        AveragePool2D, "average_pool", "f32", "float", "int margin_y, int margin_x, int extent_y, int extent_x, "
-    ),
-)  # fmt: skip
 
 VISION = (*_rows("i8"), *_rows("u8"), *_depthwise_rows("i8"), *_depthwise_rows("u8"), *FLOAT)

@@ -50,7 +50,7 @@ enum { INT_NEG, INT_ABS, INT_SIGN, INT_RELU, INT_NOT };
             CASE(FLOOR, TYPE, tw_floor_##T(v))                                                                         \
             CASE(CEIL, TYPE, tw_ceil_##T(v))                                                                           \
             CASE(ROUND, TYPE, tw_round_##T(v))                                                                         \
-            CASE(SQRT, TYPE, tw_sqrt_f64(v))                                                                           \
+            CASE(SQRT, TYPE, tw_sqrt_##T(v))                                                                           \
             CASE(LEAKY, TYPE, v < 0 ? alpha * v : v)                                                                   \
             CASE(HARDSIGMOID, TYPE, CLIPPED(alpha * v + beta))                                                         \
             CASE(HARDSWISH, TYPE, v * CLIPPED(v * (TYPE)(1.0 / 6.0) + (TYPE)0.5))                                      \

@@ -214,6 +214,16 @@ TW_FUNCTION double tw_sqrt_f64(double x)
     return (root + 0.5 * y * (x - root * root)) * scale;
 }
 
+TW_FUNCTION float tw_sqrt_f32(float x)
+{
+#if defined(__riscv_flen)
+    __asm__("fsqrt.s %0, %0" : "+f"(x));
+    return x;
+#else
+    return (float)tw_sqrt_f64(x);
+#endif
+}
+
 /* Remainder with the sign of a: long division of the significands, exact. */
 TW_FUNCTION double tw_fmod_f64(double a, double b)
 {

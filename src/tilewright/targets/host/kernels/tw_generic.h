@@ -18,7 +18,14 @@
 /* Element types, numbered as KINDS in targets/host/generic.py. */
 enum { TW_BOOL, TW_I8, TW_I16, TW_I32, TW_I64, TW_U8, TW_U16, TW_U32, TW_U64, TW_F32, TW_F64 };
 
-enum { TW_AXES = 8, TW_OPERANDS = 3, TW_CHUNK = 64 };
+enum { TW_AXES = 8, TW_OPERANDS = 3 };
+
+/* Elements that are brought together at a time: a small core has no vectors and little stack. A multiple of 16. */
+#if defined(__riscv)
+enum { TW_CHUNK = 16 };
+#else
+enum { TW_CHUNK = 64 };
+#endif
 
 /* Switch on an element size with an unsigned type of that size. */
 #define TW_BY_SIZE(size, USE)                                                                                          \

@@ -39,6 +39,13 @@ typedef float tw_vec;
 #define TW_INLINE static inline
 #endif
 
+/* A copy of known size, also for builds without a C library, where memcpy would be a call. */
+#if defined(__GNUC__)
+#define TW_COPY __builtin_memcpy
+#else
+#define TW_COPY memcpy
+#endif
+
 /* Vector number v of the group at p. */
 #define TW_AT(p, v) (((const tw_vec *)(p))[v])
 #define TW_PUT(p, v) (((tw_vec *)(p))[v])
@@ -57,14 +64,14 @@ TW_INLINE float tw_sum16(const tw_vec group[TW_VECS])
 TW_INLINE float tw_float_of_bits(uint32_t bits)
 {
     float value;
-    memcpy(&value, &bits, sizeof value);
+    TW_COPY(&value, &bits, sizeof value);
     return value;
 }
 
 TW_INLINE uint32_t tw_bits_of_float(float value)
 {
     uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
+    TW_COPY(&bits, &value, sizeof bits);
     return bits;
 }
 

@@ -1,5 +1,4 @@
-/* 8-bit convolutions of NHWC images on the cluster, weights packed as tw_conv.h says; padded, [co / 4][depth / 4][4][4].
- */
+/* 8-bit convolutions of NHWC images on the cluster, weights packed as tw_conv.h says. */
 #include "tw_kernels.h"
 #include "tw_conv.h"
 
@@ -208,26 +207,30 @@ void tw_cluster_conv2d(const void *restrict x, const int8_t *restrict w, const i
                        int mul_step, int add_bytes, int add_step, int shift, int low, int high, int y_bytes,
                        int by_channel, int first, int last)
 {
-    struct conv c = {x, w, scratch, h, width, ci, oy, ox, co, ky, kx, sy, sx, dy, dx, top, left, pad, x_signed, 0, 0, 0, 0};
+    struct conv c = {x,  w,  scratch, h,  width, ci, oy,  ox,   co,  ky,       kx, sy,
+                     sx, dy, dx,      top, left, pad, x_signed, 0, 0, 0, 0};
     int quads = tw_in_quads(product, y_bytes);
-    const struct tw_finish f = {b, mul, add, y, product, mul_step, add_bytes, add_step, shift, low, high, y_bytes, quads};
+    const struct tw_finish f = {b,        mul,   add, y,    product, mul_step, add_bytes,
+                                add_step, shift, low, high, y_bytes, quads};
     either(&c, &f, 0, n * oy * ox, by_channel, first, last);
 }
 
 /* The same for results of bytes, which the residual r joins as struct tw_join says; r: [n][oy][ox][co], y may be r.
  * scratch: 4 * co bytes more. */
 void tw_cluster_conv2d_residual(const void *restrict x, const int8_t *restrict w, const int32_t *restrict b,
-                                const int32_t *restrict mul, const void *restrict add, const void *r, void *y, int8_t *restrict scratch, int n,
-                                int h, int width, int ci, int oy, int ox, int co, int ky, int kx, int sy, int sx,
-                                int dy, int dx, int top, int left, int pad, int x_signed, int product, int mul_step,
+                                const int32_t *restrict mul, const void *restrict add, const void *r, void *y,
+                                int8_t *restrict scratch, int n, int h, int width, int ci, int oy, int ox, int co,
+                                int ky, int kx, int sy, int sx, int dy, int dx, int top, int left, int pad, int x_signed, int product, int mul_step,
                                 int add_bytes, int add_step, int shift, int low, int high, int join, int v_signed,
                                 int r_signed, int mul_y, int mul_r, int64_t join_add, int join_shift, int join_low,
                                 int join_high, int by_channel, int first, int last)
 {
-    struct conv c = {x, w, scratch, h, width, ci, oy, ox, co, ky, kx, sy, sx, dy, dx, top, left, pad, x_signed, 0, 0, 0, 0};
+    struct conv c = {x,  w,  scratch, h,  width, ci, oy,  ox,   co,  ky,       kx, sy,
+                     sx, dy, dx,      top, left, pad, x_signed, 0, 0, 0, 0};
     int quads = tw_in_quads(product, 1);
     int8_t *waiting = scratch + 4 * ((ky * kx * ci + 3) / 4 * 4);
-    const struct tw_finish f = {b, mul, add, waiting, product, mul_step, add_bytes, add_step, shift, low, high, 1, quads};
+    const struct tw_finish f = {b,        mul,   add, waiting, product, mul_step, add_bytes,
+                                add_step, shift, low, high,    1,       quads};
     const struct onto o = {
         {join, v_signed, r_signed, mul_y, mul_r, join_shift, join_low, join_high, join_add}, r, y,
     };

@@ -63,11 +63,11 @@ static void transpose(int32_t *to, int length, const int8_t *const line[4], cons
 #endif
 }
 
-/* The strip of results begin .. end along, for 4 channels of an image (`valid` of them exist), from place v across. */
-static void fill_strip(const struct depthwise *d, const int8_t *image, int valid, int v, int chunk, int begin, int end)
+/* The strip of 4 channels of an image (`valid` of them exist) from place v across. */
+static void fill_strip(const struct depthwise *d, const int8_t *image, int valid, int v, int chunk)
 {
     const struct axis *u = &d->along, *a = &d->across;
-    int start = begin * u->stride - u->before, need = (end - 1 - begin) * u->stride + (u->kernel - 1) * u->dilation + 1;
+    int start = -u->before, need = d->length;
     int first = tw_pmin(tw_pmax(-start, 0), need), last = tw_pmax(tw_pmin(u->size - start, need), first);
     int32_t outside = (int32_t)((uint32_t)(uint8_t)d->pad * 0x01010101u);
     for (int c = 0; c < 4; c++) {
@@ -108,77 +108,115 @@ TW_X int32_t dot(int32_t sum, int32_t x, int32_t w, int x_signed)
     return x_signed ? tw_vsdotsp_b(sum, x, w) : tw_vsdotusp_b(sum, x, w);
 }
 
-#if defined(__riscv)
-#define TW_TRIPLE_SHIFT "sra %[c], %[c], %[shift]\n"
-#define TW_TRIPLE_NARROW                                                                                               \
-    "mv %[c], %[add]\n" TW_MAC("%[c]", "%[d]", "%[mul]") TW_TRIPLE_SHIFT
-#define TW_TRIPLE_TOP "mulh %[c], %[d], %[mul]\n.insn r 0x5b, 2, 0x20, %[c], %[top], %[shift]\n" /* p.addN */
-#define TW_TRIPLE_HIGH                                                                                                 \
-    "mulh %[c], %[d], %[mul]\nmul %[d], %[d], %[mul]\nadd %[c], %[c], %[top]\nadd %[d], %[d], %[add]\n"                \
-    "sltu %[d], %[d], %[add]\nadd %[c], %[c], %[d]\n" TW_TRIPLE_SHIFT
-/* A loop of `size` instructions; sdot is of signed or unsigned bytes. */
-#define TW_TRIPLES(sdot, size, product)                                                                               \
-    __asm__ volatile(TW_ASM_BEGIN                                      \
-                     TW_LOOP("0", "%[count]", size)                                     \
-                     "lw %[b], 4(%[x])\nlw %[c], 8(%[x])\n" TW_LW_BY("%[a]", "%[x]", "%[x_step]")                       \
-                     "mv %[d], %[bias]\n" TW_DOT(sdot, "%[d]", "%[b]", "%[w1]")                                        \
-                     TW_DOT(sdot, "%[d]", "%[c]", "%[w2]") TW_DOT(sdot, "%[d]", "%[a]", "%[w0]")                       \
-                     product                                                                                           \
-                     TW_MAX("%[c]", "%[c]", "%[low]") TW_MIN("%[c]", "%[c]", "%[high]")         \
-                     ".insn r 0x2b, 4, 0, %[y_step], %[y], %[c]\n" /* p.sb c, y_step(y!) */                            \
-                     TW_ASM_END                                                                                   \
-                     : [x] "+r"(x), [y] "+r"(y), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d)              \
-                     : [count] "r"(count), [x_step] "r"(x_step), [y_step] "r"(y_step), [w0] "r"(w0), [w1] "r"(w1),     \
-                       [w2] "r"(w2), [mul] "r"(s->mul), [add] "r"(s->add), [top] "r"(s->top), [shift] "r"(s->shift), [bias] "r"(s->bias), \
-                       [low] "r"(s->low), [high] "r"(s->high)                                                          \
-                     : "memory")
-#endif
-
-/* The requantisation of one channel; shift is without the 32 bits that TW_TOP and TW_HIGH drop. */
-struct scale {
-    int32_t bias, mul, add, top;
-    int shift, low, high;
-};
-
-/* `count` results of one channel with three elements along, x_step and y_step bytes apart. */
-static void triples(const int32_t *x, int x_step, int8_t *y, int y_step, int32_t w0, int32_t w1, int32_t w2,
-                    const struct scale *s, int product, int x_signed, int count)
-{
-#if defined(__riscv)
-    int32_t a, b, c, d;
-    switch (product * 2 + x_signed) {
-    case TW_NARROW * 2:
-        TW_TRIPLES(TW_SDOTUSP, "13", TW_TRIPLE_NARROW);
-        break;
-    case TW_NARROW * 2 + 1:
-        TW_TRIPLES(TW_SDOTSP, "13", TW_TRIPLE_NARROW);
-        break;
-    case TW_TOP * 2:
-        TW_TRIPLES(TW_SDOTUSP, "12", TW_TRIPLE_TOP);
-        break;
-    case TW_TOP * 2 + 1:
-        TW_TRIPLES(TW_SDOTSP, "12", TW_TRIPLE_TOP);
-        break;
-    case TW_HIGH * 2:
-        TW_TRIPLES(TW_SDOTUSP, "17", TW_TRIPLE_HIGH);
-        break;
-    default:
-        TW_TRIPLES(TW_SDOTSP, "17", TW_TRIPLE_HIGH);
-    }
-#else
-    int shift = s->shift + (product == TW_NARROW ? 0 : 32);
-    for (int i = 0; i < count; i++, x += x_step / 4, y += y_step) {
-        int32_t sum = dot(s->bias, x[0], w0, x_signed);
-        sum = dot(dot(sum, x[1], w1, x_signed), x[2], w2, x_signed);
-        *y = (int8_t)tw_requantised(sum, s->mul, s->add, s->top, shift, s->low, s->high);
-    }
-#endif
-}
-
 /* Four weights, moved up by whole lanes. */
 TW_X int32_t moved_up(int32_t w, int bits)
 {
     return (int32_t)((uint32_t)w << bits);
+}
+
+/* Channels of a strip with three elements along, requantised to bytes: `count` results each, at y and, `line` bytes on,
+ * of a second line whose weights are moved up by `lane` bits more; line is 0 where there is none. `moved`: bits that
+ * the first line's weights are moved up by. x, w, bias, mul, add, top and y move on by a channel. bias, mul, add and
+ * top have steps in bytes; top, top_shift: the upper halves of add, or add itself and 31. shift is without the 32 bits that
+ * TW_TOP and TW_HIGH drop. The assembly knows the offsets of all fields. */
+struct strip {
+    const int32_t *x;
+    int x_next, x_step, count;
+    const int32_t *w;
+    int moved, lane;
+    const int32_t *bias;
+    int bias_step;
+    const int32_t *mul;
+    int mul_step;
+    const int32_t *add;
+    int add_step;
+    const int32_t *top;
+    int top_shift, shift, low, high;
+    int8_t *y;
+    int line, y_step, channels;
+};
+
+#if defined(__riscv)
+/* a0: the strip. Words in a4-a6, weights in s2-s4 and s5-s7, sums in a7 and t0, bias to top in s8-s11. */
+#define TW_CHANNEL                                                                                                     \
+    "lw t5, 16(a0)\nlw t6, 20(a0)\nlw ra, 24(a0)\nlw s2, 0(t5)\nlw s3, 16(t5)\nlw s4, 32(t5)\naddi t5, t5, 4\n"        \
+    "sw t5, 16(a0)\nsll s2, s2, t6\nsll s3, s3, t6\nsll s4, s4, t6\nsll s5, s2, ra\nsll s6, s3, ra\nsll s7, s4, ra\n"  \
+    "lw t5, 28(a0)\nlw t6, 32(a0)\n" TW_LW_BY("s8", "t5", "t6") "sw t5, 28(a0)\n"                                      \
+    "lw t5, 36(a0)\nlw t6, 40(a0)\n" TW_LW_BY("s9", "t5", "t6") "sw t5, 36(a0)\n"                                      \
+    "lw t5, 44(a0)\nlw t6, 48(a0)\n" TW_LW_BY("s10", "t5", "t6") "sw t5, 44(a0)\n"                                     \
+    "lw t5, 52(a0)\nlw ra, 56(a0)\n" TW_LW_BY("s11", "t5", "t6") "sw t5, 52(a0)\nsra s11, s11, ra\n"                   \
+    "lw s1, 0(a0)\nlw t5, 4(a0)\nlw t1, 72(a0)\nadd t5, s1, t5\nsw t5, 0(a0)\nlw t6, 76(a0)\naddi t5, t1, 1\n"         \
+    "sw t5, 72(a0)\nadd t2, t1, t6\nlw t5, 12(a0)\nlw t3, 80(a0)\nlw t4, 8(a0)\nlw a1, 60(a0)\nlw a2, 64(a0)\n"        \
+    "lw a3, 68(a0)\n"
+#define TW_PLACES "lw a5, 4(s1)\nlw a6, 8(s1)\n" TW_LW_BY("a4", "s1", "t4")
+#define TW_TRIPLE(code, sum, w0, w1, w2)                                                                               \
+    TW_DOT(code, sum, "a5", w1) TW_DOT(code, sum, "a6", w2) TW_DOT(code, sum, "a4", w0)
+#define TW_CLIP(z) TW_MAX(z, z, "a2") TW_MIN(z, z, "a3")
+#define TW_SCALE_NARROW(y, sum) "mv " y ", s10\n" TW_MAC(y, sum, "s9") "sra " y ", " y ", a1\n" TW_CLIP(y)
+#define TW_SCALE_TOP(y, sum) "mulh " y ", " sum ", s9\n.insn r 0x5b, 2, 0x20, " y ", s11, a1\n" TW_CLIP(y) /* p.addN */
+#define TW_SCALE_HIGH(y, sum)                                                                                          \
+    "mulh " y ", " sum ", s9\nmul " sum ", " sum ", s9\nadd " y ", " y ", s11\nadd " sum ", " sum ", s10\n"            \
+    "sltu " sum ", " sum ", s10\nadd " y ", " y ", " sum "\nsra " y ", " y ", a1\n" TW_CLIP(y)
+#define TW_PUT_BYTE(y, value) ".insn r 0x2b, 4, 0, t3, " y ", " value "\n" /* p.sb value, t3(y!) */
+#define TW_ONE_LINE(code, scale)                                                                                       \
+    TW_PLACES "mv a7, s8\n" TW_TRIPLE(code, "a7", "s2", "s3", "s4") scale("a6", "a7") TW_PUT_BYTE("t1", "a6")
+#define TW_TWO_LINES(code, scale)                                                                                      \
+    TW_PLACES "mv a7, s8\nmv t0, s8\n" TW_TRIPLE(code, "a7", "s2", "s3", "s4")                                         \
+    TW_TRIPLE(code, "t0", "s5", "s6", "s7")                                                                            \
+    scale("a6", "a7") TW_PUT_BYTE("t1", "a6") scale("a6", "t0") TW_PUT_BYTE("t2", "a6")
+#define TW_CHANNELS(size, body)                                                                                        \
+    __asm__ volatile(TW_ASM_BEGIN "1:\n" TW_CHANNEL TW_LOOP("0", "t5", size) body                                      \
+                     "lw t0, 84(a0)\naddi t0, t0, -1\nsw t0, 84(a0)\nbgtz t0, 1b\n" TW_ASM_END                         \
+                     :: "r"(a0)                                                                                        \
+                     : "memory", "ra", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "t0", "t1", "t2", "t3", "t4", "t5",   \
+                       "t6", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11")
+#define TW_BOTH(one, two, code, scale)                                                                                 \
+    if (s->line == 0)                                                                                                  \
+        TW_CHANNELS(one, TW_ONE_LINE(code, scale));                                                                    \
+    else                                                                                                               \
+        TW_CHANNELS(two, TW_TWO_LINES(code, scale))
+#endif
+
+/* All channels of a strip. product: TW_NARROW, TW_TOP or TW_HIGH. */
+static __attribute__((noinline)) void strip_channels(struct strip *s, int product, int x_signed)
+{
+#if defined(__riscv)
+    register struct strip *a0 __asm__("a0") = s;
+    switch (product * 2 + x_signed) {
+    case TW_NARROW * 2:
+        TW_BOTH("13", "23", TW_SDOTUSP, TW_SCALE_NARROW);
+        break;
+    case TW_NARROW * 2 + 1:
+        TW_BOTH("13", "23", TW_SDOTSP, TW_SCALE_NARROW);
+        break;
+    case TW_TOP * 2:
+        TW_BOTH("12", "21", TW_SDOTUSP, TW_SCALE_TOP);
+        break;
+    case TW_TOP * 2 + 1:
+        TW_BOTH("12", "21", TW_SDOTSP, TW_SCALE_TOP);
+        break;
+    case TW_HIGH * 2:
+        TW_BOTH("17", "31", TW_SDOTUSP, TW_SCALE_HIGH);
+        break;
+    default:
+        TW_BOTH("17", "31", TW_SDOTSP, TW_SCALE_HIGH);
+    }
+#else
+    int shift = s->shift + (product == TW_NARROW ? 0 : 32);
+    for (int c = 0; c < s->channels; c++)
+        for (int line = 0; line < (s->line != 0 ? 2 : 1); line++) {
+            const int32_t *x = s->x + c * s->x_next / 4;
+            int bits = s->moved + line * s->lane, mul = s->mul[c * s->mul_step / 4], add = s->add[c * s->add_step / 4];
+            int top = s->top[c * s->add_step / 4] >> s->top_shift;
+            for (int i = 0; i < s->count; i++, x += s->x_step / 4) {
+                int32_t sum = s->bias[c * s->bias_step / 4];
+                for (int k = 0; k < 3; k++)
+                    sum = dot(sum, x[k], moved_up(s->w[k * 4 + c], bits), x_signed);
+                s->y[c + line * s->line + i * s->y_step] =
+                    (int8_t)tw_requantised(sum, mul, add, top, shift, s->low, s->high);
+            }
+        }
+#endif
 }
 
 /* Sums of a strip, added to those of the chunks before; weights moved up by `moved` bits. */
@@ -195,45 +233,63 @@ static void add_sums(const struct depthwise *d, const int32_t *w, int valid, int
     }
 }
 
-/* Line `moved` / 8 lanes from the strip's first of channels c .. c + valid; `at` is where its first result lies. */
-static void results(const struct depthwise *d, const struct tw_finish *f, const int32_t *w, int c, int valid,
-                    int moved, int count, int at)
+static const int32_t nothing = 0;
+
+/* `lines` of results that a strip serves, for channels c .. c + valid; `at` is where the first result lies. */
+static void results(const struct depthwise *d, const struct tw_finish *f, const int32_t *w, int c, int valid, int lines,
+                    int at)
 {
-    for (int i = 0; i < valid; i++, w++) {
-        const int32_t *add = f->add + (c + i) * f->add_step;
-        struct scale s = {
-            f->b != 0 ? f->b[c + i] : 0, f->mul[(c + i) * f->mul_step], add[0],
-            f->add_bytes == 8 ? add[1] : add[0] >> 31, f->product == TW_NARROW ? f->shift : f->shift - 32, f->low,
-            f->high,
-        };
-        triples(d->strip + i * d->length, d->along.stride * 4, (int8_t *)f->y + at + i, d->along.y_step,
-                moved_up(w[0], moved), moved_up(w[4], moved), moved_up(w[8], moved), &s, f->product, d->x_signed, count);
+    int lane = 8 * d->across.stride, across = d->across.y_step;
+    struct strip s;
+    s.x_next = d->length * 4;
+    s.x_step = d->along.stride * 4;
+    s.count = d->along.results;
+    s.lane = lane;
+    s.bias_step = f->b != 0 ? 4 : 0;
+    s.mul_step = f->mul_step * 4;
+    s.add_step = f->add_step * 4;
+    s.top_shift = f->add_bytes == 8 ? 0 : 31;
+    s.shift = f->product == TW_NARROW ? f->shift : f->shift - 32;
+    s.low = f->low;
+    s.high = f->high;
+    s.y_step = d->along.y_step;
+    for (int line = 0; line < lines; line += 2) {
+        s.x = d->strip;
+        s.w = w;
+        s.moved = line * lane;
+        s.bias = f->b != 0 ? f->b + c : &nothing;
+        s.mul = f->mul + c * f->mul_step;
+        s.add = f->add + c * f->add_step;
+        s.top = s.add + (f->add_bytes == 8);
+        s.y = (int8_t *)f->y + at + line * across;
+        s.line = line + 1 < lines ? across : 0;
+        s.channels = valid;
+        strip_channels(&s, f->product, d->x_signed);
     }
 }
 
-/* Results begin .. end along, of lines first .. last across, for channels c .. c + valid of one image. */
-static void lines(const struct depthwise *d, const struct tw_finish *f, int image, int c, int valid, int first, int last,
-                  int begin, int end)
+/* Lines first .. last of the results of one image, for channels c .. c + valid. */
+static void lines(const struct depthwise *d, const struct tw_finish *f, int image, int c, int valid, int first,
+                  int last)
 {
     const struct axis *a = &d->across;
     const int8_t *x = d->x + image * d->image_x + c;
-    int apart = d->along.kernel * 4, count = end - begin;
+    int apart = d->along.kernel * 4, count = d->along.results;
     const int32_t *w = (const int32_t *)(const void *)d->w + c / 4 * d->chunks * apart;
     int quick = f->quads && d->chunks == 1 && d->along.kernel == 3 && d->along.dilation == 1;
     int shared = d->chunks == 1 && a->dilation == 1 ? (4 - a->kernel) / a->stride + 1 : 1;
     for (int v = first; v < last; v += shared) {
-        int at = image * d->image_y + v * a->y_step + begin * d->along.y_step + c;
+        int at = image * d->image_y + v * a->y_step + c;
         if (quick) {
-            fill_strip(d, x, valid, v * a->stride - a->before, 0, begin, end);
-            for (int i = 0; i < tw_pmin(shared, last - v); i++)
-                results(d, f, w, c, valid, 8 * i * a->stride, count, at + i * a->y_step);
+            fill_strip(d, x, valid, v * a->stride - a->before, 0);
+            results(d, f, w, c, valid, tw_pmin(shared, last - v), at);
             continue;
         }
         for (int i = 0; i < tw_pmin(shared, last - v); i++) {
             memset(d->sums, 0, (size_t)count * 4 * sizeof *d->sums);
             for (int chunk = 0; chunk < d->chunks; chunk++) {
                 if (i == 0)
-                    fill_strip(d, x, valid, v * a->stride - a->before, chunk, begin, end);
+                    fill_strip(d, x, valid, v * a->stride - a->before, chunk);
                 add_sums(d, w + chunk * apart, valid, 8 * i * a->stride, count);
             }
             tw_finish_any(f, d->sums, count, c, valid, at + i * a->y_step, d->along.y_step);
@@ -243,7 +299,7 @@ static void lines(const struct depthwise *d, const struct tw_finish *f, int imag
 
 /* y = finish(conv(x, w)). x: [n][h][width][channels] of i8 or u8, `pad` outside; y: [n][oy][ox][channels]; see struct
  * tw_finish for the rest. A core computes the channels first .. last (`by_channel`), the strips along y or along x, or
- * else those pixels, the strips along x. scratch: the strip, then sums of `most` results. */
+ * else those rows, the strips along x. scratch: the strip, then sums of `most` results. */
 void tw_cluster_depthwise(const void *restrict x, const int8_t *restrict w, const int32_t *restrict b,
                           const int32_t *restrict mul, const void *restrict add, void *restrict y,
                           int32_t *restrict scratch, int n, int h, int width, int channels, int oy, int ox, int ky,
@@ -265,15 +321,13 @@ void tw_cluster_depthwise(const void *restrict x, const int8_t *restrict w, cons
     if (by_channel) {
         for (int c = first; c < last; c += 4)
             for (int image = 0; image < n; image++)
-                lines(&d, &f, image, c, tw_pmin(last - c, 4), 0, across.results, 0, along.results);
+                lines(&d, &f, image, c, tw_pmin(last - c, 4), 0, across.results);
         return;
     }
-    for (int pixel = first, end; pixel < last; pixel = end) {
-        int row = pixel / ox, column = pixel - row * ox, image = row / oy, line = row - image * oy;
-        int whole = column == 0 ? tw_pmin((last - pixel) / ox, oy - line) : 0;
-        end = whole > 0 ? pixel + whole * ox : tw_pmin(last, pixel - column + ox);
+    for (int row = first, end; row < last; row = end) {
+        int image = row / oy, line = row - image * oy;
+        end = tw_pmin(last, row + oy - line);
         for (int c = 0; c < channels; c += 4)
-            lines(&d, &f, image, c, tw_pmin(channels - c, 4), line, line + tw_pmax(whole, 1), column,
-                  whole > 0 ? ox : column + end - pixel);
+            lines(&d, &f, image, c, tw_pmin(channels - c, 4), line, line + end - row);
     }
 }

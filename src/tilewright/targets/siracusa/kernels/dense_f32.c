@@ -12,7 +12,7 @@ struct product {
     float low, high;
 };
 
-/* `tokens` rows of x times `count` (at most 4) rows of w: y from y[at] on. `near`: right is 1 and four rows are there. */
+/* `tokens` rows of x times `count` (at most 4) rows of w: y from y[at] on. `near`: right is 1, four rows are there. */
 TW_F void block(const struct product *p, int tokens, int near, const float *x, const float *w, const float *b, int at,
                 int count)
 {
@@ -66,8 +66,8 @@ static void column_far(const struct product *p, int tokens, const float *x, cons
     column(p, tokens, 0, x, w, b, at, count);
 }
 
-/* y = clip(x w^T + b, low, high). x: [tokens][cols], w: [rows / 4][cols][4], b: [rows] or null, y: [tokens][rows]. A core
- * computes some rows of weights, or some tokens, first .. last. */
+/* y = clip(x w^T + b, low, high). x: [tokens][cols], w: [rows / 4][cols][4], b: [rows] or null, y: [tokens][rows]. A
+ * core computes some rows of weights, or some tokens, first .. last. */
 void tw_gemm_f32(const float *restrict x, const float *restrict w, const float *restrict b, float *restrict y,
                  int tokens, int rows, int cols, float low, float high, int by_tokens, int first, int last)
 {
@@ -82,10 +82,10 @@ void tw_gemm_f32(const float *restrict x, const float *restrict w, const float *
                     last - first < LANES ? last - first : LANES);
 }
 
-/* y = clip(a b, low, high) for every matrix of a batch. a: [m][k], b: [k][n] or, transposed, [n][k], y: [m][n]; from one
- * to the next a and b go on by a_step and b_step. A core computes some rows, or some columns, of all of the batch. */
-void tw_product_f32(const float *restrict a, const float *restrict b, float *restrict y, int m, int k, int n, int a_step,
-                    int b_step, float low, float high, int by_rows, int turned, int first, int last)
+/* y = clip(a b, low, high) for every matrix of a batch. a: [m][k], b: [k][n] or, transposed, [n][k], y: [m][n]; from
+ * one to the next a and b go on by a_step and b_step. A core computes some rows, or columns, of all of the batch. */
+void tw_product_f32(const float *restrict a, const float *restrict b, float *restrict y, int m, int k, int n,
+                    int a_step, int b_step, float low, float high, int by_rows, int turned, int first, int last)
 {
     const struct product p = {y, n, k, turned ? 1 : n, turned ? k : 1, low, high};
     int extent = by_rows ? m : n;

@@ -1,7 +1,7 @@
 /* Functions of one or two integers, with broadcasting: sums and products of quantised tensors, wide arithmetic, tables,
  * QuantLib's activations. y may be an operand of the same size and shape.
  *
- * Code is short rather than unrolled: on small tensors its way into the instruction cache costs more than its execution.
+ * Code is short rather than unrolled: on small tensors its way into the instruction cache costs more than its loops.
  * Loads add any step to their address, so that one loop serves every way to broadcast. Where a loop could only wait for
  * a load, it stores the result of the element before.
  */
@@ -55,7 +55,7 @@ static __attribute__((noinline)) int next(struct part *p)
     __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", #COUNT "+" #CLAMPS "+3") BY_##A("%[v]", "%[p]", "%[sp]")        \
                          BY_##B("%[w]", "%[q]", "%[sq]") MAKE CLAMP TW_SB("%[t]", "%[to]", "1") TW_ASM_END             \
                      : [p] "+r"(p), [q] "+r"(q), [to] "+r"(to), [v] "=&r"(v), [w] "=&r"(w), [t] "=&r"(t)               \
-                     : [n] "r"(part.w.n), [sp] "r"(sp), [sq] "r"(sq), [add] "r"((int32_t)add),       \
+                     : [n] "r"(part.w.n), [sp] "r"(sp), [sq] "r"(sq), [add] "r"((int32_t)add),                         \
                        [shift] "r"(shift), [low] "r"(low), [high] "r"(high), __VA_ARGS__                               \
                      : "memory")
 #define EITHER(A, B, MAKE, COUNT, ...)                                                                                 \

@@ -129,7 +129,8 @@ static int clipped(const struct quotients *q, int8_t *y)
 #ifdef __riscv
     int32_t v, s, t;
 #define NEXT ""
-    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "13") TW_LB("%[v]", "%[x]", "1") TW_LW_BY("%[s]", "%[w]", "%[ws]")
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "13") TW_LB("%[v]", "%[x]", "1")
+                         TW_LW_BY("%[s]", "%[w]", "%[ws]")
                          QUOTIENT "sra %[v], %[v], %[shift]\n" TW_CLIPR("%[v]", "%[v]", "%[high]")
                              TW_SB("%[v]", "%[y]", "1") TW_ASM_END
                      : [x] "+r"(x), [w] "+r"(w), [y] "+r"(y), [large] "+r"(large), [v] "=&r"(v), [s] "=&r"(s),
@@ -158,7 +159,8 @@ static int shifted(const struct quotients *q, int8_t *y)
 #ifdef __riscv
     int32_t v, s, t;
 #define NEXT TW_LW_BY("%[s]", "%[b]", "%[bs]")
-    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "15") TW_LB("%[v]", "%[x]", "1") TW_LW_BY("%[s]", "%[w]", "%[ws]")
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "15") TW_LB("%[v]", "%[x]", "1")
+                         TW_LW_BY("%[s]", "%[w]", "%[ws]")
                          "sub %[v], %[v], %[mean]\n" QUOTIENT
                          "add %[v], %[v], %[s]\nsra %[v], %[v], %[shift]\n" TW_SB("%[v]", "%[y]", "1") TW_ASM_END
                      : [x] "+r"(x), [w] "+r"(w), [b] "+r"(b), [y] "+r"(y), [large] "+r"(large), [v] "=&r"(v),
@@ -222,10 +224,10 @@ void tw_layer_norm_i8(const int8_t *x, const int32_t *w, const int32_t *b, int8_
             }                                                                                                          \
             p = OF_WORDS(p, q);                                                                                        \
             for (int k = 0; k < 32; k += 8)                                                                            \
-                most = tw_pmax(most, (TYPE)((uint32_t)p >> k));                                                     \
+                most = tw_pmax(most, (TYPE)((uint32_t)p >> k));                                                        \
         }                                                                                                              \
         for (; i < n; i++)                                                                                             \
-            most = tw_pmax(most, x[i]);                                                                             \
+            most = tw_pmax(most, x[i]);                                                                                \
         return most;                                                                                                   \
     }
 

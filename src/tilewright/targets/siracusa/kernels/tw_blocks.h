@@ -11,65 +11,108 @@ struct tw_product {
     struct tw_results to;
 };
 
+/* What the tiles of channels channel .. channel + count have in common; the last one again up to four. */
+TW_X void tw_tile_of(struct tw_tile *c, const struct tw_product *p, int channel, int count)
+{
+    const struct tw_results *f = &p->to;
+    int mul_step = tw_mul_step(f), add_step = tw_add_step(f);
+    int is_u8 = f->form & TW_MUL_U8, is_i64 = f->form & TW_ADD_I64;
+    const char *mul = (const char *)f->mul + channel * mul_step, *add = (const char *)f->add + channel * add_step;
+    for (int i = 0; i < 4 && tw_mode_of(f) != TW_SUMS; i++) {
+        const int32_t *halves = (const int32_t *)(const void *)add;
+        c->mul[i] = is_u8 ? *(const uint8_t *)mul : *(const int32_t *)(const void *)mul;
+        c->add[i] = halves[0];
+        c->add_high[i] = is_i64 ? halves[1] : halves[0] >> 31;
+        if (i + 1 < count)
+            mul += mul_step, add += add_step;
+    }
+    c->low = f->low, c->high = f->high, c->acc_low = f->acc_low, c->acc_high = f->acc_high, c->shift = f->shift & 31;
+    c->x_step = 2 * p->cols - 4 * TW_WORDS(p->cols), c->y_step = p->rows * tw_bytes_per_result(f);
+}
+
+/* Four narrow sums to `count` results. */
+TW_X void tw_finish_four(const struct tw_results *f, const struct tw_tile *c, int32_t *s, int at, int count)
+{
+    if (tw_mode_of(f) == TW_BOUNDED)
+        for (int i = 0; i < 4; i++)
+            s[i] = tw_between(s[i], c->acc_low, c->acc_high);
+    for (int i = 0; i < 4; i++)
+        s[i] = tw_between(tw_pmac(c->add[i], s[i], c->mul[i]) >> c->shift, c->low, c->high);
+    for (int i = 0; i < count && f->r != 0; i++)
+        s[i] = tw_pclip(s[i] + f->r[at + i], 16);
+    tw_store_results(f, s, at, count);
+}
+
 /* Sums in registers, then through memory: for all that tiles cannot finish. */
 static void tw_block_by_sums(const struct tw_product *p, const int8_t *x, const int8_t *w, int tokens, int channel,
                              int at, int count)
 {
+    const struct tw_results *f = &p->to;
+    int mode = tw_mode_of(f), direct = f->b == 0 && mode != TW_WIDE;
+    struct tw_tile c;
+    if (mode != TW_SUMS)
+        tw_tile_of(&c, p, channel, count);
     for (; tokens > 0; tokens -= 2, x += 2 * p->cols, at += 2 * p->rows) {
         const int8_t *z = tokens > 1 ? x + p->cols : x;
         int32_t s[8] = {0};
-        if (p->to.form & TW_X_SIGNED)
+        if (f->form & TW_X_SIGNED)
             tw_dots_4x2_i8(s, w, p->pitch, count, x, z, p->cols);
         else
             tw_dots_4x2_u8(s, w, p->pitch, count, x, z, p->cols);
-        tw_finish_row(&p->to, s, channel, at, count);
-        if (tokens > 1)
-            tw_finish_row(&p->to, s + 4, channel, at + p->rows, count);
+        for (int i = 0; i < (tokens > 1 ? 2 : 1); i++)
+            if (!direct)
+                tw_finish_row(f, s + 4 * i, channel, at + i * p->rows, count);
+            else if (mode == TW_SUMS)
+                tw_store_results(f, s + 4 * i, at + i * p->rows, count);
+            else
+                tw_finish_four(f, &c, s + 4 * i, at + i * p->rows, count);
     }
 }
 
 #ifdef __riscv
-/* Whether tw_tiles.h knows how to finish. */
-TW_X int tw_tiled(const struct tw_results *f)
-{
-    int mode = tw_mode_of(f), plain = f->b == 0 && f->r == 0 && tw_bytes_per_result(f) == 1;
-    return plain && (mode == TW_WIDE ? f->shift >= 32 : mode != TW_SUMS);
-}
+typedef void tw_tiles(const struct tw_tile *t, const int8_t *w, int pitch, const void *x, const void *z, int cols,
+                      void *y, int pairs);
 
-TW_X void tw_column(const struct tw_tile *c, const struct tw_product *p, const int8_t *x, const int8_t *z,
-                    const int8_t *w, int at, int pairs)
+/* The tiles of tw_tiles.h that finish so, null where there are none. */
+TW_X tw_tiles *tw_tiles_for(const struct tw_results *f)
 {
-    int8_t *y = (int8_t *)p->to.y + at;
-    int mode = tw_mode_of(&p->to), is_signed = p->to.form & TW_X_SIGNED;
+    int mode = tw_mode_of(f), bytes = tw_bytes_per_result(f), is_signed = f->form & TW_X_SIGNED;
+    if (f->b != 0)
+        return 0;
+    if (mode == TW_SUMS)
+        return is_signed ? tw_tiles_sums_i8 : tw_tiles_sums_u8;
+    if (bytes == 2 && mode == TW_NARROW && is_signed)
+        return f->r != 0 ? tw_tiles_join_i8 : tw_tiles_halves_i8;
+    if (bytes != 1 || (mode == TW_WIDE && f->shift < 32))
+        return 0;
     if (mode == TW_WIDE)
-        (is_signed ? tw_tiles_wide_i8 : tw_tiles_wide_u8)(c, w, p->pitch, x, z, p->cols, y, pairs);
-    else if (mode == TW_BOUNDED)
-        (is_signed ? tw_tiles_bounded_i8 : tw_tiles_bounded_u8)(c, w, p->pitch, x, z, p->cols, y, pairs);
-    else
-        (is_signed ? tw_tiles_i8 : tw_tiles_u8)(c, w, p->pitch, x, z, p->cols, y, pairs);
+        return is_signed ? tw_tiles_wide_i8 : tw_tiles_wide_u8;
+    if (mode == TW_BOUNDED)
+        return is_signed ? tw_tiles_bounded_i8 : tw_tiles_bounded_u8;
+    return is_signed ? tw_tiles_i8 : tw_tiles_u8;
 }
 
-/* Four rows of weights in tiles. The last token of an odd number is computed twice. */
-static void tw_block_by_tiles(const struct tw_product *p, const int8_t *x, const int8_t *w, int tokens, int channel,
-                              int at)
+/* Four rows of weights in tiles. The last token of an odd number is computed twice; not in place, where it would join
+ * its residual twice. */
+static void tw_block_by_tiles(const struct tw_product *p, tw_tiles *tiles, const int8_t *x, const int8_t *w, int tokens,
+                              int channel, int at)
 {
-    const struct tw_results *f = &p->to;
-    int pairs = tokens / 2;
-    struct tw_tile c = {.low = f->low, .high = f->high, .acc_low = f->acc_low, .acc_high = f->acc_high,
-                        .shift = f->shift & 31, .x_step = 2 * p->cols - 4 * TW_WORDS(p->cols), .y_step = p->rows};
-    for (int i = 0; i < 4; i++) {
-        int64_t add = tw_add_of(f, channel + i);
-        c.mul[i] = tw_mul_of(f, channel + i);
-        c.add[i] = (int32_t)add;
-        c.add_high[i] = (int32_t)(add >> 32);
-    }
+    int pairs = tokens / 2, bytes = tw_bytes_per_result(&p->to), done = 2 * pairs;
+    char *y = (char *)p->to.y + at * bytes;
+    struct tw_tile c;
+    tw_tile_of(&c, p, channel, 4);
+    c.r_step = (int32_t)((const char *)p->to.r - (const char *)p->to.y);
     if (pairs > 0)
-        tw_column(&c, p, x, x + p->cols, w, at, pairs);
-    if (tokens % 2 != 0) {
-        x += (tokens - 1) * p->cols;
-        c.y_step = 0;
-        tw_column(&c, p, x, x, w, at + (tokens - 1) * p->rows, 1);
+        tiles(&c, w, p->pitch, x, x + p->cols, p->cols, y, pairs);
+    if (done == tokens)
+        return;
+    if (p->to.r != 0) {
+        tw_block_by_sums(p, x + done * p->cols, w, 1, channel, at + done * p->rows, 4);
+        return;
     }
+    x += done * p->cols;
+    c.y_step = 0;
+    tiles(&c, w, p->pitch, x, x, p->cols, y + done * p->rows * bytes, 1);
 }
 #endif
 
@@ -78,8 +121,9 @@ TW_X void tw_block(const struct tw_product *p, const int8_t *x, const int8_t *w,
                    int count)
 {
 #ifdef __riscv
-    if (count == 4 && tw_tiled(&p->to)) {
-        tw_block_by_tiles(p, x, w, tokens, channel, at);
+    tw_tiles *tiles = count == 4 ? tw_tiles_for(&p->to) : 0;
+    if (tiles != 0) {
+        tw_block_by_tiles(p, tiles, x, w, tokens, channel, at);
         return;
     }
 #endif

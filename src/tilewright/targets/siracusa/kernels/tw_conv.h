@@ -12,8 +12,8 @@
 
 /* What a panel reads: `rows` runs of `words` words for each of 4 pixels, which are `pixel` bytes apart. `back` leads
  * from the last pixel to the next word of the first, `step` from the end of a run to the begin of the next.
- * What it writes: bytes of `groups` times 4 channels of `count` pixels, these `stride` bytes apart. w, mul, add, top and
- * y move on by 4 channels after each group, like bias; mul_step, add_step, bias_step: bytes between channels. top,
+ * What it writes: bytes of `groups` times 4 channels of `count` pixels, these `stride` bytes apart. w, bias, mul, add,
+ * top and y move on by 4 channels after each group; mul_step, add_step, bias_step: bytes between channels. top,
  * top_shift: the upper halves of add, or add itself and 31. The assembly knows the offsets of all fields. */
 struct tw_panel {
     const int8_t *w, *x;
@@ -41,16 +41,16 @@ struct tw_panel {
 #define TW_SUM(code)                                                                                                   \
     "lw t0, 16(a0)\nlw a1, 0(a0)\nlw s1, 4(a0)\nlw t6, 8(a0)\nlw ra, 12(a0)\n"                                         \
     "lw t1, 84(a0)\nlw t2, 88(a0)\n"                                                                                   \
-    TW_LW_BY("a2", "t1", "t2") TW_LW_BY("a3", "t1", "t2") TW_LW_BY("a4", "t1", "t2") TW_LW_BY("a5", "t1", "t2")            \
-    "sw t1, 84(a0)\nmv a6, a2\nmv a7, a3\nmv s2, a4\nmv s3, a5\nmv s4, a2\nmv s5, a3\nmv s6, a4\nmv s7, a5\n"           \
+    TW_LW_BY("a2", "t1", "t2") TW_LW_BY("a3", "t1", "t2") TW_LW_BY("a4", "t1", "t2") TW_LW_BY("a5", "t1", "t2")        \
+    "sw t1, 84(a0)\nmv a6, a2\nmv a7, a3\nmv s2, a4\nmv s3, a5\nmv s4, a2\nmv s5, a3\nmv s6, a4\nmv s7, a5\n"          \
     "mv s8, a2\nmv s9, a3\nmv s10, a4\nmv s11, a5\n"                                                                   \
-    TW_LOOP("1", "t0", "28") /* the instructions of a run */                                     \
+    TW_LOOP("1", "t0", "28") /* the instructions of a run */                                                           \
     "lw t0, 20(a0)\n"                                                                                                  \
-    TW_LOOP("0", "t0", "24") /* and of a word */                                    \
-    TW_LW("t0", "a1", "4") TW_LW("t1", "a1", "4") TW_LW("t2", "a1", "4") TW_LW("t3", "a1", "4")                                    \
-    TW_LW_BY("t4", "s1", "t6") TW_LW_BY("t5", "s1", "t6")                                                                \
-    TW_DOTS(code, "a2", "a3", "a4", "a5", "t4") TW_LW_BY("t4", "s1", "t6")                                              \
-    TW_DOTS(code, "a6", "a7", "s2", "s3", "t5") TW_LW_BY("t5", "s1", "ra")                                              \
+    TW_LOOP("0", "t0", "24") /* and of a word */                                                                       \
+    TW_LW("t0", "a1", "4") TW_LW("t1", "a1", "4") TW_LW("t2", "a1", "4") TW_LW("t3", "a1", "4")                        \
+    TW_LW_BY("t4", "s1", "t6") TW_LW_BY("t5", "s1", "t6")                                                              \
+    TW_DOTS(code, "a2", "a3", "a4", "a5", "t4") TW_LW_BY("t4", "s1", "t6")                                             \
+    TW_DOTS(code, "a6", "a7", "s2", "s3", "t5") TW_LW_BY("t5", "s1", "ra")                                             \
     TW_DOTS(code, "s4", "s5", "s6", "s7", "t4")                                                                        \
     TW_DOTS(code, "s8", "s9", "s10", "s11", "t5")                                                                      \
     "lw t0, 24(a0)\nadd s1, s1, t0\n"                                                                                  \
@@ -62,22 +62,22 @@ struct tw_panel {
 /* Multipliers of 4 channels in s2-s5, addends in s6-s9; then what the loop over pixels needs. */
 #define TW_SCALES                                                                                                      \
     "lw a1, 36(a0)\nlw a2, 40(a0)\nlw a3, 44(a0)\nlw a4, 48(a0)\n"                                                     \
-    TW_LW_BY("s2", "a1", "a2") TW_LW_BY("s3", "a1", "a2") TW_LW_BY("s4", "a1", "a2") TW_LW_BY("s5", "a1", "a2")            \
-    TW_LW_BY("s6", "a3", "a4") TW_LW_BY("s7", "a3", "a4") TW_LW_BY("s8", "a3", "a4") TW_LW_BY("s9", "a3", "a4")            \
+    TW_LW_BY("s2", "a1", "a2") TW_LW_BY("s3", "a1", "a2") TW_LW_BY("s4", "a1", "a2") TW_LW_BY("s5", "a1", "a2")        \
+    TW_LW_BY("s6", "a3", "a4") TW_LW_BY("s7", "a3", "a4") TW_LW_BY("s8", "a3", "a4") TW_LW_BY("s9", "a3", "a4")        \
     "sw a1, 36(a0)\nsw a3, 44(a0)\n"                                                                                   \
     "lw t1, 64(a0)\nlw a5, 52(a0)\nlw a6, 56(a0)\nlw a7, 60(a0)\nlw t2, 68(a0)\nlw t3, 72(a0)\n"                       \
     "addi s10, t1, 4\nsw s10, 64(a0)\n"
 /* Their upper halves in a1-a4. */
 #define TW_TOPS                                                                                                        \
     "lw s10, 76(a0)\nlw s11, 80(a0)\n"                                                                                 \
-    TW_LW_BY("a1", "s10", "a4") TW_LW_BY("a2", "s10", "a4") TW_LW_BY("a3", "s10", "a4") TW_LW_BY("a4", "s10", "a4")        \
+    TW_LW_BY("a1", "s10", "a4") TW_LW_BY("a2", "s10", "a4") TW_LW_BY("a3", "s10", "a4") TW_LW_BY("a4", "s10", "a4")    \
     "sw s10, 76(a0)\nsra a1, a1, s11\nsra a2, a2, s11\nsra a3, a3, s11\nsra a4, a4, s11\n"
 
 #define TW_EACH(op) op("s10", "t4", "s2", "s6", "a1") op("s11", "t5", "s3", "s7", "a2")                                \
     op("s1", "t6", "s4", "s8", "a3") op("t3", "ra", "s5", "s9", "a4")
 #define TW_EACH_MV(y, sum, mul, add, top) "mv " y ", " add "\n"
 #define TW_EACH_MAC(y, sum, mul, add, top) TW_MAC(y, sum, mul)
-#define TW_EACH_HIGH(y, sum, mul, add, top)                                                                                 \
+#define TW_EACH_HIGH(y, sum, mul, add, top)                                                                            \
     "mulh " y ", " sum ", " mul "\nmul " sum ", " sum ", " mul "\nadd " y ", " y ", " top "\nadd " sum ", " sum ", "   \
     add "\nsltu " sum ", " sum ", " add "\nadd " y ", " y ", " sum "\n"
 #define TW_EACH_TOP(y, sum, mul, add, top)                                                                             \
@@ -87,18 +87,21 @@ struct tw_panel {
 #define TW_EACH_MIN(y, sum, mul, add, top) TW_MIN(y, y, "a7")
 /* Clip 4 numbers and store their bytes. */
 #define TW_BYTES                                                                                                       \
-    TW_EACH(TW_EACH_MAX) TW_EACH(TW_EACH_MIN)                                                                                  \
+    TW_EACH(TW_EACH_MAX) TW_EACH(TW_EACH_MIN)                                                                          \
     ".insn r 0x57, 1, 0x70, t4, s11, s10\n" /* pv.packlo.b */                                                          \
     ".insn r 0x57, 1, 0x6c, t4, t3, s1\n"   /* pv.packhi.b */                                                          \
     TW_SW_BY("t4", "t1", "t2")
 #define TW_SUMS4 TW_LW("t4", "t0", "4") TW_LW("t5", "t0", "4") TW_LW("t6", "t0", "4") TW_LW("ra", "t0", "4")
-#define TW_FINISH_NARROW TW_SCALES TW_LOOP("0", "t3", "27") TW_SUMS4 TW_EACH(TW_EACH_MV) TW_EACH(TW_EACH_MAC) TW_EACH(TW_EACH_SRA) TW_BYTES
-#define TW_FINISH_HIGH TW_SCALES TW_TOPS TW_LOOP("0", "t3", "43") TW_SUMS4 TW_EACH(TW_EACH_HIGH) TW_EACH(TW_EACH_SRA) TW_BYTES
+#define TW_FINISH_NARROW                                                                                               \
+    TW_SCALES TW_LOOP("0", "t3", "27") TW_SUMS4                                                                        \
+    TW_EACH(TW_EACH_MV) TW_EACH(TW_EACH_MAC) TW_EACH(TW_EACH_SRA) TW_BYTES
+#define TW_FINISH_HIGH                                                                                                 \
+    TW_SCALES TW_TOPS TW_LOOP("0", "t3", "43") TW_SUMS4 TW_EACH(TW_EACH_HIGH) TW_EACH(TW_EACH_SRA) TW_BYTES
 #define TW_FINISH_TOP TW_SCALES TW_TOPS TW_LOOP("0", "t3", "23") TW_SUMS4 TW_EACH(TW_EACH_TOP) TW_BYTES
 #define TW_GROUPS(what)                                                                                                \
     ".p2align 2\n1:\n" what "lw t0, 32(a0)\naddi t0, t0, -1\nsw t0, 32(a0)\nbgtz t0, 1b\n"
 #define TW_PANEL(what)                                                                                                 \
-    __asm__ volatile(TW_ASM_BEGIN what TW_ASM_END                             \
+    __asm__ volatile(TW_ASM_BEGIN what TW_ASM_END                                                                      \
                      :: "r"(a0)                                                                                        \
                      : "memory", "ra", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "t0", "t1", "t2", "t3", "t4", "t5",   \
                        "t6", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11")
@@ -169,16 +172,16 @@ TW_X void tw_panel_bytes(struct tw_panel *p, int x_signed, int product)
 /* One number per row of tw_copy_rows: `load` and `store` take a step of their own. */
 #define TW_COPY_COLUMN(at, load, store)                                                                                \
     into = to + (at), out = from + (at);                                                                               \
-    __asm__ volatile(TW_ASM_BEGIN                                      \
-                     TW_LOOP("0", "%[rows]", "3")                              \
-                     load "nop\n" store TW_ASM_END                                                                \
+    __asm__ volatile(TW_ASM_BEGIN                                                                                      \
+                     TW_LOOP("0", "%[rows]", "3")                                                                      \
+                     load "nop\n" store TW_ASM_END                                                                     \
                      : [to] "+r"(into), [from] "+r"(out), [a] "=&r"(held)                                              \
                      : [rows] "r"(rows), [to_step] "r"(to_step), [from_step] "r"(from_step)                            \
                      : "memory")
 #define TW_COPY_WORDS(at)                                                                                              \
     do {                                                                                                               \
-        TW_COPY_COLUMN(at, TW_LW_BY("%[a]", "%[from]", "%[from_step]"),                                     \
-                       TW_SW_BY("%[a]", "%[to]", "%[to_step]"));                                               \
+        TW_COPY_COLUMN(at, TW_LW_BY("%[a]", "%[from]", "%[from_step]"),                                                \
+                       TW_SW_BY("%[a]", "%[to]", "%[to_step]"));                                                       \
     } while (0)
 #endif
 

@@ -28,8 +28,8 @@ TW_X void tw_store_word(void *p, int32_t value)
 }
 
 /* How products by multipliers are held. TW_NONE: there are none, sums are stored as they are. The compiler proves
- * TW_NARROW: everything within 32 bits for any input; and TW_TOP: shifted by 32 or more, the lower 32 bits of the addend
- * are 0. TW_HIGH: shifted by 32 or more. TW_WIDE: any. */
+ * TW_NARROW: everything within 32 bits for any input; and TW_TOP: shifted by 32 or more, the lower 32 bits of the
+ * addend are 0. TW_HIGH: shifted by 32 or more. TW_WIDE: any. */
 enum { TW_NONE, TW_NARROW, TW_TOP, TW_HIGH, TW_WIDE };
 
 /* What follows the sums: y = clip(((sum + b) * mul + add) >> shift, low, high), or sum + b where `product` is TW_NONE.

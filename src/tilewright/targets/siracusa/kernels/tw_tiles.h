@@ -1,16 +1,18 @@
-/* Tiles of 4 rows of weights by 2 rows of inputs, down to bytes: a whole column of tiles in two hardware loops.
+/* Tiles of 4 rows of weights by 2 rows of inputs, down to results: a whole column of tiles in two hardware loops.
  *
- * 85 instructions where a result needs 32 bits, 14 of them per word of inputs; see tw_gemm.h for the operands. */
+ * 85 instructions where results are bytes of 32-bit arithmetic, 14 of them per word of inputs; see tw_gemm.h for the
+ * operands. */
 #ifndef TW_TILES_H
 #define TW_TILES_H
 
 #include "tw_gemm.h"
 
 /* What tiles of four channels have in common; the assembly below knows the offsets. Bytes: x_step from the end of a
- * row of inputs to its successor two rows on, y_step from one row of results to the next. */
+ * row of inputs to its successor two rows on, y_step from one row of results to the next, r_step from results to the
+ * residuals that they join. */
 struct tw_tile {
     int32_t mul[4], add[4], add_high[4];
-    int32_t low, high, acc_low, acc_high, shift, x_step, y_step;
+    int32_t low, high, acc_low, acc_high, shift, x_step, y_step, r_step;
 };
 
 #ifdef __riscv
@@ -59,13 +61,33 @@ struct tw_tile {
     ".insn r 0x57, 1, 0x6c, %[s0], %[s3], %[s2]\n.insn r 0x57, 1, 0x6c, %[s4], %[s7], %[s6]\n"                         \
     TW_SW_BY("%[s0]", "%[y]", "%[a]") TW_SW_BY("%[s4]", "%[y]", "%[a]")
 
+/* As 16 bits: 9 instructions, rows at multiples of 2 bytes. As 32 bits: 9 instructions. */
+#define TW_T_STORE_16                                                                                                  \
+    "lw %[a], 72(%[t])\n"                                                                                              \
+    ".insn r 0x57, 0, 0x68, %[s0], %[s1], %[s0]\n.insn r 0x57, 0, 0x68, %[s2], %[s3], %[s2]\n"                         \
+    ".insn r 0x57, 0, 0x68, %[s4], %[s5], %[s4]\n.insn r 0x57, 0, 0x68, %[s6], %[s7], %[s6]\n"                         \
+    "sw %[s2], 4(%[y])\n" TW_SW_BY("%[s0]", "%[y]", "%[a]") "sw %[s6], 4(%[y])\n" TW_SW_BY("%[s4]", "%[y]", "%[a]")
+#define TW_T_STORE_32                                                                                                  \
+    "lw %[a], 72(%[t])\nsw %[s1], 4(%[y])\nsw %[s2], 8(%[y])\nsw %[s3], 12(%[y])\n" TW_SW_BY("%[s0]", "%[y]", "%[a]") \
+    "sw %[s5], 4(%[y])\nsw %[s6], 8(%[y])\nsw %[s7], 12(%[y])\n" TW_SW_BY("%[s4]", "%[y]", "%[a]")
+/* Residuals of 16 bits added, saturating: 12 instructions for a row, 28 in all. */
+#define TW_T_JOIN_ROW(s, z, u, v)                                                                                      \
+    "lh %[p], 0(%[e])\nlh %[q], 2(%[e])\nlh %[c], 4(%[e])\nlh %[d], 6(%[e])\n"                                         \
+    "add " s ", " s ", %[p]\nadd " z ", " z ", %[q]\nadd " u ", " u ", %[c]\nadd " v ", " v ", %[d]\n"                 \
+    ".insn r 0x33, 1, 0x0a, " s ", " s ", x16\n.insn r 0x33, 1, 0x0a, " z ", " z ", x16\n"                             \
+    ".insn r 0x33, 1, 0x0a, " u ", " u ", x16\n.insn r 0x33, 1, 0x0a, " v ", " v ", x16\n"
+#define TW_T_JOIN                                                                                                      \
+    "lw %[e], 76(%[t])\nlw %[f], 72(%[t])\nadd %[e], %[e], %[y]\n"                                                     \
+    TW_T_JOIN_ROW("%[s0]", "%[s1]", "%[s2]", "%[s3]") "add %[e], %[e], %[f]\n"                                         \
+    TW_T_JOIN_ROW("%[s4]", "%[s5]", "%[s6]", "%[s7]")
+
 #define TW_TILES(name, code, size, tail)                                                                               \
     static __attribute__((unused, noinline)) void name(const struct tw_tile *t, const int8_t *w, int pitch,            \
                                                        const void *x, const void *z, int cols, void *y, int pairs)     \
     {                                                                                                                  \
         const int8_t *w1 = w + pitch, *w2 = w1 + pitch, *w3 = w2 + pitch;                                              \
         int32_t s1, s2, s3, s4, s5, s6, s7, a, b, c, d, e, f, p, q;                                                    \
-        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("1", "%[s0]", "31+7+" size) TW_T_SUMS(code) tail TW_T_STORE TW_ASM_END   \
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("1", "%[s0]", "31+" size) TW_T_SUMS(code) tail TW_ASM_END     \
                          : [s0] "+r"(pairs), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3), [s4] "=&r"(s4),           \
                            [s5] "=&r"(s5), [s6] "=&r"(s6), [s7] "=&r"(s7), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c),   \
                            [d] "=&r"(d), [e] "=&r"(e), [f] "=&r"(f), [p] "=&r"(p), [q] "=&r"(q), [w0] "+r"(w),         \
@@ -73,12 +95,16 @@ struct tw_tile {
                          : [words] "r"(TW_WORDS(cols)), [t] "r"(t)                                                     \
                          : "memory");                                                                                  \
     }
-TW_TILES(tw_tiles_i8, TW_SDOTSP, "47", TW_T_SCALES)
-TW_TILES(tw_tiles_u8, TW_SDOTUSP, "47", TW_T_SCALES)
-TW_TILES(tw_tiles_bounded_i8, TW_SDOTSP, "65", TW_T_BOUNDS TW_T_SCALES)
-TW_TILES(tw_tiles_bounded_u8, TW_SDOTUSP, "65", TW_T_BOUNDS TW_T_SCALES)
-TW_TILES(tw_tiles_wide_i8, TW_SDOTSP, "87", TW_T_WIDES)
-TW_TILES(tw_tiles_wide_u8, TW_SDOTUSP, "87", TW_T_WIDES)
+TW_TILES(tw_tiles_i8, TW_SDOTSP, "47+7", TW_T_SCALES TW_T_STORE)
+TW_TILES(tw_tiles_u8, TW_SDOTUSP, "47+7", TW_T_SCALES TW_T_STORE)
+TW_TILES(tw_tiles_bounded_i8, TW_SDOTSP, "18+47+7", TW_T_BOUNDS TW_T_SCALES TW_T_STORE)
+TW_TILES(tw_tiles_bounded_u8, TW_SDOTUSP, "18+47+7", TW_T_BOUNDS TW_T_SCALES TW_T_STORE)
+TW_TILES(tw_tiles_wide_i8, TW_SDOTSP, "87+7", TW_T_WIDES TW_T_STORE)
+TW_TILES(tw_tiles_wide_u8, TW_SDOTUSP, "87+7", TW_T_WIDES TW_T_STORE)
+TW_TILES(tw_tiles_halves_i8, TW_SDOTSP, "47+9", TW_T_SCALES TW_T_STORE_16)
+TW_TILES(tw_tiles_join_i8, TW_SDOTSP, "47+28+9", TW_T_SCALES TW_T_JOIN TW_T_STORE_16)
+TW_TILES(tw_tiles_sums_i8, TW_SDOTSP, "9", TW_T_STORE_32)
+TW_TILES(tw_tiles_sums_u8, TW_SDOTUSP, "9", TW_T_STORE_32)
 #endif
 
 #endif

@@ -1,0 +1,62 @@
+"""Cycles of matrix products on eight cores: what the busiest one does, in calls, blocks of four rows, tiles, and words.
+
+All numbers are fitted to calls measured on the simulator (`--timing gvsoc`): warm calls, operands in L1. Inner loops
+(14 instructions for a word of a tile, 17 for one of eight rows) take 3 to 4 % more than that, from bank conflicts.
+"""
+
+from __future__ import annotations
+
+CONFLICTS = 1.035
+STREAM_CALL, STREAM_ROW = 152, 41
+GEMV_CALL, GEMV_EIGHT, GEMV_FOUR = 238, 155, 160
+REGISTERS_CALL, REGISTERS_BLOCK, REGISTERS_ROW = 184, 184, 30.6
+GEMM_CALL, GEMM_BLOCK = 320, 285
+# What follows the sums, by result: of a tile of eight, of a tile that goes through memory, of one row's.
+TILE = {"sums": 22, "bytes": 77, "halves": 82, "bounded": 95, "joined": 150, "wide": 170}
+LOOSE = {"sums": 190, "bytes": 380, "halves": 380, "bounded": 400, "joined": 440, "wide": 790}
+ROW = {"sums": 4, "bytes": 15, "halves": 15, "bounded": 20, "joined": 16, "wide": 57}
+
+
+def up(size: int, part: int) -> int:
+    """How many parts a size takes, the last one perhaps not whole."""
+    return -(-size // part)
+
+
+def stream(rows: int) -> float:
+    """Rows of 64 weights times one row of inputs in registers."""
+    return STREAM_CALL + STREAM_ROW * rows
+
+
+def gemv(rows: int, cols: int, registers: bool, finish: str) -> float:
+    """A core's rows of weights times one row of inputs."""
+    if registers:
+        return REGISTERS_CALL + REGISTERS_BLOCK * up(rows, 32) + rows * (REGISTERS_ROW + ROW[finish])
+    words, eights, fours = up(cols, 4), rows // 8, up(rows % 8, 4)
+    inner = CONFLICTS * words * (17 * eights + 9 * fours)
+    return GEMV_CALL + GEMV_EIGHT * eights + GEMV_FOUR * fours + inner + rows * ROW[finish]
+
+
+def gemm(rows: int, tokens: int, cols: int, finish: str, tiled: bool = True) -> float:
+    """A core's rows of weights times its rows of inputs."""
+    return GEMM_CALL + columns(rows, tokens, cols, finish, tiled)
+
+
+def columns(rows: int, tokens: int, cols: int, finish: str, tiled: bool) -> float:
+    """The same without the call: blocks of four rows, pairs of tokens."""
+    misaligned = {0: 0.0, 2: 1.0}.get(cols % 4, 1.5)  # words that are read in two accesses, of a pair of rows
+    pairs, word = up(tokens, 2), 14 * CONFLICTS + 1.45 * misaligned
+    inner = word * up(cols, 4)
+    whole, rest = rows // 4, rows % 4 > 0
+    calls = 1.5 if tokens % 2 and tokens > 1 else 1.0
+    blocks = whole * (GEMM_BLOCK * calls + pairs * (inner + TILE[finish])) if tiled else 0.0
+    loose = (rest if tiled else whole + rest) * (180 + pairs * (inner + LOOSE[finish]))
+    return blocks + loose
+
+
+def float_columns(rows: int, tokens: int, cols: int, far: bool = False) -> float:
+    """Floats: four rows of weights by four of inputs, or by one; two cores share a floating-point unit.
+
+    `far`: the four are not side by side in memory.
+    """
+    word = 43.5 if far else 38.8
+    return up(rows, 4) * (60 + tokens // 4 * (450 + word * cols) + tokens % 4 * (200 + 13.5 * cols))

@@ -1,0 +1,112 @@
+"""What convolutions and pools cost on the cluster: cycles of the busiest of eight cores.
+
+Linear models whose terms are counted from the loops of the kernels. Instructions of inner loops are exact; what stands
+around them was fitted to the simulator (`--timing gvsoc`) over the layers of image and keyword networks.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+from ...ir.graph import Node
+from ..host.arguments import type_of
+from .share import CORES
+
+NONE, NARROW, TOP, HIGH, WIDE = range(5)  # how products by multipliers are held: the enum in kernels/tw_sums.h
+SCALE = {NARROW: 27.0, TOP: 39.0, HIGH: 63.0}  # instructions of 4 results in assembly, mulh 5 and mul 2
+PLAIN = {NONE: 18.0, NARROW: 50.0, TOP: 50.0, HIGH: 50.0, WIDE: 50.0}  # one result in C
+BANKS = 1.03  # cores wait for each other's banks
+
+CALL = 900.0  # arguments, divisions
+PANEL = 230.0  # four pixels: where they are
+GROUP = 92.0  # four channels of a panel: bias, pointers, sums to memory and back
+GATHER = (110.0, 12.0, 0.55)  # a window that is copied: per pixel, per row, per byte
+JOIN = 62.0  # four bytes that a residual joins
+
+
+def conv_cycles(node: Node, mode: int, *, by_channel: bool) -> float:
+    """Cycles of a dense integer convolution."""
+    co, ky, kx, ci = type_of(node, "w").static_shape
+    n, oy, ox, _ = type_of(node, "y").static_shape
+    words, total = -(-ky * kx * ci // 4), n * oy * ox
+    pixels, channels = (total, -(-co // (4 * CORES)) * 4) if by_channel else (-(-total // CORES), co)
+    panels, copied = _panels(node, pixels)
+    quick = mode in SCALE and type_of(node, "y").dtype.bits == 8
+    groups, rest = divmod(min(channels, co), 4) if quick else (0, min(channels, co))
+    group = GROUP + 24 * words + 4 * ky
+    each = groups * (group + 4 * SCALE.get(mode, 0)) + -(-rest // 4) * (group + 120) + rest * 4 * PLAIN[mode]
+    windows = copied * (GATHER[0] + GATHER[1] * ky + GATHER[2] * ky * kx * ci)
+    join = JOIN * pixels * channels / 4 if "r" in node.operands else 0.0
+    return BANKS * (CALL + panels * (PANEL + each) + windows + join)
+
+
+def _panels(node: Node, pixels: int) -> tuple[int, float]:
+    """Groups of 4 pixels of one core, and how many pixels' windows it copies."""
+    _, ky, kx, ci = type_of(node, "w").static_shape
+    _, h, width, _ = type_of(node, "x").static_shape
+    _, oy, ox, _ = type_of(node, "y").static_shape
+    (sy, sx), (dy, dx), (top, left, _, _) = (node.op.attributes[a] for a in ("stride", "dilation", "pad"))
+    if ky == kx == sy == sx == 1 and not any(node.op.attributes["pad"]):
+        return -(-pixels // 4), 0.0 if ci % 4 == 0 else float(pixels)
+    if dx != 1 or kx * ci % 4:
+        return -(-pixels // 4), float(pixels)
+    near, far = -(-left // sx), min((width + left - kx) // sx + 1, ox)
+    begin = -(-near // 4) * 4
+    direct = max(far - begin, 0) // 4 * 4
+    inner = ox - direct  # copied in a row without padding above or below
+    rows = pixels / ox
+    above = min(-(-top // sy), rows)
+    below = min(max(oy - ((h + top - (ky - 1) * dy - 1) // sy + 1), 0), rows)
+    edge = max(above, below) if rows < oy else above + below
+    return -(-pixels // 4), edge * ox + max(rows - edge, 0) * inner
+
+
+STRIP = 330.0  # a strip: where it begins, its padding
+ENTRY = 18.0  # 4 places of 4 channels
+LINE = 135.0  # a channel of a line or of two: before the loop
+SUMS = (60.0, 25.0, 11.0)  # in C: a channel, a result, a product of 4
+
+
+def depthwise_cycles(node: Node, mode: int, *, by_channel: bool, along: int) -> float:
+    """Cycles of an integer depthwise convolution with strips along an axis (0 is y)."""
+    shape, kernel = type_of(node, "y").static_shape, type_of(node, "w").static_shape
+    n, results, across, channels = shape[0], shape[1 + along], shape[2 - along], shape[3]
+    stride, dilation = node.op.attributes["stride"], node.op.attributes["dilation"]
+    lines: float = n * across
+    if by_channel:
+        quads = -(-channels // (4 * CORES))
+    else:
+        quads, lines = -(-channels // 4), float(-(-lines // CORES))
+    chunks, u, v = -(-kernel[1 - along] // 4), kernel[along], kernel[1 - along]
+    shared = (4 - v) // stride[1 - along] + 1 if chunks == 1 and dilation[1 - along] == 1 else 1
+    length = (results - 1) * stride[along] + (u - 1) * dilation[along] + 1
+    strips = math.ceil(lines / shared)
+    build = strips * chunks * (STRIP + ENTRY * length)
+    lanes = min(channels, 4)
+    if u == 3 and chunks == 1 and dilation[along] == 1 and mode in SCALE and type_of(node, "y").dtype.bits == 8:
+        one = {NARROW: 13.0, TOP: 16.0, HIGH: 22.0}[mode]
+        pairs = lines // 2 if shared > 1 else 0
+        work = lanes * (pairs * (LINE + (2 * one - 3) * results) + (lines - 2 * pairs) * (LINE + one * results))
+    else:
+        work = lanes * lines * (chunks * (SUMS[0] + results * (SUMS[1] + SUMS[2] * u)) + results * PLAIN[mode])
+    return float(BANKS * (CALL + quads * (build + work)))
+
+
+def float_cycles(node: Node) -> float:
+    """Cycles of an fp32 convolution: the cores share four floating-point units, so that a product costs about 3."""
+    n, oy, ox, channels = type_of(node, "y").static_shape
+    pixels, groups, w = -(-n * oy * ox // CORES), -(-channels // 4), type_of(node, "w").static_shape
+    if len(w) == 3:
+        return CALL + pixels * (60.0 + groups * (200.0 + 40.0 * w[0] + 20.0 * w[0] * w[1]))
+    return CALL + pixels * (100.0 + groups * (130.0 + 16.0 * w[1] * w[2] + 12.6 * math.prod(w[1:])))
+
+
+def pool_cycles(node: Node, *, by_channel: bool, lanes: int) -> float:
+    """Cycles of a pool; `lanes` channels are compared or added at a time."""
+    n, oy, ox, channels = type_of(node, "y").static_shape
+    total = n * oy * ox
+    pixels, mine = (total, -(-channels // CORES)) if by_channel else (-(-total // CORES), channels)
+    base, tap = (25.0, 8.5) if lanes > 1 else (50.0, 7.8)
+    taps = math.prod(cast(tuple[int, int], node.op.attributes["kernel"]))
+    return 400.0 + pixels * (140.0 + -(-mine // lanes) * (base + tap * taps))
