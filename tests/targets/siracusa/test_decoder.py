@@ -83,7 +83,7 @@ def test_random_instances_are_exact(cores: int, seed: int) -> None:
         cases.append(
             turn(tokens, heads, rng.random() < 0.5, rng.random() < 0.5, rng, mul=[rng.integers(-800, 800)], add=half)
         )
-        shape, shift = tuple(rng.integers(1, 9, rng.integers(1, 4))), int(rng.integers(0, 32))
+        shape, shift = tuple(map(int, rng.integers(1, 9, rng.integers(1, 4)))), int(rng.integers(0, 32))
         cases.append(join("add", shape, rng, shift, mul=rng.integers(-80000, 80000, 1), add=half))
         cases.append(join("mul", shape, rng, shift, mul=rng.integers(-60000, 60000, 1), add=half))
         mask = (rng.random((int(rng.choice([1, tokens])), seen)) < 0.2) * rng.integers(-128, 128, seen)
