@@ -96,6 +96,15 @@ def _attention(node: Node) -> Arguments:
     }  # fmt: skip
 
 
+def _turned_heads(_: Node) -> Split:
+    return Split(("t", "h"))
+
+
+def _cached_heads(_: Node) -> Split:
+    """A core has whole heads of the cache, with all heads of the row that share one."""
+    return Split(("t", "g"))
+
+
 def _scratch(node: Node) -> int:
     """Bytes of a core: an exponential and a byte for every position, whole words, and a word."""
     return 4 + 20 * -(-type_of(node, "k").static_shape[0] // 4)
@@ -130,7 +139,7 @@ DECODER = (
         RotateHeads, "decoder.c", "tw_turn_heads",
         "const int8_t *restrict x, const int8_t *restrict r, const int32_t *restrict mul, const void *restrict add,"
         f" const int8_t *restrict table, int8_t *restrict y, int heads, int step, int shift, {_RANGE}",
-        {}, _turn, (of_four, of_32_bits), split=lambda node: Split(("t", "h")), cycles=_turn_cycles,
+        {}, _turn, (of_four, of_32_bits), split=_turned_heads, cycles=_turn_cycles,
     ),
     Kernel(
         TableBinary, "decoder.c", "tw_join_tables",
@@ -146,6 +155,6 @@ DECODER = (
         " const int8_t *restrict join, int8_t *restrict y, uint32_t *restrict scratch, int seen, int group,"
         f" int kv_heads, int hd, int pitch, int mask_step, int shift, int out_shift, int levels, {_RANGE}",
         {}, _attention, (whole_words, sums_of_32_bits), packing={"v": VALUES, "plain": CENTRED, "exp": REVERSED},
-        scratch=_scratch, split=lambda node: Split(("t", "g")), cycles=_attention_cycles,
+        scratch=_scratch, split=_cached_heads, cycles=_attention_cycles,
     ),
 )  # fmt: skip

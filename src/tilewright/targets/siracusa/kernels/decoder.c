@@ -232,9 +232,9 @@ TW_X int is_zero(const int8_t *m, int n)
 }
 
 /* Attention of every row over all `seen` positions: pairs of a row and a head of the cache, first .. last of them,
- * flat. q, y: [tokens][heads * hd]; k: [seen][kv_heads * hd]; v: [kv_heads * hd][pitch]; mask: `mask_step` elements from
- * one row's to the next, or null; plain: entry c at 128 + c, exp: entry d at 255 - d, other tables and numbers as the
- * operator says; scratch: five bytes for each position, whole words, and a word. */
+ * flat. q, y: [tokens][heads * hd]; k: [seen][kv_heads * hd]; v: [kv_heads * hd][pitch]; mask: `mask_step` elements
+ * from one row's to the next, or null; plain: entry c at 128 + c, exp: entry d at 255 - d, other tables and numbers as
+ * the operator says; scratch: five bytes for each position, whole words, and a word. */
 void SMALL tw_attend_tables(const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v,
                             const int8_t *restrict plain, const int32_t *restrict exp, const int8_t *restrict weight,
                             const int32_t *restrict numbers, const int8_t *restrict mask, const int8_t *restrict scale,
