@@ -9,7 +9,7 @@ from functools import partial
 
 from ..ir.graph import Node
 from ..ir.plan import Plan
-from ..ir.program import Barrier, Buffer, Call, Column, Copy, Loop, Once, Parts, Phase, Program, Ref, Step
+from ..ir.program import Barrier, Buffer, Call, Copy, Loop, Once, Parts, Phase, Program, Ref, Step
 from ..ir.repeats import layers
 from ..ir.types import Kind, Value
 from ..solve.tilings import root
@@ -72,7 +72,7 @@ def _once(copies: tuple[Copy, ...], cores: int, scratchpad: str) -> tuple[Step, 
         places.setdefault(copy.target.buffer.offset, replace(copy, token=number))
     if not places:
         return ()
-    return (Once((*synchronise(tuple(places.values()), cores, scratchpad), Barrier())),)
+    return (Once((*roll(synchronise(tuple(places.values()), cores, scratchpad)), Barrier())),)
 
 
 def _call(node: Node, places: Places) -> Call:
@@ -142,15 +142,14 @@ def _buffers(step: Step) -> Iterator[Buffer]:
         case Phase() | Parts():
             for call in step.calls:
                 for _, operand in call.operands if call is not None else ():
-                    if operand is not None:
-                        assert not isinstance(operand, Column)
+                    if isinstance(operand, Ref):
                         yield operand.buffer
         case Copy():
-            for operand in (step.target, step.source):
-                assert not isinstance(operand, Column)
-                yield operand.buffer
+            yield from (operand.buffer for operand in (step.target, step.source) if isinstance(operand, Ref))
         case Once():
             for inner in step.steps:
                 yield from _buffers(inner)
         case Loop():
-            raise AssertionError("loops are made later")
+            yield from (ref.buffer for row in step.table.rows for ref in row if ref is not None)
+            for inner in step.body:
+                yield from _buffers(inner)

@@ -40,7 +40,7 @@ def uncut(node: Node, kernel: Kernel, target: Target, states_near: bool) -> Tile
 def menu(node: Node, kernel: Kernel, target: Target, states_near: bool) -> list[Tiled]:
     """Tilings that are worth a thought: fewest cycles first, each cheaper in bytes than those before."""
     found = [way for tile in _tiles(node) for way in _ways(node, tile, kernel, target, states_near)]
-    found.sort(key=lambda way: (_time(way), way.least))
+    found.sort(key=lambda way: (time_of(way), way.least))
     kept: list[Tiled] = []
     for way in found:
         if all(way.least < other.least for other in kept):
@@ -52,7 +52,8 @@ def menu(node: Node, kernel: Kernel, target: Target, states_near: bool) -> list[
     return whole + kept
 
 
-def _time(way: Tiled) -> float:
+def time_of(way: Tiled) -> float:
+    """Predicted cycles with everything in other memories."""
     dma = sum(s.cycles for s in way.streams) + (way.constants.cycles if way.constants else 0)
     return max(way.cycles, dma) if way.depth > 1 or way.count == 1 else way.cycles + dma
 
