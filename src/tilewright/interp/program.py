@@ -116,7 +116,7 @@ class _Execution:
         if not self.races.idle:
             self.races.touch(self.accesses.of(call, spots, share, core, note))
         if (scratch := spots.get("scratch")) is not None:
-            for _, part in scratch_parts(call, scratch, 1 if share is None else self.cores):
+            for _, part in scratch_parts(call, scratch, 1 if share is None else share.cores or self.cores):
                 self.memories.spoil(part.at(scratch.place, scratch.first))
         for spot, array in self.compute(call, spots):
             self.memories.write(spot, array)
