@@ -17,7 +17,8 @@ from ..base import Kernel, Packing, Scalar, Split
 from ..host.arguments import type_of
 from ..host.integer import finish
 from ..host.vision import IMAGE, WINDOW, filters, single_filters
-from .vision_cost import HIGH, NARROW, NONE, TOP, WIDE, conv_cycles, depthwise_cycles
+from .share import CORES
+from .vision_cost import HALVES, HIGH, NARROW, NONE, TOP, WIDE, conv_cycles, depthwise_cycles
 from .vision_float import FLOAT
 
 FINISH = "int x_signed, int product, int mul_step, int add_bytes, int add_step, int shift, int low, int high"
@@ -67,6 +68,20 @@ def finished(node: Node, by_channel: Callable[[Array], Array] = lambda w: w) -> 
     return {**found, "product": product(node, by_channel)}
 
 
+def dense_product(node: Node) -> int:
+    """The same for dense convolutions: halves of words suffice where a shift by 16 or more, made so, stays narrow."""
+    mode, epilogue = product(node), node.op.attributes["epilogue"]
+    if mode != NARROW or epilogue.dtype.bits != 8:
+        return mode
+    w, mul, add = (node.operands[name].data for name in ("w", "mul", "add"))
+    assert w is not None and mul is not None and add is not None
+    b = node.operands["b"].data if "b" in node.operands else None
+    x, up = type_of(node, "x").dtype, max(16 - epilogue.shift, 0)
+    low, high = (ends + (0 if b is None else b) for ends in accumulator_range(w, x.low, x.high))
+    fits = fits32(low, high, mul.astype(np.int64) << up, add.astype(np.int64) << up)
+    return HALVES if fits else mode
+
+
 def _geometry(node: Node) -> dict[str, int]:
     """The geometry of a convolution; one of single pixels is of one row, so that rows do not end."""
     found = {**filters(node), "pad": node.op.attributes["pad_value"], "by_channel": int(_channels(node))}
@@ -79,12 +94,12 @@ def _geometry(node: Node) -> dict[str, int]:
 
 def _channels(node: Node) -> bool:
     """Whether the cores share the output channels rather than the pixels: where that takes less time."""
-    mode = product(node)
+    mode = dense_product(node)
     return conv_cycles(node, mode, by_channel=True) < conv_cycles(node, mode, by_channel=False)
 
 
 def _cycles(node: Node) -> float:
-    return conv_cycles(node, product(node), by_channel=_channels(node))
+    return conv_cycles(node, dense_product(node), by_channel=_channels(node))
 
 
 def _split(node: Node) -> Split:
@@ -96,12 +111,15 @@ def _depth(node: Node) -> int:
     return -(-math.prod(type_of(node, "w").static_shape[1:]) // 4) * 4
 
 
-def _joined_scratch(node: Node) -> int:
-    return 4 * (_depth(node) + type_of(node, "y").static_shape[3])
+def _scratch(node: Node) -> int:
+    """Windows of 4 pixels; multipliers and addends of the channels of a core; 4 pixels before a residual joins."""
+    co = type_of(node, "w").static_shape[0]
+    channels = -(-co // (4 * CORES)) * 4 if _channels(node) else co // 4 * 4
+    return 4 * _depth(node) + 8 * channels + (4 * co if "r" in node.operands else 0)
 
 
 def _conv(node: Node) -> Mapping[str, Scalar]:
-    return {**_geometry(node), **finished(node)}
+    return {**_geometry(node), **finished(node), "product": dense_product(node)}
 
 
 def joins_bytes(node: Node) -> bool:
@@ -217,7 +235,7 @@ def _rows(dtype: str) -> tuple[Kernel, ...]:
             "const void *restrict x, const int8_t *restrict w, const int32_t *restrict b, const int32_t *restrict mul,"
             f" const void *restrict add, void *restrict y, int8_t *restrict scratch, {IMAGE}, int ci, int oy, int ox,"
             f" int co, {WINDOW}, int pad, {FINISH}, int y_bytes, int by_channel, int first, int last",
-            types, _conv, packing={"w": QUADS}, scratch=lambda node: 4 * _depth(node), split=_split,
+            types, _conv, packing={"w": QUADS}, scratch=_scratch, split=_split,
             cycles=_cycles,
         ),
         Kernel(
@@ -226,7 +244,7 @@ def _rows(dtype: str) -> tuple[Kernel, ...]:
             f" const void *restrict add, const void *r, void *y, int8_t *restrict scratch, {IMAGE}, int ci, int oy,"
             f" int ox, int co, {WINDOW}, int pad, {FINISH}, int join, int v_signed, int r_signed, int mul_y, int mul_r,"
             " int64_t join_add, int join_shift, int join_low, int join_high, int by_channel, int first, int last",
-            types, _residual, (joins_bytes,), packing={"w": QUADS}, scratch=_joined_scratch,
+            types, _residual, (joins_bytes,), packing={"w": QUADS}, scratch=_scratch,
             split=_split, cycles=_cycles, in_place={"y": "r"},
         ),
     )  # fmt: skip

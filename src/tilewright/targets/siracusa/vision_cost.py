@@ -13,9 +13,9 @@ from ...ir.graph import Node
 from ..host.arguments import type_of
 from .share import CORES
 
-NONE, NARROW, TOP, HIGH, WIDE = range(5)  # how products by multipliers are held: the enum in kernels/tw_sums.h
-SCALE = {NARROW: 27.0, TOP: 39.0, HIGH: 63.0}  # instructions of 4 results in assembly, mulh 5 and mul 2
-PLAIN = {NONE: 18.0, NARROW: 50.0, TOP: 50.0, HIGH: 50.0, WIDE: 50.0}  # one result in C
+NONE, NARROW, TOP, HIGH, WIDE, HALVES = range(6)  # how products by multipliers are held: the enum in kernels/tw_sums.h
+SCALE = {HALVES: 22.0, NARROW: 27.0, TOP: 39.0, HIGH: 63.0}  # instructions of 4 results in assembly, mulh 5 and mul 2
+PLAIN = {NONE: 18.0, NARROW: 50.0, TOP: 50.0, HIGH: 50.0, WIDE: 50.0, HALVES: 50.0}  # one result in C
 BANKS = 1.03  # cores wait for each other's banks
 
 CALL = 900.0  # arguments, divisions
