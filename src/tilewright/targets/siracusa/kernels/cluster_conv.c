@@ -216,10 +216,10 @@ static void either(struct conv *c, const struct tw_finish *f, const struct onto 
     c->scales = (int32_t *)(void *)(c->window + 4 * (c->depth + (o ? c->co : 0)));
     c->near = (c->left + c->sx - 1) / c->sx;
     c->far = beyond >= 0 ? tw_pmin(beyond / c->sx + 1, c->ox) : 0;
-    if (first < last && by_channel)
-        all(c, f, o, 0, pixels, first, last);
-    else if (first < last)
+    if (first < last && !by_channel)
         all(c, f, o, first, last, 0, c->co);
+    for (int most = (c->co + 31) / 32 * 4; by_channel && first < last; first += most) /* as many as scales are for */
+        all(c, f, o, 0, pixels, first, tw_pmin(last, first + most));
 }
 
 /* y = finish(conv(x, w)). x: [n][h][width][ci] of i8 or u8, `pad` outside; y: [n][oy][ox][co]; see struct tw_finish
