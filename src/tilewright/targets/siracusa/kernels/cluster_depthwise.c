@@ -151,8 +151,11 @@ struct strip {
 #define TW_PLACES "lw a5, 4(s1)\nlw a6, 8(s1)\n" TW_LW_BY("a4", "s1", "t4")
 #define TW_TRIPLE(code, sum, w0, w1, w2)                                                                               \
     TW_DOT(code, sum, "a5", w1) TW_DOT(code, sum, "a6", w2) TW_DOT(code, sum, "a4", w0)
+#define TW_TRIPLE_ALONE(code, first, sum, w0, w1, w2)                                                                  \
+    TW_DOT(first, sum, "a5", w1) TW_DOT(code, sum, "a6", w2) TW_DOT(code, sum, "a4", w0)
 #define TW_CLIP(z) TW_MAX(z, z, "a2") TW_MIN(z, z, "a3")
 #define TW_SCALE_NARROW(y, sum) "mv " y ", s10\n" TW_MAC(y, sum, "s9") "sra " y ", " y ", a1\n" TW_CLIP(y)
+#define TW_SCALE_POSITIVE(y, sum) "mv " y ", s10\n" TW_MAC(y, sum, "s9") "sra " y ", " y ", a1\n" TW_CLIPUR(y, y, "a3")
 #define TW_SCALE_TOP(y, sum) "mulh " y ", " sum ", s9\n.insn r 0x5b, 2, 0x20, " y ", s11, a1\n" TW_CLIP(y) /* p.addN */
 #define TW_SCALE_HIGH(y, sum)                                                                                          \
     "mulh " y ", " sum ", s9\nmul " sum ", " sum ", s9\nadd " y ", " y ", s11\nadd " sum ", " sum ", s10\n"            \
@@ -164,8 +167,16 @@ struct strip {
     TW_PLACES "mv a7, s8\nmv t0, s8\n" TW_TRIPLE(code, "a7", "s2", "s3", "s4")                                         \
     TW_TRIPLE(code, "t0", "s5", "s6", "s7")                                                                            \
     scale("a6", "a7") TW_PUT_BYTE("t1", "a6") scale("a6", "t0") TW_PUT_BYTE("t2", "a6")
-#define TW_CHANNELS(size, body)                                                                                        \
-    __asm__ volatile(TW_ASM_BEGIN "1:\n" TW_CHANNEL TW_LOOP("0", "t5", size) body                                      \
+/* The same with the bias in the addend, and clipped from 0 on. */
+#define TW_ONE_LINE_POSITIVE(code, first)                                                                              \
+    TW_PLACES TW_TRIPLE_ALONE(code, first, "a7", "s2", "s3", "s4") TW_SCALE_POSITIVE("a6", "a7") TW_PUT_BYTE("t1", "a6")
+#define TW_TWO_LINES_POSITIVE(code, first)                                                                             \
+    TW_PLACES TW_TRIPLE_ALONE(code, first, "a7", "s2", "s3", "s4")                                                     \
+    TW_TRIPLE_ALONE(code, first, "t0", "s5", "s6", "s7")                                                               \
+    TW_SCALE_POSITIVE("a6", "a7") TW_PUT_BYTE("t1", "a6") TW_SCALE_POSITIVE("a6", "t0") TW_PUT_BYTE("t2", "a6")
+#define TW_CHANNELS(size, body) TW_CHANNELS_AFTER("", size, body)
+#define TW_CHANNELS_AFTER(before, size, body)                                                                          \
+    __asm__ volatile(TW_ASM_BEGIN "1:\n" TW_CHANNEL before TW_LOOP("0", "t5", size) body                                      \
                      "lw t0, 84(a0)\naddi t0, t0, -1\nsw t0, 84(a0)\nbgtz t0, 1b\n" TW_ASM_END                         \
                      :: "r"(a0)                                                                                        \
                      : "memory", "ra", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "t0", "t1", "t2", "t3", "t4", "t5",   \
@@ -175,6 +186,11 @@ struct strip {
         TW_CHANNELS(one, TW_ONE_LINE(code, scale));                                                                    \
     else                                                                                                               \
         TW_CHANNELS(two, TW_TWO_LINES(code, scale))
+#define TW_BOTH_POSITIVE(code, first)                                                                                  \
+    if (s->line == 0)                                                                                                  \
+        TW_CHANNELS_AFTER(TW_MAC("s10", "s8", "s9"), "11", TW_ONE_LINE_POSITIVE(code, first));                         \
+    else                                                                                                               \
+        TW_CHANNELS_AFTER(TW_MAC("s10", "s8", "s9"), "19", TW_TWO_LINES_POSITIVE(code, first))
 #endif
 
 /* All channels of a strip. product: TW_NARROW, TW_TOP or TW_HIGH. */
@@ -182,7 +198,14 @@ static __attribute__((noinline)) void strip_channels(struct strip *s, int produc
 {
 #if defined(__riscv)
     register struct strip *a0 __asm__("a0") = s;
-    switch (product * 2 + x_signed) {
+    /* TW_NONE has no assembly; its numbers are for TW_NARROW clipped from 0 on */
+    switch ((product == TW_NARROW && s->low == 0 ? TW_NONE : product) * 2 + x_signed) {
+    case TW_NONE * 2:
+        TW_BOTH_POSITIVE(TW_SDOTUSP, TW_DOTUSP);
+        break;
+    case TW_NONE * 2 + 1:
+        TW_BOTH_POSITIVE(TW_SDOTSP, TW_DOTSP);
+        break;
     case TW_NARROW * 2:
         TW_BOTH("13", "23", TW_SDOTUSP, TW_SCALE_NARROW);
         break;

@@ -45,7 +45,7 @@ struct tw_panel {
 
 /* a0: the panel. 16 sums in a2-a7 and s2-s11, 4 per pixel; weights in t0-t3, pixels in t4 and t5. TW_DOTTED adds the
  * products and leaves the sums in memory, at t0, and the weights that follow at a1. */
-#define TW_READS "lw t0, 16(a0)\nlw a1, 0(a0)\nlw s1, 4(a0)\nlw t6, 8(a0)\nlw ra, 12(a0)\n"
+#define TW_READS "lw t0, 16(a0)\nlw a1, 0(a0)\nlw s1, 4(a0)\nlw t6, 8(a0)\nlw ra, 12(a0)\nlw s0, 20(a0)\n"
 #define TW_BIASES                                                                                                      \
     "lw t1, 84(a0)\nlw t2, 88(a0)\n"                                                                                   \
     TW_LW_BY("a2", "t1", "t2") TW_LW_BY("a3", "t1", "t2") TW_LW_BY("a4", "t1", "t2") TW_LW_BY("a5", "t1", "t2")        \
@@ -55,9 +55,8 @@ struct tw_panel {
     "mv a2, x0\nmv a3, x0\nmv a4, x0\nmv a5, x0\nmv a6, x0\nmv a7, x0\nmv s2, x0\nmv s3, x0\nmv s4, x0\nmv s5, x0\n"    \
     "mv s6, x0\nmv s7, x0\nmv s8, x0\nmv s9, x0\nmv s10, x0\nmv s11, x0\n"
 #define TW_DOTTED(code)                                                                                                \
-    TW_LOOP("1", "t0", "28") /* the instructions of a run */                                                           \
-    "lw t0, 20(a0)\n"                                                                                                  \
-    TW_LOOP("0", "t0", "24") /* and of a word */                                                                       \
+    TW_LOOP("1", "t0", "27") /* the instructions of a run */                                                           \
+    TW_LOOP("0", "s0", "24") /* and of a word */                                                                       \
     TW_LW("t0", "a1", "4") TW_LW("t1", "a1", "4") TW_LW("t2", "a1", "4") TW_LW("t3", "a1", "4")                        \
     TW_LW_BY("t4", "s1", "t6") TW_LW_BY("t5", "s1", "t6")                                                              \
     TW_DOTS(code, "a2", "a3", "a4", "a5", "t4") TW_LW_BY("t4", "s1", "t6")                                             \
@@ -131,7 +130,7 @@ struct tw_panel {
     __asm__ volatile(TW_ASM_BEGIN what TW_ASM_END                                                                      \
                      :: "r"(a0)                                                                                        \
                      : "memory", "ra", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "t0", "t1", "t2", "t3", "t4", "t5",   \
-                       "t6", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11")
+                       "t6", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11")
 #endif
 
 /* Sums of the next 4 channels, from their bias on; what is beyond the last is anything. */
