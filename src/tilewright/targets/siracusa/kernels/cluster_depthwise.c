@@ -19,7 +19,9 @@ struct depthwise {
     int32_t *strip; /* [4][length] */
     int32_t *sums;   /* [results along][4] */
     struct axis along, across;
-    int channels, pad, x_signed, length, chunks, image_x, image_y;
+    int channels, x_signed, length, chunks, image_x, image_y;
+    int first, last; /* places of a strip within the image */
+    int32_t outside; /* what is beyond */
 };
 
 /* Transposes `count` words of four lines: line i moves on by step[i] bytes. Channels go to to[0], to[length] .. */
@@ -63,26 +65,28 @@ static void transpose(int32_t *to, int length, const int8_t *const line[4], cons
 #endif
 }
 
+/* What lies outside of the image at the ends of the strip: it stays there. */
+static void fill_ends(const struct depthwise *d)
+{
+    int32_t *to = d->strip;
+#pragma clang loop unroll(disable) vectorize(disable)
+    for (int i = 0; i < d->length; i++)
+        if (i < d->first || i >= d->last)
+            for (int c = 0; c < 4; c++)
+                to[c * d->length + i] = d->outside;
+}
+
 /* The strip of 4 channels of an image (`valid` of them exist) from place v across. */
 static void fill_strip(const struct depthwise *d, const int8_t *image, int valid, int v, int chunk)
 {
     const struct axis *u = &d->along, *a = &d->across;
-    int start = -u->before, need = d->length;
-    int first = tw_pmin(tw_pmax(-start, 0), need), last = tw_pmax(tw_pmin(u->size - start, need), first);
-    int32_t outside = (int32_t)((uint32_t)(uint8_t)d->pad * 0x01010101u);
-    for (int c = 0; c < 4; c++) {
-        int32_t *line = d->strip + c * d->length;
-        for (int i = 0; i < first; i++)
-            line[i] = outside;
-        for (int i = last; i < need; i++)
-            line[i] = outside;
-    }
+    int first = d->first, last = d->last;
     const int8_t *line[4];
     int step[4];
     int8_t edge[4][4];
     for (int k = 0; k < 4; k++) {
         int at = v + (chunk * 4 + k) * a->dilation, in = at >= 0 && at < a->size;
-        line[k] = in ? image + at * a->x_step + (start + first) * u->x_step : (const int8_t *)&outside;
+        line[k] = in ? image + at * a->x_step + (first - u->before) * u->x_step : (const int8_t *)&d->outside;
         step[k] = in ? u->x_step : 0;
     }
     if (valid == 4 && first < last) {
@@ -258,16 +262,14 @@ static void add_sums(const struct depthwise *d, const int32_t *w, int valid, int
 
 static const int32_t nothing = 0;
 
-/* `lines` of results that a strip serves, for channels c .. c + valid; `at` is where the first result lies. */
-static void results(const struct depthwise *d, const struct tw_finish *f, const int32_t *w, int c, int valid, int lines,
-                    int at)
+/* What is the same for all strips. */
+static struct strip strip_of(const struct depthwise *d, const struct tw_finish *f)
 {
-    int lane = 8 * d->across.stride, across = d->across.y_step;
     struct strip s;
     s.x_next = d->length * 4;
     s.x_step = d->along.stride * 4;
     s.count = d->along.results;
-    s.lane = lane;
+    s.lane = 8 * d->across.stride;
     s.bias_step = f->b != 0 ? 4 : 0;
     s.mul_step = f->mul_step * 4;
     s.add_step = f->add_step * 4;
@@ -276,18 +278,27 @@ static void results(const struct depthwise *d, const struct tw_finish *f, const 
     s.low = f->low;
     s.high = f->high;
     s.y_step = d->along.y_step;
+    return s;
+}
+
+/* `lines` of results that a strip serves, for channels c .. c + valid; `at` is where the first result lies. */
+TW_X void results(const struct depthwise *d, const struct tw_finish *f, struct strip *s, const int32_t *w, int c,
+                  int valid, int lines, int at)
+{
+    int across = d->across.y_step;
+#pragma clang loop unroll(disable)
     for (int line = 0; line < lines; line += 2) {
-        s.x = d->strip;
-        s.w = w;
-        s.moved = line * lane;
-        s.bias = f->b != 0 ? f->b + c : &nothing;
-        s.mul = f->mul + c * f->mul_step;
-        s.add = f->add + c * f->add_step;
-        s.top = s.add + (f->add_bytes == 8);
-        s.y = (int8_t *)f->y + at + line * across;
-        s.line = line + 1 < lines ? across : 0;
-        s.channels = valid;
-        strip_channels(&s, f->product, d->x_signed);
+        s->x = d->strip;
+        s->w = w;
+        s->moved = line * s->lane;
+        s->bias = f->b != 0 ? f->b + c : &nothing;
+        s->mul = f->mul + c * f->mul_step;
+        s->add = f->add + c * f->add_step;
+        s->top = s->add + (f->add_bytes == 8);
+        s->y = (int8_t *)f->y + at + line * across;
+        s->line = line + 1 < lines ? across : 0;
+        s->channels = valid;
+        strip_channels(s, f->product, d->x_signed);
     }
 }
 
@@ -300,12 +311,13 @@ static void lines(const struct depthwise *d, const struct tw_finish *f, int imag
     int apart = d->along.kernel * 4, count = d->along.results;
     const int32_t *w = (const int32_t *)(const void *)d->w + c / 4 * d->chunks * apart;
     int quick = f->quads && d->chunks == 1 && d->along.kernel == 3 && d->along.dilation == 1;
+    struct strip s = strip_of(d, f);
     int shared = d->chunks == 1 && a->dilation == 1 ? (4 - a->kernel) / a->stride + 1 : 1;
     for (int v = first; v < last; v += shared) {
         int at = image * d->image_y + v * a->y_step + c;
         if (quick) {
             fill_strip(d, x, valid, v * a->stride - a->before, 0);
-            results(d, f, w, c, valid, tw_pmin(shared, last - v), at);
+            results(d, f, &s, w, c, valid, tw_pmin(shared, last - v), at);
             continue;
         }
         for (int i = 0; i < tw_pmin(shared, last - v); i++) {
@@ -335,12 +347,16 @@ void tw_cluster_depthwise(const void *restrict x, const int8_t *restrict w, cons
     const struct axis along = along_y ? rows : columns, across = along_y ? columns : rows;
     int length = (along.results - 1) * along.stride + (along.kernel - 1) * along.dilation + 1;
     const struct depthwise d = {
-        x, w, (int32_t *)scratch, scratch + 4 * length, along, across, channels, pad, x_signed, length,
+        x, w, (int32_t *)scratch, scratch + 4 * length, along, across, channels, x_signed, length,
         (across.kernel + 3) / 4, h * width * channels, oy * ox * channels,
+        tw_pmin(along.before, length), tw_pmin(along.size + along.before, length),
+        (int32_t)((uint32_t)(uint8_t)pad * 0x01010101u),
     };
     int quads = tw_in_quads(product, y_bytes);
     const struct tw_finish f = {b,        mul,   add, y,    product, mul_step, add_bytes,
                                 add_step, shift, low, high, y_bytes, quads};
+    if (first < last)
+        fill_ends(&d);
     if (by_channel) {
         for (int c = first; c < last; c += 4)
             for (int image = 0; image < n; image++)
