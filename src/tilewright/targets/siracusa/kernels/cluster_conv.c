@@ -223,8 +223,8 @@ static void either(struct conv *c, const struct tw_finish *f, const struct onto 
 }
 
 /* y = finish(conv(x, w)). x: [n][h][width][ci] of i8 or u8, `pad` outside; y: [n][oy][ox][co]; see struct tw_finish
- * for the rest. scratch: windows of 4 pixels, each a multiple of 4 bytes; 8 words for 4 channels. A core computes the pixels first .. last, or
- * those channels (`by_channel`). */
+ * for the rest. scratch: windows of 4 pixels, each a multiple of 4 bytes; 8 words for 4 channels. A core computes the
+ * pixels first .. last, or those channels (`by_channel`). */
 void tw_cluster_conv2d(const void *restrict x, const int8_t *restrict w, const int32_t *restrict b,
                        const int32_t *restrict mul, const void *restrict add, void *restrict y,
                        int8_t *restrict scratch, int n, int h, int width, int ci, int oy, int ox, int co, int ky,

@@ -121,8 +121,8 @@ TW_X int32_t moved_up(int32_t w, int bits)
 /* Channels of a strip with three elements along, requantised to bytes: `count` results each, at y and, `line` bytes on,
  * of a second line whose weights are moved up by `lane` bits more; line is 0 where there is none. `moved`: bits that
  * the first line's weights are moved up by. x, w, bias, mul, add, top and y move on by a channel. bias, mul, add and
- * top have steps in bytes; top, top_shift: the upper halves of add, or add itself and 31. shift is without the 32 bits that
- * TW_TOP and TW_HIGH drop. The assembly knows the offsets of all fields. */
+ * top have steps in bytes; top, top_shift: the upper halves of add, or add itself and 31. shift is without the 32 bits
+ * that TW_TOP and TW_HIGH drop. The assembly knows the offsets of all fields. */
 struct strip {
     const int32_t *x;
     int x_next, x_step, count;
@@ -180,7 +180,7 @@ struct strip {
     TW_SCALE_POSITIVE("a6", "a7") TW_PUT_BYTE("t1", "a6") TW_SCALE_POSITIVE("a6", "t0") TW_PUT_BYTE("t2", "a6")
 #define TW_CHANNELS(size, body) TW_CHANNELS_AFTER("", size, body)
 #define TW_CHANNELS_AFTER(before, size, body)                                                                          \
-    __asm__ volatile(TW_ASM_BEGIN "1:\n" TW_CHANNEL before TW_LOOP("0", "t5", size) body                                      \
+    __asm__ volatile(TW_ASM_BEGIN "1:\n" TW_CHANNEL before TW_LOOP("0", "t5", size) body                               \
                      "lw t0, 84(a0)\naddi t0, t0, -1\nsw t0, 84(a0)\nbgtz t0, 1b\n" TW_ASM_END                         \
                      :: "r"(a0)                                                                                        \
                      : "memory", "ra", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "t0", "t1", "t2", "t3", "t4", "t5",   \

@@ -204,7 +204,7 @@ static inline float quotient(float x, float scale, float by)
             float s = scale[c * scale_step], by = 1.0f / s;                                                            \
             int32_t z = zero[c * zero_step];                                                                           \
             for (; n > 0; n--, i++) {                                                                                  \
-                float v = quotient(x[i], s, by), top = v < 1e6f ? v : 1e6f, in = top > -1e6f ? top : -1e6f;           \
+                float v = quotient(x[i], s, by), top = v < 1e6f ? v : 1e6f, in = top > -1e6f ? top : -1e6f;            \
                 int32_t q = (int32_t)in + z, low = q < LOW ? LOW : q, held = low > HIGH ? HIGH : low;                  \
                 y[i] = (TYPE)(v == v ? held : 0);                                                                      \
             }                                                                                                          \

@@ -44,7 +44,7 @@ struct tw_panel {
     TW_DOT(code, a, x, "t0") TW_DOT(code, b, x, "t1") TW_DOT(code, c, x, "t2") TW_DOT(code, d, x, "t3")
 
 /* a0: the panel. 16 sums in a2-a7 and s2-s11, 4 per pixel; weights in t0-t3, pixels in t4 and t5. TW_DOTTED adds the
- * products and leaves the sums in memory, at t0, and the weights that follow at a1. */
+ * products, TW_STORED leaves the sums in memory, at t0. */
 #define TW_READS "lw t0, 16(a0)\nlw a1, 0(a0)\nlw s1, 4(a0)\nlw t6, 8(a0)\nlw ra, 12(a0)\nlw s0, 20(a0)\n"
 #define TW_BIASES                                                                                                      \
     "lw t1, 84(a0)\nlw t2, 88(a0)\n"                                                                                   \
@@ -52,7 +52,7 @@ struct tw_panel {
     "sw t1, 84(a0)\nmv a6, a2\nmv a7, a3\nmv s2, a4\nmv s3, a5\nmv s4, a2\nmv s5, a3\nmv s6, a4\nmv s7, a5\n"          \
     "mv s8, a2\nmv s9, a3\nmv s10, a4\nmv s11, a5\n"
 #define TW_ZEROS                                                                                                       \
-    "mv a2, x0\nmv a3, x0\nmv a4, x0\nmv a5, x0\nmv a6, x0\nmv a7, x0\nmv s2, x0\nmv s3, x0\nmv s4, x0\nmv s5, x0\n"    \
+    "mv a2, x0\nmv a3, x0\nmv a4, x0\nmv a5, x0\nmv a6, x0\nmv a7, x0\nmv s2, x0\nmv s3, x0\nmv s4, x0\nmv s5, x0\n"   \
     "mv s6, x0\nmv s7, x0\nmv s8, x0\nmv s9, x0\nmv s10, x0\nmv s11, x0\n"
 #define TW_DOTTED(code)                                                                                                \
     TW_LOOP("1", "t0", "27") /* the instructions of a run */                                                           \
@@ -64,11 +64,13 @@ struct tw_panel {
     TW_DOTS(code, "s4", "s5", "s6", "s7", "t4")                                                                        \
     TW_DOTS(code, "s8", "s9", "s10", "s11", "t5")                                                                      \
     "lw t0, 24(a0)\nadd s1, s1, t0\n"                                                                                  \
-    "lw t0, 28(a0)\nsw a1, 0(a0)\n"                                                                                    \
+    "sw a1, 0(a0)\n"
+#define TW_STORED                                                                                                      \
+    "lw t0, 28(a0)\n"                                                                                                  \
     "sw a2, 0(t0)\nsw a3, 4(t0)\nsw a4, 8(t0)\nsw a5, 12(t0)\nsw a6, 16(t0)\nsw a7, 20(t0)\n"                          \
     "sw s2, 24(t0)\nsw s3, 28(t0)\nsw s4, 32(t0)\nsw s5, 36(t0)\nsw s6, 40(t0)\nsw s7, 44(t0)\n"                       \
     "sw s8, 48(t0)\nsw s9, 52(t0)\nsw s10, 56(t0)\nsw s11, 60(t0)\n"
-#define TW_SUM(code) TW_READS TW_BIASES TW_DOTTED(code)
+#define TW_SUM(code) TW_READS TW_BIASES TW_DOTTED(code) TW_STORED
 
 /* Multipliers of 4 channels in s2-s5, addends in s6-s9; then what the loop over pixels needs. */
 #define TW_SCALES                                                                                                      \
@@ -110,18 +112,23 @@ struct tw_panel {
     TW_SCALES TW_TOPS TW_LOOP("0", "t3", "43") TW_SUMS4 TW_EACH(TW_EACH_HIGH) TW_EACH(TW_EACH_SRA) TW_BYTES
 #define TW_FINISH_TOP TW_SCALES TW_TOPS TW_LOOP("0", "t3", "23") TW_SUMS4 TW_EACH(TW_EACH_TOP) TW_BYTES
 /* All groups of all panels in halves. The next group is not more than 512 bytes of code away. */
-#define TW_EACH_ADDED(y, sum, mul, add, top) "mv " y ", " add "\n" TW_MAC(y, sum, mul)
+#define TW_UPPER_PAIR(sum, other, m, n, add, next, at)                                                                 \
+    "lw t4, " add "(a1)\nlw t5, " next "(a1)\n" TW_MAC("t4", sum, m) TW_MAC("t5", other, n)                            \
+    TW_UPPER("t4", "t5", "ra") "sw t4, " at "(s0)\n"
 #define TW_PANELS_HALVES(code)                                                                                         \
     ".p2align 4\n1:\n" TW_READS TW_ZEROS TW_DOTTED(code)                                                               \
-    "lw a4, 92(a0)\nlw t1, 64(a0)\nlw t2, 68(a0)\nlw t3, 72(a0)\nlw a5, 52(a0)\nlw a6, 56(a0)\nlw a7, 60(a0)\n"         \
-    TW_LW("s2", "a4", "4") TW_LW("s3", "a4", "4") TW_LW("s4", "a4", "4") TW_LW("s5", "a4", "4")                        \
-    TW_LW("s6", "a4", "4") TW_LW("s7", "a4", "4") TW_LW("s8", "a4", "4") TW_LW("s9", "a4", "4")                        \
-    "lw a2, 120(a0)\nlw a3, 124(a0)\nlw a1, 96(a0)\naddi s10, t1, 4\nsw s10, 64(a0)\nsw a4, 92(a0)\n"                 \
-    TW_LOOP("0", "t3", "22") TW_SUMS4 TW_EACH(TW_EACH_ADDED)                                                           \
-    TW_UPPER("s10", "s11", "a2") TW_UPPER("s1", "t3", "a2") TW_HALVES2("s10", "s1", "a5", "a6", "a7", "a3")            \
-    TW_SW_BY("s10", "t1", "t2")                                                                                        \
-    "bne a4, a1, 1b\n"                                                                                                 \
-    "lw t0, 108(a0)\nlw t1, 100(a0)\nlw t2, 104(a0)\nlw t3, 4(a0)\nlw t4, 112(a0)\nlw t5, 64(a0)\nlw t6, 116(a0)\n"     \
+    "lw a1, 92(a0)\nlw s0, 28(a0)\nlw ra, 120(a0)\nlw t0, 0(a1)\nlw t1, 4(a1)\nlw t2, 8(a1)\nlw t3, 12(a1)\n"          \
+    TW_UPPER_PAIR("a2", "a3", "t0", "t1", "16", "20", "0") TW_UPPER_PAIR("a6", "a7", "t0", "t1", "16", "20", "8")      \
+    TW_UPPER_PAIR("s4", "s5", "t0", "t1", "16", "20", "16") TW_UPPER_PAIR("s8", "s9", "t0", "t1", "16", "20", "24")    \
+    TW_UPPER_PAIR("a4", "a5", "t2", "t3", "24", "28", "4") TW_UPPER_PAIR("s2", "s3", "t2", "t3", "24", "28", "12")     \
+    TW_UPPER_PAIR("s6", "s7", "t2", "t3", "24", "28", "20") TW_UPPER_PAIR("s10", "s11", "t2", "t3", "24", "28", "28")  \
+    "addi a1, a1, 32\nsw a1, 92(a0)\n"                                                                                 \
+    "lw t1, 64(a0)\nlw t2, 68(a0)\nlw t3, 72(a0)\nlw a5, 52(a0)\nlw a6, 56(a0)\nlw a7, 60(a0)\nlw a3, 124(a0)\n"       \
+    "lw a2, 96(a0)\naddi t0, t1, 4\nsw t0, 64(a0)\n"                                                                   \
+    TW_LOOP("0", "t3", "10") TW_LW("t4", "s0", "4") TW_LW("t5", "s0", "4")                                             \
+    TW_HALVES2("t4", "t5", "a5", "a6", "a7", "a3") TW_SW_BY("t4", "t1", "t2")                                          \
+    "bne a1, a2, 1b\n"                                                                                                 \
+    "lw t0, 108(a0)\nlw t1, 100(a0)\nlw t2, 104(a0)\nlw t3, 4(a0)\nlw t4, 112(a0)\nlw t5, 64(a0)\nlw t6, 116(a0)\n"    \
     "addi t0, t0, -1\nadd t3, t3, t4\nadd t5, t5, t6\n"                                                                \
     "sw t0, 108(a0)\nsw t1, 0(a0)\nsw t2, 92(a0)\nsw t3, 4(a0)\nsw t5, 64(a0)\nbgtz t0, 1b\n"
 #define TW_GROUPS(what)                                                                                                \
