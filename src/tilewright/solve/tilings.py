@@ -89,7 +89,8 @@ def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: b
         return []
     if any(kernel.misfit(piece.node) or not _reachable(piece, kernel, node, states_near) for _, piece in kinds):
         return []
-    cycles = sum(number * kernel.cycles(piece.node) for number, piece in kinds)
+    costs = [kernel.cycles(piece.node) for _, piece in kinds]
+    cycles = sum(number * cost for (number, _), cost in zip(kinds, costs, strict=True))
     each = max(aligned(kernel.scratch(piece.node)) for _, piece in kinds)
     others, constants = streamed(node, kernel, states_near)
     streams = []
@@ -102,10 +103,13 @@ def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: b
     growth = _growth(node)
     found = []
     for cores in _shares(kernel, node, target) if each else (0,):
-        slower = target.cores / cores if cores else 1
+        slow = cycles
+        if cores:
+            few = ((n, k, p.node) for (n, p), k in zip(kinds, costs, strict=True))
+            slow = sum(n * k * kernel.chunk(p, cores) / kernel.chunk(p, target.cores) for n, k, p in few)
         scratch = each * (cores or (target.cores if kernel.split(node) is not None else 1))
         found += [
-            Tiled(tile, n, count, cycles * slower, cycles * slower * growth, scratch, tuple(streams), bundle, cores)
+            Tiled(tile, n, count, slow, slow * growth, scratch, tuple(streams), bundle, cores)
             for n in ((1, 2) if count > 1 else (1,))
         ]
     return found
