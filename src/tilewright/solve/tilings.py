@@ -93,7 +93,7 @@ def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: b
     if any(kernel.misfit(piece.node) or not _reachable(piece, kernel, node, states_near) for _, piece in kinds):
         return []
     cycles = sum(number * kernel.cycles(piece.node) for number, piece in kinds)
-    scratch = max(aligned(kernel.scratch(piece.node)) * _shares(kernel, piece.node, target) for _, piece in kinds)
+    each = max(aligned(kernel.scratch(piece.node)) for _, piece in kinds)
     others, constants = streamed(node, kernel, states_near)
     streams = []
     for name in others:
@@ -103,10 +103,15 @@ def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: b
         streams.append(stream)
     bundle = _bundle(tiling, constants, kernel, kinds, target.dma) if constants else None
     growth = _growth(node)
-    return [
-        Tiled(tiling.tile, depth, count, cycles, cycles * growth, scratch, tuple(streams), bundle)
-        for depth in ((1, 2) if count > 1 else (1,))
-    ]
+    found = []
+    for cores in _shares(kernel, node, target) if each else (0,):
+        slower = target.cores / cores if cores else 1
+        scratch = each * (cores or (target.cores if kernel.split(node) is not None else 1))
+        found += [
+            Tiled(tile, n, count, cycles * slower, cycles * slower * growth, scratch, tuple(streams), bundle, cores)
+            for n in ((1, 2) if count > 1 else (1,))
+        ]
+    return found
 
 
 def _reachable(piece: Piece, kernel: Kernel, node: Node, states_near: bool) -> bool:
@@ -118,9 +123,11 @@ def _reachable(piece: Piece, kernel: Kernel, node: Node, states_near: bool) -> b
     )
 
 
-def _shares(kernel: Kernel, node: Node, target: Target) -> int:
-    """How many cores have scratch of their own."""
-    return target.cores if kernel.split(node) is not None else 1
+def _shares(kernel: Kernel, node: Node, target: Target) -> tuple[int, ...]:
+    """How many cores may share a call whose cores have scratch of their own: fewer need less of it. 0: all."""
+    if kernel.split(node) is None:
+        return (0,)
+    return (0, *(n for n in (4, 2, 1) if n < target.cores))
 
 
 def reloads(tiling: Tiling, names: Sequence[str]) -> int:

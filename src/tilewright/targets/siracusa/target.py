@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..base import Dma, Engine, Memory, Target
 from ..host.target import HOST
+from .decoder import DECODER
 from .dense import DENSE
 from .fallback import portable
 from .floats import FLOATS
@@ -44,6 +45,7 @@ SIRACUSA = Target(
         *POINTWISE,
         *NORM,
         *MOVE,
+        *DECODER,
         *FLOATS,
         *LANGUAGE,
         *LANGUAGE_FLOAT,
