@@ -59,7 +59,7 @@ def time_of(way: Tiled) -> float:
 
 
 def _tiles(node: Node) -> Iterator[Tile]:
-    """No cut, cuts along one dimension, and along two in both orders."""
+    """No cut, cuts along one dimension, along two in every order, and the smallest along three."""
     yield ()
     extents = Tiling(node, ()).extents
     sizes: dict[str, list[int]] = {}
@@ -69,8 +69,11 @@ def _tiles(node: Node) -> Iterator[Tile]:
         sizes[name] = sorted({-(-extent // parts) for parts in PARTS if parts <= extent} - {extent}, reverse=True)
         sizes[name] = list(dict.fromkeys(_even(extent, size) for size in sizes[name]))
         yield from (((name, size),) for size in sizes[name])
-    for first, second in itertools.permutations(sizes, 2):
-        yield from (((first, a), (second, b)) for a in sizes[first][::2] for b in sizes[second][::2])
+    some = {name: [*sizes[name][:-1:2], sizes[name][-1]] for name in sizes}
+    for names in itertools.permutations(sizes, 2):
+        yield from (tuple(zip(names, pick, strict=True)) for pick in itertools.product(*(some[n] for n in names)))
+    for names in itertools.permutations(sizes, 3):
+        yield tuple((name, sizes[name][-1]) for name in names)
 
 
 def _even(extent: int, size: int) -> int:
