@@ -238,6 +238,8 @@ class Target:
     language_quant: str = "none"  # how language models are quantised where the user does not say
     scratchpad: str | None = None  # the memory that kernels work in, where others are reached by DMA
     dma: Dma | None = None
+    export: Callable[[Any, Mapping[str, Any], Mapping[str, str]], dict[str, str]] | None = None
+    # (compiled network, plan.json, files of every target) -> files of this target, which may replace others
 
     @property
     def cores(self) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..base import Dma, Engine, Memory, Target
 from ..host.target import HOST
@@ -27,6 +29,13 @@ L2_BYTES = 0x1F0000 - (192 << 10)  # the rest is for code, text and the caller's
 WEIGHT_BYTES = 8 << 20
 RUNTIME = Path(__file__).parent / "runtime"
 KERNELS = Path(__file__).parent / "kernels"
+
+
+def _export(compiled: Any, plan: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, str]:
+    from .export import export
+
+    return export(compiled, plan, texts)
+
 
 SIRACUSA = Target(
     name="siracusa",
@@ -54,4 +63,5 @@ SIRACUSA = Target(
     language_quant="int8",
     scratchpad="l1",
     dma=Dma(issue=12.0, latency=18.0, bytes_per_cycle=8.0, line=0.0),
+    export=_export,
 )
