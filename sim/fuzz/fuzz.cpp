@@ -17,6 +17,7 @@
 #include "machine.hpp"
 #include "perfetto.hpp"
 #include "profile.hpp"
+#include "visits.hpp"
 #include "report.hpp"
 #include "trace.hpp"
 
@@ -209,10 +210,14 @@ void run(Fuzz &fuzz, Bytes image, std::FILE *sink) {
     const u32 observed = fuzz.below(10);
     if (observed == 0) machine->soc.observer = &tracer;
     if (observed == 1) machine->soc.observer = &profiler;
+    std::vector<std::string> functions;
+    for (const Symbol &symbol : machine->elf.symbols) functions.push_back(symbol.name);
+    Visits visits(machine->soc, machine->elf, functions);
+    if (observed == 2) machine->soc.observer = &visits;
     const Ending ending = machine->soc.run();
     endings[static_cast<std::size_t>(ending)]++;
     if (ending == Ending::cycle_limit) machine->soc.run(100);
-    const std::size_t text = ending_report(*machine).size() + json_report(*machine, options, energy_constants(), 0).size() + profiler.text().size();
+    const std::size_t text = ending_report(*machine).size() + json_report(*machine, options, energy_constants(), 0, &visits).size() + profiler.text().size();
     if (text == 0 || machine->soc.ending() == Ending::running) std::abort();
 }
 

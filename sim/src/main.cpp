@@ -11,6 +11,7 @@
 #include "profile.hpp"
 #include "report.hpp"
 #include "serve.hpp"
+#include "visits.hpp"
 
 namespace siracusa {
 namespace {
@@ -118,6 +119,11 @@ int run(const Arguments &arguments) {
         observers.add(timeline.get());
     }
     if (!arguments.profile.empty()) observers.add(&profiler);
+    std::unique_ptr<Visits> visits;
+    if (!arguments.visits.empty()) {
+        visits = std::make_unique<Visits>(machine->soc, machine->elf, arguments.visits);
+        observers.add(visits.get());
+    }
     if (!observers.empty()) machine->soc.observer = &observers;
 
     const std::clock_t begin = std::clock();
@@ -133,7 +139,7 @@ int run(const Arguments &arguments) {
     if (!arguments.json.empty()) {
         const File file = open_output(arguments.json, error);
         if (!file) return complain(error);
-        std::fprintf(file.get(), "%s\n", json_report(*machine, arguments.options, arguments.constants, cpu_seconds).c_str());
+        std::fprintf(file.get(), "%s\n", json_report(*machine, arguments.options, arguments.constants, cpu_seconds, visits.get()).c_str());
     }
     if (!dump_all(*machine, arguments, error)) return complain(error);
     const std::string problem = ending_report(*machine);

@@ -16,6 +16,7 @@ const char *const kUsage =
     "  --trace-range A:B     at addresses A to B only\n"
     "  --perfetto FILE       write a timeline for ui.perfetto.dev\n"
     "  --profile FILE        write cycles per symbol, stalls by cause, instruction mix ('-': stderr)\n"
+    "  --visits LIST         functions, with commas: the report has the latest visit of each, with its calls and transfers\n"
     "  --json FILE           write the report\n"
     "  --energy NAME=PJ      override a constant of the energy model\n"
     "  --poke PLACE=FILE     copy a file to memory before the run; PLACE is an address or symbol, with +offset\n"
@@ -44,6 +45,16 @@ bool core_list(const std::string &text, std::uint32_t &mask) {
         at = comma + 1;
     }
     return mask != 0;
+}
+
+bool names(const std::string &text, std::vector<std::string> &list) {
+    for (std::size_t at = 0; at <= text.size();) {
+        const std::size_t comma = std::min(text.find(',', at), text.size());
+        if (comma == at) return false;
+        list.push_back(text.substr(at, comma - at));
+        at = comma + 1;
+    }
+    return true;
 }
 
 bool address_range(const std::string &text, TraceChoice &choice) {
@@ -81,6 +92,8 @@ bool take(const std::string &name, const std::string &value, Arguments &a, std::
         a.perfetto = value;
     } else if (name == "--profile") {
         a.profile = value;
+    } else if (name == "--visits") {
+        good = names(value, a.visits);
     } else if (name == "--json") {
         a.json = value;
     } else if (name == "--energy") {

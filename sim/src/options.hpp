@@ -15,6 +15,7 @@ struct Arguments {
     std::string elf;
     std::string json, trace, perfetto, profile;      // files; "-" is stderr for trace and profile
     TraceChoice trace_choice;
+    std::vector<std::string> visits;                 // functions
     std::vector<std::pair<std::string, std::string>> pokes;                    // place, file
     std::vector<std::pair<std::string, std::string>> dumps;                    // "place:bytes", file
     std::vector<EnergyConstant> constants = energy_constants();

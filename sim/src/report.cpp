@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "json.hpp"
+#include "visits.hpp"
 
 namespace siracusa {
 namespace {
@@ -187,10 +188,7 @@ std::string summary(const Machine &machine, const std::vector<EnergyConstant> &c
     return text;
 }
 
-std::string json_report(Machine &machine, const Options &options, const std::vector<EnergyConstant> &constants, double cpu_seconds) {
-    const Soc &soc = machine.soc;
-    const Activity activity = soc.activity();
-    const std::vector<EnergyTerm> terms = energy(activity, constants);
+std::string energy_json(const std::vector<EnergyTerm> &terms) {
     JsonArray breakdown;
     for (const EnergyTerm &term : terms) {
         JsonObject entry;
@@ -198,6 +196,13 @@ std::string json_report(Machine &machine, const Options &options, const std::vec
         entry.field("total_uj_if_halved", term.total_if_halved).field("total_uj_if_doubled", term.total_if_doubled);
         breakdown.add(entry.str());
     }
+    return breakdown.str();
+}
+
+std::string json_report(Machine &machine, const Options &options, const std::vector<EnergyConstant> &constants, double cpu_seconds, const Visits *visits) {
+    const Soc &soc = machine.soc;
+    const Activity activity = soc.activity();
+    const std::vector<EnergyTerm> terms = energy(activity, constants);
     JsonArray used;
     for (const EnergyConstant &constant : constants) {
         JsonObject entry;
@@ -210,11 +215,12 @@ std::string json_report(Machine &machine, const Options &options, const std::vec
     const std::string problem = ending_report(machine);
     if (!problem.empty()) report.field("error", problem);
     report.field("cycles", activity.cycles).field("instructions", total_instructions(activity)).field("clock_mhz", kClockMhz);
-    report.field("energy_uj", total_energy(terms)).field("energy_is", "a model").raw("energy", breakdown.str()).raw("energy_constants", used.str());
+    report.field("energy_uj", total_energy(terms)).field("energy_is", "a model").raw("energy", energy_json(terms)).raw("energy_constants", used.str());
     report.field("dma_bytes", activity.dma_bytes).field("npu_busy_cycles", activity.npu_busy).field("npu_macs", activity.npu_macs_raw);
     report.field("weight_words", activity.weight_words).field("l1_accesses", soc.l1_banks().accesses());
     report.field("l1_conflict_cycles", soc.l1_banks().conflict_cycles()).field("icache_l1_misses", soc.cluster_cache().shared_misses());
     report.raw("cores", cores_json(machine, activity)).field("host_cpu_seconds", cpu_seconds);
+    if (visits != nullptr) report.raw("visits", visits->json(constants));
     return report.str();
 }
 

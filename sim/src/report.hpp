@@ -8,6 +8,8 @@
 
 namespace siracusa {
 
+class Visits;
+
 // "core 3", "fabric controller".
 std::string core_name(int core);
 
@@ -15,7 +17,8 @@ std::string core_name(int core);
 std::string ending_report(Machine &machine);
 // One line: cycles, instructions, energy (a model).
 std::string summary(const Machine &machine, const std::vector<EnergyConstant> &constants);
-std::string json_report(Machine &machine, const Options &options, const std::vector<EnergyConstant> &constants, double cpu_seconds);
+std::string energy_json(const std::vector<EnergyTerm> &terms);
+std::string json_report(Machine &machine, const Options &options, const std::vector<EnergyConstant> &constants, double cpu_seconds, const Visits *visits);
 // The exit status of the process.
 int exit_status(const Machine &machine);
 

@@ -9,6 +9,7 @@
 #include "json.hpp"
 #include "machine.hpp"
 #include "report.hpp"
+#include "visits.hpp"
 
 namespace siracusa {
 namespace {
@@ -59,7 +60,11 @@ class Session {
         auto machine = std::make_unique<Machine>(arguments_.options);
         std::string error;
         if (!machine->load_file(path, error)) return "error " + error;
-        machine_ = std::move(machine);
+        visits_.reset(), machine_ = std::move(machine);
+        if (!arguments_.visits.empty()) {
+            visits_ = std::make_unique<Visits>(machine_->soc, machine_->elf, arguments_.visits);
+            machine_->soc.observer = visits_.get();
+        }
         machine_->soc.output = [this](const char *text, std::size_t size) { output_.append(text, size); };
         machine_->soc.warning = [this](const std::string &text) { warnings_.add(json_string(text)); };
         return "ok " + std::to_string(machine_->elf.entry);
@@ -95,12 +100,13 @@ class Session {
         const double cpu_seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
         JsonObject reply;
         reply.field("output", output_).raw("warnings", warnings_.str()).field("status", exit_status(*machine_));
-        reply.raw("report", json_report(*machine_, arguments_.options, arguments_.constants, cpu_seconds));
+        reply.raw("report", json_report(*machine_, arguments_.options, arguments_.constants, cpu_seconds, visits_.get()));
         return "ok " + reply.str();
     }
 
     const Arguments &arguments_;
     std::unique_ptr<Machine> machine_;
+    std::unique_ptr<Visits> visits_;
     std::string output_;
     JsonArray warnings_;
 };

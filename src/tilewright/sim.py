@@ -43,6 +43,7 @@ class SimOptions:
 
     max_cycles: cluster cycles, None for no limit. strict: a job outside N-EUREKA's legal ones is a fault.
     energy: constants of the energy model to override, name to pJ.
+    visits: functions; the report tells the latest visit of each: its calls, transfers and energy.
     """
 
     timing: str = "chip"
@@ -50,6 +51,7 @@ class SimOptions:
     strict: bool = False
     xpulpnn: bool = False
     energy: dict[str, float] = field(default_factory=dict)
+    visits: tuple[str, ...] = ()
 
     def arguments(self) -> list[str]:
         """The options as the program takes them."""
@@ -59,6 +61,8 @@ class SimOptions:
         words += ["--strict"] * self.strict + ["--xpulpnn"] * self.xpulpnn
         for name, picojoule in self.energy.items():
             words += ["--energy", f"{name}={picojoule}"]
+        if self.visits:
+            words += ["--visits", ",".join(self.visits)]
         return words
 
 

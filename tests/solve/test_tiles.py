@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,7 @@ from tests.instances import agree, expected, input_names, op_instances
 from tilewright.ir.domain import Box
 from tilewright.ir.op import REGISTRY, Op, RuleError, result_names
 from tilewright.ir.types import Array
-from tilewright.solve.tiles import Tiling, contiguous, cuttable, first_element
+from tilewright.solve.tiles import Piece, Tiling, contiguous, cuttable, first_element
 
 
 def _slices(box: Box) -> tuple[slice, ...]:
@@ -60,3 +62,27 @@ def test_contiguous_boxes_are_runs(data: st.DataObject) -> None:
     index = np.arange(np.prod(shape)).reshape(shape)[_slices(tuple(box))].reshape(-1)
     assert first_element(tuple(box), shape) == index[0]
     assert contiguous(tuple(box), shape) == bool((np.diff(index) == 1).all())
+
+
+@pytest.mark.parametrize("op_class", REGISTRY.values(), ids=REGISTRY.keys())
+@settings(max_examples=15, deadline=None)
+@given(data=st.data())
+def test_kinds_are_the_shapes_of_all_pieces(op_class: type[Op], data: st.DataObject) -> None:
+    node, _ = data.draw(op_instances(op_class))
+    if node.op.view or node.op.aliases:
+        return
+    dims, sizes = cuttable(node), Tiling(node, ()).extents
+    chosen = data.draw(st.permutations(dims))[:2] if dims else []
+    tiling = Tiling(node, tuple((name, data.draw(st.integers(1, int(sizes[name])))) for name in chosen))  # type: ignore[arg-type]
+
+    def shapes(piece: Piece) -> tuple[object, ...]:
+        return tuple(value.type.shape for value in piece.node.operands.values())
+
+    try:
+        wanted = Counter(map(shapes, tiling.pieces))
+    except RuleError:
+        return
+    found: Counter[object] = Counter()
+    for count, piece in tiling.kinds():
+        found[shapes(piece)] += count
+    assert found == wanted

@@ -241,7 +241,7 @@ class _Printer:
                 operand = operands[name]
                 text = "0" if operand is None else self.operand(operand, loop)
                 if name == "scratch" and operand is not None and share is not None and self.cores > 1:
-                    text += f" + core * {self.buffer(operand, loop).elements // self.cores}"
+                    text += f" + core * {self.buffer(operand, loop).elements // (share.cores or self.cores)}"
                 arguments.append(text)
             elif name in ("first", "last") and name not in scalars:
                 assert share is not None, f"{call.kernel.symbol} needs a share"

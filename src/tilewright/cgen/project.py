@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..errors import UserError
 from ..files import umask
+from ..ir.plan import EntryPlan
 from ..ir.types import Kind
 from ..report.html import html
+from ..report.timeline import entry_record
+from ..report.timeline import text as schedule_text
+from ..schedule.estimate import Event, Timeline, estimate
 from ..solve.place import peak_step
 from ..solve.record import record
 from .constants import literal
@@ -50,13 +57,17 @@ def write(compiled: Compiled, folder: Path) -> None:
 
 def files(compiled: Compiled) -> dict[str, str]:
     """Path -> content of every file; the same bytes for the same model, options and version."""
-    prefix, plan = compiled.prefix, describe(compiled)
+    prefix = compiled.prefix
+    timelines = _timelines(compiled)
+    plan, schedule = describe(compiled, timelines), _schedule(compiled, timelines)
     texts = {
         **network_files(compiled),
         "memory.h": _memory(compiled),
         "plan.json": json.dumps(plan, indent=1) + "\n",
-        "report.html": html(plan),
+        "report.html": html(plan, schedule=schedule),
     }
+    if schedule is not None:
+        texts["schedule.json"] = schedule_text(schedule)
     texts |= {f"kernels/{name}": text for name, text in kernel_files(compiled).items()}
     if compiled.model.language is None:
         texts |= _plain_face(compiled)
@@ -101,7 +112,7 @@ def kernel_files(compiled: Compiled) -> dict[str, str]:
     return texts
 
 
-def describe(compiled: Compiled) -> dict[str, Any]:
+def describe(compiled: Compiled, timelines: Mapping[str, Timeline]) -> dict[str, Any]:
     """plan.json: every decision, and the interface for runners."""
     model = compiled.model
     language = None
@@ -122,8 +133,56 @@ def describe(compiled: Compiled) -> dict[str, Any]:
         "language": language,
         "quantisation": model.quantisation,
         **({"shared": list(compiled.source.shared)} if compiled.source.cores > 1 else {}),
-        **record(compiled.plan, compiled.target, converter_names(compiled)),
+        **record(
+            compiled.plan,
+            compiled.target,
+            converter_names(compiled),
+            {name: round(t.cycles, 1) for name, t in timelines.items()},
+        ),
     }
+
+
+def _timelines(compiled: Compiled) -> dict[str, Timeline]:
+    """Predicted time by entry, where transfers are part of the program."""
+    if compiled.target.scratchpad is None:
+        return {}
+    return {program.name: estimate(program, compiled.target) for program in compiled.programs}
+
+
+def _named(entry: EntryPlan, events: Sequence[Event]) -> list[Event]:
+    """Calls under the names of their own nodes: a loop's calls have the names of its first round.
+
+    Phases come in the order of the graph, as many for a node as it has tiles; where they do not, names stay.
+    """
+    owners = [
+        (node.name, choice)
+        for node in entry.graph.nodes
+        if (choice := entry.choices.get(node.name)) is not None and choice.tiled is not None
+        for _ in range(choice.tiled.count)
+    ]
+    calls = [event for event in events if event.phase >= 0]
+    if len(owners) != len({call.phase for call in calls}) or any(
+        owners[call.phase][1].kernel.symbol != call.kernel for call in calls
+    ):
+        return list(events)
+    return [event if event.phase < 0 else replace(event, name=owners[event.phase][0]) for event in events]
+
+
+def _schedule(compiled: Compiled, timelines: Mapping[str, Timeline]) -> dict[str, Any] | None:
+    """schedule.json: when each call and each transfer is predicted to begin and end."""
+    if not timelines:
+        return None
+    functions = (re.findall(r"\w+(?=\()", prototype)[0] for prototype, _ in compiled.source.functions)
+    return {
+        "cores": compiled.target.cores,
+        "entries": {
+            entry.graph.name: entry_record(
+                function, timelines[entry.graph.name].cycles, _named(entry, timelines[entry.graph.name].events),
+                (c.kernel.symbol for c in entry.choices.values() if not c.kernel.costed),
+            )
+            for entry, function in zip(compiled.plan.entries, functions, strict=True)
+        },
+    }  # fmt: skip
 
 
 def _network(compiled: Compiled) -> str:

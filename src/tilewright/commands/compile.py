@@ -33,10 +33,12 @@ def compile_(
     from ..report.html import html
     from ..report.record import read
     from ..report.summary import facts, fields, lines
+    from ..report.timeline import read as read_timeline
 
     plan, _ = read(folder)
+    schedule, _ = read_timeline(folder)
     if sizes is not None:
-        replace_file(folder / "report.html", html(plan, sizes))
-    outcome.add(**fields(plan, sizes))
+        replace_file(folder / "report.html", html(plan, sizes, schedule))
+    outcome.add(**fields(plan, sizes, schedule))
     click.echo(f"{plan['name']} for {target}: {folder}")
     click.echo(table(lines(facts(plan, sizes), seconds)))

@@ -59,9 +59,10 @@ def generate(
 
         from ..report.record import read
         from ..report.summary import fields
+        from ..report.timeline import read as read_timeline
 
         sizes = asdict(teller.built.sizes) if teller.built.sizes is not None else None
-        outcome.add(compile_seconds=seconds, **fields(read(folder)[0], sizes))
+        outcome.add(compile_seconds=seconds, **fields(read(folder)[0], sizes, read_timeline(folder)[0]))
         text, notes = _stream(teller.command, teller.separator)
         outcome.add(text=text.removesuffix(b"\n").decode("utf-8", "replace"))
         _statistics(outcome, teller.told(notes), prompt_tokens)

@@ -25,16 +25,24 @@ def report(outcome: Outcome, folder: Path, html_file: Path | None, top: int) -> 
     """Show totals, the memory peak and the largest layers of the compiled network in DIR."""
     from ..report.record import read
     from ..report.summary import alive, facts, fields, lines, peak
+    from ..report.timeline import read as read_timeline
 
     plan, sizes = read(folder)
-    outcome.add(**fields(plan, sizes))
+    schedule, simulated = read_timeline(folder)
+    outcome.add(**fields(plan, sizes, schedule, simulated))
     click.echo(f"{plan['name']} for {plan['target']}")
     click.echo(table(lines(facts(plan, sizes))))
     for entry in plan["entries"]:
-        found = peak(entry)
+        near = plan["levels"]["act"]
+        found = peak(entry, near)
         click.echo(f"\n{entry['name']}: {found.bytes:,} bytes alive at step {found.step}, {found.node}")
-        rows = [(f"  {b['name']}", f"{b['bytes']:,}", f"at {b['offset']:,}") for b in alive(entry, found.step)]
+        rows = [
+            (f"  {b['name']}", f"{b['bytes']:,}", f"at {b['offset']:,}")
+            for b in alive(entry, found.step)
+            if b["memory"] == near
+        ]
         click.echo(table(rows, right=(1,)))
+    _phases(schedule, simulated, top)
     nodes = sorted(plan["entries"][-1]["nodes"], key=lambda n: -n["macs"])
     shown = nodes[:top] if top else nodes
     click.echo(f"\n{len(shown)} of {len(nodes)} layers of {plan['entries'][-1]['name']}, most work first")
@@ -44,7 +52,31 @@ def report(outcome: Outcome, folder: Path, html_file: Path | None, top: int) -> 
     if html_file is not None:
         from ..report.html import html
 
-        replace_file(html_file, html(plan, sizes))
+        replace_file(html_file, html(plan, sizes, schedule, simulated))
+
+
+def _phases(schedule: Mapping[str, Any] | None, simulated: Mapping[str, Any] | None, top: int) -> None:
+    """The longest phases of each entry with a schedule; simulated cycles where there was a run."""
+    from ..report.timeline import phases
+
+    for name, entry in schedule["entries"].items() if schedule else ():
+        rows = phases(entry, simulated["entries"].get(name) if simulated else None)
+        rows.sort(key=lambda p: -(p["cycles_simulated"] or p["cycles_predicted"] or 0))
+        shown = rows[:top] if top else rows
+        click.echo(f"\n{len(shown)} of {len(rows)} phases of {name}, longest first; cycles")
+        head = ("  nodes", "kernel", "tiles", "predicted", "simulated")
+        lines = [
+            (
+                f"  {p['name']}", ", ".join(p["kernels"]), str(p["tiles"]),
+                _cycles(p["cycles_predicted"]), _cycles(p["cycles_simulated"]),
+            )
+            for p in shown
+        ]  # fmt: skip
+        click.echo(table([head, *lines], right=(2, 3, 4)))
+
+
+def _cycles(count: float | None) -> str:
+    return "-" if count is None else f"{count:,.0f}"
 
 
 @click.command()
@@ -55,6 +87,7 @@ def report(outcome: Outcome, folder: Path, html_file: Path | None, top: int) -> 
 def explain(outcome: Outcome, folder: Path, node: str) -> None:
     """Say what NODE of the compiled network in DIR is, what runs it, and where its results lie."""
     from ..report.record import read
+    from ..report.timeline import read as read_timeline
 
     plan, _ = read(folder)
     found = [(e, i, n) for e in plan["entries"] for i, n in enumerate(e["nodes"]) if node in (n["name"], n["origin"])]
@@ -62,7 +95,11 @@ def explain(outcome: Outcome, folder: Path, node: str) -> None:
         names = list(dict.fromkeys(n["name"] for e in plan["entries"] for n in e["nodes"]))
         near = get_close_matches(node, names, 3, 0.4) or names[:3]
         raise UserError(f"no node named {node!r} in {folder}", hint=f"there are {len(names)}; near: {', '.join(near)}")
-    explained = [_explained(plan, entry, at, record) for entry, at, record in found]
+    schedule, simulated = read_timeline(folder)
+    explained = [
+        {**_explained(plan, entry, at, record), **_times(entry["name"], record["name"], schedule, simulated)}
+        for entry, at, record in found
+    ]
     outcome.add(target=plan["target"], nodes=explained)
     click.echo("\n\n".join(map(_text, explained)))
 
@@ -71,18 +108,35 @@ def _explained(plan: Mapping[str, Any], entry: Mapping[str, Any], step: int, nod
     """A node's record with its step, the homes of its operands, and what is alive beside it."""
     from ..report.summary import alive, peak
 
+    near = plan["levels"]["act"]
     blocks = {b["name"]: b for b in entry["blocks"]}
     places = {}
     for name in dict.fromkeys(n for n in (*node["inputs"], *node["outputs"]) if n is not None):
         home = entry["homes"].get(name)
         block = blocks.get(home["block"]) if home else None
         places[name] = {**block, "within": home["offset"]} if block else _elsewhere(plan, entry, name)
-    beside = alive(entry, step)
+    beside, most = [b for b in alive(entry, step) if b["memory"] == near], peak(entry, near)
     return {
         "entry": entry["name"], "step": step, **node, "places": places,
         "alive": [b["name"] for b in beside], "alive_bytes": sum(b["bytes"] for b in beside),
-        "peak_bytes": peak(entry).bytes, "at_peak": step == peak(entry).step,
+        "peak_bytes": most.bytes, "at_peak": step == most.step,
     }  # fmt: skip
+
+
+def _times(
+    entry: str, node: str, schedule: Mapping[str, Any] | None, simulated: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Cycles until the next node goes on, and of the busiest core in kernels; None where they are not known."""
+    from ..report.timeline import by_node
+
+    if schedule is None:
+        return {}
+    found: dict[str, Any] = {}
+    for side, record in (("predicted", schedule), ("simulated", simulated)):
+        cycles = by_node(record["entries"].get(entry) if record else None).get(node)
+        found[f"cycles_{side}"] = round(cycles[0], 1) if cycles else None
+        found[f"kernel_cycles_{side}"] = round(cycles[1], 1) if cycles else None
+    return found
 
 
 def _elsewhere(plan: Mapping[str, Any], entry: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -90,7 +144,9 @@ def _elsewhere(plan: Mapping[str, Any], entry: Mapping[str, Any], name: str) -> 
     for kind, values in (("constant", plan["constants"]), ("state", entry["states"])):
         for value in values:
             if value["name"] == name:
-                return {"kind": kind, "bytes": value["bytes"], "layout": plan["packings"].get(name, "")}
+                level = plan["levels"]["const" if kind == "constant" else "state"]
+                layout = plan["packings"].get(name, "")
+                return {"kind": kind, "bytes": value["bytes"], "layout": layout, "memory": level}
     interface = [v["name"] for v in (*entry["inputs"], *entry["outputs"])]
     return {"kind": "the caller's"} if name in interface else {"kind": "state, updated in place"}
 
@@ -101,6 +157,7 @@ def _text(found: Mapping[str, Any]) -> str:
     if found["kernel"]:
         cycles = f", predicted {found['cycles']:,.0f} cycles" if found["cycles"] is not None else ""
         lines.append(f"  runs as {found['kernel']} on {found['engine']}{cycles}; {found['macs']:,} MACs")
+        lines += _cut(found) if "tiles" in found else []
         lines += [f"  not {other['kernel']}: {other['why']}" for other in found["others"]]
         if not found["others"]:
             lines.append("  no other kernel of the target is for this operator")
@@ -115,7 +172,44 @@ def _text(found: Mapping[str, Any]) -> str:
         else:
             size = f", {place['bytes']:,} bytes" if "bytes" in place else ""
             layout = f", laid out as {place['layout']}" if place.get("layout") else ""
-            lines.append(f"  {name}: {place['kind']}{size}{layout}")
+            where = f", in {place['memory']}" if place.get("memory") else ""
+            lines.append(f"  {name}: {place['kind']}{size}{layout}{where}")
     where = "the peak" if found["at_peak"] else f"the peak has {found['peak_bytes']:,}"
     lines.append(f"  alive at this step: {found['alive_bytes']:,} bytes ({where}): {', '.join(found['alive'])}")
     return "\n".join(lines)
+
+
+def _cut(found: Mapping[str, Any]) -> list[str]:
+    """How a node is cut, what moves for it, how long it takes and what bounds it, and the other tilings."""
+    lines = [f"  {_tile(found['tile'])}, {found['tiles']:,} tiles" if found["tile"] else "  not cut"]
+    lines[0] += f", buffers per stream: {found['buffers']}" if found["tiles"] > 1 else ""
+    for s in found["streams"]:
+        lines.append(
+            f"  {s['operand']} through a buffer of {s['buffer']:,} bytes: {s['moved']:,} bytes, "
+            f"transfers: {s['transfers']:,}, {s['cycles']:,.0f} cycles of the DMA"
+        )
+    if found["early"]:
+        lines.append(f"  its constants begin to arrive {found['early']} steps ahead")
+    if found["resident"]:
+        lines.append("  its constants stay in the scratchpad from the first call on")
+    for side in ("predicted", "simulated"):
+        if found[f"cycles_{side}"] is not None:
+            cycles = max(found[f"cycles_{side}"], 1e-9)
+            lines.append(
+                f"  {side}: {cycles:,.0f} cycles with waits, {found[f'kernel_cycles_{side}']:,.0f} in the kernel; "
+                f"{found['macs'] / cycles:.2f} MAC/cycle, {100 * found['least_cycles'] / cycles:.0f} % of the roofline"
+            )
+    bound = f"bound by {found['bound']}" if found["bound"] else "what bounds it is not known, the kernel states no cost"
+    lines.append(f"  {bound}; at least {found['least_cycles']:,.0f} cycles whatever the program")
+    lines += [
+        f"  not {_tile(other['tile'])} with buffers per stream: {other['buffers']} ({other['bytes']:,} bytes, "
+        f"{other['cycles']:,.0f} cycles): {other['why']}"
+        for other in found["alternatives"]
+    ]
+    if not found["asked"]:
+        lines.append("  no other tiling was asked for: everything fits into the scratchpad uncut")
+    return lines
+
+
+def _tile(tile: Mapping[str, int] | None) -> str:
+    return "tile " + ", ".join(f"{name} {size}" for name, size in tile.items()) if tile else "the whole"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--outputs", "outputs_file", type=FILE, help="Write the outputs to this npz.")
 @click.option("--expect", "expect_file", type=FILE, help="npz with the outputs that every repetition must give.")
 @click.option("--repeat", type=click.IntRange(1, 1_000_000), default=1, show_default=True, help="Runs in a row.")
+@click.option("--perfetto", "perfetto_file", type=FILE, help="Write predicted and simulated time for ui.perfetto.dev.")
 @target_option()
 @timing_option
 @compile_options
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 @click.pass_obj
 def run(
     outcome: Outcome, folder: Path, inputs_file: Path | None, outputs_file: Path | None, expect_file: Path | None,
-    repeat: int, target: str, timing: str, pairs: tuple[str, ...], tokenizer: Path | None, dump: Path | None,
+    repeat: int, perfetto_file: Path | None, target: str, timing: str, pairs: tuple[str, ...],
+    tokenizer: Path | None, dump: Path | None,
 ) -> int:  # fmt: skip
     """Build and run the compiled network in DIR; exit code 1 where an output is not as expected.
 
@@ -44,18 +46,19 @@ def run(
         plan, _ = read(folder)
         if pairs:
             say(f"note: {folder} is compiled already, options do not change it")
-        return _run(outcome, folder, plan, inputs_file, outputs_file, expect_file, repeat, timing)
+        return _run(outcome, folder, plan, inputs_file, outputs_file, expect_file, repeat, perfetto_file, timing)
     if folder.is_dir() and not holds_model(folder):
         raise UserError(f"{folder} is not a compiled network", hint="make one with `tilewright compile MODEL -o DIR`")
     with scratch_folder() as compiled:
         outcome.add(target=target)
         outcome.add(compile_seconds=write(str(folder), target, compiled, pairs, tokenizer, dump)[1])
-        return _run(outcome, compiled, read(compiled)[0], inputs_file, outputs_file, expect_file, repeat, timing)
+        plan = read(compiled)[0]
+        return _run(outcome, compiled, plan, inputs_file, outputs_file, expect_file, repeat, perfetto_file, timing)
 
 
 def _run(
     outcome: Outcome, folder: Path, plan: dict[str, Any], inputs_file: Path | None, outputs_file: Path | None,
-    expect_file: Path | None, repeat: int, timing: str,
+    expect_file: Path | None, repeat: int, perfetto_file: Path | None, timing: str,
 ) -> int:  # fmt: skip
     from ..arrays import cast, match, read_npz, shaped, write_npz
 
@@ -89,6 +92,7 @@ def _run(
         for repetition, last in enumerate(network.series(arrays, repeat, expected)):
             verdict.take(last, repetition)
     outcome.add(**network.measured())
+    _timeline(outcome, folder, plan, None if sizes is None else asdict(sizes), perfetto_file)
     if outputs_file:
         write_npz(outputs_file, {p.name: shaped(a, p, "output") for p, a in zip(results, last, strict=True)})
     if expected is not None:
@@ -99,6 +103,30 @@ def _run(
             return DIFFERS
     click.echo(_told(results, last, expected is not None, repeat, verdict.worst))
     return OK
+
+
+def _timeline(
+    outcome: Outcome, folder: Path, plan: dict[str, Any], sizes: dict[str, Any] | None, perfetto_file: Path | None
+) -> None:
+    """Time by phase and layer where the target tells it: in the fields, in report.html, for ui.perfetto.dev."""
+    from ..files import replace_file
+    from ..report.html import html
+    from ..report.summary import fields
+    from ..report.timeline import perfetto, read, text
+
+    schedule, simulated = read(folder)
+    if schedule is None:
+        if perfetto_file is not None:
+            raise UserError(
+                f"{plan['target']} has no timeline",
+                where="--perfetto",
+                rule="only what runs on a simulated chip has one",
+            )
+        return
+    outcome.add(**fields(plan, sizes, schedule, simulated))
+    replace_file(folder / "report.html", html(plan, sizes, schedule, simulated))
+    if perfetto_file is not None:
+        replace_file(perfetto_file, text(perfetto(schedule, simulated)))
 
 
 def _prompt(given: dict[str, Array], port: Port, source: object) -> Array:

@@ -41,7 +41,7 @@ class Accesses:
         kept = self._overwritten(call, spots) if share is not None else set()
         for name, spot in spots.items():
             if name == "scratch":
-                add(spot, scratch_parts(call, spot, 1 if share is None else self.cores), writes=True)
+                add(spot, scratch_parts(call, spot, 1 if share is None else share.cores or self.cores), writes=True)
             elif name not in results and name not in kept and not spot.constant:
                 add(spot, self._touched(call, share, name, spot, writes=False), writes=False)
         return found

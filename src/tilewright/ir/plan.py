@@ -36,6 +36,7 @@ class Tiled:
     scratch: int
     streams: tuple[Stream, ...]  # activations, results, state
     constants: Stream | None
+    cores: int = 0  # that share the work, where not all have scratch; 0: all
 
     @property
     def own(self) -> int:
@@ -58,7 +59,8 @@ class Choice:
     """What runs a node: kernel, predicted cycles of it (nominal and at most), bytes of scratch of all cores.
 
     On a target with a scratchpad `tiled` says how the node is cut and what passes through buffers, and `early` how
-    many steps ahead its constants begin to arrive; `resident` ones came with the first call and stay.
+    many steps ahead its constants begin to arrive; `resident` ones came with the first call and stay. `offered` are the
+    ways there were, none where nothing had to be cut.
     """
 
     kernel: Kernel
@@ -68,6 +70,7 @@ class Choice:
     tiled: Tiled | None = None
     early: int = 0
     resident: bool = False
+    offered: tuple[Tiled, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ def own_constants(graph: Graph, target: Target) -> Graph:
     nodes: list[Node] = []
     for node in graph.nodes:
         inputs = list(node.inputs)
-        for value in {v for v in inputs if v is not None and v.kind is Kind.CONST and len(graph.consumers[v]) > 1}:
+        for value in dict.fromkeys(v for v in inputs if v and v.kind is Kind.CONST and len(graph.consumers[v]) > 1):
             mine = _layouts(node, value, target)
             common = agreed.setdefault(value, mine) & mine
             if common:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .chip import chip
+from .pages import environment
 from .summary import Peak, alive, bytes_text, facts, peak
-
-if TYPE_CHECKING:
-    import jinja2
 
 WIDTH, HEIGHT = 980, 300  # of a drawing, in CSS pixels, without its axes
 LEFT, BOTTOM = 64, 22
@@ -50,10 +48,18 @@ class Timeline:
     peak_width: float
 
 
-def html(plan: Mapping[str, Any], sizes: Mapping[str, Any] | None = None) -> str:
-    """The report. `sizes` are those of the built binary (see `sizes.json`), None before a build."""
+def html(
+    plan: Mapping[str, Any], sizes: Mapping[str, Any] | None = None, schedule: Mapping[str, Any] | None = None,
+    simulated: Mapping[str, Any] | None = None,
+) -> str:  # fmt: skip
+    """The report. `sizes` are those of the built binary (see `sizes.json`), None before a build.
+
+    `schedule` and `simulated`: predicted and simulated time, where the target has them (see `timeline`).
+    """
+    if schedule is not None:
+        return chip(plan, sizes, schedule, simulated)
     entries = [_entry(entry, sum(plan["capacity"].values())) for entry in plan["entries"]]
-    return _environment().get_template("report.html.j2").render(
+    return environment().get_template("report.html.j2").render(
         plan=plan, facts=facts(plan, sizes), entries=entries, number="{:,}".format, bytes=bytes_text,
         left=LEFT, height=HEIGHT, bottom=BOTTOM,
     )  # fmt: skip
@@ -125,17 +131,3 @@ def _address_ticks(capacity: int, scale: float) -> tuple[Tick, ...]:
 def _step_ticks(steps: int, per_step: float) -> tuple[Tick, ...]:
     every = next(n for n in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 1 << 30) if n * per_step >= 36)
     return tuple(Tick((at + 0.5) * per_step, str(at)) for at in range(0, steps, every))
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    import jinja2
-
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("tilewright.report", "skeleton"),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )

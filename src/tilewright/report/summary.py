@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .timeline import by_node, cycles_of, phases
+
 
 @dataclass(frozen=True)
 class Peak:
@@ -30,8 +32,9 @@ def alive(entry: Mapping[str, Any], step: int) -> list[Mapping[str, Any]]:
     return sorted(found, key=lambda b: (-b["bytes"], b["name"]))
 
 
-def peak(entry: Mapping[str, Any]) -> Peak:
-    """The entry's peak; the earliest step among equals."""
+def peak(entry: Mapping[str, Any], memory: str | None = None) -> Peak:
+    """The entry's peak, in one memory or in all; the earliest step among equals."""
+    entry = {**entry, "blocks": [b for b in entry["blocks"] if memory is None or b["memory"] == memory]}
     starts = sorted({b["first"] for b in entry["blocks"]})
     totals = [(sum(b["bytes"] for b in alive(entry, step)), step) for step in starts]
     most, step = max(totals, key=lambda pair: (pair[0], -pair[1]), default=(0, 0))
@@ -40,8 +43,8 @@ def peak(entry: Mapping[str, Any]) -> Peak:
 
 
 def highest(plan: Mapping[str, Any]) -> Peak:
-    """The peak of the entry that needs most."""
-    return max((peak(entry) for entry in plan["entries"]), key=lambda p: p.bytes)
+    """The peak of the entry that needs most, in the memory that transients are made for."""
+    return max((peak(entry, plan["levels"]["act"]) for entry in plan["entries"]), key=lambda p: p.bytes)
 
 
 def memory(plan: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> dict[str, int]:
@@ -53,8 +56,14 @@ def memory(plan: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> dict[str
     return {"ram": sizes["variables"] + ours, "flash": sizes["code"] + sizes["constants"]}
 
 
-def fields(plan: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The fields of `--json` about a compiled network; those of code and stack only after a build."""
+def fields(
+    plan: Mapping[str, Any], sizes: Mapping[str, Any] | None, schedule: Mapping[str, Any] | None = None,
+    simulated: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The fields of `--json` about a compiled network; those of code and stack only after a build.
+
+    `schedule` and `simulated`: predicted and simulated time, where the target has them (see `timeline`).
+    """
     total = memory(plan, sizes)
     planned = plan["memory"]
     found: dict[str, Any] = {
@@ -68,8 +77,12 @@ def fields(plan: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> dict[str
         "io_bytes": planned["io"],
         "weight_bytes": planned["weights"],
         "peak": vars(highest(plan)),
-        "layers": layers(plan),
+        "layers": layers(plan, schedule, simulated),
     }
+    if schedule is not None:
+        last = plan["entries"][-1]["name"]
+        found["cycles_predicted"] = cycles_of(schedule["entries"][last])
+        found["phases"] = phases(schedule["entries"][last], (simulated or {"entries": {}})["entries"].get(last))
     if plan.get("quantisation") is not None:
         found |= {key: plan["quantisation"][key] for key in ("snr_db", "max_abs_error")}
     if sizes is not None:
@@ -80,21 +93,35 @@ def fields(plan: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> dict[str
 
 def _by_level(plan: Mapping[str, Any]) -> dict[str, int]:
     """Planned bytes per memory of a chip: constants, transients and state where the plan put them."""
-    found: dict[str, int] = {}
-    for kind, use in (("const", "weights"), ("act", "arena"), ("state", "state")):
+    found: dict[str, int] = dict(plan["capacity"])
+    for kind, use in (("const", "weights"), ("state", "state")):
         found[plan["levels"][kind]] = found.get(plan["levels"][kind], 0) + plan["memory"][use]
     return found
 
 
-def layers(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One record per node of the last entry (decode, for a language model). Cycles are the kernels' own predictions."""
+def layers(
+    plan: Mapping[str, Any], schedule: Mapping[str, Any] | None = None, simulated: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """One record per node of the last entry (decode, for a language model).
+
+    Cycles are the kernels' own predictions; where there is a schedule, waits and barriers before a node count to it.
+    """
+    entry = plan["entries"][-1]
+    expected, took = (by_node(s["entries"].get(entry["name"]) if s else None) for s in (schedule, simulated))
     return [
         {
-            "name": n["name"], "op": n["op"], "engine": n["engine"], "kernel": n["kernel"], "tile": None,
-            "cycles_predicted": n["cycles"], "macs": n["macs"], "bytes": n["bytes"],
+            "name": n["name"], "op": n["op"], "engine": n["engine"], "kernel": n["kernel"], "tile": n.get("tile"),
+            "cycles_predicted": n["cycles"] if schedule is None else _rounded(expected, n["name"]),
+            "cycles_simulated": _rounded(took, n["name"]),
+            "macs": n["macs"], "bytes": n["bytes"],
+            **{key: n[key] for key in ("tiles", "buffers", "dma_bytes", "dma_cycles", "bound") if key in n},
         }
-        for n in plan["entries"][-1]["nodes"]
+        for n in entry["nodes"]
     ]  # fmt: skip
+
+
+def _rounded(cycles: Mapping[str, tuple[float, float]], node: str) -> float | None:
+    return round(cycles[node][0], 1) if node in cycles else None
 
 
 def facts(plan: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> list[Fact]:

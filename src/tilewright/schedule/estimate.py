@@ -16,12 +16,18 @@ TURN = 6.0  # cycles of a round of a loop, without its body
 
 @dataclass(frozen=True)
 class Event:
-    """Something that occupies a track (`cores`, `core 0`, `dma in`, `dma out`) from one cycle to another."""
+    """Something that occupies a track (`cores`, `core 0`, `dma in`, `dma out`) from one cycle to another.
+
+    Calls have a kernel and the number of their phase, in the order in which phases run; transfers have bytes.
+    """
 
     track: str
     name: str
     start: float
     stop: float
+    phase: int = -1
+    kernel: str = ""
+    bytes: int = 0
 
 
 @dataclass
@@ -47,14 +53,17 @@ class _Clock:
         self.free = {"dma in": 0.0, "dma out": 0.0}
         self.done: dict[int, float] = {}
         self.timeline = Timeline()
+        self.phase = -1
 
     def steps(self, steps: Sequence[Step], row: tuple[Ref | None, ...]) -> None:
         for step in steps:
             match step:
                 case Phase():
+                    self.phase += 1
                     for call in step.calls:
                         self.call(call, range(len(self.cores)) if step.share is not None else range(1))
                 case Parts():
+                    self.phase += 1
                     for core, part in enumerate(step.calls):
                         if part is not None:
                             self.call(part, range(core, core + 1))
@@ -80,7 +89,9 @@ class _Clock:
         for core in cores:
             self.cores[core] += cycles
         track = "cores" if len(cores) > 1 else f"core {cores.start}"
-        self.timeline.events.append(Event(track, call.semantics.name, start, start + cycles))
+        self.timeline.events.append(
+            Event(track, call.semantics.name, start, start + cycles, self.phase, call.kernel.symbol)
+        )
 
     def copy(self, step: Copy, row: tuple[Ref | None, ...]) -> None:
         assert self.dma is not None
@@ -89,13 +100,14 @@ class _Clock:
         track = "dma in" if target.buffer.memory == self.scratchpad else "dma out"
         start = max(self.free[track], self.cores[step.core])
         lines = nominal(step.lines)
-        stop = start + self.dma.cycles(nominal(step.bytes) * lines, lines)
+        size = nominal(step.bytes) * lines
+        stop = start + self.dma.cycles(size, lines)
         self.free[track] = stop
         self.done[step.token] = stop + self.dma.latency
         near = target if track == "dma in" else _resolved(step.source, row)
         far = _resolved(step.source, row) if track == "dma in" else target
         name = far.buffer.name if far.buffer.kind is not Kind.ACT else near.buffer.name
-        self.timeline.events.append(Event(track, name, start, stop))
+        self.timeline.events.append(Event(track, name, start, stop, bytes=size))
 
 
 def _resolved(operand: Operand, row: tuple[Ref | None, ...]) -> Ref:

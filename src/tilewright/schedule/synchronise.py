@@ -36,12 +36,12 @@ def settled(steps: Sequence[Step], cores: int, scratchpad: str) -> bool:
                 return False
             check.wait(step.token)
         elif isinstance(step, Barrier):
-            check.recent = []
+            check.recent = {}
         elif isinstance(step, Phase | Parts):
             mine = accesses(step)
             if any(m.clashes(f) for m in mine for flying in check.flying.values() for f in flying) or check.clash(mine):
                 return False
-            check.recent += mine
+            check.remember(mine)
         group = step.token if isinstance(step, Copy) else None
     return not check.flying
 
@@ -95,7 +95,7 @@ class _Synchronisation:
     def __init__(self, cores: int, scratchpad: str, tokens: Mapping[int, int]) -> None:
         self.cores, self.scratchpad, self.tokens = cores, scratchpad, tokens
         self.spare = 1 + max(tokens.values(), default=-1)  # the first token that no group has for its own
-        self.recent: list[Access] = []  # since the last barrier
+        self.recent: dict[tuple[object, int], dict[Access, None]] = {}  # since the last barrier; by place and core
         self.flying: dict[int, list[Access]] = {}  # by token, in the order of their start
 
     def run(self, steps: Sequence[Step]) -> Iterator[Step]:
@@ -113,7 +113,7 @@ class _Synchronisation:
                 mine = accesses(step)
                 yield from self.settle(mine)
                 yield step
-                self.recent += mine
+                self.remember(mine)
         for token in list(self.flying):
             yield self.wait(token)
 
@@ -156,16 +156,28 @@ class _Synchronisation:
     def meet(self, mine: list[Access]) -> Iterator[Step]:
         """A barrier, where other cores touched the bytes."""
         if self.clash(mine):
-            self.recent = []
+            self.recent = {}
             yield Barrier()
 
     def clash(self, mine: list[Access]) -> bool:
         """Whether other cores touched the bytes since the last barrier."""
-        pairs = ((m, r) for m in mine for r in self.recent)
-        return self.cores > 1 and any(m.clashes(r) and not (m.core == r.core != ALL) for m, r in pairs)
+        return self.cores > 1 and any(map(self.crosses, mine))
+
+    def crosses(self, mine: Access) -> bool:
+        """Whether an access of another core since the last barrier clashes with this one."""
+        return any(
+            mine.clashes(other)
+            for (place, core), others in self.recent.items()
+            if place == mine.region.place and not core == mine.core != ALL
+            for other in others
+        )
+
+    def remember(self, some: Sequence[Access]) -> None:
+        for access in some:
+            self.recent.setdefault((access.region.place, access.core), {})[access] = None
 
     def wait(self, token: int) -> Wait:
-        self.recent += self.flying.pop(token)
+        self.remember(self.flying.pop(token))
         return Wait(token)
 
 

@@ -142,7 +142,7 @@ class TiledNode:
             self.kernel, piece.node, lambda name: self._ref(tile, name), lambda c: self.places.scratch(self.node, c)
         )  # fmt: skip
         call = Call(self.kernel, piece.node, tuple(operands), tuple(self.kernel.arguments(piece.node).items()))
-        return Phase((call,), share_of(self.kernel, piece.node))
+        return Phase((call,), share_of(self.kernel, piece.node, self.way.cores))
 
     # Operands
 
@@ -190,8 +190,8 @@ class TiledNode:
         raise KeyError(name)
 
 
-def share_of(kernel: Kernel, node: Node) -> Share | None:
-    """How the cores share a call of the kernel."""
+def share_of(kernel: Kernel, node: Node, cores: int) -> Share | None:
+    """How the cores (0: all) share a call of the kernel."""
     split = kernel.split(node)
     if split is None:
         return None
@@ -200,7 +200,8 @@ def share_of(kernel: Kernel, node: Node) -> Share | None:
     total: Dim = 1
     for name in split.dims:
         total = product(total, extents[name])
-    return Share(total, split.unit, split.dims)
+    unit = aligned(-(-maximum(total) // cores), split.unit) if cores else split.unit
+    return Share(total, unit, split.dims, cores)
 
 
 def product(a: Dim, b: Dim) -> Dim:

@@ -7,9 +7,10 @@ import math
 
 from ..ir.domain import Domain
 from ..ir.graph import Graph, Node
-from ..ir.plan import Block, EntryPlan, Plan
+from ..ir.plan import Block, Choice, EntryPlan, Plan
 from ..ir.types import Kind, Value, maximum
 from ..targets.base import Packing, Target
+from .tiles import Tiling
 
 
 class PlanError(AssertionError):
@@ -24,9 +25,9 @@ def check(plan: Plan, target: Target) -> Plan:
         if limit is not None and needed > limit:
             raise PlanError(f"{memory} needs {needed} bytes, it has {limit}")
     for entry in plan.entries:
+        _kernels(entry, plan)
         _addresses(entry, plan, {m.name: m.alignment for m in target.memories})
         _lifetimes(entry)
-        _kernels(entry, plan)
         if target.scratchpad is not None:
             for step, node in enumerate(entry.graph.nodes):
                 if not node.op.view:
@@ -39,6 +40,8 @@ def _tile(entry: EntryPlan, plan: Plan, target: Target, step: int, node: Node) -
     choice, blocks = entry.choices[node.name], {b.name: b for b in entry.blocks}
     if choice.tiled is None:
         raise PlanError(f"{node!r} has no tile")
+    if choice.tiled.depth < 1 or choice.early < 0:
+        raise PlanError(f"{node!r} has {choice.tiled.depth} buffers, its constants begin {choice.early} steps ahead")
     domain, depth = node.op.domain(*node.types), choice.tiled.depth
     extents = {
         name: maximum(extent)
@@ -50,6 +53,7 @@ def _tile(entry: EntryPlan, plan: Plan, target: Target, step: int, node: Node) -
     cuts = dict(choice.tiled.tile)
     if len(cuts) != len(choice.tiled.tile):
         raise PlanError(f"{node!r} is cut twice along one dimension")
+    _scratch(node, choice, blocks, target, step)
     travelling = 0
     for name, value in node.operands.items():
         if name in choice.kernel.direct or name in node.op.aliases:
@@ -90,6 +94,17 @@ def _largest(
     return most
 
 
+def _scratch(node: Node, choice: Choice, blocks: dict[str, Block], target: Target, step: int) -> None:
+    """Every core has its scratch, as large as any tile wants it."""
+    assert choice.tiled is not None
+    pieces = [piece.node for _, piece in Tiling(node, choice.tiled.tile).kinds()]
+    cores = choice.tiled.cores or target.cores
+    cores = cores if any(choice.kernel.split(piece) is not None for piece in pieces) else 1
+    needed = max(choice.kernel.scratch(piece) for piece in pieces) * cores
+    if needed:
+        _buffer(node, "scratch", blocks, target, step, step, needed)
+
+
 def _buffer(
     node: Node, name: str, blocks: dict[str, Block], target: Target, first: int, last: int, needed: int
 ) -> None:
@@ -103,7 +118,13 @@ def _buffer(
 
 
 def _addresses(entry: EntryPlan, plan: Plan, alignment: dict[str, int]) -> None:
+    known = {b.name for b in entry.blocks}
+    lost = sorted({h.block for h in entry.homes.values() if h.block is not None} - known)
+    if lost or len(known) < len(entry.blocks):
+        raise PlanError(f"{entry.graph.name} has values in blocks that are not there ({lost}), or two of one name")
     for b in entry.blocks:
+        if b.memory not in alignment or b.memory not in plan.capacity:
+            raise PlanError(f"{b.name} is in {b.memory}, where nothing lies")
         if b.offset < 0 or b.offset % alignment[b.memory]:
             raise PlanError(f"{b.name} starts at {b.offset}, not a multiple of {alignment[b.memory]}")
         if b.offset + b.bytes > plan.capacity[b.memory]:
@@ -141,6 +162,8 @@ def _lifetimes(entry: EntryPlan) -> None:
             block = blocks[home.block]
             if not block.first <= step <= block.last:
                 raise PlanError(f"{node!r} reads {value!r} outside the life of {block.name}")
+            if maximum(home.offset) * value.type.dtype.bits // 8 + value.type.bytes > block.bytes:
+                raise PlanError(f"{value!r} does not fit into {block.name}")
             source = _source(entry.graph, value)
             if source.kind is Kind.INPUT and source not in arrived:
                 arrived.add(source)

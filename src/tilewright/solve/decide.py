@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from ..ir.graph import Graph, Node
 from ..ir.plan import Choice, Tiled, aligned
 from ..ir.types import Kind, Value
 from ..targets.base import Target
-from .tilings import menu, root, uncut
+from .tilings import menu, root, time_of, uncut
 
 SECONDS = 6.0  # deterministic time of the search
 
@@ -25,7 +25,7 @@ class Decision:
 
 
 class ScratchpadError(Exception):
-    """No tile of a node fits: the smallest needs `least` bytes of the scratchpad."""
+    """No tile of a node fits; `way` is the smallest."""
 
     def __init__(self, node: Node, way: Tiled) -> None:
         super().__init__(f"{node!r} needs at least {way.least} bytes")
@@ -70,6 +70,10 @@ class Menus:
             self.menus[key] = menu(node, choice.kernel, self.target, states_near)
         return self.menus[key]
 
+    def offered(self, node: Node, choice: Choice, states_near: bool) -> tuple[Tiled, ...]:
+        """What `of` gave for such a node, nothing where nobody asked."""
+        return tuple(self.menus.get(_key(node, choice, states_near), ()))
+
     def whole(self, node: Node, choice: Choice, states_near: bool) -> Tiled | None:
         """The node as a whole; None where it cannot be run so."""
         key = _key(node, choice, states_near)
@@ -95,8 +99,34 @@ def whole(graph: Graph, choices: Mapping[str, Choice], menus: Menus, states_near
     return Decision(ways, frozenset(lives(graph)))
 
 
-def decide(graph: Graph, choices: Mapping[str, Choice], menus: Menus, capacity: int, states_near: bool) -> Decision:
-    """The decision with the fewest predicted cycles within `capacity` bytes at every step. Or ScratchpadError."""
+def alone(
+    graphs: Sequence[Graph], choices: Mapping[str, Mapping[str, Choice]], menus: Menus, capacity: int, states_near: bool
+) -> list[Decision]:
+    """Nothing stays in the scratchpad, each node has all of it: what any capacity allows that allows anything.
+
+    ScratchpadError with the node whose smallest tile is the largest, where that does not fit.
+    """
+    options = [
+        {n: menus.of(n, choices[graph.name][n.name], states_near) for n in graph.nodes if not n.op.view}
+        for graph in graphs
+    ]
+    least = [(node, min(ways, key=lambda way: way.least)) for menu in options for node, ways in menu.items()]
+    node, smallest = max(least, key=lambda pair: pair[1].least, default=(None, None))
+    if node is not None and smallest is not None and smallest.least > capacity:
+        raise ScratchpadError(node, smallest)
+    return [
+        Decision(
+            {n.name: min((w for w in ways if w.least <= capacity), key=time_of) for n, ways in menu.items()},
+            frozenset(),
+        )
+        for menu in options
+    ]
+
+
+def decide(
+    graph: Graph, choices: Mapping[str, Choice], menus: Menus, capacity: int, states_near: bool
+) -> Decision | None:
+    """The decision with the fewest predicted cycles within `capacity` bytes at every step; None where there is none."""
     return _Model(graph, choices, menus, capacity, states_near).solve()
 
 
@@ -124,8 +154,6 @@ class _Model:
 
     def _node(self, step: int, node: Node, options: list[Tiled]) -> None:
         fitting = [way for way in options if way.own <= self.capacity]
-        if not fitting:
-            raise ScratchpadError(node, min(options, key=lambda way: way.least))
         picks = [self.model.new_bool_var(f"{node.name} {way.tile}") for way in fitting]
         self.model.add_exactly_one(picks)
         self.picks[node.name] = list(zip(fitting, picks, strict=True))
@@ -166,7 +194,7 @@ class _Model:
             if value.kind is Kind.INPUT or value in outputs:
                 self.costs.append(round(self.dma.cycles(value.type.bytes)) * near)
 
-    def solve(self) -> Decision:
+    def solve(self) -> Decision | None:
         for terms in self.load:
             if terms:
                 self.model.add(sum(terms) <= self.capacity)
@@ -181,13 +209,6 @@ class _Model:
             5, lambda: f"tiles of {self.graph.name}: {solver.status_name(status)}, {solver.objective_value:,.0f} cycles"
         )
         if status not in (self.cp.OPTIMAL, self.cp.FEASIBLE):
-            raise self._too_small()
+            return None
         ways = {name: next(way for way, pick in picks if solver.value(pick)) for name, picks in self.picks.items()}
         return Decision(ways, frozenset(v for v, near in self.near.items() if solver.value(near)))
-
-    def _too_small(self) -> ScratchpadError:
-        """The node whose smallest tile needs the most."""
-        nodes = {node.name: node for node in self.graph.nodes}
-        least = {name: min((way for way, _ in picks), key=lambda way: way.least) for name, picks in self.picks.items()}
-        worst = max(least, key=lambda name: least[name].least)
-        return ScratchpadError(nodes[worst], least[worst])

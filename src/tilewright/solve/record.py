@@ -9,34 +9,64 @@ from ..ir.graph import Bound, Graph, Node
 from ..ir.plan import Choice, EntryPlan, Plan
 from ..ir.types import Expr, Kind, Value, maximum, nominal
 from ..targets.base import Kernel, Target
+from .reasons import cut
 
 
-def record(plan: Plan, target: Target, converters: Mapping[Bound, str]) -> dict[str, Any]:
-    """Everything that was decided, in an order that does not change; inputs and outputs with their converters."""
+def record(
+    plan: Plan, target: Target, converters: Mapping[Bound, str], predicted: Mapping[str, float] | None = None
+) -> dict[str, Any]:
+    """Everything that was decided, in an order that does not change; inputs and outputs with their converters.
+
+    `predicted`: cycles of programs by entry.
+    """
     functions = {bound.value: name for bound, name in converters.items()}
     layouts = {value.name: layout for value, layout in plan.packings.items()}
     return {
         "capacity": dict(plan.capacity),
+        "memories": {memory.name: memory.bytes for memory in target.memories},
+        "engines": {
+            e.name: {
+                "cores": e.cores,
+                "clock_mhz": e.clock_mhz,
+                "macs_per_cycle": dict(e.macs_per_cycle),
+                "bytes_per_cycle": e.bytes_per_cycle,
+            }
+            for e in target.engines
+        },
+        "dma_bytes_per_cycle": target.dma.bytes_per_cycle if target.dma else None,
         "levels": {kind.value: memory for kind, memory in plan.levels.items()},
         "lower_bound": plan.lower_bound,
         "packings": {value.name: layout for value, layout in plan.packings.items() if layout},
-        "entries": [_entry(entry, target, layouts, functions) for entry in plan.entries],
+        "entries": [
+            _entry(entry, plan, target, layouts, functions, (predicted or {}).get(entry.graph.name))
+            for entry in plan.entries
+        ],
         "constants": [_value(v) for v in dict.fromkeys(v for e in plan.entries for v in e.graph.constants)],
     }
 
 
 def _entry(
-    entry: EntryPlan, target: Target, layouts: Mapping[str, str], functions: Mapping[Value, str]
-) -> dict[str, Any]:
+    entry: EntryPlan, plan: Plan, target: Target, layouts: Mapping[str, str], functions: Mapping[Value, str],
+    predicted: float | None,
+) -> dict[str, Any]:  # fmt: skip
     graph = entry.graph
+    costed = all(c.kernel.costed for c in entry.choices.values())
+    cut_up = {
+        node.name: cut(entry, node, plan, target)
+        for node in graph.nodes
+        if node.name in entry.choices and entry.choices[node.name].tiled is not None
+    }
     return {
         "name": graph.name,
         "syms": [{"name": s.name, "max": s.max, "nominal": s.nominal} for s in graph.syms],
         "inputs": [_port(v, functions) for v in graph.inputs],
         "outputs": [_port(v, functions) for v in graph.outputs],
         "states": [_value(v) for v in graph.states],
-        "cycles": entry.cycles if all(c.kernel.costed for c in entry.choices.values()) else None,
-        "nodes": [_node(graph, node, entry.choices.get(node.name), target, layouts) for node in graph.nodes],
+        "cycles": None if not costed else entry.cycles if predicted is None else predicted,
+        "nodes": [
+            {**_node(graph, node, entry.choices.get(node.name), target, layouts), **cut_up.get(node.name, {})}
+            for node in graph.nodes
+        ],
         "blocks": [
             {"name": b.name, "memory": b.memory, "offset": b.offset, "bytes": b.bytes, "first": b.first, "last": b.last}
             for b in entry.blocks

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from ..errors import UserError
-from ..ir.graph import Graph, Node
+from ..ir.graph import Graph
 from ..ir.plan import Block, Choice, EntryPlan, Home, Plan, Tiled, aligned
 from ..ir.repeats import Repeat, layers
 from ..ir.types import Kind, Value
 from ..targets.base import Memory, Packing, Target
-from .decide import Decision, Life, Menus, ScratchpadError, decide, lives, whole
+from .decide import Decision, Life, Menus, ScratchpadError, alone, decide, lives, whole
 from .place import lower_bound, place
 from .resident import Bundle, bundle_of, residents
+from .smaller import smaller
 from .tilings import root
 
 ROOM = (1.0, 0.96, 0.92, 0.86, 0.78, 0.68, 0.5)  # shares of the scratchpad that are tried until the blocks fit
@@ -25,28 +27,41 @@ def solve_scratchpad(
     entries: Sequence[Graph], choices: Choices, packings: Mapping[Value, str], target: Target, outputs_near: bool
 ) -> Plan:
     """A plan for graphs that share constants and states. With `outputs_near` the caller's outputs are near as well."""
+    menus = Menus(target)
+    while True:
+        found = _attempt(entries, choices, packings, target, menus, outputs_near)
+        if isinstance(found, Plan):
+            return found
+        least, error, pad = found
+        other = smaller(entries, choices, packings, target, menus, error.node, error.way.least)
+        if other is None:
+            raise _too_small(least, error, pad)
+        choices, packings = other
+
+
+def _attempt(
+    entries: Sequence[Graph], choices: Choices, packings: Mapping[Value, str], target: Target, menus: Menus,
+    outputs_near: bool,
+) -> Plan | tuple[int, ScratchpadError, Memory]:  # fmt: skip
+    """A plan with these kernels, or how many bytes it lacks and what does not fit."""
     pad = next(m for m in target.memories if m.name == target.scratchpad)
     far = next(m for m in target.memories if m.holds in ("data", "both") and m is not pad)
     assert pad.bytes is not None
     state = state_bytes(entries, choices)
     kept = max((sum(aligned(v.type.bytes) for v in g.outputs) for g in entries), default=0) if outputs_near else 0
-    menus = Menus(target)
+    refusals = []
     for states_near in (True, False) if state else (True,):
-        capacity = pad.bytes - kept - (state if states_near else 0)
-        if capacity <= 0:
-            continue
-        budget = Budget(pad, far, capacity, states_near, outputs_near)
+        beside = kept + (state if states_near else 0)
+        budget = Budget(pad, far, pad.bytes - beside, states_near, outputs_near)
         try:
-            plans = [_entry(graph, choices.get(graph.name, {}), menus, budget) for graph in entries]
+            plans = _plans(entries, choices, menus, budget)
         except ScratchpadError as error:
-            if states_near and state:
-                continue
-            raise _too_small(error, pad, kept) from None
-        if state:
-            stays = residents(plans, budget)
-            if stays:
-                budget = replace(budget, stays=stays)
-                plans = [_entry(graph, choices.get(graph.name, {}), menus, budget) for graph in entries]
+            refusals.append((error.way.least + beside, error))
+            continue
+        stays = residents(plans, budget) if state else {}
+        if stays:
+            with suppress(ScratchpadError):  # what stays takes the room of a tile
+                plans = _plans(entries, choices, menus, replace(budget, stays=stays))
         used = {m.name: max(_end(plan.blocks, m.name) for plan in plans) for m in (pad, far)}
         levels = {
             Kind.CONST: next(m for m in target.memories if m.holds in ("const", "both")).name,
@@ -58,10 +73,7 @@ def solve_scratchpad(
             raise _too_large(plans, far, used[far.name] + (0 if states_near else state))
         bound = max(lower_bound([b for b in plan.blocks if b.memory == pad.name]) for plan in plans)
         return Plan(target.name, tuple(plans), packings, used, bound, levels)
-    raise UserError(
-        f"the outputs need {kept:,} bytes of {pad.name}, {pad.bytes:,} are allowed",
-        hint=f"give more than `--option {pad.name}={kept}`",
-    )
+    return *min(refusals, key=lambda refusal: refusal[0]), pad
 
 
 def state_bytes(entries: Sequence[Graph], choices: Choices) -> int:
@@ -101,15 +113,22 @@ class Budget:
         return sum(self.stays[key] for key in keys[: keys.index(bundle)])
 
 
-def _entry(graph: Graph, choices: Mapping[str, Choice], menus: Menus, budget: Budget) -> EntryPlan:
+def _plans(entries: Sequence[Graph], choices: Choices, menus: Menus, budget: Budget) -> list[EntryPlan]:
+    """A plan per entry. ScratchpadError where a node does not fit."""
+    spare = alone(entries, choices, menus, budget.capacity - budget.taken, budget.states_near)
+    return [
+        _entry(graph, choices.get(graph.name, {}), menus, budget, decision)
+        for graph, decision in zip(entries, spare, strict=True)
+    ]
+
+
+def _entry(
+    graph: Graph, choices: Mapping[str, Choice], menus: Menus, budget: Budget, spare: Decision
+) -> EntryPlan:  # fmt: skip
+    """The first decision whose blocks fit; those of `spare` always do."""
     pad, far, capacity = budget.pad, budget.far, budget.capacity - budget.taken
-    everything = whole(graph, choices, menus, budget.states_near)
     repeat = layers(graph, choices)
-    for room in (None, *ROOM):
-        if room is None and everything is None:
-            continue
-        decision = everything or decide(graph, choices, menus, int(capacity * (room or 1)), budget.states_near)
-        everything = None
+    for decision, seconds in _decisions(graph, choices, menus, budget, spare):
         for ahead in AHEAD:
             blocks, homes, early = _blocks(graph, choices, decision, budget, int(capacity * ahead), repeat)
             near = [b for b in blocks if b.memory == pad.name and b.offset < 0]
@@ -117,29 +136,42 @@ def _entry(graph: Graph, choices: Mapping[str, Choice], menus: Menus, budget: Bu
                 continue
             placed, needed = place(near, pad.alignment, 0.0, capacity, _ties(graph, near, repeat))
             if needed > capacity:
-                last = ahead == 0.0 and room is not None
-                placed, needed = place(near, pad.alignment, 2.0 if last else 0.0, capacity)
+                placed, needed = place(near, pad.alignment, 0.0 if ahead else seconds, capacity)
             if needed <= capacity:
                 outside, _ = place([b for b in blocks if b.memory != pad.name], far.alignment)
                 moved = [replace(b, offset=b.offset + budget.taken) for b in placed]
                 final = {
-                    node.name: _with(choices[node.name], decision.ways[node.name], early.get(node.name))
+                    node.name: _with(
+                        choice := choices[node.name], decision.ways[node.name], early.get(node.name),
+                        menus.offered(node, choice, budget.states_near),
+                    )
                     for node in graph.nodes
                     if not node.op.view
-                }
+                }  # fmt: skip
                 fixed = [b for b in blocks if b.offset >= 0]
                 return EntryPlan(graph, final, (*fixed, *moved, *outside), homes)
-    raise ScratchpadError(*_largest(graph, decision))
+    raise AssertionError(f"{graph.name}: what each node needs alone does not fit")
 
 
-def _with(choice: Choice, way: Tiled, early: int | None) -> Choice:
+def _decisions(
+    graph: Graph, choices: Mapping[str, Choice], menus: Menus, budget: Budget, spare: Decision
+) -> Iterator[tuple[Decision, float]]:
+    """Decisions in the order in which they are tried, and how many seconds the search for their places may take."""
+    everything = whole(graph, choices, menus, budget.states_near)
+    if everything is not None:
+        yield everything, 0.0
+    for room in ROOM:
+        capacity = int((budget.capacity - budget.taken) * room)
+        found = decide(graph, choices, menus, capacity, budget.states_near)
+        if found is None:
+            break
+        yield found, 2.0
+    yield spare, 0.0
+
+
+def _with(choice: Choice, way: Tiled, early: int | None, offered: tuple[Tiled, ...]) -> Choice:
     stays = way.constants is not None and early is None
-    return Choice(choice.kernel, way.cycles, way.worst_cycles, way.scratch, way, early or 0, stays)
-
-
-def _largest(graph: Graph, decision: Decision) -> tuple[Node, Tiled]:
-    name = max(decision.ways, key=lambda n: decision.ways[n].least)
-    return next(n for n in graph.nodes if n.name == name), decision.ways[name]
+    return Choice(choice.kernel, way.cycles, way.worst_cycles, way.scratch, way, early or 0, stays, offered)
 
 
 def _blocks(
@@ -277,16 +309,17 @@ def _end(blocks: Sequence[Block], memory: str) -> int:
     return aligned(end)
 
 
-def _too_small(error: ScratchpadError, pad: Memory, kept: int) -> UserError:
+def _too_small(least: int, error: ScratchpadError, pad: Memory) -> UserError:
+    """`least`: bytes that the node and what lies beside it need."""
     node, way = error.node, error.way
     assert pad.bytes is not None
-    least = way.least + kept
     tile = (
         ", ".join(f"{name} in steps of {size}" for name, size in way.tile) or "the whole operator, which does not tile"
     )
     parts = [f"{s.operand} {aligned(s.size) * way.depth:,}" for s in way.streams]
     parts += [f"constants {aligned(way.constants.size) * way.depth:,}"] if way.constants else []
     parts += [f"scratch {way.scratch:,}"] if way.scratch else []
+    parts += [f"state and outputs {least - way.least:,}"] if least > way.least else []
     return UserError(
         f"{type(node.op).__name__} needs at least {least:,} bytes of {pad.name}, {pad.bytes:,} are allowed: "
         f"{least - pad.bytes:,} are missing",

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 from ..ir.domain import Box, Domain, Ranges
 from ..ir.graph import Node
@@ -63,25 +63,46 @@ class Tiling:
         axes = [axis for maps in self.domain.access.values() for axis in maps]
         if any(len(cut & {name for name, _ in axis.terms}) > 1 for axis in axes):
             return [(1, piece) for piece in self.pieces]
+        classes = [self._intervals(name, size) for name, size in self.tile]
         whole = {name: (0, maximum(extent)) for name, extent in self.extents.items()}
-        classes = []  # per dimension: how many of its intervals give the same shapes, and one of them
-        for name, size in self.tile:
-            stop = maximum(self.extents[name])
-            found: dict[object, tuple[int, tuple[str, tuple[int, int]]]] = {}
-            for first in range(0, stop, size):
-                interval = (first, min(first + size, stop))
-                key = self._shapes(whole | {name: interval})
-                count, pick = found.get(key, (0, (name, interval)))
-                found[key] = count + 1, pick
-            classes.append(list(found.values()))
         return [
             (math.prod(count for count, _ in picks), self.piece(whole | dict(pick for _, pick in picks)))
             for picks in itertools.product(*classes)
         ]
 
-    def _shapes(self, ranges: Ranges) -> object:
-        boxes = self.boxes(ranges).values()
-        return tuple(tuple(high - low for low, high in box) for box in boxes), tuple(self._outside(ranges).items())
+    def _intervals(self, name: str, size: int) -> list[tuple[int, tuple[str, tuple[int, int]]]]:
+        """Of a dimension: how many of its intervals give the same shapes, and one of them.
+
+        Where nothing is rounded, intervals that are clipped lie at the ends; those between are of one shape.
+        """
+        whole = {dim: (0, maximum(extent)) for dim, extent in self.extents.items()}
+        touched = [n for n, axes in self.domain.access.items() if any(name in dict(axis.terms) for axis in axes)]
+        touched = [n for n in touched if n in self.operands]
+        rounded = any(axis.div != 1 for n in touched for axis in self.domain.access[n])
+        stop = maximum(self.extents[name])
+        intervals = [(first, min(first + size, stop)) for first in range(0, stop, size)]
+
+        @cache
+        def shapes(interval: tuple[int, int]) -> tuple[object, bool]:
+            """Of the boxes and of what they lack; whether all intervals between this one and another such are alike."""
+            ranges = whole | {name: interval}
+            over = self._outside(ranges, touched)
+            sizes = tuple(tuple(high - low for low, high in box) for box in self.boxes(ranges, touched).values())
+            usual = not rounded and not over and interval[1] - interval[0] == size
+            return (sizes, tuple(over.items())), usual
+
+        low, high = 0, len(intervals)
+        while low < high and not shapes(intervals[low])[1]:
+            low += 1
+        while high > low and not shapes(intervals[high - 1])[1]:
+            high -= 1
+        found: dict[object, tuple[int, tuple[int, int]]] = {}
+        for interval in (*intervals[:low], *intervals[high:]):
+            key, _ = shapes(interval)
+            count, pick = found.get(key, (0, interval))
+            found[key] = count + 1, pick
+        between = [(high - low, intervals[low])] if low < high else []
+        return [(count, (name, pick)) for count, pick in (*found.values(), *between)]
 
     def footprint(self, name: str, ranges: Ranges) -> Box:
         """What a tile touches of an operand, not clipped; a run-time axis is whole."""
@@ -93,10 +114,11 @@ class Tiling:
             for dim, limit, interval in zip(shape, limits, box, strict=True)
         )
 
-    def boxes(self, ranges: Ranges) -> dict[str, Box]:
-        """The footprints within the operands. RuleError where a tile lies wholly outside of one."""
+    def boxes(self, ranges: Ranges, names: Sequence[str] | None = None) -> dict[str, Box]:
+        """The footprints within the operands (or some of them). RuleError where a tile lies wholly outside of one."""
         found = {}
-        for name, value in self.operands.items():
+        for name in self.operands if names is None else names:
+            value = self.operands[name]
             if not self.tile or name not in self.domain.access:
                 found[name] = tuple((0, maximum(d)) for d in value.type.shape)
                 continue
@@ -107,10 +129,10 @@ class Tiling:
             found[name] = box
         return found
 
-    def _outside(self, ranges: Ranges) -> dict[str, Box]:
+    def _outside(self, ranges: Ranges, names: Sequence[str] | None = None) -> dict[str, Box]:
         """How far the footprints reach beyond the operands, before and after each axis; operands that they do."""
         found = {}
-        for name in self.domain.access:
+        for name in self.domain.access if names is None else names:
             if name not in self.operands:
                 continue
             pairs = zip(self.footprint(name, ranges), self.operands[name].type.shape, strict=True)

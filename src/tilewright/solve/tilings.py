@@ -40,7 +40,7 @@ def uncut(node: Node, kernel: Kernel, target: Target, states_near: bool) -> Tile
 def menu(node: Node, kernel: Kernel, target: Target, states_near: bool) -> list[Tiled]:
     """Tilings that are worth a thought: fewest cycles first, each cheaper in bytes than those before."""
     found = [way for tile in _tiles(node) for way in _ways(node, tile, kernel, target, states_near)]
-    found.sort(key=lambda way: (_time(way), way.least))
+    found.sort(key=lambda way: (time_of(way), way.least))
     kept: list[Tiled] = []
     for way in found:
         if all(way.least < other.least for other in kept):
@@ -52,7 +52,8 @@ def menu(node: Node, kernel: Kernel, target: Target, states_near: bool) -> list[
     return whole + kept
 
 
-def _time(way: Tiled) -> float:
+def time_of(way: Tiled) -> float:
+    """Predicted cycles with everything in other memories."""
     dma = sum(s.cycles for s in way.streams) + (way.constants.cycles if way.constants else 0)
     return max(way.cycles, dma) if way.depth > 1 or way.count == 1 else way.cycles + dma
 
@@ -89,7 +90,7 @@ def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: b
     if any(kernel.misfit(piece.node) or not _reachable(piece, kernel, node, states_near) for _, piece in kinds):
         return []
     cycles = sum(number * kernel.cycles(piece.node) for number, piece in kinds)
-    scratch = max(aligned(kernel.scratch(piece.node)) * _shares(kernel, piece.node, target) for _, piece in kinds)
+    each = max(aligned(kernel.scratch(piece.node)) for _, piece in kinds)
     others, constants = streamed(node, kernel, states_near)
     streams = []
     for name in others:
@@ -99,10 +100,15 @@ def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: b
         streams.append(stream)
     bundle = _bundle(tiling, constants, kernel, kinds, target.dma) if constants else None
     growth = _growth(node)
-    return [
-        Tiled(tiling.tile, depth, count, cycles, cycles * growth, scratch, tuple(streams), bundle)
-        for depth in ((1, 2) if count > 1 else (1,))
-    ]
+    found = []
+    for cores in _shares(kernel, node, target) if each else (0,):
+        slower = target.cores / cores if cores else 1
+        scratch = each * (cores or (target.cores if kernel.split(node) is not None else 1))
+        found += [
+            Tiled(tile, n, count, cycles * slower, cycles * slower * growth, scratch, tuple(streams), bundle, cores)
+            for n in ((1, 2) if count > 1 else (1,))
+        ]
+    return found
 
 
 def _reachable(piece: Piece, kernel: Kernel, node: Node, states_near: bool) -> bool:
@@ -114,9 +120,11 @@ def _reachable(piece: Piece, kernel: Kernel, node: Node, states_near: bool) -> b
     )
 
 
-def _shares(kernel: Kernel, node: Node, target: Target) -> int:
-    """How many cores have scratch of their own."""
-    return target.cores if kernel.split(node) is not None else 1
+def _shares(kernel: Kernel, node: Node, target: Target) -> tuple[int, ...]:
+    """How many cores may share a call whose cores have scratch of their own: fewer need less of it. 0: all."""
+    if kernel.split(node) is None:
+        return (0,)
+    return (0, *(n for n in (4, 2, 1) if n < target.cores))
 
 
 def reloads(tiling: Tiling, names: Sequence[str]) -> int:

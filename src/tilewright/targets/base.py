@@ -144,11 +144,16 @@ class Dma:
 
 @dataclass(frozen=True)
 class Engine:
-    """Something that executes kernels. `cores` > 1: SPMD."""
+    """Something that executes kernels. `cores` > 1: SPMD.
+
+    What all cores do at most in a cycle: multiply-accumulates by type of the operands ("": any other), bytes.
+    """
 
     name: str
     cores: int
     clock_mhz: float | None = None
+    macs_per_cycle: Mapping[str, float] = field(default_factory=dict)
+    bytes_per_cycle: float | None = None
 
 
 class Built(Protocol):

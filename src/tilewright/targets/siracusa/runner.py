@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
+from ...files import replace_file
 from ...ir.types import DTYPES, Array
+from ...report.timeline import SIMULATED, text
+from ...report.timeline import read as read_timeline
 from ...sim import SimOptions, SimResult, Simulation
 from ..host.build import read_plan
 from .build import Built, build
+from .observe import simulated
 from .program import Job
 from .target import CLOCK_MHZ
 
@@ -32,6 +36,7 @@ class SiracusaRunner:
         self.built: Built = build(folder)
         self.cycles: list[int] = []
         self.energy_uj: float | None = None
+        self.schedule = read_timeline(folder)[0]
         self.tokens: list[int] = []
 
     def series(self, inputs: Sequence[Array], repeat: int, expected: Sequence[Array] | None) -> Iterator[list[Array]]:
@@ -43,13 +48,14 @@ class SiracusaRunner:
         last, result = self._simulate(repeat)
         self.cycles = [int(cycles) for _, cycles in _RUN.findall(result.output)]
         self.energy_uj = result.report.get("energy_uj")
+        self._keep(result)
         sums = _OUTPUT.findall(result.output)
         per_run = [sums[i : i + len(self.outputs)] for i in range(0, len(sums), len(self.outputs))]
         for number in range(repeat):
             yield last if per_run[number] == per_run[-1] else self._simulate(number + 1)[0]
 
     def measured(self) -> dict[str, Any]:
-        """Cycles of the last and the first run; energy of the whole program, start and comparison included."""
+        """Cycles of the last and the first run, energy of the last one; of a language model, of the whole program."""
         if not self.cycles:
             return {}
         return {
@@ -74,8 +80,20 @@ class SiracusaRunner:
         """Logits after one more token."""
         return self.prefill([token])
 
+    def _keep(self, result: SimResult) -> None:
+        """What the simulator saw of the latest run, for reports; and the energy of that run."""
+        if self.schedule is None:
+            return
+        found = simulated(self.schedule, result.report, self.cycles[-1], self.timing)
+        replace_file(self.folder / "build" / SIMULATED, text(found))
+        entry = found["entries"].get(self.plan["entries"][-1]["name"])
+        if entry is not None and self.plan["language"] is None:
+            self.energy_uj = round(sum(term["uj"] for term in entry["energy"]), 3)
+
     def _simulate(self, repeat: int) -> tuple[list[Array], SimResult]:
-        with Simulation(self.built.executable, SimOptions(timing=self.timing)) as chip:
+        entries = self.schedule["entries"].values() if self.schedule else ()
+        options = SimOptions(timing=self.timing, visits=tuple(entry["function"] for entry in entries))
+        with Simulation(self.built.executable, options) as chip:
             chip.write("tw_repeat", repeat.to_bytes(4, "little"))
             result = chip.run(LIMIT)
             if result.error or result.status not in (0, 1):

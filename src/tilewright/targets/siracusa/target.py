@@ -8,6 +8,7 @@ from typing import Any
 
 from ..base import Dma, Engine, Memory, Target
 from ..host.target import HOST
+from .decoder import DECODER
 from .dense import DENSE
 from .fallback import portable
 from .floats import FLOATS
@@ -27,6 +28,7 @@ STACKS = FIRST_STACK + (CORES - 1) * CORE_STACK
 L1_BYTES = 0x3FFF0 - STACKS
 L2_BYTES = 0x1F0000 - (192 << 10)  # the rest is for code, text and the caller's data
 WEIGHT_BYTES = 8 << 20
+MACS_PER_CYCLE = {"i8": 4.0 * CORES, "u8": 4.0 * CORES, "i16": 2.0 * CORES, "f32": 4.0, "": 1.0 * CORES}
 RUNTIME = Path(__file__).parent / "runtime"
 KERNELS = Path(__file__).parent / "kernels"
 
@@ -45,13 +47,14 @@ SIRACUSA = Target(
         Memory("l1", L1_BYTES, "data", alignment=16),
         Memory("l2", L2_BYTES, "data", alignment=16),
     ),
-    engines=(Engine("cpu", cores=CORES, clock_mhz=CLOCK_MHZ),),
+    engines=(Engine("cpu", CORES, CLOCK_MHZ, MACS_PER_CYCLE, bytes_per_cycle=4.0 * CORES),),
     kernels=(
         *DENSE,
         *PRODUCT,
         *POINTWISE,
         *NORM,
         *MOVE,
+        *DECODER,
         *FLOATS,
         *LANGUAGE,
         *LANGUAGE_FLOAT,

@@ -63,6 +63,28 @@ static void stream(int32_t *y, const int8_t *w, const int8_t *x, int count)
 STREAM_SCALED(tw_stream_i8, int8_t, TW_SB("%[b]", "%[y]", "1"))
 STREAM_SCALED(tw_stream_i16, int16_t, TW_SH("%[b]", "%[y]", "2"))
 
+/* The same for bytes with multipliers of 32 bits, one for each row or (`mul_step` 0) for all. */
+void tw_stream_bytes(const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul,
+                     const int32_t *restrict add, int8_t *restrict y, int mul_step, int shift, int first, int last)
+{
+    int32_t count = last - first, half = *add;
+    if (count <= 0)
+        return;
+    w += first * ROW, mul += first * mul_step, y += first;
+#ifdef __riscv
+    int32_t v[18];
+    __asm__ volatile(
+        STREAM("6", TW_LW_BY("%[a]", "%[mul]", "%[step]") "mv %[b], %[add]\n" TW_MAC("%[b]", "%[s]", "%[a]")
+                        "sra %[b], %[b], %[shift]\n.insn r 0x33, 1, 0x0a, %[b], %[b], x8\n" TW_SB("%[b]", "%[y]", "1"))
+        : REGISTERS, [y] "+r"(y), [mul] "+r"(mul)
+        : [add] "r"(half), [shift] "r"(shift), [step] "r"(4 * mul_step)
+        : "memory");
+#else
+    for (int i = 0; i < count; i++, mul += mul_step)
+        y[i] = (int8_t)tw_pclip(tw_pmac(half, tw_dot_row(0, w + i * ROW, x, ROW, 1), *mul) >> shift, 8);
+#endif
+}
+
 /* y = clip(r + ((x w^T * mul + half) >> shift)), 16 bits; r and y may be the same. Scaled sums fit 30 bits. */
 void tw_stream_add(const int8_t *restrict x, const int8_t *restrict w, const int16_t *r, const uint8_t *restrict mul,
                    int16_t *y, int shift, int32_t half, int first, int last)
