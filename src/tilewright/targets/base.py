@@ -214,6 +214,9 @@ class Told(Protocol):
     def fields(self, prompt_tokens: int, decodes: int) -> dict[str, Any]:
         """Fields of `--json` about speed and energy."""
 
+    def rows(self, fields: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+        """What people read below the speed, as rows of a table: name, value, note. `fields` as returned above."""
+
 
 class Storyteller(Protocol):
     """A built language model that writes one story to stdout: the command, and how to read what it says.
