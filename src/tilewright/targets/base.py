@@ -226,6 +226,9 @@ class Told(Protocol):
     def fields(self, prompt_tokens: int, decodes: int) -> dict[str, Any]:
         """Fields of `--json` about speed and energy."""
 
+    def rows(self, fields: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+        """What people read below the speed, as rows of a table: name, value, note. `fields` as returned above."""
+
 
 class Storyteller(Protocol):
     """A built language model that writes one story to stdout: the command, and how to read what it says.
@@ -255,6 +258,8 @@ class Target:
     language_quant: str = "none"  # how language models are quantised where the user does not say
     scratchpad: str | None = None  # the memory that kernels work in, where others are reached by DMA
     dma: Dma | None = None
+    export: Callable[[Any, Mapping[str, Any], Mapping[str, str]], dict[str, str]] | None = None
+    # (compiled network, plan.json, files of every target) -> files of this target, which may replace others
 
     @property
     def cores(self) -> int:
