@@ -191,7 +191,8 @@ def test_roots_divide_by_their_reciprocals(shift: int) -> None:
     for d in range(1, 129):
         bits = (d - 1).bit_length()
         m, whole = (1 << 30 + bits) // d, d << shift
-        assert m < 1 << 31 and 0 <= (1 << 30 + bits) - m * d < d
+        assert m < 1 << 31
+        assert 0 <= (1 << 30 + bits) - m * d < d
         p = rng.integers(-(1 << 29), 1 << 29, 300)
         near = (rng.integers(-200, 200, 300) * whole)[:, None] + np.array([-d, 1 - d, -1, 0, 1, d - 1, d])
         p = np.concatenate([p, near[np.abs(near) < 1 << 29]])
