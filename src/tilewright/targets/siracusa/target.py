@@ -15,7 +15,7 @@ from .floats import FLOATS
 from .language import LANGUAGE
 from .language_float import LANGUAGE_FLOAT
 from .move import MOVE
-from .norm import NORM
+from .norm import NORM, ONE_ROW
 from .pointwise import POINTWISE
 from .product import PRODUCT
 from .share import CORES as CORES
@@ -53,6 +53,7 @@ SIRACUSA = Target(
         *PRODUCT,
         *POINTWISE,
         *NORM,
+        *ONE_ROW,
         *MOVE,
         *DECODER,
         *FLOATS,
