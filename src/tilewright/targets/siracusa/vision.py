@@ -41,20 +41,28 @@ def _unpack_quads(packed: Array, shape: tuple[int, ...]) -> Array:
 QUADS = Packing("4 rows by 4 columns", _pack_quads, _unpack_quads)
 
 
+def _fits(node: Node, by_channel: Callable[[Array], Array], up: int = 0) -> bool:
+    """Whether all of (sum + b) * mul + add, shifted up, is known to stay within 32 bits for any x."""
+    w, mul, add = (node.operands[name].data for name in ("w", "mul", "add"))
+    b = node.operands["b"].data if "b" in node.operands else np.zeros(1, np.int64)
+    if w is None or mul is None or add is None or b is None:
+        return False
+    x = type_of(node, "x").dtype
+    low, high = (ends + b for ends in accumulator_range(by_channel(w), x.low, x.high))
+    small = low.min() >= I32.low and high.max() <= I32.high
+    return bool(small and fits32(low, high, mul.astype(object) << up, add.astype(object) << up))
+
+
 def product(node: Node, by_channel: Callable[[Array], Array] = lambda w: w) -> int:
     """How the products of the requantisation are held. `by_channel` brings the weights' channel to the front."""
     epilogue = node.op.attributes["epilogue"]
     if not isinstance(epilogue, Requantise):
         return NONE
-    w, mul, add = (node.operands[name].data for name in ("w", "mul", "add"))
-    b = node.operands["b"].data if "b" in node.operands else np.zeros(1, np.int64)
-    if w is not None and mul is not None and add is not None and b is not None and epilogue.shift < 32:
-        x = type_of(node, "x").dtype
-        low, high = (ends + b for ends in accumulator_range(by_channel(w), x.low, x.high))
-        if low.min() >= I32.low and high.max() <= I32.high and fits32(low, high, mul, add):
-            return NARROW
+    if epilogue.shift < 32 and _fits(node, by_channel):
+        return NARROW
     if not 32 <= epilogue.shift < 63:
         return WIDE
+    add = node.operands["add"].data
     if add is None:
         return HIGH
     top, rest = np.divmod(add.astype(np.int64), 1 << 32)
@@ -71,20 +79,15 @@ def finished(node: Node, by_channel: Callable[[Array], Array] = lambda w: w) -> 
 def dense_product(node: Node) -> int:
     """The same for dense convolutions: halves of words suffice where a shift by 16 or more, made so, stays narrow."""
     mode, epilogue = product(node), node.op.attributes["epilogue"]
-    if mode != NARROW or epilogue.dtype.bits != 8:
-        return mode
-    w, mul, add = (node.operands[name].data for name in ("w", "mul", "add"))
-    assert w is not None and mul is not None and add is not None
-    b = node.operands["b"].data if "b" in node.operands else None
-    x, up = type_of(node, "x").dtype, max(16 - epilogue.shift, 0)
-    low, high = (ends + (0 if b is None else b) for ends in accumulator_range(w, x.low, x.high))
-    fits = fits32(low, high, mul.astype(np.int64) << up, add.astype(np.int64) << up)
-    return HALVES if fits else mode
+    if mode == NARROW and epilogue.dtype.bits == 8 and _fits(node, lambda w: w, max(16 - epilogue.shift, 0)):
+        return HALVES
+    return mode
 
 
 def _geometry(node: Node) -> dict[str, int]:
     """The geometry of a convolution; one of single pixels is of one row, so that rows do not end."""
-    found = {**filters(node), "pad": node.op.attributes["pad_value"], "by_channel": int(_channels(node))}
+    found = {**filters(node), "pad": node.op.attributes["pad_value"]}
+    found |= {"windows": _windows(node), "by_channel": int(_channels(node))}
     single = found["ky"] == found["kx"] == found["sy"] == found["sx"] == 1 and not any(node.op.attributes["pad"])
     if single:
         pixels = found["n"] * found["h"] * found["width"]
@@ -111,11 +114,17 @@ def _depth(node: Node) -> int:
     return -(-math.prod(type_of(node, "w").static_shape[1:]) // 4) * 4
 
 
+def _windows(node: Node) -> int:
+    """How many windows a core holds: of four pixels, of one where a core has no more."""
+    n, oy, ox, _ = type_of(node, "y").static_shape
+    return 4 if _channels(node) or n * oy * ox > CORES else 1
+
+
 def _scratch(node: Node) -> int:
-    """Windows of 4 pixels; multipliers and addends of the channels of a core; 4 pixels before a residual joins."""
+    """Windows; 4 pixels before a residual joins; multipliers and addends of the channels of a core."""
     co = type_of(node, "w").static_shape[0]
     channels = -(-co // (4 * CORES)) * 4 if _channels(node) else co // 4 * 4
-    return 4 * _depth(node) + 8 * channels + (4 * co if "r" in node.operands else 0)
+    return _windows(node) * _depth(node) + 8 * channels + (4 * co if "r" in node.operands else 0)
 
 
 def _conv(node: Node) -> Mapping[str, Scalar]:
@@ -234,7 +243,7 @@ def _rows(dtype: str) -> tuple[Kernel, ...]:
             Conv2D, "cluster_conv.c", "tw_cluster_conv2d",
             "const void *restrict x, const int8_t *restrict w, const int32_t *restrict b, const int32_t *restrict mul,"
             f" const void *restrict add, void *restrict y, int8_t *restrict scratch, {IMAGE}, int ci, int oy, int ox,"
-            f" int co, {WINDOW}, int pad, {FINISH}, int y_bytes, int by_channel, int first, int last",
+            f" int co, {WINDOW}, int pad, {FINISH}, int y_bytes, int windows, int by_channel, int first, int last",
             types, _conv, packing={"w": QUADS}, scratch=_scratch, split=_split,
             cycles=_cycles,
         ),
@@ -243,7 +252,8 @@ def _rows(dtype: str) -> tuple[Kernel, ...]:
             "const void *restrict x, const int8_t *restrict w, const int32_t *restrict b, const int32_t *restrict mul,"
             f" const void *restrict add, const void *r, void *y, int8_t *restrict scratch, {IMAGE}, int ci, int oy,"
             f" int ox, int co, {WINDOW}, int pad, {FINISH}, int join, int v_signed, int r_signed, int mul_y, int mul_r,"
-            " int64_t join_add, int join_shift, int join_low, int join_high, int by_channel, int first, int last",
+            " int64_t join_add, int join_shift, int join_low, int join_high, int windows, int by_channel, int first,"
+            " int last",
             types, _residual, (joins_bytes,), packing={"w": QUADS}, scratch=_scratch,
             split=_split, cycles=_cycles, in_place={"y": "r"},
         ),
