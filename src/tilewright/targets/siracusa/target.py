@@ -15,7 +15,7 @@ from .floats import FLOATS
 from .language import LANGUAGE
 from .language_float import LANGUAGE_FLOAT
 from .move import MOVE
-from .norm import NORM
+from .norm import NORM, ONE_ROW
 from .pointwise import POINTWISE
 from .product import PRODUCT
 from .share import CORES as CORES
@@ -53,6 +53,7 @@ SIRACUSA = Target(
         *PRODUCT,
         *POINTWISE,
         *NORM,
+        *ONE_ROW,
         *MOVE,
         *DECODER,
         *FLOATS,
@@ -65,6 +66,6 @@ SIRACUSA = Target(
     headers=(*sorted(path.name for path in KERNELS.glob("*.h")), *HOST.headers),
     language_quant="int8",
     scratchpad="l1",
-    dma=Dma(issue=12.0, latency=18.0, bytes_per_cycle=8.0, line=0.0),
+    dma=Dma(issue=40.0, latency=18.0, bytes_per_cycle=7.5, line=0.0),  # beside eight busy cores; code of a start
     export=_export,
 )
