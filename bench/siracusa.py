@@ -34,8 +34,8 @@ PUBLISHED = {
     "microLlama128": "about 3,100,000 cycles, not tiled [3]",
 }
 SOURCES = (
-    "[1] arXiv 2408.04413, abstract: another Llama of TinyStories, on the chip with its accelerator; clock and length of"
-    " the cache are not given there.",
+    "[1] arXiv 2408.04413, abstract: another Llama of TinyStories, on the chip with its accelerator; clock and"
+    " length of the cache are not given there.",
     "[2] derived from Deeploy, docs/tutorials/introduction.md: 857,000 cycles per token (GVSoC, eight cores and the"
     " accelerator, tiled), of which the accelerator makes about 4 %.",
     "[3] the same page: GVSoC, eight cores, data in L2.",
