@@ -14,7 +14,7 @@ from ...ops import Linear, LinearAdd
 from ...quant.requant import accumulator_range, half
 from ..base import Kernel, Packing, Rule, Scalar, Split
 from ..host.arguments import clamp, product, type_of
-from .dense_cycles import float_columns, eights, gemm, gemv, stream, up
+from .dense_cycles import eights, float_columns, gemm, gemv, stream, up
 from .requant import BYTES, MODE, NARROW, SUMS, WIDE, joined, results
 
 CORES = 8
@@ -275,7 +275,7 @@ DENSE = (
         "const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul, const int32_t *restrict add,"
         " int8_t *restrict y, int cols, int mul_step, int shift, int first, int last",
         {"x": "i8", "w": "i8", "mul": "i32", "y": "i8"}, lambda node: {**_sizes(node), **_streamed(node)},
-        requires=(one_row, in_eights, scaled_bytes), packing={"w": ROWS}, split=lambda node: Split(("o",), 8),
+        requires=(one_row, in_eights, scaled_bytes), packing={"w": ROWS}, split=lambda _: Split(("o",), 8),
         cycles=_eights_cycles,
     ),
     *(_row("tw_gemv_i8", "gemv_i8.c", _gemv_cycles, dtype, "int cols", one_row) for dtype in ("i8", "u8")),
