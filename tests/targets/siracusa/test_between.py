@@ -117,7 +117,9 @@ def test_quantisation_rounds_the_quotient() -> None:
                 "scale": np.full(1, scale, np.float32),
                 "zero": rng.integers(kind.low, kind.high + 1, 1).astype(kind.numpy),
             }
-            node = node_of(Quantize(), *(TensorType(a.shape, t) for a, t in zip(arrays.values(), (F32, F32, kind))))
+            node = node_of(
+                Quantize(), *(TensorType(a.shape, t) for a, t in zip(arrays.values(), (F32, F32, kind), strict=True))
+            )
             cases += [Case(k, node, arrays) for k in FLOATS if k.misfit(node) is None and k.split(node) is not None]
     assert len(cases) == 30
     check(cases)
