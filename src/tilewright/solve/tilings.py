@@ -70,8 +70,8 @@ def _tiles(node: Node) -> Iterator[Tile]:
         sizes[name] = list(dict.fromkeys(_even(extent, size) for size in sizes[name]))
         yield from (((name, size),) for size in sizes[name])
     some = {name: [*sizes[name][:-1:2], sizes[name][-1]] for name in sizes}
-    for names in itertools.permutations(sizes, 2):
-        yield from (tuple(zip(names, pick, strict=True)) for pick in itertools.product(*(some[n] for n in names)))
+    for first, second in itertools.permutations(sizes, 2):
+        yield from (((first, a), (second, b)) for a in some[first] for b in some[second])
     for names in itertools.permutations(sizes, 3):
         yield tuple((name, sizes[name][-1]) for name in names)
 
