@@ -75,6 +75,9 @@ def files(compiled: Compiled) -> dict[str, str]:
     else:
         texts |= language_files(compiled)
         includes = ["kernels", "lm"]
+    if compiled.target.export is not None:
+        texts |= compiled.target.export(compiled, plan, texts)
+        return dict(sorted(texts.items()))
     library = sorted(name for name in texts if name.endswith(".c") and name != "main.c")
     texts["CMakeLists.txt"] = render("CMakeLists.txt.j2", prefix=prefix, library=library, includes=includes)
     return dict(sorted(texts.items()))

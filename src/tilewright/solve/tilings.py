@@ -16,6 +16,7 @@ from .tiles import Piece, Tiling, contiguous, cuttable, first_stored
 
 MEMBER_ALIGNMENT = 8  # of constants that travel together
 PARTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 256)  # into how many a dimension is cut
+FEW = (4, 8)  # elements of a dimension that small tiles are made of, beside one
 MENU = 12  # tilings of a node that are offered at most
 
 
@@ -39,7 +40,10 @@ def uncut(node: Node, kernel: Kernel, target: Target, states_near: bool) -> Tile
 
 def menu(node: Node, kernel: Kernel, target: Target, states_near: bool) -> list[Tiled]:
     """Tilings that are worth a thought: fewest cycles first, each cheaper in bytes than those before."""
+    room = next(m.bytes for m in target.memories if m.name == target.scratchpad) or 0
     found = [way for tile in _tiles(node) for way in _ways(node, tile, kernel, target, states_near)]
+    if not any(way.least <= room for way in found):
+        found += [way for tile in _small_tiles(node) for way in _ways(node, tile, kernel, target, states_near)]
     found.sort(key=lambda way: (time_of(way), way.least))
     kept: list[Tiled] = []
     for way in found:
@@ -59,21 +63,33 @@ def time_of(way: Tiled) -> float:
 
 
 def _tiles(node: Node) -> Iterator[Tile]:
-    """No cut, cuts along one dimension, along two in every order, and the smallest along three."""
+    """No cut, cuts along one dimension, and along two in every order."""
     yield ()
+    sizes = _sizes(node)
+    for name in sizes:
+        yield from (((name, size),) for size in sizes[name])
+    some = {name: [*sizes[name][:-1:2], sizes[name][-1]] for name in sizes}
+    for first, second in itertools.permutations(sizes, 2):
+        yield from (((first, a), (second, b)) for a, b in itertools.product(some[first], some[second]))
+
+
+def _small_tiles(node: Node) -> Iterator[Tile]:
+    """Cuts along three dimensions, each into parts of one element or of a few lanes."""
+    sizes = {name: [size for size in sizes if size in FEW or size == sizes[-1]] for name, sizes in _sizes(node).items()}
+    for names in itertools.permutations(sizes, 3):
+        yield from (tuple(zip(names, pick, strict=True)) for pick in itertools.product(*(sizes[n] for n in names)))
+
+
+def _sizes(node: Node) -> dict[str, list[int]]:
+    """Of the dimensions that can be cut: sizes of parts, largest first."""
     extents = Tiling(node, ()).extents
     sizes: dict[str, list[int]] = {}
     for name in cuttable(node):
         extent = extents[name]
         assert isinstance(extent, int)
-        sizes[name] = sorted({-(-extent // parts) for parts in PARTS if parts <= extent} - {extent}, reverse=True)
-        sizes[name] = list(dict.fromkeys(_even(extent, size) for size in sizes[name]))
-        yield from (((name, size),) for size in sizes[name])
-    some = {name: [*sizes[name][:-1:2], sizes[name][-1]] for name in sizes}
-    for first, second in itertools.permutations(sizes, 2):
-        yield from (((first, a), (second, b)) for a in some[first] for b in some[second])
-    for names in itertools.permutations(sizes, 3):
-        yield tuple((name, sizes[name][-1]) for name in names)
+        parts = sorted({-(-extent // parts) for parts in PARTS if parts <= extent} - {extent}, reverse=True)
+        sizes[name] = list(dict.fromkeys(_even(extent, size) for size in parts))
+    return sizes
 
 
 def _even(extent: int, size: int) -> int:
@@ -92,7 +108,8 @@ def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: b
         return []
     if any(kernel.misfit(piece.node) or not _reachable(piece, kernel, node, states_near) for _, piece in kinds):
         return []
-    cycles = sum(number * kernel.cycles(piece.node) for number, piece in kinds)
+    costs = [kernel.cycles(piece.node) for _, piece in kinds]
+    cycles = sum(number * cost for (number, _), cost in zip(kinds, costs, strict=True))
     each = max(aligned(kernel.scratch(piece.node)) for _, piece in kinds)
     others, constants = streamed(node, kernel, states_near)
     streams = []
@@ -105,10 +122,13 @@ def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: b
     growth = _growth(node)
     found = []
     for cores in _shares(kernel, node, target) if each else (0,):
-        slower = target.cores / cores if cores else 1
+        slow = cycles
+        if cores:
+            few = ((n, k, p.node) for (n, p), k in zip(kinds, costs, strict=True))
+            slow = sum(n * k * kernel.chunk(p, cores) / kernel.chunk(p, target.cores) for n, k, p in few)
         scratch = each * (cores or (target.cores if kernel.split(node) is not None else 1))
         found += [
-            Tiled(tile, n, count, cycles * slower, cycles * slower * growth, scratch, tuple(streams), bundle, cores)
+            Tiled(tile, n, count, slow, slow * growth, scratch, tuple(streams), bundle, cores)
             for n in ((1, 2) if count > 1 else (1,))
         ]
     return found

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from tests.instances import node_of, random_operands
 from tilewright.ir.op import Op
 from tilewright.ir.types import I8, I32, Array, Kind, TensorType
-from tilewright.ops import IntegerAttention, RotateHeads, TableBinary
+from tilewright.ops import IntegerAttention, IntegerRMSNorm, RotateHeads, TableBinary
 from tilewright.ops.integer_attention import largest_exponential
 from tilewright.targets.base import Kernel, Packing
 from tilewright.targets.siracusa.bench import Case, Outcome, measure
 from tilewright.targets.siracusa.decoder import CENTRED, DECODER, REVERSED
+from tilewright.targets.siracusa.norm import DOUBLED, ONE_ROW
 
 BYTES, WORDS, ONE = TensorType((256,), I8), TensorType((256,), I32), TensorType((1,), I32)
 TURN, JOIN, ATTEND = DECODER
@@ -160,3 +161,56 @@ def test_shapes_of_networks_are_exact_and_about_as_fast_as_predicted() -> None:
 def test_packings_are_undone_exactly(packing: Packing) -> None:
     table = np.random.default_rng(0).integers(-128, 128, 256).astype(np.int32)
     np.testing.assert_array_equal(packing.unpack(packing.pack(table), (256,)), table)
+
+
+def norm(n: int, shift: int, x: Array, w: Array) -> Case:
+    types = [TensorType((1, n), I8), TensorType((n,), I32)]
+    return case_of(ONE_ROW[0], IntegerRMSNorm(shift), types, np.random.default_rng(0), x=x, w=w)
+
+
+def test_norms_of_one_row() -> None:
+    """Every root, weights up to the bound, quotients at whole numbers and one off."""
+    rng, most = np.random.default_rng(3), (1 << 22) - 1
+    cases = [norm(n, s, rng.integers(-128, 128, (1, n)), rng.integers(-most, most + 1, n))
+             for n in (16, 64, 256, 1024) for s in (1, 14, 16, 17, 31)]  # fmt: skip
+    for root in (*range(1, 129, 7), 127, 128):
+        x = np.full((1, 64), -128 if root == 128 else root)
+        d = root if root == 128 else int(np.sqrt(root * root + 1))
+        near = rng.integers(-(2**15), 2**15, 64) * d // root + rng.integers(-1, 2, 64)
+        cases += [norm(64, s, x * rng.choice([-1, 1] if root < 128 else [1], 64), near) for s in (1, 7)]
+        cases.append(norm(64, 16, x, np.where(np.arange(64) % 2, most, -most)))
+    outcomes = check(cases)
+    usual = next(o for c, o in zip(cases, outcomes, strict=True) if c.operands["w"].shape == (64,))
+    assert 0.8 < usual.cycles / ONE_ROW[0].cycles(cases[5].node) < 1.2
+
+
+@pytest.mark.parametrize("shift", [1, 5, 16, 31])
+def test_roots_divide_by_their_reciprocals(shift: int) -> None:
+    """For each root: at random products, and about the multiples of what divides."""
+    rng = np.random.default_rng(shift)
+    for d in range(1, 129):
+        bits = (d - 1).bit_length()
+        m, whole = (1 << 30 + bits) // d, d << shift
+        assert m < 1 << 31
+        assert 0 <= (1 << 30 + bits) - m * d < d
+        p = rng.integers(-(1 << 29), 1 << 29, 300)
+        near = (rng.integers(-200, 200, 300) * whole)[:, None] + np.array([-d, 1 - d, -1, 0, 1, d - 1, d])
+        p = np.concatenate([p, near[np.abs(near) < 1 << 29]])
+        v = 2 * p + 1 + np.where(p < 0, 2 * d - 2, 0)
+        truncated = np.sign(p) * (np.abs(p) // d)
+        np.testing.assert_array_equal((v * m >> 32) >> min(shift + bits - 1, 31), truncated >> shift)
+
+
+def test_doubled_weights_are_packed_without_loss() -> None:
+    w = np.array([0, 1, -1, (1 << 22) - 1, -(1 << 22) + 1], np.int32)
+    np.testing.assert_array_equal(DOUBLED.unpack(DOUBLED.pack(w), w.shape), w)
+
+
+def test_other_norms_are_left_to_the_general_row() -> None:
+    """Several rows, other lengths, large weights, no shift."""
+    for shape, shift, most in (((2, 64), 16, 1), ((1, 48), 16, 1), ((1, 64), 16, 1 << 22), ((1, 64), 0, 1)):
+        with pytest.raises(AssertionError):
+            case_of(
+                ONE_ROW[0], IntegerRMSNorm(shift), [TensorType(shape, I8), TensorType(shape[1:], I32)],
+                np.random.default_rng(0), w=np.full(shape[1:], most),
+            )  # fmt: skip

@@ -14,7 +14,7 @@ from ...ops import Linear, LinearAdd
 from ...quant.requant import accumulator_range, half
 from ..base import Kernel, Packing, Rule, Scalar, Split
 from ..host.arguments import clamp, product, type_of
-from .dense_cycles import float_columns, gemm, gemv, stream, up
+from .dense_cycles import eights, float_columns, gemm, gemv, stream, up
 from .requant import BYTES, MODE, NARROW, SUMS, WIDE, joined, results
 
 CORES = 8
@@ -130,6 +130,12 @@ def in_registers(node: Node) -> bool:
     return type_of(node, "w").shape[1] == 64
 
 
+def in_eights(node: Node) -> bool:
+    """Rows of whole words of inputs, a multiple of eight of them"""
+    rows, cols = type_of(node, "w").static_shape
+    return rows % 8 == 0 and cols % 4 == 0
+
+
 def scaled_rows(node: Node) -> bool:
     """A multiplier for each row, one addend of 32 bits, and sums that stay within 32 bits up to their shift"""
     if "b" in node.operands or "mul" not in node.operands or type_of(node, "add").dtype.bits != 32:
@@ -205,6 +211,11 @@ def _stream_cycles(node: Node) -> float:
     return stream(_shares(node)[0][0])
 
 
+def _eights_cycles(node: Node) -> float:
+    rows, cols = type_of(node, "w").static_shape
+    return eights(up(up(rows, 8), CORES), cols)
+
+
 def _float_cycles(node: Node) -> float:
     rows, tokens = _shares(node)[0]
     return 250 + float_columns(up(rows, 4) * 4, tokens, type_of(node, "w").static_shape[1])
@@ -258,6 +269,14 @@ DENSE = (
         " int8_t *restrict y, int mul_step, int shift, int first, int last",
         {"x": "i8", "w": "i8", "mul": "i32", "y": "i8"}, _streamed, requires=(one_row, in_registers, scaled_bytes),
         packing={"w": ROWS}, split=_split, cycles=_stream_cycles,
+    ),
+    Kernel(
+        Linear, "gemv_i8.c", "tw_eights_bytes",
+        "const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul, const int32_t *restrict add,"
+        " int8_t *restrict y, int cols, int mul_step, int shift, int first, int last",
+        {"x": "i8", "w": "i8", "mul": "i32", "y": "i8"}, lambda node: {**_sizes(node), **_streamed(node)},
+        requires=(one_row, in_eights, scaled_bytes), packing={"w": ROWS}, split=lambda _: Split(("o",), 8),
+        cycles=_eights_cycles,
     ),
     *(_row("tw_gemv_i8", "gemv_i8.c", _gemv_cycles, dtype, "int cols", one_row) for dtype in ("i8", "u8")),
     *(
