@@ -101,7 +101,8 @@ class _Clock:
         if share is None or not share.cores:
             return 1.0
         kernel, node = call.kernel, call.semantics
-        return kernel.chunk(node, share.cores) / kernel.chunk(node, len(self.cores))
+        few, all_ = kernel.chunks(node, (share.cores, len(self.cores)))
+        return few / all_
 
     def copy(self, step: Copy, row: tuple[Ref | None, ...]) -> None:
         assert self.dma is not None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from ..errors import UserError
 from ..ir.graph import Graph
@@ -115,15 +116,19 @@ class Budget:
 
 def _plans(entries: Sequence[Graph], choices: Choices, menus: Menus, budget: Budget) -> list[EntryPlan]:
     """A plan per entry. ScratchpadError where a node does not fit."""
-    spare = alone(entries, choices, menus, budget.capacity - budget.taken, budget.states_near)
+
+    @cache
+    def spare() -> list[Decision]:
+        return alone(entries, choices, menus, budget.capacity - budget.taken, budget.states_near)
+
     return [
-        _entry(graph, choices.get(graph.name, {}), menus, budget, decision)
-        for graph, decision in zip(entries, spare, strict=True)
+        _entry(graph, choices.get(graph.name, {}), menus, budget, lambda i=i: spare()[i])  # type: ignore[misc]
+        for i, graph in enumerate(entries)
     ]
 
 
 def _entry(
-    graph: Graph, choices: Mapping[str, Choice], menus: Menus, budget: Budget, spare: Decision
+    graph: Graph, choices: Mapping[str, Choice], menus: Menus, budget: Budget, spare: Callable[[], Decision]
 ) -> EntryPlan:  # fmt: skip
     """The first decision whose blocks fit; those of `spare` always do."""
     pad, far, capacity = budget.pad, budget.far, budget.capacity - budget.taken
@@ -154,19 +159,20 @@ def _entry(
 
 
 def _decisions(
-    graph: Graph, choices: Mapping[str, Choice], menus: Menus, budget: Budget, spare: Decision
+    graph: Graph, choices: Mapping[str, Choice], menus: Menus, budget: Budget, spare: Callable[[], Decision]
 ) -> Iterator[tuple[Decision, float]]:
     """Decisions in the order in which they are tried, and how many seconds the search for their places may take."""
     everything = whole(graph, choices, menus, budget.states_near)
     if everything is not None:
         yield everything, 0.0
+    last = spare()  # nothing is searched for where nothing fits
     for room in ROOM:
         capacity = int((budget.capacity - budget.taken) * room)
         found = decide(graph, choices, menus, capacity, budget.states_near)
         if found is None:
             break
         yield found, 2.0
-    yield spare, 0.0
+    yield last, 0.0
 
 
 def _with(choice: Choice, way: Tiled, early: int | None, offered: tuple[Tiled, ...]) -> Choice:

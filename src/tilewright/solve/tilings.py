@@ -121,12 +121,15 @@ def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: b
     bundle = _bundle(tiling, constants, kernel, kinds, target.dma) if constants else None
     growth = _growth(node)
     found = []
-    for cores in _shares(kernel, node, target) if each else (0,):
+    shares = _shares(kernel, node, target) if each else (0,)
+    numbers = [cores or target.cores for cores in shares]
+    chunks = [kernel.chunks(piece.node, numbers) for _, piece in kinds] if len(shares) > 1 else []
+    for i, cores in enumerate(shares):
         slow = cycles
         if cores:
-            few = ((n, k, p.node) for (n, p), k in zip(kinds, costs, strict=True))
-            slow = sum(n * k * kernel.chunk(p, cores) / kernel.chunk(p, target.cores) for n, k, p in few)
-        scratch = each * (cores or (target.cores if kernel.split(node) is not None else 1))
+            busiest = zip(kinds, costs, chunks, strict=True)
+            slow = sum(number * cost * chunk[i] / chunk[0] for (number, _), cost, chunk in busiest)
+        scratch = each * (numbers[i] if kernel.split(node) is not None else 1)
         found += [
             Tiled(tile, n, count, slow, slow * growth, scratch, tuple(streams), bundle, cores)
             for n in ((1, 2) if count > 1 else (1,))

@@ -93,16 +93,16 @@ class Kernel:
             pairs.append((f"{kind} {'*' * stars}".strip(), name.lstrip("*")))
         return tuple(pairs)
 
-    def chunk(self, node: Node, cores: int) -> int:
-        """Indices that the busiest core gets where so many share a call; run-time sizes at their maximum."""
+    def chunks(self, node: Node, cores: Sequence[int]) -> list[int]:
+        """Indices that the busiest core gets, where so many share a call; run-time sizes at their maximum."""
         split = self.split(node)
         if split is None:
-            return 1
+            return [1] * len(cores)
         shapes = {name: value.type.shape for name, value in node.operands.items()}
         extents = node.op.domain(*node.types).extents(shapes)
         total = math.prod(maximum(extents[name]) for name in split.dims)
         units = -(-total // split.unit)
-        return -(units // -cores) * split.unit
+        return [-(units // -number) * split.unit for number in cores]
 
     def gathers(self, parameter: str) -> bool:
         """Whether the parameter takes the addresses of all operands of a "*" name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import cast
 
 import numpy as np
@@ -76,6 +77,7 @@ def finished(node: Node, by_channel: Callable[[Array], Array] = lambda w: w) -> 
     return {**found, "product": product(node, by_channel)}
 
 
+@lru_cache(maxsize=512)
 def dense_product(node: Node) -> int:
     """The same for dense convolutions: halves of words suffice where a shift by 16 or more, made so, stays narrow."""
     mode, epilogue = product(node), node.op.attributes["epilogue"]
@@ -95,6 +97,7 @@ def _geometry(node: Node) -> dict[str, int]:
     return found
 
 
+@lru_cache(maxsize=512)
 def _channels(node: Node) -> bool:
     """Whether the cores share the output channels rather than the pixels: where that takes less time."""
     mode = dense_product(node)
