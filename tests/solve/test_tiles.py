@@ -10,10 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.instances import agree, expected, input_names, op_instances
+from tilewright.frontend.load import load
 from tilewright.ir.domain import Box
 from tilewright.ir.op import REGISTRY, Op, RuleError, result_names
 from tilewright.ir.types import Array
+from tilewright.ops import QuantisedAttention
+from tilewright.options import Options
+from tilewright.passes import pipeline
 from tilewright.solve.tiles import Piece, Tiling, contiguous, cuttable, first_element
+from tilewright.targets.registry import find
 
 
 def _slices(box: Box) -> tuple[slice, ...]:
@@ -86,3 +91,13 @@ def test_kinds_are_the_shapes_of_all_pieces(op_class: type[Op], data: st.DataObj
     for count, piece in tiling.kinds():
         found[shapes(piece)] += count
     assert found == wanted
+
+
+def test_attention_at_a_run_time_position_is_cut_by_heads() -> None:
+    model = load("tinystories", Options(quant="int8"))
+    graph = pipeline.apply(model.entries[0], find("siracusa"))
+    node = next(n for n in graph.nodes if isinstance(n.op, QuantisedAttention))
+    assert cuttable(node) == ("g",)
+    boxes = [piece.boxes["k"] for piece in Tiling(node, (("g", 1),)).pieces]
+    assert [positions for positions, _ in boxes] == [(0, 256)] * node.op.kv_heads
+    assert [channels for _, channels in boxes] == [(16 * i, 16 * i + 16) for i in range(node.op.kv_heads)]

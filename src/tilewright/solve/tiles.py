@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
-from ..ir.domain import Box, Domain, Ranges
+from ..ir.domain import Axis, Box, Domain, Ranges
 from ..ir.graph import Node
 from ..ir.op import RuleError, operand_names, result_names
 from ..ir.plan import Tile
@@ -105,14 +105,19 @@ class Tiling:
         return [(count, (name, pick)) for count, pick in (*found.values(), *between)]
 
     def footprint(self, name: str, ranges: Ranges) -> Box:
-        """What a tile touches of an operand, not clipped; a run-time axis is whole."""
+        """What a tile touches of an operand, not clipped; axes of or along a run-time extent are whole."""
         shape = self.operands[name].type.shape
         limits = tuple(maximum(d) for d in shape)
         box = self.domain.footprint(name, ranges, limits)
+        parts = zip(self.domain.access[name], shape, limits, box, strict=True)
         return tuple(
-            (0, limit) if not isinstance(dim, int) else interval
-            for dim, limit, interval in zip(shape, limits, box, strict=True)
+            interval if isinstance(dim, int) and self._fixed(axis) else (0, limit)
+            for axis, dim, limit, interval in parts
         )
+
+    def _fixed(self, axis: Axis) -> bool:
+        """Whether an axis is indexed by dimensions of fixed extents alone."""
+        return all(isinstance(self.extents[name], int) for name, _ in axis.terms)
 
     def boxes(self, ranges: Ranges, names: Sequence[str] | None = None) -> dict[str, Box]:
         """The footprints within the operands (or some of them). RuleError where a tile lies wholly outside of one."""
