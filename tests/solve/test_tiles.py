@@ -9,16 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.instances import agree, expected, input_names, op_instances
-from tilewright.frontend.load import load
+from tests.instances import agree, expected, input_names, node_of, op_instances
 from tilewright.ir.domain import Box
 from tilewright.ir.op import REGISTRY, Op, RuleError, result_names
-from tilewright.ir.types import Array
-from tilewright.ops import QuantisedAttention
-from tilewright.options import Options
-from tilewright.passes import pipeline
+from tilewright.ir.types import F32, Array, Sym, TensorType
+from tilewright.ops import Attention
 from tilewright.solve.tiles import Piece, Tiling, contiguous, cuttable, first_element
-from tilewright.targets.registry import find
 
 
 def _slices(box: Box) -> tuple[slice, ...]:
@@ -93,11 +89,9 @@ def test_kinds_are_the_shapes_of_all_pieces(op_class: type[Op], data: st.DataObj
     assert found == wanted
 
 
-def test_attention_at_a_run_time_position_is_cut_by_heads() -> None:
-    model = load("tinystories", Options(quant="int8"))
-    graph = pipeline.apply(model.entries[0], find("siracusa"))
-    node = next(n for n in graph.nodes if isinstance(n.op, QuantisedAttention))
+def test_heads_are_cut_where_run_time_sizes_together_exceed_the_cache() -> None:
+    """A prompt's rows and its position have maxima that never come together."""
+    pos, n = Sym("pos", 31, 8), Sym("n", 8, 1)
+    types = [TensorType(s, F32) for s in ((n, 16), (32, 8), (32, 8))]
+    node = node_of(Attention(4, 2, 0.5, pos), *types)
     assert cuttable(node) == ("g",)
-    boxes = [piece.boxes["k"] for piece in Tiling(node, (("g", 1),)).pieces]
-    assert [positions for positions, _ in boxes] == [(0, 256)] * node.op.kv_heads
-    assert [channels for _, channels in boxes] == [(16 * i, 16 * i + 16) for i in range(node.op.kv_heads)]

@@ -105,19 +105,14 @@ class Tiling:
         return [(count, (name, pick)) for count, pick in (*found.values(), *between)]
 
     def footprint(self, name: str, ranges: Ranges) -> Box:
-        """What a tile touches of an operand, not clipped; axes of or along a run-time extent are whole."""
+        """What a tile touches of an operand, not clipped; a run-time axis is whole."""
         shape = self.operands[name].type.shape
         limits = tuple(maximum(d) for d in shape)
         box = self.domain.footprint(name, ranges, limits)
-        parts = zip(self.domain.access[name], shape, limits, box, strict=True)
         return tuple(
-            interval if isinstance(dim, int) and self._fixed(axis) else (0, limit)
-            for axis, dim, limit, interval in parts
+            (0, limit) if not isinstance(dim, int) else interval
+            for dim, limit, interval in zip(shape, limits, box, strict=True)
         )
-
-    def _fixed(self, axis: Axis) -> bool:
-        """Whether an axis is indexed by dimensions of fixed extents alone."""
-        return all(isinstance(self.extents[name], int) for name, _ in axis.terms)
 
     def boxes(self, ranges: Ranges, names: Sequence[str] | None = None) -> dict[str, Box]:
         """The footprints within the operands (or some of them). RuleError where a tile lies wholly outside of one."""
@@ -140,11 +135,18 @@ class Tiling:
         for name in self.domain.access if names is None else names:
             if name not in self.operands:
                 continue
-            pairs = zip(self.footprint(name, ranges), self.operands[name].type.shape, strict=True)
-            over = tuple((max(0, -low), max(0, high - maximum(d))) for (low, high), d in pairs)
+            shape, axes = self.operands[name].type.shape, self.domain.access[name]
+            over = tuple(
+                (max(0, -low), 0 if self._open(axis) else max(0, high - maximum(d)))
+                for (low, high), d, axis in zip(self.footprint(name, ranges), shape, axes, strict=True)
+            )
             if any(before or after for before, after in over):
                 found[name] = over
         return found
+
+    def _open(self, axis: Axis) -> bool:
+        """Whether an axis ends where run-time sizes say: their maxima together may be more than there ever is."""
+        return any(not isinstance(self.extents[name], int) for name, _ in axis.terms)
 
     def piece(self, ranges: Ranges) -> Piece:
         """One tile. RuleError where the operator cannot compute it alone."""
