@@ -110,7 +110,7 @@ def test_masks_of_zeros_and_of_some(tokens: int) -> None:
 
 @pytest.mark.parametrize("exp", ["falls", "rises"])
 def test_few_different_scores(exp: str) -> None:
-    """Weights are made for each number that scores are, where those are few and the first exponential is the greatest."""
+    """Weights are made for each number that scores are, where those are few, the first exponential the greatest."""
     rng, values, cases = np.random.default_rng(5), np.floor(30000 * 0.9 ** np.arange(256)), []
     for seen in (39, 40, 41, 130, 300, 600):
         for spread in (1, 2, 9, 19, 20, 21, 64, 255):

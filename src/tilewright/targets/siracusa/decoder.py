@@ -86,7 +86,7 @@ def _join(node: Node) -> Arguments:
 
 
 def _first_is_greatest(node: Node) -> bool:
-    """Whether no distance has a greater exponential than none at all: then each is at most the sum that it divides by."""
+    """Whether the distance 0 has the greatest exponential: then none exceeds the sum that it is divided by."""
     exp = node.operands["exp"].data
     return exp is not None and bool(exp.max() == exp[0])
 

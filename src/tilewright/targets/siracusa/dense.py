@@ -14,7 +14,7 @@ from ...ops import Linear, LinearAdd
 from ...quant.requant import accumulator_range, half
 from ..base import Kernel, Packing, Rule, Scalar, Split
 from ..host.arguments import clamp, product, type_of
-from .dense_cycles import float_columns, eights, gemm, gemv, stream, up
+from .dense_cycles import eights, float_columns, gemm, gemv, stream, up
 from .requant import BYTES, MODE, NARROW, SUMS, WIDE, joined, results
 
 CORES = 8
@@ -89,6 +89,10 @@ def _split(node: Node) -> Split:
     if by_tokens(node):
         return Split(tuple(name for name in node.op.domain(*node.types).parallel if name != "o"), 2)
     return Split(("o",), 4 if _tokens(node) > 1 else 1)
+
+
+def _split_eights(_: Node) -> Split:
+    return Split(("o",), 8)
 
 
 def _split_float(node: Node) -> Split:
@@ -275,7 +279,7 @@ DENSE = (
         "const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul, const int32_t *restrict add,"
         " int8_t *restrict y, int cols, int mul_step, int shift, int first, int last",
         {"x": "i8", "w": "i8", "mul": "i32", "y": "i8"}, lambda node: {**_sizes(node), **_streamed(node)},
-        requires=(one_row, in_eights, scaled_bytes), packing={"w": ROWS}, split=lambda node: Split(("o",), 8),
+        requires=(one_row, in_eights, scaled_bytes), packing={"w": ROWS}, split=_split_eights,
         cycles=_eights_cycles,
     ),
     *(_row("tw_gemv_i8", "gemv_i8.c", _gemv_cycles, dtype, "int cols", one_row) for dtype in ("i8", "u8")),

@@ -253,7 +253,7 @@ TW_X void looked_up(const int8_t *table, int8_t *p, int fours)
 }
 
 /* Weights in the place of scores, made for each number that scores may be and not for each position: where these are
- * few, else 0. No entry of exp is greater than the first. `unseen`: what positions behind the last one add to the sum. */
+ * few, else 0. No entry of exp is greater than the first. `unseen`: what positions behind the last add to the sum. */
 static __attribute__((noinline)) int SMALL weights_by_number(const struct heads *f, const int32_t *exp,
                                                              const int8_t *weight, int8_t *p, uint32_t *scratch,
                                                              int32_t most, int32_t unseen, int levels)
@@ -309,8 +309,9 @@ TW_X int is_zero(const int8_t *m, int n)
 
 /* Attention of every row over all `seen` positions: pairs of a row and a head of the cache, first .. last of them,
  * flat. q, y: [tokens][heads * hd]; k: [seen][kv_heads * hd]; v: [kv_heads * hd][pitch]; mask: `mask_step` elements
- * from one row's to the next, or null; greatest: no entry of exp is greater than the first; plain: entry c at 128 + c, exp: entry d at 255 - d, other tables and numbers as
- * the operator says; scratch: five bytes for each position, whole words, and a word. */
+ * from one row's to the next, or null; plain: entry c at 128 + c, exp: entry d at 255 - d, other tables and numbers as
+ * the operator says; scratch: five bytes for each position, whole words, and a word; greatest: no entry of exp is
+ * greater than the first. */
 void SMALL tw_attend_tables(const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v,
                             const int8_t *restrict plain, const int32_t *restrict exp, const int8_t *restrict weight,
                             const int32_t *restrict numbers, const int8_t *restrict mask, const int8_t *restrict scale,
