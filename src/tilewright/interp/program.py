@@ -194,7 +194,7 @@ class _Execution:
     def compute(self, call: Call, spots: Mapping[str, Spot]) -> list[tuple[Spot, Array]]:
         """Results of the call's reference, and where they go."""
         node, types = call.semantics, call.types()
-        names = {id(value): name for name, value in reversed(node.operands.items())}
+        names = {id(value): name for name, value in reversed(list(node.operands.items()))}
         operands: list[Array | None] = []
         for value in node.inputs:
             if value is None:

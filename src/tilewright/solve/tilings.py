@@ -59,7 +59,7 @@ def time_of(way: Tiled) -> float:
 
 
 def _tiles(node: Node) -> Iterator[Tile]:
-    """No cut, cuts along one dimension, and along two in both orders."""
+    """No cut, cuts along one dimension, along two in every order, and the smallest along three."""
     yield ()
     extents = Tiling(node, ()).extents
     sizes: dict[str, list[int]] = {}
@@ -69,8 +69,11 @@ def _tiles(node: Node) -> Iterator[Tile]:
         sizes[name] = sorted({-(-extent // parts) for parts in PARTS if parts <= extent} - {extent}, reverse=True)
         sizes[name] = list(dict.fromkeys(_even(extent, size) for size in sizes[name]))
         yield from (((name, size),) for size in sizes[name])
+    some = {name: [*sizes[name][:-1:2], sizes[name][-1]] for name in sizes}
     for first, second in itertools.permutations(sizes, 2):
-        yield from (((first, a), (second, b)) for a in sizes[first][::2] for b in sizes[second][::2])
+        yield from (((first, a), (second, b)) for a, b in itertools.product(some[first], some[second]))
+    for three in itertools.permutations(sizes, 3):
+        yield tuple((name, sizes[name][-1]) for name in three)
 
 
 def _even(extent: int, size: int) -> int:
@@ -89,7 +92,8 @@ def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: b
         return []
     if any(kernel.misfit(piece.node) or not _reachable(piece, kernel, node, states_near) for _, piece in kinds):
         return []
-    cycles = sum(number * kernel.cycles(piece.node) for number, piece in kinds)
+    costs = [kernel.cycles(piece.node) for _, piece in kinds]
+    cycles = sum(number * cost for (number, _), cost in zip(kinds, costs, strict=True))
     each = max(aligned(kernel.scratch(piece.node)) for _, piece in kinds)
     others, constants = streamed(node, kernel, states_near)
     streams = []
@@ -102,10 +106,13 @@ def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: b
     growth = _growth(node)
     found = []
     for cores in _shares(kernel, node, target) if each else (0,):
-        slower = target.cores / cores if cores else 1
+        slow = cycles
+        if cores:
+            few = ((n, k, p.node) for (n, p), k in zip(kinds, costs, strict=True))
+            slow = sum(n * k * kernel.chunk(p, cores) / kernel.chunk(p, target.cores) for n, k, p in few)
         scratch = each * (cores or (target.cores if kernel.split(node) is not None else 1))
         found += [
-            Tiled(tile, n, count, cycles * slower, cycles * slower * growth, scratch, tuple(streams), bundle, cores)
+            Tiled(tile, n, count, slow, slow * growth, scratch, tuple(streams), bundle, cores)
             for n in ((1, 2) if count > 1 else (1,))
         ]
     return found

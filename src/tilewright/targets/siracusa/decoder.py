@@ -149,7 +149,7 @@ DECODER = (
     ),
     Kernel(
         TableBinary, "decoder.c", "tw_join_tables",
-        "const uint8_t *a, const uint8_t *b, const int8_t *restrict table_a, const int8_t *restrict table_b,"
+        "const void *a, const void *b, const int8_t *restrict table_a, const int8_t *restrict table_b,"
         f" const int32_t *restrict mul, const void *restrict add, int8_t *y, int product, int shift, {_RANGE}",
         {}, _join, (of_32_bits,), split=flat, in_place={"y": "a"}, cycles=_join_cycles,
     ),

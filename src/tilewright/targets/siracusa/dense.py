@@ -91,10 +91,6 @@ def _split(node: Node) -> Split:
     return Split(("o",), 4 if _tokens(node) > 1 else 1)
 
 
-def _split_eights(_: Node) -> Split:
-    return Split(("o",), 8)
-
-
 def _split_float(node: Node) -> Split:
     """Rows of weights are packed in fours."""
     return _split(node) if by_tokens(node) else Split(("o",), 4)
@@ -279,7 +275,7 @@ DENSE = (
         "const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul, const int32_t *restrict add,"
         " int8_t *restrict y, int cols, int mul_step, int shift, int first, int last",
         {"x": "i8", "w": "i8", "mul": "i32", "y": "i8"}, lambda node: {**_sizes(node), **_streamed(node)},
-        requires=(one_row, in_eights, scaled_bytes), packing={"w": ROWS}, split=_split_eights,
+        requires=(one_row, in_eights, scaled_bytes), packing={"w": ROWS}, split=lambda _: Split(("o",), 8),
         cycles=_eights_cycles,
     ),
     *(_row("tw_gemv_i8", "gemv_i8.c", _gemv_cycles, dtype, "int cols", one_row) for dtype in ("i8", "u8")),

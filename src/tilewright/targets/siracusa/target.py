@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..base import Dma, Engine, Memory, Target
 from ..host.target import HOST
@@ -29,6 +31,13 @@ WEIGHT_BYTES = 8 << 20
 MACS_PER_CYCLE = {"i8": 4.0 * CORES, "u8": 4.0 * CORES, "i16": 2.0 * CORES, "f32": 4.0, "": 1.0 * CORES}
 RUNTIME = Path(__file__).parent / "runtime"
 KERNELS = Path(__file__).parent / "kernels"
+
+
+def _export(compiled: Any, plan: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, str]:
+    from .export import export
+
+    return export(compiled, plan, texts)
+
 
 SIRACUSA = Target(
     name="siracusa",
@@ -57,5 +66,6 @@ SIRACUSA = Target(
     headers=(*sorted(path.name for path in KERNELS.glob("*.h")), *HOST.headers),
     language_quant="int8",
     scratchpad="l1",
-    dma=Dma(issue=12.0, latency=18.0, bytes_per_cycle=8.0, line=0.0),
+    dma=Dma(issue=40.0, latency=18.0, bytes_per_cycle=7.5, line=0.0),  # beside eight busy cores; code of a start
+    export=_export,
 )

@@ -60,13 +60,14 @@ void SMALL tw_turn_heads(const int8_t *restrict x, const int8_t *restrict r, con
                      : [n] "r"(last - first), [ta] "r"(table_a), [tb] "r"(table_b), [mul] "r"(*mul),                   \
                        [add] "r"(*(const int32_t *)add), [shift] "r"(shift)                                            \
                      : "memory")
-void SMALL tw_join_tables(const uint8_t *a, const uint8_t *b, const int8_t *restrict table_a,
+void SMALL tw_join_tables(const void *bytes_a, const void *bytes_b, const int8_t *restrict table_a,
                           const int8_t *restrict table_b, const int32_t *restrict mul, const void *restrict add,
                           int8_t *y, int product, int shift, int first, int last)
 {
     if (first >= last)
         return;
-    a += first, b += first, y += first;
+    const uint8_t *a = (const uint8_t *)bytes_a + first, *b = (const uint8_t *)bytes_b + first;
+    y += first;
 #ifdef __riscv
     int32_t p, q, v;
     if (product)
