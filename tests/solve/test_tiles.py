@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.instances import agree, expected, input_names, op_instances
+from tests.instances import agree, expected, input_names, node_of, op_instances
 from tilewright.ir.domain import Box
 from tilewright.ir.op import REGISTRY, Op, RuleError, result_names
-from tilewright.ir.types import Array
+from tilewright.ir.types import F32, Array, Sym, TensorType
+from tilewright.ops import Attention
 from tilewright.solve.tiles import Piece, Tiling, contiguous, cuttable, first_element
 
 
@@ -86,3 +87,11 @@ def test_kinds_are_the_shapes_of_all_pieces(op_class: type[Op], data: st.DataObj
     for count, piece in tiling.kinds():
         found[shapes(piece)] += count
     assert found == wanted
+
+
+def test_heads_are_cut_where_run_time_sizes_together_exceed_the_cache() -> None:
+    """A prompt's rows and its position have maxima that never come together."""
+    pos, n = Sym("pos", 31, 8), Sym("n", 8, 1)
+    types = [TensorType(s, F32) for s in ((n, 16), (32, 8), (32, 8))]
+    node = node_of(Attention(4, 2, 0.5, pos), *types)
+    assert cuttable(node) == ("g",)

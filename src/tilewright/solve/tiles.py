@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
-from ..ir.domain import Box, Domain, Ranges
+from ..ir.domain import Axis, Box, Domain, Ranges
 from ..ir.graph import Node
 from ..ir.op import RuleError, operand_names, result_names
 from ..ir.plan import Tile
@@ -135,11 +135,18 @@ class Tiling:
         for name in self.domain.access if names is None else names:
             if name not in self.operands:
                 continue
-            pairs = zip(self.footprint(name, ranges), self.operands[name].type.shape, strict=True)
-            over = tuple((max(0, -low), max(0, high - maximum(d))) for (low, high), d in pairs)
+            shape, axes = self.operands[name].type.shape, self.domain.access[name]
+            over = tuple(
+                (max(0, -low), 0 if self._open(axis) else max(0, high - maximum(d)))
+                for (low, high), d, axis in zip(self.footprint(name, ranges), shape, axes, strict=True)
+            )
             if any(before or after for before, after in over):
                 found[name] = over
         return found
+
+    def _open(self, axis: Axis) -> bool:
+        """Whether an axis ends where run-time sizes say: their maxima together may be more than there ever is."""
+        return any(not isinstance(self.extents[name], int) for name, _ in axis.terms)
 
     def piece(self, ranges: Ranges) -> Piece:
         """One tile. RuleError where the operator cannot compute it alone."""
