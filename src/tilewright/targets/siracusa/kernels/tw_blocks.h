@@ -116,8 +116,8 @@ TW_X tw_tiles *tw_tiles_for(const struct tw_results *f)
     return is_signed ? tw_tiles_i8 : tw_tiles_u8;
 }
 
-/* Four rows of weights in tiles, of which `c` holds what all have in common. The last token of an odd number is computed twice; not in place, where it would join
- * its residual twice. */
+/* Four rows of weights in tiles; `c` holds what all blocks have in common. The last token of an odd number is computed
+ * twice; not in place, where it would join its residual twice. */
 static void tw_block_by_tiles(const struct tw_product *p, struct tw_tile *c, tw_tiles *tiles, const int8_t *x,
                               const int8_t *w, int tokens, int channel, int at)
 {
