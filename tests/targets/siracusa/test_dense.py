@@ -26,7 +26,7 @@ LIMITS = (None, None, 200, 3000, 100_000)
 def linear(rng: np.random.Generator) -> Instance:
     """Any epilogue, any form of its parameters."""
     tokens, rows, cols = int(rng.choice([1, 1, 2, 3, 8, 11])), int(rng.integers(1, 90)), int(rng.choice(COLS))
-    x, w = TensorType((tokens, cols), rng.choice([I8, I8, U8])), TensorType((rows, cols), I8)
+    x, w = TensorType((tokens, cols), rng.choice([I8, U8])), TensorType((rows, cols), I8)
     if rng.random() < 0.15:
         return Linear(), [x, w, TensorType((rows,), I32) if rng.random() < 0.5 else None]
     dtype = rng.choice([I8, I8, U8, I16, I32])
@@ -105,7 +105,7 @@ def _x(kernel: Kernel) -> str:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_every_row_is_exact(seed: int) -> None:
-    cases = random_cases(90, seed)
+    cases = random_cases(120, seed)
     check(cases)
     assert {(k.symbol, _x(k)) for k in ROWS} == {(c.kernel.symbol, _x(c.kernel)) for c in cases}
 

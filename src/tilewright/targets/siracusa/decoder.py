@@ -85,6 +85,12 @@ def _join(node: Node) -> Arguments:
     return {"product": int(op.function == "mul"), "shift": op.shift}
 
 
+def _first_is_greatest(node: Node) -> bool:
+    """Whether the distance 0 has the greatest exponential: then none exceeds the sum that it is divided by."""
+    exp = node.operands["exp"].data
+    return exp is not None and bool(exp.max() == exp[0])
+
+
 def _attention(node: Node) -> Arguments:
     op = cast(IntegerAttention, node.op)
     width, seen = type_of(node, "q").static_shape[1], type_of(node, "k").static_shape[0]
@@ -92,7 +98,7 @@ def _attention(node: Node) -> Arguments:
     return {
         "seen": seen, "group": op.heads // op.kv_heads, "kv_heads": op.kv_heads, "hd": width // op.heads,
         "pitch": pitch_of(seen), "mask_step": seen if rows > 1 else 0, "shift": op.shift, "out_shift": op.out_shift,
-        "levels": op.levels,
+        "levels": op.levels, "greatest": int(_first_is_greatest(node)),
     }  # fmt: skip
 
 
@@ -153,7 +159,8 @@ DECODER = (
         " const int32_t *restrict exp, const int8_t *restrict weight, const int32_t *restrict numbers,"
         " const int8_t *restrict mask, const int8_t *restrict scale, const int8_t *restrict hide,"
         " const int8_t *restrict join, int8_t *restrict y, uint32_t *restrict scratch, int seen, int group,"
-        f" int kv_heads, int hd, int pitch, int mask_step, int shift, int out_shift, int levels, {_RANGE}",
+        " int kv_heads, int hd, int pitch, int mask_step, int shift, int out_shift, int levels, int greatest,"
+        f" {_RANGE}",
         {}, _attention, (whole_words, sums_of_32_bits), packing={"v": VALUES, "plain": CENTRED, "exp": REVERSED},
         scratch=_scratch, split=_cached_heads, cycles=_attention_cycles,
     ),

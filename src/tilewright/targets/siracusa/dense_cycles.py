@@ -11,7 +11,7 @@ STREAM_CALL, STREAM_ROW = 152, 41
 EIGHTS_CALL, EIGHTS_BLOCK = 120, 120
 GEMV_CALL, GEMV_EIGHT, GEMV_FOUR = 238, 155, 160
 REGISTERS_CALL, REGISTERS_BLOCK, REGISTERS_ROW = 184, 184, 30.6
-GEMM_CALL, GEMM_BLOCK = 320, 285
+GEMM_CALL, GEMM_BLOCK = 320, 180
 # What follows the sums, by result: of a tile of eight, of a tile that goes through memory, of one row's.
 TILE = {"sums": 22, "bytes": 77, "halves": 82, "bounded": 95, "joined": 150, "wide": 170}
 LOOSE = {"sums": 190, "bytes": 380, "halves": 380, "bounded": 400, "joined": 440, "wide": 790}

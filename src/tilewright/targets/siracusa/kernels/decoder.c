@@ -7,6 +7,7 @@
 #include "tw_words.h"
 
 #define SMALL __attribute__((minsize))
+enum { FEW = 40 }; /* positions below which it does not pay to look how many numbers scores are */
 
 /* clip((sum mul + add) >> shift) */
 TW_X int32_t scaled(int32_t sum, int32_t mul, int32_t add, int32_t shift)
@@ -193,6 +194,81 @@ TW_X void weights(const int8_t *weight, const uint32_t *e, int8_t *p, int pairs,
 #endif
 }
 
+/* The least of the bytes in `words` words. */
+TW_X int32_t least(const int8_t *a, int words)
+{
+    int32_t low = tw_word_at(a);
+    for (; words > 0; words--, a += 4)
+        low = tw_vmin_b(low, tw_word_at(a));
+    int32_t x = tw_pmin(tw_vextract_b(low, 0), tw_vextract_b(low, 1));
+    return tw_pmin(x, tw_pmin(tw_vextract_b(low, 2), tw_vextract_b(low, 3)));
+}
+
+/* Sum of exp[most - a[s]] over `fours` times four positions. */
+TW_X uint32_t summed(const int32_t *exp, const int8_t *a, int fours, int32_t most)
+{
+    const int32_t *base = exp + 255 - most;
+    uint32_t sum = 0;
+#ifdef __riscv
+    int32_t e0, e1, e2, e3;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "16") TW_LB("%[e0]", "%[a]", "1") TW_LB("%[e1]", "%[a]", "1")
+        TW_LB("%[e2]", "%[a]", "1") TW_LB("%[e3]", "%[a]", "1") "slli %[e0], %[e0], 2\n" "slli %[e1], %[e1], 2\n"
+        "slli %[e2], %[e2], 2\n" "slli %[e3], %[e3], 2\n" TW_LW_AT("%[e0]", "%[base]", "%[e0]")
+        TW_LW_AT("%[e1]", "%[base]", "%[e1]") TW_LW_AT("%[e2]", "%[base]", "%[e2]")
+        TW_LW_AT("%[e3]", "%[base]", "%[e3]") "add %[sum], %[sum], %[e0]\n" "add %[sum], %[sum], %[e1]\n"
+        "add %[sum], %[sum], %[e2]\n" "add %[sum], %[sum], %[e3]\n" TW_ASM_END
+        : [a] "+r"(a), [sum] "+r"(sum), [e0] "=&r"(e0), [e1] "=&r"(e1), [e2] "=&r"(e2), [e3] "=&r"(e3)
+        : [n] "r"(fours), [base] "r"(base)
+        : "memory");
+    /* clang-format on */
+#else
+    for (int s = 0; s < 4 * fours; s++)
+        sum += (uint32_t)base[a[s]];
+#endif
+    return sum;
+}
+
+/* p[s] = table[p[s]] for `fours` times four positions. */
+TW_X void looked_up(const int8_t *table, int8_t *p, int fours)
+{
+#ifdef __riscv
+    const int8_t *a = p;
+    int32_t e0, e1, e2, e3;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "12") TW_LB("%[e0]", "%[a]", "1") TW_LB("%[e1]", "%[a]", "1")
+        TW_LB("%[e2]", "%[a]", "1") TW_LB("%[e3]", "%[a]", "1") TW_LB_AT("%[e0]", "%[t]", "%[e0]")
+        TW_LB_AT("%[e1]", "%[t]", "%[e1]") TW_LB_AT("%[e2]", "%[t]", "%[e2]") TW_LB_AT("%[e3]", "%[t]", "%[e3]")
+        TW_SB("%[e0]", "%[p]", "1") TW_SB("%[e1]", "%[p]", "1") TW_SB("%[e2]", "%[p]", "1")
+        TW_SB("%[e3]", "%[p]", "1") TW_ASM_END
+        : [a] "+r"(a), [p] "+r"(p), [e0] "=&r"(e0), [e1] "=&r"(e1), [e2] "=&r"(e2), [e3] "=&r"(e3)
+        : [n] "r"(fours), [t] "r"(table)
+        : "memory");
+    /* clang-format on */
+#else
+    for (int s = 0; s < 4 * fours; s++)
+        p[s] = table[p[s]];
+#endif
+}
+
+/* Weights in the place of scores, made for each number that scores may be and not for each position: where these are
+ * few, else 0. No entry of exp is greater than the first. `unseen`: what positions behind the last add to the sum. */
+static __attribute__((noinline)) int SMALL weights_by_number(const struct heads *f, const int32_t *exp,
+                                                             const int8_t *weight, int8_t *p, uint32_t *scratch,
+                                                             int32_t most, int32_t unseen, int levels)
+{
+    int words = (f->seen + 3) >> 2, numbers = (most - least(p, words) + 2) & ~1;
+    if (2 * numbers > f->seen)
+        return 0;
+    int8_t *table = (int8_t *)scratch;
+    uint32_t total = summed(exp, p, words, most) - (uint32_t)unseen;
+    weights(weight, (const uint32_t *)exp + 256 - numbers, table, numbers >> 1, total > 0 ? total : 1, levels);
+    looked_up(table + numbers - 1 - most, p, words);
+    return 1;
+}
+
 /* Sums of p[s] v[c][s] over `words` words of positions, of four channels. */
 TW_X void mixed(int32_t *sum, const int8_t *p, const int8_t *v, int words, int pitch)
 {
@@ -235,13 +311,15 @@ TW_X int is_zero(const int8_t *m, int n)
 /* Attention of every row over all `seen` positions: pairs of a row and a head of the cache, first .. last of them,
  * flat. q, y: [tokens][heads * hd]; k: [seen][kv_heads * hd]; v: [kv_heads * hd][pitch]; mask: `mask_step` elements
  * from one row's to the next, or null; plain: entry c at 128 + c, exp: entry d at 255 - d, other tables and numbers as
- * the operator says; scratch: five bytes for each position, whole words, and a word. */
+ * the operator says; scratch: five bytes for each position, whole words, and a word; greatest: no entry of exp is
+ * greater than the first. */
 void SMALL tw_attend_tables(const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v,
                             const int8_t *restrict plain, const int32_t *restrict exp, const int8_t *restrict weight,
                             const int32_t *restrict numbers, const int8_t *restrict mask, const int8_t *restrict scale,
                             const int8_t *restrict hide, const int8_t *restrict join, int8_t *restrict y,
                             uint32_t *restrict scratch, int seen, int group, int kv_heads, int hd, int pitch,
-                            int mask_step, int shift, int out_shift, int levels, int first, int last)
+                            int mask_step, int shift, int out_shift, int levels, int greatest, int first,
+                            int last)
 {
     int h = first, words = (seen + 3) >> 2, clear = 0, fresh = 1;
     int32_t unseen = (4 * words - seen) * exp[255], mul = numbers[2], add = numbers[3];
@@ -257,8 +335,10 @@ void SMALL tw_attend_tables(const int8_t *restrict q, const int8_t *restrict k, 
             const int8_t *keys = k + h * hd, *values = v + h * hd * pitch;
             int32_t most = clear && hd == 4 ? scores(&f, q, keys, p) : any_scores(&f, q, keys, clear ? 0 : mask, p);
             tw_set_word(p + seen, (most & 255) * 0x01010101); /* takes part, and is taken off */
-            uint32_t total = exponentials(exp, p, scratch, words, most) - (uint32_t)unseen;
-            weights(weight, scratch, p, 2 * words, total > 0 ? total : 1, levels);
+            if (!(greatest && seen >= FEW && weights_by_number(&f, exp, weight, p, scratch, most, unseen, levels))) {
+                uint32_t total = exponentials(exp, p, scratch, words, most) - (uint32_t)unseen;
+                weights(weight, scratch, p, 2 * words, total > 0 ? total : 1, levels);
+            }
             tw_set_word(p + seen, 0);
             for (int c = 0; c < hd; c += 4, values += 4 * pitch, y += 4) {
                 int32_t sum[4];

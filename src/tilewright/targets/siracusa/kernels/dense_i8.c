@@ -11,9 +11,7 @@ static void part(const struct tw_product *p, const int8_t *x, const int8_t *w, i
         return;
     if (p->to.form & TW_BY_TOKENS)
         t = first, end = last, first = 0, last = p->rows;
-    for (; first < last; first += 4)
-        tw_block(p, x + t * p->cols, w + first * p->pitch, end - t, first, t * p->rows + first,
-                 last - first < 4 ? last - first : 4);
+    tw_blocks(p, x + t * p->cols, w, end - t, first, last, t * p->rows);
 }
 
 /* x: [tokens][cols] of i8 or u8, w: [rows] of tw_pitch(cols), y: [tokens][rows]. */

@@ -53,7 +53,7 @@ void tw_product_i8(const void *restrict a, const int8_t *restrict b, const void 
                 turn(scratch, w, k, count, down, right, pitch);
                 w = scratch;
             }
-            tw_block(&p, x, w, rows, 0, (item * m + row) * n + c, count);
+            tw_blocks(&p, x, w, rows, 0, count, (item * m + row) * n + c);
         }
         first += end - begin;
     }

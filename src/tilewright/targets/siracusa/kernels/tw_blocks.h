@@ -11,23 +11,47 @@ struct tw_product {
     struct tw_results to;
 };
 
-/* What the tiles of channels channel .. channel + count have in common; the last one again up to four. */
-TW_X void tw_tile_of(struct tw_tile *c, const struct tw_product *p, int channel, int count)
+/* What all tiles have in common. */
+TW_X void tw_tile_begin(struct tw_tile *c, const struct tw_product *p)
 {
     const struct tw_results *f = &p->to;
-    int mul_step = tw_mul_step(f), add_step = tw_add_step(f);
-    int is_u8 = f->form & TW_MUL_U8, is_i64 = f->form & TW_ADD_I64;
+    c->low = f->low, c->high = f->high, c->acc_low = f->acc_low, c->acc_high = f->acc_high, c->shift = f->shift & 31;
+    c->x_step = 2 * p->cols - 4 * TW_WORDS(p->cols), c->y_step = p->rows * tw_bytes_per_result(f);
+}
+
+/* The numbers of channels channel .. channel + count; the last one again up to four. */
+TW_X void tw_tile_channels(struct tw_tile *c, const struct tw_product *p, int channel, int count)
+{
+    const struct tw_results *f = &p->to;
+    int mul_step = tw_mul_step(f), add_step = tw_add_step(f), mode = tw_mode_of(f);
     const char *mul = (const char *)f->mul + channel * mul_step, *add = (const char *)f->add + channel * add_step;
-    for (int i = 0; i < 4 && tw_mode_of(f) != TW_SUMS; i++) {
+    if (mode == TW_SUMS)
+        return;
+    int is_u8 = f->form & TW_MUL_U8, is_i64 = f->form & TW_ADD_I64;
+    if (count == 4 && !is_u8 && mode != TW_WIDE) {
+        const int32_t *m = (const int32_t *)(const void *)mul, *a = (const int32_t *)(const void *)add;
+        int m_step = mul_step >> 2, a_step = add_step >> 2;
+        c->mul[0] = m[0], c->mul[1] = m[m_step], c->mul[2] = m[2 * m_step], c->mul[3] = m[3 * m_step];
+        c->add[0] = a[0], c->add[1] = a[a_step], c->add[2] = a[2 * a_step], c->add[3] = a[3 * a_step];
+        return;
+    }
+#pragma clang loop unroll(disable)
+    for (int i = 0; i < 4; i++) {
         const int32_t *halves = (const int32_t *)(const void *)add;
         c->mul[i] = is_u8 ? *(const uint8_t *)mul : *(const int32_t *)(const void *)mul;
         c->add[i] = halves[0];
-        c->add_high[i] = is_i64 ? halves[1] : halves[0] >> 31;
+        if (mode == TW_WIDE)
+            c->add_high[i] = is_i64 ? halves[1] : halves[0] >> 31;
         if (i + 1 < count)
             mul += mul_step, add += add_step;
     }
-    c->low = f->low, c->high = f->high, c->acc_low = f->acc_low, c->acc_high = f->acc_high, c->shift = f->shift & 31;
-    c->x_step = 2 * p->cols - 4 * TW_WORDS(p->cols), c->y_step = p->rows * tw_bytes_per_result(f);
+}
+
+/* What the tiles of channels channel .. channel + count have in common; the last one again up to four. */
+TW_X void tw_tile_of(struct tw_tile *c, const struct tw_product *p, int channel, int count)
+{
+    tw_tile_begin(c, p);
+    tw_tile_channels(c, p, channel, count);
 }
 
 /* Four narrow sums to `count` results. */
@@ -92,18 +116,16 @@ TW_X tw_tiles *tw_tiles_for(const struct tw_results *f)
     return is_signed ? tw_tiles_i8 : tw_tiles_u8;
 }
 
-/* Four rows of weights in tiles. The last token of an odd number is computed twice; not in place, where it would join
- * its residual twice. */
-static void tw_block_by_tiles(const struct tw_product *p, tw_tiles *tiles, const int8_t *x, const int8_t *w, int tokens,
-                              int channel, int at)
+/* Four rows of weights in tiles; `c` holds what all blocks have in common. The last token of an odd number is computed
+ * twice; not in place, where it would join its residual twice. */
+static void tw_block_by_tiles(const struct tw_product *p, struct tw_tile *c, tw_tiles *tiles, const int8_t *x,
+                              const int8_t *w, int tokens, int channel, int at)
 {
     int pairs = tokens / 2, bytes = tw_bytes_per_result(&p->to), done = 2 * pairs;
     char *y = (char *)p->to.y + at * bytes;
-    struct tw_tile c;
-    tw_tile_of(&c, p, channel, 4);
-    c.r_step = (int32_t)((const char *)p->to.r - (const char *)p->to.y);
+    tw_tile_channels(c, p, channel, 4);
     if (pairs > 0)
-        tiles(&c, w, p->pitch, x, x + p->cols, p->cols, y, pairs);
+        tiles(c, w, p->pitch, x, x + p->cols, p->cols, y, pairs);
     if (done == tokens)
         return;
     if (p->to.r != 0) {
@@ -111,23 +133,30 @@ static void tw_block_by_tiles(const struct tw_product *p, tw_tiles *tiles, const
         return;
     }
     x += done * p->cols;
-    c.y_step = 0;
-    tiles(&c, w, p->pitch, x, x, p->cols, y + done * p->rows * bytes, 1);
+    int y_step = c->y_step;
+    c->y_step = 0;
+    tiles(c, w, p->pitch, x, x, p->cols, y + done * p->rows * bytes, 1);
+    c->y_step = y_step;
 }
 #endif
 
-/* Results of channels channel .. channel + count (at most 4) for `tokens` rows of x, the first of them at y[at]. */
-TW_X void tw_block(const struct tw_product *p, const int8_t *x, const int8_t *w, int tokens, int channel, int at,
-                   int count)
+/* Results of channels first .. last for `tokens` rows of x; that of channel c for the first of them at y[at + c]. */
+TW_X void tw_blocks(const struct tw_product *p, const int8_t *x, const int8_t *w, int tokens, int first, int last,
+                    int at)
 {
+    w += first * p->pitch;
 #ifdef __riscv
-    tw_tiles *tiles = count == 4 ? tw_tiles_for(&p->to) : 0;
+    tw_tiles *tiles = tw_tiles_for(&p->to);
+    struct tw_tile c;
     if (tiles != 0) {
-        tw_block_by_tiles(p, tiles, x, w, tokens, channel, at);
-        return;
+        tw_tile_begin(&c, p);
+        c.r_step = (int32_t)((const char *)p->to.r - (const char *)p->to.y);
+        for (; last - first >= 4; first += 4, w += 4 * p->pitch)
+            tw_block_by_tiles(p, &c, tiles, x, w, tokens, first, at + first);
     }
 #endif
-    tw_block_by_sums(p, x, w, tokens, channel, at, count);
+    for (; first < last; first += 4, w += 4 * p->pitch)
+        tw_block_by_sums(p, x, w, tokens, first, at + first, last - first < 4 ? last - first : 4);
 }
 
 #endif
