@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import cast
 
@@ -14,7 +15,7 @@ from ...ops import Linear, LinearAdd
 from ...quant.requant import accumulator_range, half
 from ..base import Kernel, Packing, Rule, Scalar, Split
 from ..host.arguments import clamp, product, type_of
-from .dense_cycles import float_columns, gemm, gemv, stream, up
+from .dense_cycles import eights, float_columns, gemm, gemv, stream, up
 from .requant import BYTES, MODE, NARROW, SUMS, WIDE, joined, results
 
 CORES = 8
@@ -126,6 +127,12 @@ def in_registers(node: Node) -> bool:
     return type_of(node, "w").shape[1] == 64
 
 
+def whole_eights(node: Node) -> bool:
+    """Rows of weights in multiples of 8, of inputs in multiples of 4"""
+    rows, cols = type_of(node, "w").static_shape
+    return rows % 8 == 0 and cols % 4 == 0
+
+
 def scaled_rows(node: Node) -> bool:
     """A multiplier for each row, one addend of 32 bits, and sums that stay within 32 bits up to their shift"""
     if "b" in node.operands or "mul" not in node.operands or type_of(node, "add").dtype.bits != 32:
@@ -189,6 +196,11 @@ def _stream_cycles(node: Node) -> float:
     return stream(_shares(node)[0][0])
 
 
+def _eights_cycles(node: Node) -> float:
+    rows, cols = type_of(node, "w").static_shape
+    return eights(up(up(rows, 8), CORES), cols)
+
+
 def _float_cycles(node: Node) -> float:
     rows, tokens = _shares(node)[0]
     return 250 + float_columns(up(rows, 4) * 4, tokens, type_of(node, "w").static_shape[1])
@@ -241,8 +253,12 @@ DENSE = (
         _row("tw_gemm_i8", "dense_i8.c", _gemm_cycles, dtype, "int tokens, int rows, int cols")
         for dtype in ("i8", "u8")
     ),
-    _joining(
-        "tw_stream_add", "gemv_i8.c", _stream_cycles, "int shift, int32_t half", one_row, in_registers, small_sums
+    replace(
+        _joining(
+            "tw_eights_add", "gemv_i8.c", _eights_cycles, "int cols, int shift, int32_t half", one_row, whole_eights,
+            small_sums,
+        ),
+        split=lambda node: Split(("o",), 8),  # noqa: ARG005
     ),
     _joining(
         "tw_gemv_add_i8", "gemv_i8.c", _gemv_cycles, "int cols, int form, int shift, int64_t half", one_row

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 CONFLICTS = 1.035
 STREAM_CALL, STREAM_ROW = 152, 41
+EIGHTS_CALL, EIGHTS_BLOCK = 100, 130
 GEMV_CALL, GEMV_EIGHT, GEMV_FOUR = 238, 155, 160
 REGISTERS_CALL, REGISTERS_BLOCK, REGISTERS_ROW = 184, 184, 30.6
 GEMM_CALL, GEMM_BLOCK = 320, 285
@@ -25,6 +26,11 @@ def up(size: int, part: int) -> int:
 def stream(rows: int) -> float:
     """Rows of 64 weights times one row of inputs in registers."""
     return STREAM_CALL + STREAM_ROW * rows
+
+
+def eights(blocks: int, cols: int) -> float:
+    """Blocks of eight rows of weights times one row of inputs."""
+    return EIGHTS_CALL + blocks * (EIGHTS_BLOCK + 17 * CONFLICTS * up(cols, 4))
 
 
 def gemv(rows: int, cols: int, registers: bool, finish: str) -> float:

@@ -63,26 +63,30 @@ static void stream(int32_t *y, const int8_t *w, const int8_t *x, int count)
 STREAM_SCALED(tw_stream_i8, int8_t, TW_SB("%[b]", "%[y]", "1"))
 STREAM_SCALED(tw_stream_i16, int16_t, TW_SH("%[b]", "%[y]", "2"))
 
-/* y = clip(r + ((x w^T * mul + half) >> shift)), 16 bits; r and y may be the same. Scaled sums fit 30 bits. */
-void tw_stream_add(const int8_t *restrict x, const int8_t *restrict w, const int16_t *r, const uint8_t *restrict mul,
-                   int16_t *y, int shift, int32_t half, int first, int last)
+/* y = clip(r + ((x w^T * mul + half) >> shift)), 16 bits; r and y may be the same. Scaled sums fit 30 bits. Eight rows at
+ * a time: small, for programs that hardly fit the instruction cache. cols is a multiple of 4, first and last of 8. */
+void tw_eights_add(const int8_t *restrict x, const int8_t *restrict w, const int16_t *r, const uint8_t *restrict mul,
+                   int16_t *y, int cols, int shift, int32_t half, int first, int last)
 {
-    int32_t count = last - first;
-    if (count <= 0)
-        return;
-    w += first * ROW, mul += first, y += first, r += first;
+    int pitch = tw_pitch(cols);
+    for (mul += first, y += first, r += first; first < last; first += 8) {
+        int32_t s[8] = {0};
+        tw_dots_8x1_i8(s, w + first * pitch, pitch, x, cols);
 #ifdef __riscv
-    int32_t v[18];
-    __asm__ volatile(STREAM("8", TW_LBU("%[a]", "%[mul]", "1") "mv %[b], %[half]\n" TW_MAC("%[b]", "%[s]", "%[a]")
-                                 TW_LH("%[a]", "%[r]", "2") "sra %[b], %[b], %[shift]\nadd %[b], %[b], %[a]\n"
-                                 ".insn r 0x33, 1, 0x0a, %[b], %[b], x16\n" TW_SH("%[b]", "%[y]", "2"))
-                     : REGISTERS, [y] "+r"(y), [r] "+r"(r), [mul] "+r"(mul)
-                     : [half] "r"(half), [shift] "r"(shift)
-                     : "memory");
+        const int32_t *sum = s;
+        int32_t a, b;
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "9") TW_LW("%[b]", "%[sum]", "4") TW_LBU("%[a]", "%[mul]", "1")
+                         "mul %[b], %[b], %[a]\n" TW_LH("%[a]", "%[r]", "2") "add %[b], %[b], %[half]\n"
+                         "sra %[b], %[b], %[shift]\nadd %[b], %[b], %[a]\n"
+                         ".insn r 0x33, 1, 0x0a, %[b], %[b], x16\n" TW_SH("%[b]", "%[y]", "2") TW_ASM_END
+                         : [a] "=&r"(a), [b] "=&r"(b), [sum] "+r"(sum), [y] "+r"(y), [r] "+r"(r), [mul] "+r"(mul)
+                         : [n] "r"(8), [half] "r"(half), [shift] "r"(shift)
+                         : "memory");
 #else
-    for (int i = 0; i < count; i++)
-        y[i] = (int16_t)tw_pclip((tw_pmac(half, tw_dot_row(0, w + i * ROW, x, ROW, 1), mul[i]) >> shift) + r[i], 16);
+        for (int i = 0; i < 8; i++, mul++, r++, y++)
+            *y = (int16_t)tw_pclip((tw_pmac(half, s[i], *mul) >> shift) + *r, 16);
 #endif
+    }
 }
 
 /* Rows first .. last of weights, eight or four at a time. */
