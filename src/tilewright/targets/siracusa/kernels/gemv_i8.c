@@ -1,6 +1,7 @@
 /* Products of one row of bytes with rows of weights, for the chip: a core computes rows first .. last. */
 #include "tw_kernels.h"
 #include "tw_gemm.h"
+#include "tw_llama.h"
 #include "tw_results.h"
 
 enum { ROW = 64, BLOCK = 32 }; /* inputs that fit into registers; sums that wait for what follows */
@@ -43,9 +44,9 @@ static void stream(int32_t *y, const int8_t *w, const int8_t *x, int count)
                 "sra %[b], %[b], %[shift]\n" TW_MAX("%[b]", "%[b]", "%[low]") TW_MIN("%[b]", "%[b]", "%[high]") put)
 /* x: [64], w: [rows][64], mul: [rows], add: [1], y: [rows]. */
 #define STREAM_SCALED(name, type, put)                                                                                 \
-    void name(const int8_t *restrict x, const int8_t *restrict w, const uint8_t *restrict mul,                         \
-              const int32_t *restrict add, type *restrict y, int shift, int32_t low, int32_t high, int first,          \
-              int last)                                                                                                \
+    __attribute__((noinline)) void name(const int8_t *restrict x, const int8_t *restrict w,                            \
+                                        const uint8_t *restrict mul, const int32_t *restrict add, type *restrict y,    \
+                                        int shift, int32_t low, int32_t high, int first, int last)                     \
     {                                                                                                                  \
         int32_t count = last - first, half = *add;                                                                     \
         if (count <= 0)                                                                                                \
@@ -62,6 +63,44 @@ static void stream(int32_t *y, const int8_t *w, const int8_t *x, int count)
     }
 STREAM_SCALED(tw_stream_i8, int8_t, TW_SB("%[b]", "%[y]", "1"))
 STREAM_SCALED(tw_stream_i16, int16_t, TW_SH("%[b]", "%[y]", "2"))
+
+/* y = SwiGLU of two such products, rounded. scratch: [last - first]. */
+void tw_gated_i8(const int8_t *restrict x, const int8_t *restrict w_gate, const uint8_t *restrict mul_gate,
+                 const int8_t *restrict w_up, const uint8_t *restrict mul_up, const int16_t *restrict table,
+                 int8_t *restrict y, int8_t *restrict scratch, int gate_shift, int up_shift, int shift, int first,
+                 int last)
+{
+    int32_t half = tw_half(gate_shift);
+    tw_stream_i8(x, w_gate, mul_gate, &half, y, gate_shift, -128, 127, first, last);
+    half = tw_half(up_shift);
+    tw_stream_i8(x, w_up + first * ROW, mul_up + first, &half, scratch, up_shift, -128, 127, 0, last - first);
+    tw_swiglu(y + first, scratch, table, y + first, shift, 0, last - first);
+}
+
+/* Such products for `q` queries, `kv` keys and values, rounded; the first two turned as in tw_turn. y: [q + 2 kv],
+ * scratch: [the greater of q and kv]. */
+void tw_turned_i8(const int8_t *restrict x, const int8_t *restrict w_q, const uint8_t *restrict mul_q,
+                  const int8_t *restrict w_k, const uint8_t *restrict mul_k, const int8_t *restrict w_v,
+                  const uint8_t *restrict mul_v, const int16_t *restrict table, int8_t *restrict y,
+                  int16_t *restrict scratch, int q, int kv, int hd, int pos, int q_shift, int k_shift, int v_shift,
+                  int turn, int first, int last)
+{
+    const int8_t *w[3] = {w_q, w_k, w_v};
+    const uint8_t *mul[3] = {mul_q, mul_k, mul_v};
+    int shift[3] = {q_shift, k_shift, v_shift}, width = q;
+    for (int i = 0; first < last; i++, y += width, first -= width, last -= width, width = kv) {
+        int32_t half = tw_half(shift[i]);
+        int stop = last < width ? last : width;
+        if (first >= stop)
+            continue;
+        if (i < 2) {
+            tw_stream_i16(x, w[i], mul[i], &half, scratch, shift[i], -32768, 32767, first, stop);
+            tw_turn(scratch, table, y, width, hd, pos, turn, first, stop);
+        } else
+            tw_stream_i8(x, w[i], mul[i], &half, y, shift[i], -128, 127, first, stop);
+        first = stop;
+    }
+}
 
 /* y = clip(r + ((x w^T * mul + half) >> shift)), 16 bits; r and y may be the same. Scaled sums fit 30 bits. Eight rows at
  * a time: small, for programs that hardly fit the instruction cache. cols is a multiple of 4, first and last of 8. */
