@@ -105,7 +105,7 @@ static void scaled(const int16_t *x, const int16_t *w, int8_t *y, int n, int32_t
 }
 
 /* y = clip((t * w + half) >> shift), t = 2^15 x / sqrt(sum(x^2) + eps), for every row. x, y: [rows][n], w: [n]. */
-void tw_cluster_rmsnorm(const int16_t *restrict x, const int16_t *restrict w, int8_t *restrict y, int n, int shift,
+TW_HOT void tw_cluster_rmsnorm(const int16_t *restrict x, const int16_t *restrict w, int8_t *restrict y, int n, int shift,
                         int64_t eps, int first, int last)
 {
     int i = first < n ? first : first % n;
@@ -125,11 +125,32 @@ void tw_cluster_rmsnorm(const int16_t *restrict x, const int16_t *restrict w, in
     }
 }
 
-/* See tw_turn. */
+/* Turn the pairs (2i, 2i + 1) of every head of row t by the angles of position pos + t. x, y: [tokens][heads][hd],
+ * width: heads * hd; table: [positions][hd], hd / 2 cosines and then hd / 2 sines, times 2^14. */
 void tw_cluster_rope(const int16_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int width, int hd,
                      int pos, int shift, int first, int last)
 {
-    tw_turn(x, table, y, width, hd, pos, shift, first, last);
+    int c = first, pairs = hd >> 1;
+    int32_t half = tw_half(shift);
+    if (c >= width) {
+        int t = c / width;
+        pos += t, c -= t * width;
+    }
+    const int16_t *row = table + pos * hd;
+    for (int left = width - c; first < last;) {
+        while (c >= hd)
+            c -= hd;
+        int n = hd - c < last - first ? hd - c : last - first;
+        const int16_t *cosine = row + (c >> 1), *sine = cosine + pairs;
+        for (int i = 0; i < n; i += 2, first += 2) {
+            int32_t a = x[first], b = x[first + 1], u = *cosine++, v = *sine++;
+            y[first] = (int8_t)tw_pclip(tw_pmsu(tw_pmac(half, a, u), b, v) >> shift, 8);
+            y[first + 1] = (int8_t)tw_pclip(tw_pmac(tw_pmac(half, a, v), b, u) >> shift, 8);
+        }
+        c += n, left -= n;
+        if (left == 0)
+            left = width, c = 0, row += hd;
+    }
 }
 
 /* See tw_swiglu. */

@@ -44,9 +44,10 @@ static void stream(int32_t *y, const int8_t *w, const int8_t *x, int count)
                 "sra %[b], %[b], %[shift]\n" TW_MAX("%[b]", "%[b]", "%[low]") TW_MIN("%[b]", "%[b]", "%[high]") put)
 /* x: [64], w: [rows][64], mul: [rows], add: [1], y: [rows]. */
 #define STREAM_SCALED(name, type, put)                                                                                 \
-    __attribute__((noinline)) void name(const int8_t *restrict x, const int8_t *restrict w,                            \
-                                        const uint8_t *restrict mul, const int32_t *restrict add, type *restrict y,    \
-                                        int shift, int32_t low, int32_t high, int first, int last)                     \
+    TW_HOT __attribute__((noinline)) void name(const int8_t *restrict x, const int8_t *restrict w,                     \
+                                               const uint8_t *restrict mul, const int32_t *restrict add,               \
+                                               type *restrict y, int shift, int32_t low, int32_t high, int first,      \
+                                               int last)                                                               \
     {                                                                                                                  \
         int32_t count = last - first, half = *add;                                                                     \
         if (count <= 0)                                                                                                \
@@ -65,7 +66,7 @@ STREAM_SCALED(tw_stream_i8, int8_t, TW_SB("%[b]", "%[y]", "1"))
 STREAM_SCALED(tw_stream_i16, int16_t, TW_SH("%[b]", "%[y]", "2"))
 
 /* y = SwiGLU of two such products, rounded. scratch: [last - first]. */
-void tw_gated_i8(const int8_t *restrict x, const int8_t *restrict w_gate, const uint8_t *restrict mul_gate,
+TW_HOT void tw_gated_i8(const int8_t *restrict x, const int8_t *restrict w_gate, const uint8_t *restrict mul_gate,
                  const int8_t *restrict w_up, const uint8_t *restrict mul_up, const int16_t *restrict table,
                  int8_t *restrict y, int8_t *restrict scratch, int gate_shift, int up_shift, int shift, int first,
                  int last)
@@ -77,34 +78,45 @@ void tw_gated_i8(const int8_t *restrict x, const int8_t *restrict w_gate, const 
     tw_swiglu(y + first, scratch, table, y + first, shift, 0, last - first);
 }
 
-/* Such products for `q` queries, `kv` keys and values, rounded; the first two turned as in tw_turn. y: [q + 2 kv],
- * scratch: [the greater of q and kv]. */
-void tw_turned_i8(const int8_t *restrict x, const int8_t *restrict w_q, const uint8_t *restrict mul_q,
-                  const int8_t *restrict w_k, const uint8_t *restrict mul_k, const int8_t *restrict w_v,
-                  const uint8_t *restrict mul_v, const int16_t *restrict table, int8_t *restrict y,
-                  int16_t *restrict scratch, int q, int kv, int hd, int pos, int q_shift, int k_shift, int v_shift,
-                  int turn, int first, int last)
+/* Such products for `q` queries, `kv` keys and values, rounded; pairs of the first two are turned by the angles of the
+ * token: table[pos]: [hd / 2] cosines, then as many sines. y: [q + 2 kv], scratch: [the greater of q and kv]. */
+TW_HOT void tw_turned_i8(const int8_t *restrict x, const int8_t *restrict w_q, const uint8_t *restrict mul_q,
+                         const int8_t *restrict w_k, const uint8_t *restrict mul_k, const int8_t *restrict w_v,
+                         const uint8_t *restrict mul_v, const int16_t *restrict table, int8_t *restrict y,
+                         int16_t *restrict scratch, int q, int kv, int hd, int pos, int q_shift, int k_shift,
+                         int v_shift, int turn, int first, int last)
 {
     const int8_t *w[3] = {w_q, w_k, w_v};
     const uint8_t *mul[3] = {mul_q, mul_k, mul_v};
-    int shift[3] = {q_shift, k_shift, v_shift}, width = q;
+    int shift[3] = {q_shift, k_shift, v_shift}, width = q, half = tw_half(turn);
+    TW_ROLLED
     for (int i = 0; first < last; i++, y += width, first -= width, last -= width, width = kv) {
-        int32_t half = tw_half(shift[i]);
+        int32_t rounding = tw_half(shift[i]);
         int stop = last < width ? last : width;
         if (first >= stop)
             continue;
-        if (i < 2) {
-            tw_stream_i16(x, w[i], mul[i], &half, scratch, shift[i], -32768, 32767, first, stop);
-            tw_turn(scratch, table, y, width, hd, pos, turn, first, stop);
-        } else
-            tw_stream_i8(x, w[i], mul[i], &half, y, shift[i], -128, 127, first, stop);
-        first = stop;
+        if (i == 2) {
+            tw_stream_i8(x, w[i], mul[i], &rounding, y, shift[i], -128, 127, first, stop);
+            return;
+        }
+        tw_stream_i16(x, w[i], mul[i], &rounding, scratch, shift[i], -32768, 32767, first, stop);
+        int c = first % hd;
+        const int16_t *cosine = table + pos * hd + (c >> 1);
+        TW_ROLLED
+        for (; first < stop; first += 2) {
+            int32_t a = scratch[first], b = scratch[first + 1], u = cosine[0], v = cosine[hd >> 1];
+            y[first] = (int8_t)tw_pclip(tw_pmsu(tw_pmac(half, a, u), b, v) >> turn, 8);
+            y[first + 1] = (int8_t)tw_pclip(tw_pmac(tw_pmac(half, a, v), b, u) >> turn, 8);
+            cosine++, c += 2;
+            if (c == hd)
+                c = 0, cosine -= hd >> 1;
+        }
     }
 }
 
 /* y = clip(r + ((x w^T * mul + half) >> shift)), 16 bits; r and y may be the same. Scaled sums fit 30 bits. Eight rows at
  * a time: small, for programs that hardly fit the instruction cache. cols is a multiple of 4, first and last of 8. */
-void tw_eights_add(const int8_t *restrict x, const int8_t *restrict w, const int16_t *r, const uint8_t *restrict mul,
+TW_HOT void tw_eights_add(const int8_t *restrict x, const int8_t *restrict w, const int16_t *r, const uint8_t *restrict mul,
                    int16_t *y, int cols, int shift, int32_t half, int first, int last)
 {
     int pitch = tw_pitch(cols);

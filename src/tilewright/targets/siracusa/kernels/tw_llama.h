@@ -1,42 +1,19 @@
-/* What products of quantised llamas are followed by: rotation, SwiGLU. */
+/* What kernels of quantised llamas share. */
 #ifndef TW_LLAMA_H
 #define TW_LLAMA_H
 
 #include "tw_quantised.h"
 #include "tw_words.h"
 
-#define TW_APART static __attribute__((noinline, unused))
-
-/* Turn the pairs (2i, 2i + 1) of every head of row t by the angles of position pos + t. x, y: [tokens][heads][hd],
- * width: heads * hd; table: [positions][hd], hd / 2 cosines and then hd / 2 sines, times 2^14. */
-TW_APART void tw_turn(const int16_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int width, int hd,
-                     int pos, int shift, int first, int last)
-{
-    int c = first, pairs = hd >> 1;
-    int32_t half = tw_half(shift);
-    if (c >= width) {
-        int t = c / width;
-        pos += t, c -= t * width;
-    }
-    const int16_t *row = table + pos * hd;
-    for (int left = width - c; first < last;) {
-        while (c >= hd)
-            c -= hd;
-        int n = hd - c < last - first ? hd - c : last - first;
-        const int16_t *cosine = row + (c >> 1), *sine = cosine + pairs;
-        for (int i = 0; i < n; i += 2, first += 2) {
-            int32_t a = x[first], b = x[first + 1], u = *cosine++, v = *sine++;
-            y[first] = (int8_t)tw_pclip(tw_pmsu(tw_pmac(half, a, u), b, v) >> shift, 8);
-            y[first + 1] = (int8_t)tw_pclip(tw_pmac(tw_pmac(half, a, v), b, u) >> shift, 8);
-        }
-        c += n, left -= n;
-        if (left == 0)
-            left = width, c = 0, row += hd;
-    }
-}
+/* In front of a loop: one copy of its body, the instruction cache is small. */
+#ifdef __clang__
+#define TW_ROLLED _Pragma("clang loop unroll(disable)")
+#else
+#define TW_ROLLED
+#endif
 
 /* y = clip((table[a + 128] * b + half) >> shift); y may be a. */
-TW_APART void tw_swiglu(const int8_t *a, const int8_t *restrict b, const int16_t *restrict table, int8_t *y, int shift,
+TW_X void tw_swiglu(const int8_t *a, const int8_t *restrict b, const int16_t *restrict table, int8_t *y, int shift,
                        int first, int last)
 {
     int32_t half = tw_half(shift);
