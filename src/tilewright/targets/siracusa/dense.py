@@ -248,6 +248,7 @@ def _float(node: Node) -> Mapping[str, Scalar]:
 DENSE = (
     _stream("i8"),
     _stream("i16"),
+    _stream("i32"),
     *(_row("tw_gemv_i8", "gemv_i8.c", _gemv_cycles, dtype, "int cols", one_row) for dtype in ("i8", "u8")),
     *(
         _row("tw_gemm_i8", "dense_i8.c", _gemm_cycles, dtype, "int tokens, int rows, int cols")

@@ -64,6 +64,7 @@ static void stream(int32_t *y, const int8_t *w, const int8_t *x, int count)
     }
 STREAM_SCALED(tw_stream_i8, int8_t, TW_SB("%[b]", "%[y]", "1"))
 STREAM_SCALED(tw_stream_i16, int16_t, TW_SH("%[b]", "%[y]", "2"))
+STREAM_SCALED(tw_stream_i32, int32_t, TW_SW("%[b]", "%[y]", "4"))
 
 /* y = SwiGLU of two such products, rounded. scratch: [last - first]. */
 TW_HOT void tw_gated_i8(const int8_t *restrict x, const int8_t *restrict w_gate, const uint8_t *restrict mul_gate,
