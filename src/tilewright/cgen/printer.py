@@ -240,7 +240,10 @@ class _Printer:
             elif name in operands:
                 operand = operands[name]
                 text = "0" if operand is None else self.operand(operand, loop)
-                if name == "scratch" and operand is not None and share is not None and self.cores > 1:
+                if (
+                    name == "scratch" and operand is not None and share is not None and self.cores > 1
+                    and call.kernel.parts == 1
+                ):  # fmt: skip
                     text += f" + core * {self.buffer(operand, loop).elements // self.cores}"
                 arguments.append(text)
             elif name in ("first", "last") and name not in scalars:

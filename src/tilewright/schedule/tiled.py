@@ -79,7 +79,7 @@ class TiledNode:
         for tile in range(len(self.pieces)):
             if deep:
                 yield from self._load(tile + 1)
-            yield self._phase(tile)
+            yield from self._phases(tile)
             yield from self._store(tile)
             if not deep:
                 yield from self._load(tile + 1)
@@ -136,13 +136,16 @@ class TiledNode:
         size = kind.dtype.bits // 8
         return [(region[0] * size, 1, region[1] * size, 0)]
 
-    def _phase(self, tile: int) -> Phase:
+    def _phases(self, tile: int) -> Iterator[Phase]:
         piece = self.pieces[tile]
-        operands = pointer_operands(
+        operands = tuple(pointer_operands(
             self.kernel, piece.node, lambda name: self._ref(tile, name), lambda c: self.places.scratch(self.node, c)
-        )  # fmt: skip
-        call = Call(self.kernel, piece.node, tuple(operands), tuple(self.kernel.arguments(piece.node).items()))
-        return Phase((call,), share_of(self.kernel, piece.node))
+        ))  # fmt: skip
+        scalars = tuple(self.kernel.arguments(piece.node).items())
+        for part in range(self.kernel.parts):
+            which = (("part", part),) if self.kernel.parts > 1 else ()
+            call = Call(self.kernel, piece.node, operands, (*scalars, *which))
+            yield Phase((call,), share_of(self.kernel, piece.node))
 
     # Operands
 

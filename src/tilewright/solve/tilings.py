@@ -117,7 +117,7 @@ def _reachable(piece: Piece, kernel: Kernel, node: Node, states_near: bool) -> b
 
 def _shares(kernel: Kernel, node: Node, target: Target) -> int:
     """How many cores have scratch of their own."""
-    return target.cores if kernel.split(node) is not None else 1
+    return target.cores if kernel.split(node) is not None and kernel.parts == 1 else 1
 
 
 def reloads(tiling: Tiling, names: Sequence[str]) -> int:

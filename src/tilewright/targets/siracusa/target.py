@@ -9,7 +9,7 @@ from ..host.target import HOST
 from .dense import DENSE
 from .fallback import portable
 from .floats import FLOATS
-from .language import LANGUAGE
+from .language import LANGUAGE, PARTS
 from .language_float import LANGUAGE_FLOAT
 from .move import MOVE
 from .norm import NORM
@@ -48,6 +48,7 @@ SIRACUSA = Target(
         *MOVE,
         *FLOATS,
         *LANGUAGE,
+        *PARTS,
         *LANGUAGE_FLOAT,
         *VISION,
         *map(portable, HOST.kernels),
