@@ -84,7 +84,7 @@ class _Clock:
                         self.steps(step.body, entries)
 
     def call(self, call: Call, cores: range) -> None:
-        cycles = call.kernel.cycles(call.semantics) if call.kernel.costed else 0.0
+        cycles = call.kernel.cycles(call.semantics) / call.kernel.parts if call.kernel.costed else 0.0
         start = max(self.cores[core] for core in cores)
         for core in cores:
             self.cores[core] += cycles

@@ -96,7 +96,7 @@ TW_X void part_y(const int8_t *v, const int32_t *out, int8_t *y, const int32_t *
  * barrier between: scores, p, y. Operands as there; the scratch is that of all cores: for every channel that a core may
  * begin with the greatest score and the sum of p in its positions; then, for each head, its scores and its p,
  * [heads][pitch + pitch / 4]. `inverse` is 65536 / hd. */
-void tw_cluster_attention_parts(const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v,
+TW_HOT void tw_cluster_attention_parts(const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v,
                                 const int32_t *restrict mul, const int32_t *restrict out, const uint8_t *restrict table,
                                 int8_t *restrict y, int32_t *restrict scratch, int pos, int group, int kv_width, int hd,
                                 int pitch, int shift, int out_shift, int inverse, int part, int first, int last)
