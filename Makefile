@@ -1,4 +1,5 @@
-# Everything a newcomer needs: `make demo`, `make test`. The environment lives in .venv and is made once.
+# Everything a newcomer needs: `make demo` (a story, written by the simulated chip), `make test`.
+# The environment lives in .venv and is made once.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +9,7 @@ STAMP := $(VENV)/.installed
 .PHONY: demo test test-all lint format clean
 
 demo: $(STAMP)
-	@$(BIN)/tilewright generate tinystories -t host --option quant=int8 \
+	@$(BIN)/tilewright generate tinystories -t siracusa \
 		--prompt "Once upon a time" -n 220 --temperature 0.8 --top-p 0.9 --seed 7
 
 test: $(STAMP).dev lint

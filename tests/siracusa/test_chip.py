@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from tests.shared import QUANTLIB, needs_shared
 from tilewright.api import compile_file, compile_model
@@ -77,6 +78,16 @@ def test_what_l1_cannot_hold_is_in_l2() -> None:
     assert {b.memory for b in roomy.plan.entries[0].blocks} == {"l1"}
     assert {b.memory for b in tight.plan.entries[0].blocks} == {"l1", "l2"}
     assert tight.plan.capacity["l1"] <= 16_000
+
+
+@needs_shared
+def test_arenas_are_linked_where_the_plan_has_them(tmp_path: Path) -> None:
+    llama = QUANTLIB / "Models" / "microLlama" / "INT8" / "microLlama8"
+    write(compile_file(str(llama), "siracusa", Options(l1=16_000)), tmp_path)
+    with build(tmp_path).executable.open("rb") as file:
+        symbols = ELFFile(file).get_section_by_name(".symtab").iter_symbols()
+        where = {symbol.name: symbol["st_value"] for symbol in symbols if symbol.name.startswith("arena_")}
+    assert {name: address >> 24 for name, address in where.items()} == {"arena_l1": 0x10, "arena_l2": 0x1C}
 
 
 def test_constants_that_fit_nowhere_are_explained() -> None:

@@ -6,6 +6,7 @@ own, or stand behind `if (tw_is(core, 0))`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -124,6 +125,10 @@ class _Printer:
             local.append(f"{INDENT}int32_t first, last;")
         if self.tokens:
             local.append(f"{INDENT}uint32_t {', '.join(f'token{t} = 0' for t in sorted(self.tokens))};")
+        callers = [self.places.caller(program, b) for b in (*program.inputs, *program.outputs)]
+        text = " ".join(lines)
+        unused = [name for name in callers if not re.search(rf"\b{name}\b", text)]  # caches that come empty
+        local += [f"{INDENT}(void){name};" for name in unused]
         return "{\n" + "\n".join([*local, *([""] if local else []), *lines]) + "\n}"
 
     def owner(self, step: Step) -> int | None:
@@ -240,11 +245,8 @@ class _Printer:
             elif name in operands:
                 operand = operands[name]
                 text = "0" if operand is None else self.operand(operand, loop)
-                if (
-                    name == "scratch" and operand is not None and share is not None and self.cores > 1
-                    and call.kernel.parts == 1
-                ):  # fmt: skip
-                    text += f" + core * {self.buffer(operand, loop).elements // self.cores}"
+                if name == "scratch" and operand is not None and share is not None and self.cores > 1:
+                    text += f" + core * {self.buffer(operand, loop).elements // (share.cores or self.cores)}"
                 arguments.append(text)
             elif name in ("first", "last") and name not in scalars:
                 assert share is not None, f"{call.kernel.symbol} needs a share"
@@ -383,7 +385,7 @@ class _Printer:
             return self.constant_table(variable, fields, rows), []
         inner = pad + INDENT
         lines = [wrap(f"{inner}{{{row}}},", len(inner) + 4) for row in rows]
-        name = self.table_names.of((tuple(fields), tuple(lines), self.places.current.name), variable)
+        name = self.table_names.of((tuple(fields), tuple(lines), self.places.current.name, id(loop)), variable)
         self.tables[name] = f"struct {name} {{\n" + "\n".join(fields) + "\n};"
         return name, [f"{pad}const struct {name} {name}s[{len(rows)}] = {{", *lines, f"{pad}}};"]
 

@@ -6,18 +6,20 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..errors import UserError
 from ..files import umask
+from ..ir.plan import EntryPlan
 from ..ir.types import Kind
 from ..report.html import html
 from ..report.timeline import entry_record
 from ..report.timeline import text as schedule_text
-from ..schedule.estimate import Timeline, estimate
+from ..schedule.estimate import Event, Timeline, estimate
 from ..solve.place import peak_step
 from ..solve.record import record
 from .constants import literal
@@ -73,6 +75,9 @@ def files(compiled: Compiled) -> dict[str, str]:
     else:
         texts |= language_files(compiled)
         includes = ["kernels", "lm"]
+    if compiled.target.export is not None:
+        texts |= compiled.target.export(compiled, plan, texts)
+        return dict(sorted(texts.items()))
     library = sorted(name for name in texts if name.endswith(".c") and name != "main.c")
     texts["CMakeLists.txt"] = render("CMakeLists.txt.j2", prefix=prefix, library=library, includes=includes)
     return dict(sorted(texts.items()))
@@ -144,6 +149,25 @@ def _timelines(compiled: Compiled) -> dict[str, Timeline]:
     return {program.name: estimate(program, compiled.target) for program in compiled.programs}
 
 
+def _named(entry: EntryPlan, events: Sequence[Event]) -> list[Event]:
+    """Calls under the names of their own nodes: a loop's calls have the names of its first round.
+
+    Phases come in the order of the graph, as many for a node as it has tiles; where they do not, names stay.
+    """
+    owners = [
+        (node.name, choice)
+        for node in entry.graph.nodes
+        if (choice := entry.choices.get(node.name)) is not None and choice.tiled is not None
+        for _ in range(choice.tiled.count)
+    ]
+    calls = [event for event in events if event.phase >= 0]
+    if len(owners) != len({call.phase for call in calls}) or any(
+        owners[call.phase][1].kernel.symbol != call.kernel for call in calls
+    ):
+        return list(events)
+    return [event if event.phase < 0 else replace(event, name=owners[event.phase][0]) for event in events]
+
+
 def _schedule(compiled: Compiled, timelines: Mapping[str, Timeline]) -> dict[str, Any] | None:
     """schedule.json: when each call and each transfer is predicted to begin and end."""
     if not timelines:
@@ -153,7 +177,7 @@ def _schedule(compiled: Compiled, timelines: Mapping[str, Timeline]) -> dict[str
         "cores": compiled.target.cores,
         "entries": {
             entry.graph.name: entry_record(
-                function, timelines[entry.graph.name].cycles, timelines[entry.graph.name].events,
+                function, timelines[entry.graph.name].cycles, _named(entry, timelines[entry.graph.name].events),
                 (c.kernel.symbol for c in entry.choices.values() if not c.kernel.costed),
             )
             for entry, function in zip(compiled.plan.entries, functions, strict=True)

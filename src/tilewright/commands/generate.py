@@ -12,7 +12,7 @@ import click
 
 from ..errors import UserError
 from ..output import Outcome, step
-from .common import compile_options, json_option, scratch_folder, target_option, timing_option, write
+from .common import compile_options, json_option, scratch_folder, table, target_option, timing_option, write
 
 if TYPE_CHECKING:
     from ..model import Language, Model
@@ -137,3 +137,6 @@ def _statistics(outcome: Outcome, told: Told, first: int) -> None:
     rate = outcome.fields.get("tokens_per_second")
     if rate is not None:
         click.echo(f"{told.tokens} tokens, {rate:,.0f} tokens/s on {outcome.fields['target']}{told.note}", err=True)
+    rows = told.rows(outcome.fields)
+    if rows:
+        click.echo(table([(f"  {name}", value, note) for name, value, note in rows]), err=True)

@@ -182,11 +182,11 @@ def _text(found: Mapping[str, Any]) -> str:
 def _cut(found: Mapping[str, Any]) -> list[str]:
     """How a node is cut, what moves for it, how long it takes and what bounds it, and the other tilings."""
     lines = [f"  {_tile(found['tile'])}, {found['tiles']:,} tiles" if found["tile"] else "  not cut"]
-    lines[0] += f", {found['buffers']} buffers per stream" if found["tiles"] > 1 else ""
+    lines[0] += f", buffers per stream: {found['buffers']}" if found["tiles"] > 1 else ""
     for s in found["streams"]:
         lines.append(
-            f"  {s['operand']} through a buffer of {s['buffer']:,} bytes: {s['moved']:,} bytes in "
-            f"{s['transfers']:,} transfers, {s['cycles']:,.0f} cycles of the DMA"
+            f"  {s['operand']} through a buffer of {s['buffer']:,} bytes: {s['moved']:,} bytes, "
+            f"transfers: {s['transfers']:,}, {s['cycles']:,.0f} cycles of the DMA"
         )
     if found["early"]:
         lines.append(f"  its constants begin to arrive {found['early']} steps ahead")
@@ -199,9 +199,10 @@ def _cut(found: Mapping[str, Any]) -> list[str]:
                 f"  {side}: {cycles:,.0f} cycles with waits, {found[f'kernel_cycles_{side}']:,.0f} in the kernel; "
                 f"{found['macs'] / cycles:.2f} MAC/cycle, {100 * found['least_cycles'] / cycles:.0f} % of the roofline"
             )
-    lines.append(f"  bound by {found['bound']}; at least {found['least_cycles']:,.0f} cycles whatever the program")
+    bound = f"bound by {found['bound']}" if found["bound"] else "what bounds it is not known, the kernel states no cost"
+    lines.append(f"  {bound}; at least {found['least_cycles']:,.0f} cycles whatever the program")
     lines += [
-        f"  not {_tile(other['tile'])} with {other['buffers']} buffers ({other['bytes']:,} bytes, "
+        f"  not {_tile(other['tile'])} with buffers per stream: {other['buffers']} ({other['bytes']:,} bytes, "
         f"{other['cycles']:,.0f} cycles): {other['why']}"
         for other in found["alternatives"]
     ]

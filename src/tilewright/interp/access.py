@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ..ir.domain import Box
 from ..ir.program import Call, Share
 from ..ir.types import Kind
-from .footprint import SEVERAL, Touched, core_boxes, merged, packed_regions, written
+from .footprint import Touched, core_boxes, merged, packed_regions, written
 from .memory import Memories, Spot, shape_of
 from .races import Access
 from .regions import Region, box_region, run
@@ -41,7 +41,7 @@ class Accesses:
         kept = self._overwritten(call, spots) if share is not None else set()
         for name, spot in spots.items():
             if name == "scratch":
-                add(spot, scratch_parts(call, spot, 1 if share is None else self.cores), writes=True)
+                add(spot, scratch_parts(call, spot, 1 if share is None else share.cores or self.cores), writes=True)
             elif name not in results and name not in kept and not spot.constant:
                 add(spot, self._touched(call, share, name, spot, writes=False), writes=False)
         return found
@@ -92,9 +92,6 @@ class Accesses:
 def scratch_parts(call: Call, spot: Spot, cores: int) -> Touched:
     """Scratch of each core that takes part: equal parts of the buffer, or for one core what its kernel asks for."""
     needed = call.kernel.scratch(call.semantics)
-    if call.kernel.parts > 1:
-        spot.holds(needed)
-        return [(SEVERAL, run("", 0, needed))]
     size = (needed or spot.room) if cores == 1 else spot.room // cores
     spot.holds(max(size, needed) * cores)
     return [(core, run("", core * size, size)) for core in range(cores) if size]

@@ -116,7 +116,7 @@ class _Execution:
         if not self.races.idle:
             self.races.touch(self.accesses.of(call, spots, share, core, note))
         if (scratch := spots.get("scratch")) is not None:
-            for _, part in scratch_parts(call, scratch, 1 if share is None else self.cores):
+            for _, part in scratch_parts(call, scratch, 1 if share is None else share.cores or self.cores):
                 self.memories.spoil(part.at(scratch.place, scratch.first))
         for spot, array in self.compute(call, spots):
             self.memories.write(spot, array)
@@ -194,7 +194,7 @@ class _Execution:
     def compute(self, call: Call, spots: Mapping[str, Spot]) -> list[tuple[Spot, Array]]:
         """Results of the call's reference, and where they go."""
         node, types = call.semantics, call.types()
-        names = {id(value): name for name, value in reversed(node.operands.items())}
+        names = {id(value): name for name, value in reversed(list(node.operands.items()))}
         operands: list[Array | None] = []
         for value in node.inputs:
             if value is None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 from .types import Dim, Expr, Shape, maximum
 
@@ -32,6 +32,7 @@ class Axis:
     whole: bool = False
 
     @staticmethod
+    @cache
     def parse(text: str) -> Axis:
         """From "oy*2+ky-1", "h/4", "0" or "*" (the whole axis, whatever is computed)."""
         body = text.replace(" ", "")

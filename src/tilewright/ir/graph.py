@@ -23,14 +23,14 @@ class Node:
     name: str
     origin: str = ""
 
-    @property
-    def operands(self) -> dict[str, Value]:
+    @cached_property
+    def operands(self) -> Mapping[str, Value]:
         """Inputs and outputs that are there, by the names of the operator's access maps."""
         pairs = [*zip(operand_names(self.op, len(self.inputs)), self.inputs, strict=True)]
         pairs += zip(result_names(self.op, len(self.outputs)), self.outputs, strict=True)
         return {name: value for name, value in pairs if value is not None}
 
-    @property
+    @cached_property
     def types(self) -> tuple[TensorType | None, ...]:
         """Types of inputs and outputs, as `Op.domain` takes them."""
         return (*(v.type if v else None for v in self.inputs), *(v.type for v in self.outputs))

@@ -36,6 +36,7 @@ class Tiled:
     scratch: int
     streams: tuple[Stream, ...]  # activations, results, state
     constants: Stream | None
+    cores: int = 0  # that share the work, where not all have scratch; 0: all
 
     @property
     def own(self) -> int:

@@ -74,6 +74,7 @@ class Share:
     total: Dim
     unit: int = 1
     dims: tuple[str, ...] = ()  # of the operator's domain, flat in this order
+    cores: int = 0  # that get any, and have scratch; 0: all
 
     def range_of(self, core: int, cores: int, total: int) -> tuple[int, int]:
         """First index and one past the last of a core: what the C computes."""

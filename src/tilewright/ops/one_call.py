@@ -124,7 +124,8 @@ class TurnedLinear(Op):
         t, i, kv, group = (draw(st.integers(1, n)) for n in (3, 40, 3, 3))
         pairs, pos = draw(st.integers(1, 8)), draw(st.integers(0, 9))
         x, table = TensorType((t, i), I8), TensorType((pos + t + draw(st.integers(0, 3)), 2 * pairs), I16)
-        op = cls(kv * group, kv, *(draw(st.integers(4, 14)) for _ in "qkv"), draw(st.integers(10, 24)), pos)
+        q_shift, k_shift, v_shift = (draw(st.integers(4, 14)) for _ in "qkv")
+        op = cls(kv * group, kv, q_shift, k_shift, v_shift, draw(st.integers(10, 24)), pos)
         sizes = [n * 2 * pairs for n in (kv * group, kv, kv)]
         weights = [kind for n in sizes for kind in (TensorType((n, i), I8), TensorType((n,), U8))]
         return op, (x, *weights, table)

@@ -61,7 +61,7 @@ def one_call(graph: Graph, target: Target) -> Graph:
         if pair[0].inputs[0] is not pair[1].inputs[0] or not all(_rounded(m, bits=8) for m in pair):
             return None
         operands = [pair[0].inputs[0], *(m.inputs[i] for m in pair for i in (1, 3)), node.inputs[2]]
-        op = GatedLinear(*map(_shift, pair), node.op.shift)
+        op = GatedLinear(_shift(pair[0]), _shift(pair[1]), node.op.shift)
         if not _cheaper(target, Node(op, tuple(operands), node.outputs, node.name), [*pair, node]):
             return None
         return r.add(op, operands, node)
@@ -73,20 +73,17 @@ def _triple(graph: Graph, node: Node) -> list[Node]:
     """The nodes that make q, k and v of an attention from products of one row; none where they are not such."""
     if not isinstance(node.op, QuantisedAttention):
         return []
-    values = list(node.inputs[:3])
-    for i in (1, 2):
-        append = graph.producers.get(values[i]) if values[i] is not None else None
-        if append is None or not isinstance(append.op, Append):
-            return []
-        values[i] = append.inputs[1]
-    found = [graph.producers.get(v) for v in values if v is not None]
+    q, *caches = node.inputs[:3]
+    appends = [graph.producers.get(v) for v in caches if v is not None]
+    rows = [n.inputs[1] for n in appends if n is not None and isinstance(n.op, Append)]
+    found = [graph.producers.get(v) for v in (q, *rows) if v is not None]
     nodes = [n for n in found if n is not None]
     if len(nodes) < 3 or any(len(graph.consumers[n.outputs[0]]) > 1 for n in nodes):
         return []
-    q, k, v = nodes
-    if not isinstance(q.op, QuantisedRoPE) or not isinstance(k.op, QuantisedRoPE) or not isinstance(v.op, Linear):
+    turned, k, v = nodes
+    if not isinstance(turned.op, QuantisedRoPE) or not isinstance(k.op, QuantisedRoPE) or not isinstance(v.op, Linear):
         return []
-    same = q.inputs[1] is k.inputs[1] and (q.op.pos, q.op.shift) == (k.op.pos, k.op.shift)
+    same = turned.inputs[1] is k.inputs[1] and (turned.op.pos, turned.op.shift) == (k.op.pos, k.op.shift)
     makers = _makers(graph.producers, nodes)
     if not same or len(makers) < 3 or any(m.inputs[0] is not v.inputs[0] for m in makers):
         return []
@@ -134,7 +131,8 @@ def _turned(r: Rewriter, group: Sequence[Node]) -> Node | None:
     assert isinstance(q.op, QuantisedRoPE)
     assert isinstance(k.op, QuantisedRoPE)
     makers = _makers(r.graph.producers, group)
-    op: Op = TurnedLinear(q.op.heads, k.op.heads, *map(_shift, makers), q.op.shift, q.op.pos)
+    q_shift, k_shift, v_shift = map(_shift, makers)
+    op: Op = TurnedLinear(q.op.heads, k.op.heads, q_shift, k_shift, v_shift, q.op.shift, q.op.pos)
     inputs = (r.of(v.inputs[0]), *(m.inputs[i] for m in makers for i in (1, 3)), q.inputs[1])
     (kind,) = op.infer(*(i.type if i is not None else None for i in inputs))
     return Node(op, inputs, (Value(v.outputs[0].name, kind),), v.name)

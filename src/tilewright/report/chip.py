@@ -34,7 +34,8 @@ def chip(
         "timing": simulated["timing"] if simulated else None,
     }
     return environment().get_template("chip.html.j2").render(
-        plan=plan, facts=facts(plan, sizes), data=_inside_html(data), style=_part("chip.css"), script=_part("chart.js") + _part("chip.js"),
+        plan=plan, facts=facts(plan, sizes), data=_inside_html(data),
+        style=_part("chip.css"), script=_part("chart.js") + _part("chip.js"),
         run=simulated, levels=_levels(plan), number="{:,}".format, bytes_per_cycle=plan["dma_bytes_per_cycle"],
         engine=plan["engines"]["cpu"],
     )  # fmt: skip

@@ -17,7 +17,7 @@ _PLAN = {
     "constants": list, "packings": dict, "levels": dict,
 }  # fmt: skip
 _NODE = {"name": str, "op": str, "macs": int, "bytes": int, "others": list, "inputs": list, "outputs": list}
-_BLOCK = {"name": str, "offset": int, "bytes": int, "first": int, "last": int}
+_BLOCK = {"name": str, "memory": str, "offset": int, "bytes": int, "first": int, "last": int}
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:

@@ -34,7 +34,7 @@ def alive(entry: Mapping[str, Any], step: int) -> list[Mapping[str, Any]]:
 
 def peak(entry: Mapping[str, Any], memory: str | None = None) -> Peak:
     """The entry's peak, in one memory or in all; the earliest step among equals."""
-    entry = {**entry, "blocks": [b for b in entry["blocks"] if memory in (None, b["memory"])]}
+    entry = {**entry, "blocks": [b for b in entry["blocks"] if memory is None or b["memory"] == memory]}
     starts = sorted({b["first"] for b in entry["blocks"]})
     totals = [(sum(b["bytes"] for b in alive(entry, step)), step) for step in starts]
     most, step = max(totals, key=lambda pair: (pair[0], -pair[1]), default=(0, 0))

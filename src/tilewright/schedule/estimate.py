@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..ir.program import Barrier, Call, Copy, Job, Loop, Once, Operand, Parts, Phase, Program, Ref, Step, Wait
+from ..ir.program import Barrier, Call, Copy, Job, Loop, Once, Operand, Parts, Phase, Program, Ref, Share, Step, Wait
 from ..ir.types import Kind, nominal
 from ..targets.base import Target
 
-BARRIER = 9.0  # cycles from the last core's arrival until all go on, the call included
-WAIT = 4.0  # cycles of a wait for a transfer that is done
+BARRIER = 12.0  # cycles from the last core's arrival until all go on, the call included
+WAIT = 10.0  # cycles of a wait for a transfer that is done
+PHASE = 40.0  # cycles of a phase around its calls: shares, arguments, code that has to be fetched
 TURN = 6.0  # cycles of a round of a loop, without its body
 
 
@@ -60,8 +61,9 @@ class _Clock:
             match step:
                 case Phase():
                     self.phase += 1
+                    cores = range(len(self.cores)) if step.share is not None else range(1)
                     for call in step.calls:
-                        self.call(call, range(len(self.cores)) if step.share is not None else range(1))
+                        self.call(call, cores, self.slower(call, step.share))
                 case Parts():
                     self.phase += 1
                     for core, part in enumerate(step.calls):
@@ -83,8 +85,9 @@ class _Clock:
                         self.cores = [time + TURN for time in self.cores]
                         self.steps(step.body, entries)
 
-    def call(self, call: Call, cores: range) -> None:
-        cycles = call.kernel.cycles(call.semantics) / call.kernel.parts if call.kernel.costed else 0.0
+    def call(self, call: Call, cores: range, slower: float = 1.0) -> None:
+        """A call on cores in a row; the cost of a kernel is that on all, which fewer take `slower` to do."""
+        cycles = PHASE + (call.kernel.cycles(call.semantics) * slower if call.kernel.costed else 0.0)
         start = max(self.cores[core] for core in cores)
         for core in cores:
             self.cores[core] += cycles
@@ -92,6 +95,13 @@ class _Clock:
         self.timeline.events.append(
             Event(track, call.semantics.name, start, start + cycles, self.phase, call.kernel.symbol)
         )
+
+    def slower(self, call: Call, share: Share | None) -> float:
+        """How much longer a call takes that only some of the cores share."""
+        if share is None or not share.cores:
+            return 1.0
+        kernel, node = call.kernel, call.semantics
+        return kernel.chunk(node, share.cores) / kernel.chunk(node, len(self.cores))
 
     def copy(self, step: Copy, row: tuple[Ref | None, ...]) -> None:
         assert self.dma is not None

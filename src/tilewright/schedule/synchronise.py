@@ -1,7 +1,8 @@
 """Waits and barriers, put where the bytes that steps touch demand them, and nowhere else.
 
 Every core runs every step. A phase of all cores may not touch what other cores touched since the last barrier, if one
-of the two writes; a transfer's bytes may not be touched before the wait for it.
+of the two writes: where each core has the same part of what lies between two phases, they follow each other without a
+barrier. A transfer's bytes may not be touched before the wait for it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ..ir.program import Barrier, Buffer, Call, Copy, Parts, Phase, Ref, Step, Wait
+from ..ir.program import Barrier, Buffer, Call, Copy, Parts, Phase, Ref, Share, Step, Wait
 from ..ir.types import Kind, maximum
+from .portions import Portions, Region, apart
 
 MOST_TRANSFERS = 8  # tokens that are open at once
 ALL = -1  # every core
@@ -38,35 +40,12 @@ def settled(steps: Sequence[Step], cores: int, scratchpad: str) -> bool:
         elif isinstance(step, Barrier):
             check.recent = {}
         elif isinstance(step, Phase | Parts):
-            mine = accesses(step)
+            mine = accesses(step, check.cores)
             if any(m.clashes(f) for m in mine for flying in check.flying.values() for f in flying) or check.clash(mine):
                 return False
             check.remember(mine)
         group = step.token if isinstance(step, Copy) else None
     return not check.flying
-
-
-@dataclass(frozen=True)
-class Region:
-    """Bytes of a memory, or of a buffer that has no fixed address there: lines that are `stride` bytes apart."""
-
-    place: object
-    first: int
-    bytes: int
-    lines: int = 1
-    stride: int = 0
-
-    @property
-    def stop(self) -> int:
-        return self.first + (self.lines - 1) * self.stride + self.bytes
-
-    def overlaps(self, other: Region) -> bool:
-        if self.place != other.place or self.first >= other.stop or other.first >= self.stop:
-            return False
-        if self.lines > 1 and self.stride == other.stride and other.lines > 1:  # two boxes of one tensor
-            apart = (other.first - self.first) % self.stride
-            return apart < self.bytes or apart + other.bytes > self.stride
-        return True
 
 
 @dataclass(frozen=True)
@@ -76,9 +55,16 @@ class Access:
     region: Region
     writes: bool
     core: int
+    portions: Portions | None = None  # of the cores, where all take part
 
     def clashes(self, other: Access) -> bool:
         return (self.writes or other.writes) and self.region.overlaps(other.region)
+
+    def crosses(self, other: Access) -> bool:
+        """Whether it clashes with what another core did."""
+        if not self.clashes(other):
+            return False
+        return self.portions is None or other.portions is None or not apart(self.portions, other.portions)
 
 
 def synchronise(
@@ -105,12 +91,12 @@ class _Synchronisation:
         for i, (moves, run) in enumerate(runs):
             if moves:
                 if not (i and runs[i - 1][0]):
-                    behind = next((accesses(r[0]) for m, r in runs[i:] if not m), [])  # type: ignore[arg-type]
+                    behind = next((accesses(r[0], self.cores) for m, r in runs[i:] if not m), [])  # type: ignore[arg-type]
                 yield from self.copies([step for step in run if isinstance(step, Copy)], behind)
                 continue
             for step in run:
                 assert isinstance(step, Phase | Parts)
-                mine = accesses(step)
+                mine = accesses(step, self.cores)
                 yield from self.settle(mine)
                 yield step
                 self.remember(mine)
@@ -166,7 +152,7 @@ class _Synchronisation:
     def crosses(self, mine: Access) -> bool:
         """Whether an access of another core since the last barrier clashes with this one."""
         return any(
-            mine.clashes(other)
+            mine.crosses(other)
             for (place, core), others in self.recent.items()
             if place == mine.region.place and not core == mine.core != ALL
             for other in others
@@ -181,15 +167,15 @@ class _Synchronisation:
         return Wait(token)
 
 
-def accesses(step: Phase | Parts) -> list[Access]:
+def accesses(step: Phase | Parts, cores: int) -> list[Access]:
     """What a step touches; run-time sizes and places at their maximum."""
     if isinstance(step, Phase):
         core = ALL if step.share is not None else 0
-        return [access for call in step.calls for access in call_accesses(call, core)]
+        return [access for call in step.calls for access in call_accesses(call, core, step.share, cores)]
     return [a for core, call in enumerate(step.calls) if call is not None for a in call_accesses(call, core)]
 
 
-def call_accesses(call: Call, core: int) -> Iterator[Access]:
+def call_accesses(call: Call, core: int, share: Share | None = None, cores: int = 1) -> Iterator[Access]:
     node = call.semantics
     results = [name for name, value in node.operands.items() if value in node.outputs]
     written = {*results, *node.op.aliases.values(), "scratch"}
@@ -203,7 +189,11 @@ def call_accesses(call: Call, core: int) -> Iterator[Access]:
             size = ref.buffer.bytes
         else:
             size = node.operands[name].type.bytes
-        yield Access(region_of(ref, size), name in written, core)
+        region = region_of(ref, size)
+        portions = None
+        if share is not None and isinstance(ref.offset, int):
+            portions = Portions(call, share, cores, name, region)
+        yield Access(region, name in written, core, portions)
 
 
 def region_of(ref: Ref, size: int) -> Region:

@@ -79,7 +79,7 @@ class TiledNode:
         for tile in range(len(self.pieces)):
             if deep:
                 yield from self._load(tile + 1)
-            yield from self._phases(tile)
+            yield self._phase(tile)
             yield from self._store(tile)
             if not deep:
                 yield from self._load(tile + 1)
@@ -136,16 +136,13 @@ class TiledNode:
         size = kind.dtype.bits // 8
         return [(region[0] * size, 1, region[1] * size, 0)]
 
-    def _phases(self, tile: int) -> Iterator[Phase]:
+    def _phase(self, tile: int) -> Phase:
         piece = self.pieces[tile]
-        operands = tuple(pointer_operands(
+        operands = pointer_operands(
             self.kernel, piece.node, lambda name: self._ref(tile, name), lambda c: self.places.scratch(self.node, c)
-        ))  # fmt: skip
-        scalars = tuple(self.kernel.arguments(piece.node).items())
-        for part in range(self.kernel.parts):
-            which = (("part", part),) if self.kernel.parts > 1 else ()
-            call = Call(self.kernel, piece.node, operands, (*scalars, *which))
-            yield Phase((call,), share_of(self.kernel, piece.node))
+        )  # fmt: skip
+        call = Call(self.kernel, piece.node, tuple(operands), tuple(self.kernel.arguments(piece.node).items()))
+        return Phase((call,), share_of(self.kernel, piece.node, self.way.cores))
 
     # Operands
 
@@ -193,8 +190,8 @@ class TiledNode:
         raise KeyError(name)
 
 
-def share_of(kernel: Kernel, node: Node) -> Share | None:
-    """How the cores share a call of the kernel."""
+def share_of(kernel: Kernel, node: Node, cores: int) -> Share | None:
+    """How the cores (0: all) share a call of the kernel."""
     split = kernel.split(node)
     if split is None:
         return None
@@ -203,7 +200,8 @@ def share_of(kernel: Kernel, node: Node) -> Share | None:
     total: Dim = 1
     for name in split.dims:
         total = product(total, extents[name])
-    return Share(total, split.unit, split.dims)
+    unit = aligned(-(-maximum(total) // cores), split.unit) if cores else split.unit
+    return Share(total, unit, split.dims, cores)
 
 
 def product(a: Dim, b: Dim) -> Dim:

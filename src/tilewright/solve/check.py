@@ -95,11 +95,11 @@ def _largest(
 
 
 def _scratch(node: Node, choice: Choice, blocks: dict[str, Block], target: Target, step: int) -> None:
-    """Every core has its scratch, as large as any tile wants it; one is for all where calls have parts."""
+    """Every core has its scratch, as large as any tile wants it."""
     assert choice.tiled is not None
     pieces = [piece.node for _, piece in Tiling(node, choice.tiled.tile).kinds()]
-    shared = choice.kernel.parts == 1 and any(choice.kernel.split(piece) is not None for piece in pieces)
-    cores = target.cores if shared else 1
+    cores = choice.tiled.cores or target.cores
+    cores = cores if any(choice.kernel.split(piece) is not None for piece in pieces) else 1
     needed = max(choice.kernel.scratch(piece) for piece in pieces) * cores
     if needed:
         _buffer(node, "scratch", blocks, target, step, step, needed)

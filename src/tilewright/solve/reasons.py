@@ -34,7 +34,7 @@ def cut(entry: EntryPlan, node: Node, plan: Plan, target: Target) -> dict[str, A
         "least_cycles": round(_least(node, sum(s.moved for s in moving), target), 1),
         "early": choice.early,
         "resident": choice.resident,
-        "bound": _bound(way.cycles, dma, sum(s.transfers for s in moving), target),
+        "bound": _bound(way.cycles, dma, sum(s.transfers for s in moving), target) if choice.kernel.costed else None,
         "operands": list(_operands(entry, node, plan)),
         "alternatives": _alternatives(entry, node, choice, plan, target),
         "asked": bool(choice.offered),

@@ -15,6 +15,7 @@ from ..targets.base import Memory, Packing, Target
 from .decide import Decision, Life, Menus, ScratchpadError, alone, decide, lives, whole
 from .place import lower_bound, place
 from .resident import Bundle, bundle_of, residents
+from .smaller import smaller
 from .tilings import root
 
 ROOM = (1.0, 0.96, 0.92, 0.86, 0.78, 0.68, 0.5)  # shares of the scratchpad that are tried until the blocks fit
@@ -26,12 +27,29 @@ def solve_scratchpad(
     entries: Sequence[Graph], choices: Choices, packings: Mapping[Value, str], target: Target, outputs_near: bool
 ) -> Plan:
     """A plan for graphs that share constants and states. With `outputs_near` the caller's outputs are near as well."""
+    menus = Menus(target)
+    while True:
+        found = _attempt(entries, choices, packings, target, menus, outputs_near)
+        if isinstance(found, Plan):
+            return found
+        least, error, pad = found
+        other = smaller(entries, choices, packings, target, menus, error.node, error.way.least)
+        if other is None:
+            raise _too_small(least, error, pad)
+        choices, packings = other
+
+
+def _attempt(
+    entries: Sequence[Graph], choices: Choices, packings: Mapping[Value, str], target: Target, menus: Menus,
+    outputs_near: bool,
+) -> Plan | tuple[int, ScratchpadError, Memory]:  # fmt: skip
+    """A plan with these kernels, or how many bytes it lacks and what does not fit."""
     pad = next(m for m in target.memories if m.name == target.scratchpad)
     far = next(m for m in target.memories if m.holds in ("data", "both") and m is not pad)
     assert pad.bytes is not None
     state = state_bytes(entries, choices)
     kept = max((sum(aligned(v.type.bytes) for v in g.outputs) for g in entries), default=0) if outputs_near else 0
-    menus, refusals = Menus(target), []
+    refusals = []
     for states_near in (True, False) if state else (True,):
         beside = kept + (state if states_near else 0)
         budget = Budget(pad, far, pad.bytes - beside, states_near, outputs_near)
@@ -55,7 +73,7 @@ def solve_scratchpad(
             raise _too_large(plans, far, used[far.name] + (0 if states_near else state))
         bound = max(lower_bound([b for b in plan.blocks if b.memory == pad.name]) for plan in plans)
         return Plan(target.name, tuple(plans), packings, used, bound, levels)
-    raise _too_small(*min(refusals, key=lambda refusal: refusal[0]), pad)
+    return *min(refusals, key=lambda refusal: refusal[0]), pad
 
 
 def state_bytes(entries: Sequence[Graph], choices: Choices) -> int:

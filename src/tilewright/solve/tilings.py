@@ -59,7 +59,7 @@ def time_of(way: Tiled) -> float:
 
 
 def _tiles(node: Node) -> Iterator[Tile]:
-    """No cut, cuts along one dimension, and along two in both orders."""
+    """No cut, cuts along one dimension, along two in every order, and the smallest along three."""
     yield ()
     extents = Tiling(node, ()).extents
     sizes: dict[str, list[int]] = {}
@@ -69,8 +69,11 @@ def _tiles(node: Node) -> Iterator[Tile]:
         sizes[name] = sorted({-(-extent // parts) for parts in PARTS if parts <= extent} - {extent}, reverse=True)
         sizes[name] = list(dict.fromkeys(_even(extent, size) for size in sizes[name]))
         yield from (((name, size),) for size in sizes[name])
+    some = {name: [*sizes[name][:-1:2], sizes[name][-1]] for name in sizes}
     for first, second in itertools.permutations(sizes, 2):
-        yield from (((first, a), (second, b)) for a in sizes[first][::2] for b in sizes[second][::2])
+        yield from (((first, a), (second, b)) for a, b in itertools.product(some[first], some[second]))
+    for three in itertools.permutations(sizes, 3):
+        yield tuple((name, sizes[name][-1]) for name in three)
 
 
 def _even(extent: int, size: int) -> int:
@@ -89,8 +92,9 @@ def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: b
         return []
     if any(kernel.misfit(piece.node) or not _reachable(piece, kernel, node, states_near) for _, piece in kinds):
         return []
-    cycles = sum(number * kernel.cycles(piece.node) for number, piece in kinds)
-    scratch = max(aligned(kernel.scratch(piece.node)) * _shares(kernel, piece.node, target) for _, piece in kinds)
+    costs = [kernel.cycles(piece.node) for _, piece in kinds]
+    cycles = sum(number * cost for (number, _), cost in zip(kinds, costs, strict=True))
+    each = max(aligned(kernel.scratch(piece.node)) for _, piece in kinds)
     others, constants = streamed(node, kernel, states_near)
     streams = []
     for name in others:
@@ -100,10 +104,18 @@ def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: b
         streams.append(stream)
     bundle = _bundle(tiling, constants, kernel, kinds, target.dma) if constants else None
     growth = _growth(node)
-    return [
-        Tiled(tiling.tile, depth, count, cycles, cycles * growth, scratch, tuple(streams), bundle)
-        for depth in ((1, 2) if count > 1 else (1,))
-    ]
+    found = []
+    for cores in _shares(kernel, node, target) if each else (0,):
+        slow = cycles
+        if cores:
+            few = ((n, k, p.node) for (n, p), k in zip(kinds, costs, strict=True))
+            slow = sum(n * k * kernel.chunk(p, cores) / kernel.chunk(p, target.cores) for n, k, p in few)
+        scratch = each * (cores or (target.cores if kernel.split(node) is not None else 1))
+        found += [
+            Tiled(tile, n, count, slow, slow * growth, scratch, tuple(streams), bundle, cores)
+            for n in ((1, 2) if count > 1 else (1,))
+        ]
+    return found
 
 
 def _reachable(piece: Piece, kernel: Kernel, node: Node, states_near: bool) -> bool:
@@ -115,9 +127,11 @@ def _reachable(piece: Piece, kernel: Kernel, node: Node, states_near: bool) -> b
     )
 
 
-def _shares(kernel: Kernel, node: Node, target: Target) -> int:
-    """How many cores have scratch of their own."""
-    return target.cores if kernel.split(node) is not None and kernel.parts == 1 else 1
+def _shares(kernel: Kernel, node: Node, target: Target) -> tuple[int, ...]:
+    """How many cores may share a call whose cores have scratch of their own: fewer need less of it. 0: all."""
+    if kernel.split(node) is None:
+        return (0,)
+    return (0, *(n for n in (4, 2, 1) if n < target.cores))
 
 
 def reloads(tiling: Tiling, names: Sequence[str]) -> int:

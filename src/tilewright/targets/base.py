@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from ..errors import UserError
 from ..ir.domain import Box
 from ..ir.graph import Node
 from ..ir.op import Op
-from ..ir.types import Array, Expr, Kind, Sym, TensorType
+from ..ir.types import Array, Expr, Kind, Sym, TensorType, maximum
 
 Scalar = int | float | Sym | Expr
 Argument = Scalar | tuple[int, ...]  # a tuple is a table: extents, strides, offsets
@@ -91,6 +92,17 @@ class Kernel:
             stars = len(name) - len(name.lstrip("*"))
             pairs.append((f"{kind} {'*' * stars}".strip(), name.lstrip("*")))
         return tuple(pairs)
+
+    def chunk(self, node: Node, cores: int) -> int:
+        """Indices that the busiest core gets where so many share a call; run-time sizes at their maximum."""
+        split = self.split(node)
+        if split is None:
+            return 1
+        shapes = {name: value.type.shape for name, value in node.operands.items()}
+        extents = node.op.domain(*node.types).extents(shapes)
+        total = math.prod(maximum(extents[name]) for name in split.dims)
+        units = -(-total // split.unit)
+        return -(units // -cores) * split.unit
 
     def gathers(self, parameter: str) -> bool:
         """Whether the parameter takes the addresses of all operands of a "*" name."""
@@ -214,6 +226,9 @@ class Told(Protocol):
     def fields(self, prompt_tokens: int, decodes: int) -> dict[str, Any]:
         """Fields of `--json` about speed and energy."""
 
+    def rows(self, fields: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+        """What people read below the speed, as rows of a table: name, value, note. `fields` as returned above."""
+
 
 class Storyteller(Protocol):
     """A built language model that writes one story to stdout: the command, and how to read what it says.
@@ -243,6 +258,8 @@ class Target:
     language_quant: str = "none"  # how language models are quantised where the user does not say
     scratchpad: str | None = None  # the memory that kernels work in, where others are reached by DMA
     dma: Dma | None = None
+    export: Callable[[Any, Mapping[str, Any], Mapping[str, str]], dict[str, str]] | None = None
+    # (compiled network, plan.json, files of every target) -> files of this target, which may replace others
 
     @property
     def cores(self) -> int:

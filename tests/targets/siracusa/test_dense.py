@@ -124,6 +124,8 @@ def called(tokens: int, rows: int, cols: int, kind: str) -> Case:
     op: Op = Linear(Requantise(16, -128, 127, I8))
     if kind == "language":
         types[3:] = [TensorType((rows,), U8), TensorType((1,), I32)]
+    elif kind == "bytes":
+        types[3:] = [TensorType((1,) if rows == 64 else (rows,), I32), TensorType((1,), I32)]
     elif kind == "joining":
         op, types = LinearAdd(12), [x, w, TensorType((tokens, rows), I16), TensorType((rows,), U8)]
     elif kind == "sums":
@@ -138,6 +140,7 @@ def called(tokens: int, rows: int, cols: int, kind: str) -> Case:
     ("tokens", "rows", "cols", "kind", "rate"),
     [
         (1, 64, 64, "language", 7.2), (1, 256, 64, "language", 10.5), (1, 512, 64, "language", 11.5),
+        (1, 64, 64, "bytes", 7.2), (1, 192, 64, "bytes", 9.8), (1, 512, 64, "bytes", 11.5),
         (1, 64, 64, "joining", 7.5), (1, 64, 256, "joining", 8.5), (1, 128, 128, "channels", 8),
         (64, 64, 64, "language", 12), (64, 64, 256, "channels", 15.5), (64, 64, 256, "wide", 14),
         (100, 64, 64, "channels", 12), (256, 16, 144, "channels", 14), (256, 32, 288, "channels", 16),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -157,6 +158,13 @@ def test_every_way_to_requantise_is_tried() -> None:
     used = {(c.kernel.symbol, c.kernel.arguments(c.node).get("product")) for c in random_cases(120, 0)}
     for symbol in ("tw_cluster_conv2d", "tw_cluster_depthwise"):
         assert {product for name, product in used if name == symbol} == {NONE, NARROW, TOP, HIGH, WIDE}
+
+
+def test_a_core_with_one_pixel_holds_one_window() -> None:
+    cases = [c for c in random_cases(120, 0) if "windows" in c.kernel.arguments(c.node)]
+    single = [c for c in cases if c.kernel.arguments(c.node)["windows"] == 1]
+    assert 4 <= len(single) < len(cases)
+    assert all(math.prod(c.node.operands["y"].type.static_shape[:3]) <= 8 for c in single)
 
 
 def test_results_may_lie_where_the_residual_was() -> None:

@@ -41,8 +41,10 @@ def measure(objects: Sequence[Path], entries: Sequence[str], without: Collection
         with path.open("rb") as file:
             elf = ELFFile(file)
             _sections(elf, path.name, sections, globals_)
-            _frames(elf, path.name, frames)
-            _calls(elf, path.name, calls)
+            symbols = elf.get_section_by_name(".symtab").iter_symbols()
+            known = frozenset(symbol.name for symbol in symbols if symbol["st_info"]["bind"] != "STB_LOCAL")
+            _frames(elf, path.name, known, frames)
+            _calls(elf, path.name, known, calls)
     total = {"code": 0, "constants": 0, "variables": 0}
     for section in _reachable(sections, globals_, entries):
         total[sections[section].kind] += sections[section].bytes
@@ -123,7 +125,7 @@ def _function_at(elf: Any, file: str, symbol: Any) -> str | None:
     return f"{file}:{symbol.name}" if local else str(symbol.name)
 
 
-def _frames(elf: Any, file: str, frames: dict[str, int]) -> None:
+def _frames(elf: Any, file: str, known: frozenset[str], frames: dict[str, int]) -> None:
     """Frame size of every function, from .stack_sizes (address by relocation, then ULEB128)."""
     sections = list(elf.iter_sections())
     for section in sections:
@@ -142,30 +144,27 @@ def _frames(elf: Any, file: str, frames: dict[str, int]) -> None:
                 if byte < 128:
                     break
             if name:
-                frames[_canonical(elf, file, name)] = size
+                frames[_canonical(file, name, known)] = size
 
 
-def _canonical(elf: Any, file: str, name: str) -> str:
-    """`file:f` and `f` are the same where f is global: give the global spelling."""
+def _canonical(file: str, name: str, known: frozenset[str]) -> str:
+    """`file:f` and `f` are the same where f is global (`known`): give the global spelling."""
     plain = name.removeprefix(f"{file}:")
-    for symbol in elf.get_section_by_name(".symtab").iter_symbols():
-        if symbol.name == plain and symbol["st_info"]["bind"] != "STB_LOCAL":
-            return plain
-    return name
+    return plain if plain in known else name
 
 
-def _calls(elf: Any, file: str, calls: dict[str, set[str]]) -> None:
+def _calls(elf: Any, file: str, known: frozenset[str], calls: dict[str, set[str]]) -> None:
     sections = list(elf.iter_sections())
     for section in sections:
         if not section.name.startswith(".rela.text."):
             continue
-        caller = _canonical(elf, file, f"{file}:{section.name.removeprefix('.rela.text.')}")
+        caller = _canonical(file, f"{file}:{section.name.removeprefix('.rela.text.')}", known)
         symbols = sections[section["sh_link"]]
         for relocation in section.iter_relocations():
             symbol = symbols.get_symbol(relocation["r_info_sym"])
             callee = _function_at(elf, file, symbol)
             if callee and relocation["r_info_type"] in CALLS.get(elf["e_machine"], ()):
-                calls.setdefault(caller, set()).add(_canonical(elf, file, callee))
+                calls.setdefault(caller, set()).add(_canonical(file, callee, known))
 
 
 def _deepest(frames: dict[str, int], calls: dict[str, set[str]], entries: Sequence[str]) -> tuple[int, set[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,10 @@ class HostTold:
     def fields(self, prompt_tokens: int, decodes: int) -> dict[str, Any]:
         """Decoded tokens per second of processor time."""
         return {"tokens_per_second": round(decodes / self.seconds, 1)} if decodes and self.seconds > 0 else {}
+
+    def rows(self, fields: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+        """No more than the speed."""
+        return []
 
 
 class HostStoryteller:

@@ -16,20 +16,11 @@ from ..host.build import read_plan
 from ..host.measure import Sizes, measure
 from ..host.objects import cached
 from ..host.toolchain import version
+from .export import linker_script
 from .program import Job, write_program
-from .share import CORES
-from .target import CORE_STACK, FIRST_STACK, RUNTIME, STACKS
+from .target import CORE_STACK, FIRST_STACK
+from .toolchain import BOOT, CFLAGS, CLUSTER, LINK, ZIG
 
-ZIG = (sys.executable, "-m", "ziglang", "cc", "-target", "riscv32-freestanding-none")
-FABRIC = ("-mcpu=generic_rv32+m+c+zicsr",)  # the fabric controller has no FPU
-CLUSTER = ("-mcpu=generic_rv32+m+f+c+zicsr",)
-CFLAGS = (
-    "-std=gnu99", "-mabi=ilp32", "-ffreestanding", "-fno-sanitize=undefined", "-fno-stack-protector", "-O3",
-    "-fomit-frame-pointer", "-fno-math-errno",
-    "-ffp-contract=off", "-ffunction-sections", "-fdata-sections", "-fstack-size-section", "-g0",
-    "-fno-asynchronous-unwind-tables", f"-DTW_CORES={CORES}", f"-DTW_FIRST_STACK={FIRST_STACK}",
-    f"-DTW_CORE_STACK={CORE_STACK}",
-)  # fmt: skip
 ENTRIES = ("run", "reset", "position", "prefill", "decode", "generate", "encode", "piece")
 FIRST_FRAMES = 1024  # bytes of core 0's stack beside the network's: harness, boot, output, the compiler's functions
 CORE_FRAMES = 512  # of another core's
@@ -50,15 +41,15 @@ def build(folder: Path, job: Job | None = None) -> Built:
     plan = read_plan(folder)
     out = folder / "build"
     out.mkdir(parents=True, exist_ok=True)
-    network = sorted(
-        p for p in folder.rglob("*.c") if "build" not in p.relative_to(folder).parts and p.name != "main.c"
-    )
-    includes = [RUNTIME, RUNTIME / "include", folder, folder / "kernels", folder / "lm"]
+    parts = folder / "runtime"
+    network = sorted(p for place in (folder, folder / "kernels", folder / "lm") for p in place.glob("*.c"))
+    network.remove(folder / "main.c")
+    includes = [parts, parts / "include", folder, folder / "kernels", folder / "lm"]
     objects = compile_sources(network, includes, out)
-    program = write_program(plan, job or Job(), out)
+    program = write_program(plan, job or Job(), out, parts)
     others = [*compile_sources(program, includes, out), *runtime(includes, out)]
     sizes = _sizes(plan, objects)
-    return Built(folder, link([*objects, *others], *_sections(plan), out / "network.elf"), sizes)
+    return Built(folder, link_with([*objects, *others], parts / "link.ld", out / "network.elf"), sizes)
 
 
 def _sizes(plan: dict[str, Any], objects: Sequence[Path]) -> Sizes:
@@ -79,39 +70,21 @@ def _sizes(plan: dict[str, Any], objects: Sequence[Path]) -> Sizes:
 
 
 def runtime(includes: Sequence[Path], build: Path) -> list[Path]:
-    """Object files of the boot code and what the compiler calls: the fabric controller runs them, and has no FPU."""
-    return compile_sources([RUNTIME / "runtime.c", RUNTIME / "start.S"], includes, build, (*FABRIC, "-fno-builtin"))
+    """Object files of the boot code and what the compiler calls, from the first folder: for the fabric controller."""
+    return compile_sources([includes[0] / "runtime.c", includes[0] / "start.S"], includes, build, BOOT)
 
 
 def link(objects: Sequence[Path], near: str, far: str, elf: Path) -> Path:
-    """The program, with the sections `near` in L1 and `far` in L2."""
-    text = (RUNTIME / "link.ld").read_text()
-    for name, value in (
-        ("TW_IN_L1", near), ("TW_IN_L2", far), ("TW_STACKS", str(STACKS)),
-    ):  # fmt: skip
-        text = text.replace(name, value)
+    """A program without a project, with the sections `near` in L1 and `far` in L2."""
     script = elf.with_name("link.ld")
-    script.write_text(text)
-    _tool([
-        *ZIG, *FABRIC, "-mabi=ilp32", "-static", "-nostartfiles", "-Wl,--gc-sections", "-T", str(script),
-        *map(str, objects), "-o", str(elf),
-    ], "linking")  # fmt: skip
+    script.write_text(linker_script(near, far))
+    return link_with(objects, script, elf)
+
+
+def link_with(objects: Sequence[Path], script: Path, elf: Path) -> Path:
+    """The program."""
+    _tool([*ZIG, *LINK, "-T", str(script), *map(str, objects), "-o", str(elf)], "linking")
     return elf
-
-
-def _sections(plan: dict[str, Any]) -> tuple[str, str]:
-    """Sections in L1 and in L2: arenas by the plan's capacity, state by its level, the sampler's data where it is near.
-
-    The network's own .bss is its arenas and its state.
-    """
-    file, memories = f"*{plan['prefix']}.o", list(plan["capacity"])
-    arenas = {m: f"{file}(.bss.arena{f'_{m}' if len(memories) > 1 else ''})" for m in memories}
-    near, far = arenas.pop("l1", ""), " ".join(arenas.values())
-    if plan["levels"]["state"] == "l1":
-        near += f" {file}(.bss .bss.*)"
-    face = f"*{plan['prefix']}_lm.o"
-    outputs = f"{face}(.bss.logits)" if plan["levels"]["output"] == "l1" else ""
-    return f"{near} {outputs} {face}(.bss.near)", far
 
 
 def compile_sources(

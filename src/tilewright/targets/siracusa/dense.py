@@ -107,6 +107,10 @@ def _linear(node: Node) -> Mapping[str, Scalar]:
     return {**_sizes(node), **told, "form": told["form"] | BY_TOKENS * by_tokens(node)}
 
 
+def _streamed(node: Node) -> Mapping[str, Scalar]:
+    return {"mul_step": int(type_of(node, "mul").size > 1), "shift": _told(node)["shift"]}
+
+
 def _linear_add(node: Node) -> Mapping[str, Scalar]:
     told = joined(node, *_sums(node))
     return {**_sizes(node), **told, "form": told["form"] | BY_TOKENS * by_tokens(node)}
@@ -141,6 +145,18 @@ def scaled_rows(node: Node) -> bool:
         type_of(node, "mul").shape == type_of(node, "w").shape[:1]
         and type_of(node, "add").size == 1
         and (_told(node)["form"] >> MODE & 3 == NARROW)
+    )
+
+
+def scaled_bytes(node: Node) -> bool:
+    """One addend of 32 bits, sums that stay within 32 bits up to their shift, and bytes of the whole range"""
+    if "b" in node.operands or "mul" not in node.operands or type_of(node, "add").dtype.bits != 32:
+        return False
+    told = _told(node)
+    return (
+        type_of(node, "add").size == 1
+        and told["form"] >> MODE & 3 == NARROW
+        and (told["low"], told["high"]) == (I8.low, I8.high)
     )
 
 
@@ -249,6 +265,13 @@ DENSE = (
     _stream("i8"),
     _stream("i16"),
     _stream("i32"),
+    Kernel(
+        Linear, "gemv_i8.c", "tw_stream_bytes",
+        "const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul, const int32_t *restrict add,"
+        " int8_t *restrict y, int mul_step, int shift, int first, int last",
+        {"x": "i8", "w": "i8", "mul": "i32", "y": "i8"}, _streamed, requires=(one_row, in_registers, scaled_bytes),
+        packing={"w": ROWS}, split=_split, cycles=_stream_cycles,
+    ),
     *(_row("tw_gemv_i8", "gemv_i8.c", _gemv_cycles, dtype, "int cols", one_row) for dtype in ("i8", "u8")),
     *(
         _row("tw_gemm_i8", "dense_i8.c", _gemm_cycles, dtype, "int tokens, int rows, int cols")

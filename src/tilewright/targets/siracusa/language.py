@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from ...ir.domain import Box
 from ...ir.graph import Node
 from ...ir.op import Op
 from ...ir.types import I8, I32, U8, Array, TensorType, maximum, nominal
@@ -35,7 +36,16 @@ def _unpack_values(packed: Array, shape: tuple[int, ...]) -> Array:
     return np.asarray(packed.reshape(channels, -1)[:, :capacity].T)
 
 
-VALUES = Packing("channel by channel, positions in an odd number of words", _pack_values, _unpack_values)
+def _region_of_values(box: Box, shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """All positions of some channels follow each other."""
+    positions, (first, stop) = box
+    width = pitch_of(shape[0])
+    return (first * width, (stop - first) * width) if positions == (0, shape[0]) else None
+
+
+VALUES = Packing(
+    "channel by channel, positions in an odd number of words", _pack_values, _unpack_values, _region_of_values
+)
 
 
 def _pitch(node: Node, state: str) -> int:

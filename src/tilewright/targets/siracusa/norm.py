@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+import numpy as np
+
 from ...ir.graph import Node
 from ...ir.op import Op
-from ...ir.types import DTYPES, TensorType
+from ...ir.types import DTYPES, Array, TensorType
 from ...ops import IntegerLayerNorm, IntegerRMSNorm, IntegerSoftmax, ShiftSoftmax
-from ..base import Argument, Kernel
+from ..base import Argument, Kernel, Packing
 from ..host.arguments import type_of
 from ..host.generic import CTYPES, elements
 from ..host.generic_quantize import constants_fit
@@ -42,6 +44,25 @@ def _norm(node: Node) -> Arguments:
     m, shift = reciprocal(_length(node))
     steps = {f"{name}_step": int(elements(node, name) > 1) for name in "wb" if name in node.operands}
     return {"n": _length(node), "by_m": m, "by_shift": shift, "shift": node.op.attributes["shift"], **steps}
+
+
+def one_short_row(node: Node) -> bool:
+    """One row of 16, 32, 64 ... at most 2^14 channels, a shift of 1 at least"""
+    shape, n = type_of(node, "x").static_shape, _length(node)
+    return math.prod(shape) == n and n in (1 << bits for bits in range(4, 15)) and 0 < node.op.attributes["shift"] < 32
+
+
+def small_weights(node: Node) -> bool:
+    """A constant weight within 2^22 for each channel"""
+    w = node.operands["w"].data
+    return w is not None and w.size == _length(node) and int(np.abs(w.astype(np.int64)).max()) < 1 << 22
+
+
+def _twice(w: Array) -> Array:
+    return np.asarray(w << 1).reshape(-1)
+
+
+DOUBLED = Packing("twice their value", _twice, lambda packed, shape: np.asarray(packed >> 1).reshape(shape))
 
 
 def _rows_cost(call: float, per_row: float, per_input: float, per_output: float) -> Callable[[Node], float]:
@@ -133,6 +154,15 @@ def _softmax_row(dtype: str) -> Kernel:
     )  # fmt: skip
 
 
+ONE_ROW = (
+    Kernel(
+        IntegerRMSNorm, "rows_i8.c", "tw_rms_norm_row",
+        f"const int8_t *restrict x, const int32_t *restrict w, int8_t *restrict y, int bits, int shift, {_RANGE}",
+        {"x": "i8"}, lambda node: {"bits": _length(node).bit_length() - 1, "shift": node.op.attributes["shift"]},
+        (constants_fit, one_short_row, small_weights), packing={"w": DOUBLED}, split=flat,
+        cycles=lambda node: 150.0 + 0.6 * _length(node) + 16.0 * per_core(elements(node)),
+    ),
+)  # fmt: skip
 NORM = (
     Kernel(
         IntegerRMSNorm, "rows_i8.c", "tw_rms_norm_i8",

@@ -320,7 +320,7 @@ POINTWISE = (
     *(row for dtype in (*BYTES, "i16", "i32") for row in _requant_rows(dtype, 7.1 if dtype == "i32" else 6.4)),
     *(row for rows in _all(_pairs, BYTES, BYTES) for row in rows),
     Kernel(
-        LookUp, "pointwise.c", "tw_table", f"const uint8_t *x, const void *table, void *y, int size, {_RANGE}",
+        LookUp, "pointwise.c", "tw_table", f"const void *x, const void *table, void *y, int size, {_RANGE}",
         {}, lambda node: {"size": size(node, "y")}, (few_bytes,), cycles=_linear(4.3, 80.0), split=flat,
     ),
     *_all(_wide, (*BYTES, "i32"), (*BYTES, "i32")),

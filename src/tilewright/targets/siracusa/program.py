@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,8 +28,8 @@ class Job:
     story: Story = field(default_factory=Story)
 
 
-def write_program(plan: Mapping[str, Any], job: Job, out: Path) -> list[Path]:
-    """Sources of the program, written into the build folder where they depend on the job."""
+def write_program(plan: Mapping[str, Any], job: Job, out: Path, runtime: Path) -> list[Path]:
+    """Sources of the program, written into the build folder where they depend on the job; `runtime` has the others."""
     if plan["language"] is not None and job.inputs is None:
         (out / "story.c").write_text(_story(plan, job.story))
         return [out / "story.c"]
@@ -45,16 +46,28 @@ def write_program(plan: Mapping[str, Any], job: Job, out: Path) -> list[Path]:
             data += [f'    .section {section}.{name}, "a"', "    .balign 16", f"    .globl {name}", f"{name}:"]
             data += [f'    .incbin "{kind}{i}.bin"']
     (out / "data.S").write_text("\n".join(data) + "\n")
-    (out / "program.c").write_text(_plain(plan, job, inputs, language))
-    return [RUNTIME / "harness.c", out / "program.c", out / "data.S"]
+    (out / "program.c").write_text(_plain(plan, job, [a.size for a in inputs], "extern const", language))
+    return [runtime / "harness.c", out / "program.c", out / "data.S"]
 
 
-def _plain(plan: Mapping[str, Any], job: Job, inputs: Sequence[Array], language: bool) -> str:
+def example(plan: Mapping[str, Any], story: Story) -> str:
+    """The program of an exported project: two runs on zeros, or a language model that writes the story."""
+    if plan["language"] is not None:
+        return _story(plan, story)
+    sizes = [math.prod(v["max_shape"]) for v in plan["entries"][-1]["inputs"]]
+    return _plain(plan, Job(repeat=2), sizes, "static", language=False)
+
+
+def _plain(plan: Mapping[str, Any], job: Job, inputs: Sequence[int], storage: str, language: bool) -> str:
+    """Inputs, of so many elements, are elsewhere (`extern const`) or zeros in this file (`static`)."""
     prefix, entry = plan["prefix"], plan["entries"][-1]
     names = [f"tw_input{i}" for i in range(len(inputs))]
     lines = [f'#include "{prefix}{"_lm" if language else ""}.h"', '#include "harness.h"', "#include <string.h>", ""]
     types = ["int32_t"] if language else [DTYPES[v["dtype"]].ctype for v in entry["inputs"]]
-    lines += [f"extern const {ctype} {name}[];" for ctype, name in zip(types, names, strict=True)]
+    for ctype, name, elements in zip(types, names, inputs, strict=True):
+        extent = max(1, elements) if storage == "static" else ""
+        aligned = " __attribute__((aligned(16)))" if storage == "static" else ""
+        lines.append(f"{storage} {ctype} {name}[{extent}]{aligned};")
     rows, results = [], []
     for i, value in enumerate(entry["outputs"]):
         dtype, elements = DTYPES[value["dtype"]], int(np.prod(value["max_shape"]))
@@ -74,7 +87,7 @@ def _plain(plan: Mapping[str, Any], job: Job, inputs: Sequence[Array], language:
     if language:
         lines += [f"static const {prefix}_logit *logits;"]
         restart = load = ""
-        call = f"    {prefix}_reset();\n    logits = {prefix}_prefill(tw_input0, {inputs[0].size});"
+        call = f"    {prefix}_reset();\n    logits = {prefix}_prefill(tw_input0, {inputs[0]});"
         collect = "    memcpy(tw_result0, logits, sizeof tw_result0);"
     else:
         states = any(e["states"] for e in plan["entries"])

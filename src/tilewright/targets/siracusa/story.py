@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from ...sim import SimOptions, find
 from ..base import Story
 from .build import build
+from .memories import HOLDS, REGIONS, used
 from .program import Job
 from .target import CLOCK_MHZ
 
@@ -26,6 +28,7 @@ class ChipTold:
     decode_cycles: int
     timing: str
     report: dict[str, Any]
+    bytes_used: dict[str, int]  # by memory, as linked
 
     @property
     def note(self) -> str:
@@ -33,7 +36,10 @@ class ChipTold:
 
     def fields(self, prompt_tokens: int, decodes: int) -> dict[str, Any]:
         """Decodes with sampler and tokenizer; the energy of the whole run is shared out by cycles."""
-        found: dict[str, Any] = {"timing": self.timing, "clock_mhz": CLOCK_MHZ, "energy_uj": self.report["energy_uj"]}
+        found: dict[str, Any] = {
+            "timing": self.timing, "clock_mhz": CLOCK_MHZ, "energy_uj": self.report["energy_uj"],
+            "bytes_used": self.bytes_used, "bytes_available": {name: size for name, (_, size) in REGIONS.items()},
+        }  # fmt: skip
         if self.tokens:
             found["prompt_cycles_per_token"] = round(self.prompt_cycles / max(1, prompt_tokens))
         if decodes:
@@ -42,6 +48,19 @@ class ChipTold:
             found["tokens_per_second"] = round(CLOCK_MHZ * 1e6 / cycles, 1)
             found["energy_uj_per_token"] = round(self.report["energy_uj"] * cycles / self.report["cycles"], 3)
         return found
+
+    def rows(self, fields: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+        """Cycles, energy and memories; what is assumed or a model says so."""
+        found = []
+        if "cycles_per_token" in fields:
+            speed = f"{fields['tokens_per_second']:,.0f} tokens/s at {CLOCK_MHZ:.0f} MHz (assumed clock)"
+            found = [
+                ("cycles", f"{fields['cycles_per_token']:,} per token", f"{speed}, --timing {self.timing}"),
+                ("energy", f"{fields['energy_uj_per_token']:,.1f} uJ per token", "an energy model, not measured"),
+            ]
+        return found + [
+            (name, f"{self.bytes_used[name]:,} of {size:,} bytes", HOLDS[name]) for name, (_, size) in REGIONS.items()
+        ]
 
 
 class SiracusaStoryteller:
@@ -61,4 +80,4 @@ class SiracusaStoryteller:
         if found is None:
             raise RuntimeError(f"the program said {notes.strip()[:200]!r} instead of its statistics")
         report = json.loads(self.report.read_text())
-        return ChipTold(int(found[1]), int(found[2]), int(found[3]), self.timing, report)
+        return ChipTold(int(found[1]), int(found[2]), int(found[3]), self.timing, report, used(self.built.executable))

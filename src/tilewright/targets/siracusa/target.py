@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..base import Dma, Engine, Memory, Target
 from ..host.target import HOST
+from .decoder import DECODER
 from .dense import DENSE
 from .fallback import portable
 from .floats import FLOATS
-from .language import LANGUAGE, PARTS
+from .language import LANGUAGE
 from .language_float import LANGUAGE_FLOAT
 from .move import MOVE
-from .norm import NORM
+from .norm import NORM, ONE_ROW
 from .one_call import ONE_CALL
 from .pointwise import POINTWISE
 from .product import PRODUCT
@@ -30,6 +33,13 @@ MACS_PER_CYCLE = {"i8": 4.0 * CORES, "u8": 4.0 * CORES, "i16": 2.0 * CORES, "f32
 RUNTIME = Path(__file__).parent / "runtime"
 KERNELS = Path(__file__).parent / "kernels"
 
+
+def _export(compiled: Any, plan: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, str]:
+    from .export import export
+
+    return export(compiled, plan, texts)
+
+
 SIRACUSA = Target(
     name="siracusa",
     description="the Siracusa chip: eight RV32 cores, 256 KiB of L1, 8 MiB of weight memory; runs on the simulator",
@@ -45,10 +55,11 @@ SIRACUSA = Target(
         *ONE_CALL,
         *POINTWISE,
         *NORM,
+        *ONE_ROW,
         *MOVE,
+        *DECODER,
         *FLOATS,
         *LANGUAGE,
-        *PARTS,
         *LANGUAGE_FLOAT,
         *VISION,
         *map(portable, HOST.kernels),
@@ -57,5 +68,6 @@ SIRACUSA = Target(
     headers=(*sorted(path.name for path in KERNELS.glob("*.h")), *HOST.headers),
     language_quant="int8",
     scratchpad="l1",
-    dma=Dma(issue=12.0, latency=18.0, bytes_per_cycle=8.0, line=0.0),
+    dma=Dma(issue=40.0, latency=18.0, bytes_per_cycle=7.5, line=0.0),  # beside eight busy cores; code of a start
+    export=_export,
 )

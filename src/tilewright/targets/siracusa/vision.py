@@ -17,6 +17,7 @@ from ..base import Kernel, Packing, Scalar, Split
 from ..host.arguments import type_of
 from ..host.integer import finish
 from ..host.vision import IMAGE, WINDOW, filters, single_filters
+from .share import CORES
 from .vision_cost import HIGH, NARROW, NONE, TOP, WIDE, conv_cycles, depthwise_cycles
 from .vision_float import FLOAT
 
@@ -69,7 +70,8 @@ def finished(node: Node, by_channel: Callable[[Array], Array] = lambda w: w) -> 
 
 def _geometry(node: Node) -> dict[str, int]:
     """The geometry of a convolution; one of single pixels is of one row, so that rows do not end."""
-    found = {**filters(node), "pad": node.op.attributes["pad_value"], "by_channel": int(_channels(node))}
+    found = {**filters(node), "pad": node.op.attributes["pad_value"]}
+    found |= {"windows": _windows(node), "by_channel": int(_channels(node))}
     single = found["ky"] == found["kx"] == found["sy"] == found["sx"] == 1 and not any(node.op.attributes["pad"])
     if single:
         pixels = found["n"] * found["h"] * found["width"]
@@ -96,8 +98,14 @@ def _depth(node: Node) -> int:
     return -(-math.prod(type_of(node, "w").static_shape[1:]) // 4) * 4
 
 
+def _windows(node: Node) -> int:
+    """How many windows a core holds: of four pixels, of one where a core has no more."""
+    n, oy, ox, _ = type_of(node, "y").static_shape
+    return 4 if _channels(node) or n * oy * ox > CORES else 1
+
+
 def _joined_scratch(node: Node) -> int:
-    return 4 * (_depth(node) + type_of(node, "y").static_shape[3])
+    return _windows(node) * _depth(node) + 4 * type_of(node, "y").static_shape[3]
 
 
 def _conv(node: Node) -> Mapping[str, Scalar]:
@@ -216,8 +224,8 @@ def _rows(dtype: str) -> tuple[Kernel, ...]:
             Conv2D, "cluster_conv.c", "tw_cluster_conv2d",
             "const void *restrict x, const int8_t *restrict w, const int32_t *restrict b, const int32_t *restrict mul,"
             f" const void *restrict add, void *restrict y, int8_t *restrict scratch, {IMAGE}, int ci, int oy, int ox,"
-            f" int co, {WINDOW}, int pad, {FINISH}, int y_bytes, int by_channel, int first, int last",
-            types, _conv, packing={"w": QUADS}, scratch=lambda node: 4 * _depth(node), split=_split,
+            f" int co, {WINDOW}, int pad, {FINISH}, int y_bytes, int windows, int by_channel, int first, int last",
+            types, _conv, packing={"w": QUADS}, scratch=lambda node: _windows(node) * _depth(node), split=_split,
             cycles=_cycles,
         ),
         Kernel(
@@ -225,7 +233,8 @@ def _rows(dtype: str) -> tuple[Kernel, ...]:
             "const void *restrict x, const int8_t *restrict w, const int32_t *restrict b, const int32_t *restrict mul,"
             f" const void *restrict add, const void *r, void *y, int8_t *restrict scratch, {IMAGE}, int ci, int oy,"
             f" int ox, int co, {WINDOW}, int pad, {FINISH}, int join, int v_signed, int r_signed, int mul_y, int mul_r,"
-            " int64_t join_add, int join_shift, int join_low, int join_high, int by_channel, int first, int last",
+            " int64_t join_add, int join_shift, int join_low, int join_high, int windows, int by_channel, int first,"
+            " int last",
             types, _residual, (joins_bytes,), packing={"w": QUADS}, scratch=_joined_scratch,
             split=_split, cycles=_cycles, in_place={"y": "r"},
         ),

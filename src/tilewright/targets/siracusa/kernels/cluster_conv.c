@@ -4,8 +4,9 @@
 
 struct conv {
     const int8_t *x, *w;
-    int8_t *window; /* of 4 pixels */
+    int8_t *window;
     int h, width, ci, oy, ox, co, ky, kx, sy, sx, dy, dx, top, left, pad, x_signed;
+    int windows;          /* how many there is room for: 4 or 1 */
     int depth, direct;    /* bytes of a window; whether 4 pixels can be read where they are */
     int near, far;        /* windows of columns near <= ox < far have no padding at the sides */
 };
@@ -167,7 +168,8 @@ static void all(const struct conv *c, const struct tw_finish *f, const struct on
             advance(c, &at, runs * 4);
         } else {
             p.x = c->window;
-            p.pixel = c->depth;
+            count = tw_pmin(count, c->windows);
+            p.pixel = c->windows == 4 ? c->depth : 0;
             p.rows = 1;
             p.words = c->depth / 4;
             p.step = 0;
@@ -198,17 +200,17 @@ static void either(struct conv *c, const struct tw_finish *f, const struct onto 
 }
 
 /* y = finish(conv(x, w)). x: [n][h][width][ci] of i8 or u8, `pad` outside; y: [n][oy][ox][co]; see struct tw_finish
- * for the rest. scratch: windows of 4 pixels, each a multiple of 4 bytes. A core computes the pixels first .. last, or
+ * for the rest. scratch: `windows` (4 or 1), each a multiple of 4 bytes. A core computes the pixels first .. last, or
  * those channels (`by_channel`). */
 void tw_cluster_conv2d(const void *restrict x, const int8_t *restrict w, const int32_t *restrict b,
                        const int32_t *restrict mul, const void *restrict add, void *restrict y,
                        int8_t *restrict scratch, int n, int h, int width, int ci, int oy, int ox, int co, int ky,
                        int kx, int sy, int sx, int dy, int dx, int top, int left, int pad, int x_signed, int product,
                        int mul_step, int add_bytes, int add_step, int shift, int low, int high, int y_bytes,
-                       int by_channel, int first, int last)
+                       int windows, int by_channel, int first, int last)
 {
     struct conv c = {x,  w,  scratch, h,  width, ci, oy,  ox,   co,  ky,       kx, sy,
-                     sx, dy, dx,      top, left, pad, x_signed, 0, 0, 0, 0};
+                     sx, dy, dx,      top, left, pad, x_signed, windows, 0, 0, 0, 0};
     int quads = tw_in_quads(product, y_bytes);
     const struct tw_finish f = {b,        mul,   add, y,    product, mul_step, add_bytes,
                                 add_step, shift, low, high, y_bytes, quads};
@@ -220,15 +222,16 @@ void tw_cluster_conv2d(const void *restrict x, const int8_t *restrict w, const i
 void tw_cluster_conv2d_residual(const void *restrict x, const int8_t *restrict w, const int32_t *restrict b,
                                 const int32_t *restrict mul, const void *restrict add, const void *r, void *y,
                                 int8_t *restrict scratch, int n, int h, int width, int ci, int oy, int ox, int co,
-                                int ky, int kx, int sy, int sx, int dy, int dx, int top, int left, int pad, int x_signed, int product, int mul_step,
-                                int add_bytes, int add_step, int shift, int low, int high, int join, int v_signed,
+                                int ky, int kx, int sy, int sx, int dy, int dx, int top, int left, int pad,
+                                int x_signed, int product, int mul_step, int add_bytes, int add_step, int shift,
+                                int low, int high, int join, int v_signed,
                                 int r_signed, int mul_y, int mul_r, int64_t join_add, int join_shift, int join_low,
-                                int join_high, int by_channel, int first, int last)
+                                int join_high, int windows, int by_channel, int first, int last)
 {
     struct conv c = {x,  w,  scratch, h,  width, ci, oy,  ox,   co,  ky,       kx, sy,
-                     sx, dy, dx,      top, left, pad, x_signed, 0, 0, 0, 0};
+                     sx, dy, dx,      top, left, pad, x_signed, windows, 0, 0, 0, 0};
     int quads = tw_in_quads(product, 1);
-    int8_t *waiting = scratch + 4 * ((ky * kx * ci + 3) / 4 * 4);
+    int8_t *waiting = scratch + windows * ((ky * kx * ci + 3) / 4 * 4);
     const struct tw_finish f = {b,        mul,   add, waiting, product, mul_step, add_bytes,
                                 add_step, shift, low, high,    1,       quads};
     const struct onto o = {

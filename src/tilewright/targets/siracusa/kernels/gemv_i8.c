@@ -66,6 +66,28 @@ STREAM_SCALED(tw_stream_i8, int8_t, TW_SB("%[b]", "%[y]", "1"))
 STREAM_SCALED(tw_stream_i16, int16_t, TW_SH("%[b]", "%[y]", "2"))
 STREAM_SCALED(tw_stream_i32, int32_t, TW_SW("%[b]", "%[y]", "4"))
 
+/* The same for bytes with multipliers of 32 bits, one for each row or (`mul_step` 0) for all. */
+void tw_stream_bytes(const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul,
+                     const int32_t *restrict add, int8_t *restrict y, int mul_step, int shift, int first, int last)
+{
+    int32_t count = last - first, half = *add;
+    if (count <= 0)
+        return;
+    w += first * ROW, mul += first * mul_step, y += first;
+#ifdef __riscv
+    int32_t v[18];
+    __asm__ volatile(
+        STREAM("6", TW_LW_BY("%[a]", "%[mul]", "%[step]") "mv %[b], %[add]\n" TW_MAC("%[b]", "%[s]", "%[a]")
+                        "sra %[b], %[b], %[shift]\n.insn r 0x33, 1, 0x0a, %[b], %[b], x8\n" TW_SB("%[b]", "%[y]", "1"))
+        : REGISTERS, [y] "+r"(y), [mul] "+r"(mul)
+        : [add] "r"(half), [shift] "r"(shift), [step] "r"(4 * mul_step)
+        : "memory");
+#else
+    for (int i = 0; i < count; i++, mul += mul_step)
+        y[i] = (int8_t)tw_pclip(tw_pmac(half, tw_dot_row(0, w + i * ROW, x, ROW, 1), *mul) >> shift, 8);
+#endif
+}
+
 /* y = SwiGLU of two such products, rounded. scratch: [last - first]. */
 TW_HOT void tw_gated_i8(const int8_t *restrict x, const int8_t *restrict w_gate, const uint8_t *restrict mul_gate,
                  const int8_t *restrict w_up, const uint8_t *restrict mul_up, const int16_t *restrict table,

@@ -233,9 +233,9 @@ WIDE(i32, int32_t, i32, int32_t)
 #endif
 
 /* y = table[x], entries of `size` bytes (1, 2 or 4), indexed by the bits of x. */
-void tw_table(const uint8_t *x, const void *table, void *y, int size, int first, int last)
+void tw_table(const void *x, const void *table, void *y, int size, int first, int last)
 {
-    const uint8_t *p = x + first;
+    const uint8_t *p = (const uint8_t *)x + first;
     int n = last - first;
     if (n <= 0)
         return;

@@ -180,6 +180,60 @@ static int shifted(const struct quotients *q, int8_t *y)
     return large == 0;
 }
 
+/* Of 1 <= d <= 128: floor(2^(30+l) / d) with 2^(l-1) < d <= 2^l. */
+#define BITS(d) (32 - __builtin_clz(2 * (d) - 1) - 1)
+#define OF(d) (int32_t)((1ull << (30 + BITS(d))) / (d))
+#define OF_4(d) OF(d), OF((d) + 1), OF((d) + 2), OF((d) + 3)
+#define OF_16(d) OF_4(d), OF_4((d) + 4), OF_4((d) + 8), OF_4((d) + 12)
+static const int32_t reciprocals[128] = {OF_16(1),  OF_16(17), OF_16(33), OF_16(49),
+                                         OF_16(65), OF_16(81), OF_16(97), OF_16(113)};
+
+/* One row of 2^bits elements, a multiple of 16; w: [n] as 2 w, all within 2^23.
+ *
+ * With d the root and D = d 2^shift, the result is floor((p + (p < 0 ? d - 1 : 0)) / D) for p = x w, that is v / 2D
+ * rounded down with v = 2p + 1 + (p < 0 ? 2d - 2 : 0). v is odd, so v / 2D is at least 1 / 2D away from a whole number,
+ * and v M / (2^(31+l) 2^shift) differs less from it: 0 <= 2^(30+l) - M d < d <= 2^l, and |v| <= 2^30.
+ */
+void tw_rms_norm_row(const int8_t *restrict x, const int32_t *restrict w, int8_t *restrict y, int bits, int shift,
+                     int first, int last)
+{
+    int32_t sum = 0;
+    if (first >= last)
+        return;
+#ifdef __riscv
+    const int8_t *at = x;
+    int32_t a, b, c, d;
+    __asm__(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "8") TW_LW("%[a]", "%[x]", "4") TW_LW("%[b]", "%[x]", "4")
+                TW_LW("%[c]", "%[x]", "4") TW_DOT(TW_SDOTSP, "%[s]", "%[a]", "%[a]") TW_LW("%[d]", "%[x]", "4")
+                    TW_DOT(TW_SDOTSP, "%[s]", "%[b]", "%[b]") TW_DOT(TW_SDOTSP, "%[s]", "%[c]", "%[c]")
+                        TW_DOT(TW_SDOTSP, "%[s]", "%[d]", "%[d]") TW_ASM_END
+            : [x] "+r"(at), [s] "+r"(sum), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d)
+            : [n] "r"(1 << (bits - 4))
+            : "memory");
+#else
+    sum = squares_of(x, 1 << bits);
+#endif
+    int32_t root = root_of((sum >> bits) + 1), m = reciprocals[root - 1], up = 2 * root - 2;
+    int32_t down = tw_pmin(shift + tw_pfl1(2 * root - 1) - 1, 31);
+    x += first, w += first, y += first;
+#ifdef __riscv
+    int32_t v, t;
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "11") TW_LB("%[t]", "%[x]", "1") TW_LW("%[v]", "%[w]", "4")
+                         "mul %[v], %[v], %[t]\nori %[v], %[v], 1\nsrai %[t], %[v], 31\nand %[t], %[t], %[up]\n"
+                         "add %[v], %[v], %[t]\nmulh %[v], %[v], %[m]\nsra %[v], %[v], %[down]\n"
+                         ".insn r 0x33, 1, 0x0a, %[v], %[v], x8\n" TW_SB("%[v]", "%[y]", "1") TW_ASM_END
+                     : [x] "+r"(x), [w] "+r"(w), [y] "+r"(y), [v] "=&r"(v), [t] "=&r"(t)
+                     : [n] "r"(last - first), [up] "r"(up), [m] "r"(m), [down] "r"(down)
+                     : "memory");
+#else
+    for (; first < last; first++) {
+        int32_t v = *w++ * *x++ + 1;
+        v += (v >> 31) & up;
+        *y++ = (int8_t)tw_pclip((int32_t)((int64_t)v * m >> 32) >> down, 8);
+    }
+#endif
+}
+
 /* clip((x w / root) >> shift), root = floor(sqrt(sum x^2 / n + 1)). w: [n], or one (step 0). by_m, by_shift: of n. */
 void tw_rms_norm_i8(const int8_t *x, const int32_t *w, int8_t *y, int n, uint32_t by_m, int by_shift, int w_step,
                     int shift, int first, int last)

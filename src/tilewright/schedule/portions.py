@@ -1,0 +1,145 @@
+"""Which bytes of an operand each core touches in a call that all share: what no core has of another needs no barrier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ..interp.footprint import core_boxes, packed_regions
+from ..interp.regions import Region as Bytes
+from ..interp.regions import box_region
+from ..ir.domain import Box
+from ..ir.op import Op
+from ..ir.program import Call, Ref, Share
+from ..ir.types import Kind, TensorType, syms_of
+
+Boxes = tuple[tuple[tuple[str, tuple[Box, ...]], ...], ...]  # per core, of every operand
+
+
+@dataclass(frozen=True)
+class Region:
+    """Bytes of a memory, or of a buffer that has no fixed address there: lines that are `stride` bytes apart."""
+
+    place: object
+    first: int
+    bytes: int
+    lines: int = 1
+    stride: int = 0
+
+    @property
+    def stop(self) -> int:
+        return self.first + (self.lines - 1) * self.stride + self.bytes
+
+    def overlaps(self, other: Region) -> bool:
+        if self.place != other.place or self.first >= other.stop or other.first >= self.stop:
+            return False
+        if self.lines > 1 and self.stride == other.stride and other.lines > 1:  # two boxes of one tensor
+            apart = (other.first - self.first) % self.stride
+            return apart < self.bytes or apart + other.bytes > self.stride
+        return True
+
+
+@dataclass(frozen=True, eq=False)
+class Portions:
+    """An operand of a shared call, the place of which begins at `whole`."""
+
+    call: Call
+    share: Share
+    cores: int
+    name: str
+    whole: Region
+
+    def of_cores(self) -> tuple[tuple[Region, ...], ...] | None:
+        """What each core touches; None where sizes are known at run time only."""
+        found = _parts(_Key.of(self.call), self.share, self.cores, self.name, _held(self.call, self.name))
+        if found is None:
+            return None
+        place, first = self.whole.place, self.whole.first
+        return tuple(tuple(Region(place, first + r.first, r.bytes, r.lines, r.stride) for r in part) for part in found)
+
+
+def apart(mine: Portions, other: Portions) -> bool:
+    """Whether no core touches what another one does in the other call."""
+    here, there = mine.of_cores(), other.of_cores()
+    if here is None or there is None:
+        return False
+    return not any(
+        a.overlaps(b)
+        for core, some in enumerate(here)
+        for them, others in enumerate(there)
+        if core != them
+        for a in some
+        for b in others
+    )
+
+
+@dataclass(frozen=True)
+class _Key:
+    """A call for the cache: what decides the parts, and the call itself."""
+
+    op: Op
+    operands: tuple[tuple[str, TensorType], ...]
+    call: Callable[[], Call]
+
+    @staticmethod
+    def of(call: Call) -> _Key:
+        return _Key(call.semantics.op, tuple(call.types().items()), lambda: call)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and (self.op, self.operands) == (other.op, other.operands)
+
+    def __hash__(self) -> int:
+        return hash((self.op, self.operands))
+
+
+def _held(call: Call, name: str) -> object:
+    """How the operand's buffer holds it, for the cache."""
+    ref = dict(call.operands).get(name)
+    return (ref.buffer.packing, ref.buffer.kind, ref.buffer.dtype, ref.buffer.bytes) if isinstance(ref, Ref) else None
+
+
+@lru_cache(maxsize=4096)
+def _parts(key: _Key, share: Share, cores: int, name: str, _: object) -> tuple[tuple[Region, ...], ...] | None:
+    call = key.call()
+    ref = dict(call.operands)[name]
+    fixed = all(isinstance(d, int) for _, kind in key.operands for d in kind.shape) and isinstance(share.total, int)
+    if not fixed or not isinstance(ref, Ref):
+        return None
+    if name == "scratch":
+        size = ref.buffer.bytes // (share.cores or cores)
+        return tuple((Region(None, core * size, size),) for core in range(share.cores or cores))
+    kind = dict(key.operands)[name]
+    shape, itemsize, packing = kind.static_shape, ref.buffer.dtype.bits // 8, ref.buffer.packing
+    if packing is not None and ref.buffer.kind is not Kind.STATE:
+        return None
+    found = []
+    for boxes in _boxes(key, share, cores):
+        regions: list[Bytes] = []
+        for box in dict(boxes)[name]:
+            if packing is None:
+                regions.append(box_region(box, shape, itemsize))
+            else:
+                regions += packed_regions(packing, box, shape, kind.dtype, itemsize)
+        found.append(tuple(map(_region, regions)))
+    return tuple(found)
+
+
+@lru_cache(maxsize=1024)
+def _boxes(key: _Key, share: Share, cores: int) -> Boxes:
+    """Sizes that only the domain knows, as an attention's positions, at their maximum: otherwise less is touched."""
+    call = key.call()
+    node = call.semantics
+    longest = {s.name: s.max for _, extent in node.op.domain(*node.types).given for s in syms_of(extent)}
+    per_core = core_boxes(call, share, cores, longest)
+    return tuple(tuple((name, tuple(boxes)) for name, boxes in of.items()) for of in per_core)
+
+
+def _region(bytes_: Bytes) -> Region:
+    """Lines where there are two dimensions; the run that holds them all where there are more."""
+    if len(bytes_.shape) == 1:
+        return Region(None, bytes_.first, bytes_.shape[0])
+    if len(bytes_.shape) == 2:
+        (count, size), (stride, _) = bytes_.shape, bytes_.strides
+        return Region(None, bytes_.first, size, count, stride)
+    return Region(None, bytes_.first, bytes_.stop - bytes_.first)

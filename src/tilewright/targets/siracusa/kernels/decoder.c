@@ -1,0 +1,274 @@
+/* Between the products of QuantLib's decoders: heads that turn, attention by tables, sums and products by tables.
+ *
+ * Requantisations fit 32 bits: rows of the table of kernels see to that. The code is kept small, since all of a token's
+ * has to stay in the instruction cache that the cores share.
+ */
+#include "tw_kernels.h"
+#include "tw_words.h"
+
+#define SMALL __attribute__((minsize))
+
+/* clip((sum mul + add) >> shift) */
+TW_X int32_t scaled(int32_t sum, int32_t mul, int32_t add, int32_t shift)
+{
+    return tw_pclip(tw_pmac(add, sum, mul) >> shift, 8);
+}
+
+/* Lane `i` of four words becomes lane 0 to 3 of word i. */
+TW_X void transposed(int32_t *c, const int8_t *r)
+{
+    int32_t r0 = tw_word_at(r), r1 = tw_word_at(r + 4), r2 = tw_word_at(r + 8), r3 = tw_word_at(r + 12);
+    int32_t a = tw_vshuffle2_b(r0, r1, 0x05010400), b = tw_vshuffle2_b(r2, r3, 0x05010400);
+    c[0] = tw_vpack_h(b, a), c[1] = tw_vshuffle2_h(a, b, 0x00030001);
+    a = tw_vshuffle2_b(r0, r1, 0x07030602), b = tw_vshuffle2_b(r2, r3, 0x07030602);
+    c[2] = tw_vpack_h(b, a), c[3] = tw_vshuffle2_h(a, b, 0x00030001);
+}
+
+/* y[t, h] = table[clip((x[t, h] . r[t] * mul + add) >> shift)]: heads first .. last, flat. x, y: [tokens][heads][4],
+ * r: matrices [4][4], `step` elements from one row's to the next. y is not x. */
+void SMALL tw_turn_heads(const int8_t *restrict x, const int8_t *restrict r, const int32_t *restrict mul,
+                         const void *restrict add, const int8_t *restrict table, int8_t *restrict y, int heads,
+                         int step, int shift, int first, int last)
+{
+    int32_t c[4], m = *mul, half = *(const int32_t *)add;
+    int h = first;
+    for (; h >= heads; h -= heads)
+        r += step;
+    x += 4 * first, y += 4 * first;
+    for (int left = 0; first < last; first++, x += 4, y += 4) {
+        if (left-- == 0) {
+            transposed(c, r);
+            r += step, left = heads - h - 1, h = 0;
+        }
+        int32_t v = tw_word_at(x);
+        int32_t a = scaled(tw_vdotsp_b(v, c[0]), m, half, shift), b = scaled(tw_vdotsp_b(v, c[1]), m, half, shift);
+        int32_t d = scaled(tw_vdotsp_b(v, c[2]), m, half, shift), e = scaled(tw_vdotsp_b(v, c[3]), m, half, shift);
+        if (table != 0)
+            a = table[a & 255], b = table[b & 255], d = table[d & 255], e = table[e & 255];
+        tw_set_word(y, tw_bytes_of(a, b, d, e));
+    }
+}
+
+/* y = clip((f(table_a[a], table_b[b]) * mul + add) >> shift), f the sum or the product: elements first .. last. */
+#define JOINED(f)                                                                                                      \
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "10") TW_LBU("%[p]", "%[a]", "1") TW_LBU("%[q]", "%[b]", "1")   \
+                         TW_LB_AT("%[p]", "%[ta]", "%[p]") TW_LB_AT("%[q]", "%[tb]", "%[q]") "mv %[v], %[add]\n" f     \
+                             TW_MAC("%[v]", "%[p]", "%[mul]") "sra %[v], %[v], %[shift]\n" TW_CLIP("%[v]", "%[v]",     \
+                                 "8") TW_SB("%[v]", "%[y]", "1") TW_ASM_END                                            \
+                     : [a] "+r"(a), [b] "+r"(b), [y] "+r"(y), [p] "=&r"(p), [q] "=&r"(q), [v] "=&r"(v)                 \
+                     : [n] "r"(last - first), [ta] "r"(table_a), [tb] "r"(table_b), [mul] "r"(*mul),                   \
+                       [add] "r"(*(const int32_t *)add), [shift] "r"(shift)                                            \
+                     : "memory")
+void SMALL tw_join_tables(const void *bytes_a, const void *bytes_b, const int8_t *restrict table_a,
+                          const int8_t *restrict table_b, const int32_t *restrict mul, const void *restrict add,
+                          int8_t *y, int product, int shift, int first, int last)
+{
+    if (first >= last)
+        return;
+    const uint8_t *a = (const uint8_t *)bytes_a + first, *b = (const uint8_t *)bytes_b + first;
+    y += first;
+#ifdef __riscv
+    int32_t p, q, v;
+    if (product)
+        JOINED(".insn r 0x5b, 0, 0x40, %[p], %[p], %[q]\n");
+    else
+        JOINED("add %[p], %[p], %[q]\n");
+#else
+    for (; first < last; first++, a++, b++) {
+        int32_t p = table_a[*a], q = table_b[*b];
+        *y++ = (int8_t)scaled(product ? p * q : p + q, *mul, *(const int32_t *)add, shift);
+    }
+#endif
+}
+
+/* What all heads of a call share. plain: entry c at 128 + c. */
+struct heads {
+    const int8_t *plain, *scale, *hide, *join;
+    int mul, add, shift, hd, seen, stride;
+};
+
+/* a[s] for every position; returns the greatest. Any mask (null: zeros), heads of any whole words. */
+static __attribute__((noinline)) int32_t any_scores(const struct heads *f, const int8_t *q, const int8_t *k,
+                                                    const int8_t *mask, int8_t *a)
+{
+    int32_t most = -128, hd = f->hd;
+    for (int s = 0; s < f->seen; s++, k += f->stride) {
+        int32_t sum = 0;
+        for (int i = 0; i < hd; i += 4)
+            sum = tw_vsdotsp_b(sum, tw_word_at(q + i), tw_word_at(k + i));
+        int32_t code = scaled(sum, f->mul, f->add, f->shift), value = f->plain[128 + code];
+        if (mask != 0 && mask[s] != 0)
+            value = f->join[f->scale[code & 255] + f->hide[mask[s] & 255] + 256];
+        a[s] = (int8_t)value;
+        most = tw_pmax(most, value);
+    }
+    return most;
+}
+
+/* The same for heads of four channels that nothing masks. Writes to a[-1], too. */
+TW_X int32_t scores(const struct heads *f, const int8_t *q, const int8_t *k, int8_t *a)
+{
+    int32_t word = tw_word_at(q), most = -128;
+#ifdef __riscv
+    int32_t value = -128, sum, v, n = f->seen, step = f->stride;
+    a--;
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "9") TW_LW_BY("%[v]", "%[k]", "%[step]") "mv %[sum], %[add]\n" TW_DOT(
+            TW_DOTSP, "%[v]", "%[v]", "%[q]") TW_MAC("%[sum]", "%[v]", "%[mul]") "sra %[sum], %[sum], %[shift]\n"
+            TW_CLIP("%[sum]", "%[sum]", "8") TW_MAX("%[most]", "%[most]", "%[value]") TW_SB("%[value]", "%[a]", "1")
+                TW_LB_AT("%[value]", "%[plain]", "%[sum]") TW_ASM_END
+        : [k] "+r"(k), [a] "+r"(a), [most] "+r"(most), [value] "+r"(value), [sum] "=&r"(sum), [v] "=&r"(v)
+        : [n] "r"(n), [step] "r"(step), [q] "r"(word), [mul] "r"(f->mul), [add] "r"(f->add),
+          [shift] "r"(f->shift), [plain] "r"(f->plain + 128)
+        : "memory");
+    *a = (int8_t)value;
+    return tw_pmax(most, value);
+#else
+    for (int s = 0; s < f->seen; s++, k += f->stride) {
+        a[s] = f->plain[128 + scaled(tw_vdotsp_b(word, tw_word_at(k)), f->mul, f->add, f->shift)];
+        most = tw_pmax(most, a[s]);
+    }
+    return most;
+#endif
+}
+
+/* e[s] = exp[most - a[s]] for `fours` times four positions; returns their sum. */
+TW_X uint32_t exponentials(const int32_t *exp, const int8_t *a, uint32_t *e, int fours, int32_t most)
+{
+    const int32_t *base = exp + 255 - most;
+    uint32_t sum = 0;
+#ifdef __riscv
+    int32_t e0, e1, e2, e3;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "20") TW_LB("%[e0]", "%[a]", "1") TW_LB("%[e1]", "%[a]", "1")
+        TW_LB("%[e2]", "%[a]", "1") TW_LB("%[e3]", "%[a]", "1") "slli %[e0], %[e0], 2\n" "slli %[e1], %[e1], 2\n"
+        "slli %[e2], %[e2], 2\n" "slli %[e3], %[e3], 2\n" TW_LW_AT("%[e0]", "%[base]", "%[e0]")
+        TW_LW_AT("%[e1]", "%[base]", "%[e1]") TW_LW_AT("%[e2]", "%[base]", "%[e2]")
+        TW_LW_AT("%[e3]", "%[base]", "%[e3]") TW_SW("%[e0]", "%[e]", "4") TW_SW("%[e1]", "%[e]", "4")
+        TW_SW("%[e2]", "%[e]", "4") TW_SW("%[e3]", "%[e]", "4") "add %[sum], %[sum], %[e0]\n"
+        "add %[sum], %[sum], %[e1]\n" "add %[sum], %[sum], %[e2]\n" "add %[sum], %[sum], %[e3]\n" TW_ASM_END
+        : [a] "+r"(a), [e] "+r"(e), [sum] "+r"(sum), [e0] "=&r"(e0), [e1] "=&r"(e1), [e2] "=&r"(e2), [e3] "=&r"(e3)
+        : [n] "r"(fours), [base] "r"(base)
+        : "memory");
+    /* clang-format on */
+#else
+    for (int s = 0; s < 4 * fours; s++)
+        sum += e[s] = (uint32_t)base[a[s]];
+#endif
+    return sum;
+}
+
+/* p[s] = weight[e[s] (levels - 1) / total] for `pairs` times two positions, e[s] <= total where p is wanted.
+ *
+ * With total = T 2^-n, 2^31 <= T < 2^32, h the upper half of T and g that of e[s] 2^n, the quotient is
+ * (g R) >> 22 or one more, R = (levels - 1) 2^22 / (h + 1): what is cut off amounts to less than 1/16.
+ */
+TW_X void weights(const int8_t *weight, const uint32_t *e, int8_t *p, int pairs, uint32_t total, int levels)
+{
+    uint32_t most = (uint32_t)levels - 1;
+    int n = 31 - tw_pfl1((int32_t)total);
+    uint32_t r = (most << 22) / ((total << n >> 16) + 1) << 16;
+    weight++;
+#ifdef __riscv
+    int32_t x0, x1, q0, q1;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[pairs]", "18") TW_LW("%[x0]", "%[e]", "4") TW_LW("%[x1]", "%[e]", "4")
+        "sll %[q0], %[x0], %[n]\n" "sll %[q1], %[x1], %[n]\n" TW_UPPER("%[q0]", "%[q0]", "%[r]")
+        TW_UPPER("%[q1]", "%[q1]", "%[r]") "mul %[x0], %[x0], %[most]\n" "mul %[x1], %[x1], %[most]\n"
+        TW_MSU("%[x0]", "%[q0]", "%[total]") TW_MSU("%[x1]", "%[q1]", "%[total]") "sltu %[x0], %[x0], %[total]\n"
+        "sltu %[x1], %[x1], %[total]\n" "sub %[q0], %[q0], %[x0]\n" "sub %[q1], %[q1], %[x1]\n"
+        TW_LB_AT("%[q0]", "%[weight]", "%[q0]") TW_LB_AT("%[q1]", "%[weight]", "%[q1]") TW_SB("%[q0]", "%[p]", "1")
+        TW_SB("%[q1]", "%[p]", "1") TW_ASM_END
+        : [e] "+r"(e), [p] "+r"(p), [x0] "=&r"(x0), [x1] "=&r"(x1), [q0] "=&r"(q0), [q1] "=&r"(q1)
+        : [pairs] "r"(pairs), [n] "r"(n), [r] "r"(r), [most] "r"(most), [total] "r"(total), [weight] "r"(weight)
+        : "memory");
+    /* clang-format on */
+#else
+    for (int s = 0; s < 2 * pairs; s++) {
+        int32_t q = (int32_t)((e[s] << n >> 16) * (r >> 16) >> 22);
+        p[s] = weight[q - (e[s] * most - (uint32_t)q * total < total)];
+    }
+#endif
+}
+
+/* Sums of p[s] v[c][s] over `words` words of positions, of four channels. */
+TW_X void mixed(int32_t *sum, const int8_t *p, const int8_t *v, int words, int pitch)
+{
+    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+#ifdef __riscv
+    int32_t w, a, b;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[words]", "9") TW_LW("%[w]", "%[p]", "4") TW_LW_BY("%[a]", "%[v]", "%[pitch]")
+        TW_LW_BY("%[b]", "%[v]", "%[pitch]") TW_DOT(TW_SDOTSP, "%[s0]", "%[w]", "%[a]")
+        TW_LW_BY("%[a]", "%[v]", "%[pitch]") TW_DOT(TW_SDOTSP, "%[s1]", "%[w]", "%[b]")
+        TW_LW_BY("%[b]", "%[v]", "%[back]") TW_DOT(TW_SDOTSP, "%[s2]", "%[w]", "%[a]")
+        TW_DOT(TW_SDOTSP, "%[s3]", "%[w]", "%[b]") TW_ASM_END
+        : [w] "=&r"(w), [a] "=&r"(a), [b] "=&r"(b), [p] "+r"(p), [v] "+r"(v), [s0] "+r"(s0), [s1] "+r"(s1),
+          [s2] "+r"(s2), [s3] "+r"(s3)
+        : [words] "r"(words), [pitch] "r"(pitch), [back] "r"(4 - 3 * pitch)
+        : "memory");
+    /* clang-format on */
+#else
+    for (int i = 0; i < words; i++, p += 4, v += 4) {
+        int32_t w = tw_word_at(p);
+        s0 = tw_vsdotsp_b(s0, w, tw_word_at(v)), s1 = tw_vsdotsp_b(s1, w, tw_word_at(v + pitch));
+        s2 = tw_vsdotsp_b(s2, w, tw_word_at(v + 2 * pitch)), s3 = tw_vsdotsp_b(s3, w, tw_word_at(v + 3 * pitch));
+    }
+#endif
+    sum[0] = s0, sum[1] = s1, sum[2] = s2, sum[3] = s3;
+}
+
+/* Whether all n bytes are zero. */
+TW_X int is_zero(const int8_t *m, int n)
+{
+    int32_t any = 0;
+    for (; n >= 4; n -= 4, m += 4)
+        any |= tw_word_at(m);
+    for (; n > 0; n--)
+        any |= *m++;
+    return any == 0;
+}
+
+/* Attention of every row over all `seen` positions: pairs of a row and a head of the cache, first .. last of them,
+ * flat. q, y: [tokens][heads * hd]; k: [seen][kv_heads * hd]; v: [kv_heads * hd][pitch]; mask: `mask_step` elements
+ * from one row's to the next, or null; plain: entry c at 128 + c, exp: entry d at 255 - d, other tables and numbers as
+ * the operator says; scratch: five bytes for each position, whole words, and a word. */
+void SMALL tw_attend_tables(const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v,
+                            const int8_t *restrict plain, const int32_t *restrict exp, const int8_t *restrict weight,
+                            const int32_t *restrict numbers, const int8_t *restrict mask, const int8_t *restrict scale,
+                            const int8_t *restrict hide, const int8_t *restrict join, int8_t *restrict y,
+                            uint32_t *restrict scratch, int seen, int group, int kv_heads, int hd, int pitch,
+                            int mask_step, int shift, int out_shift, int levels, int first, int last)
+{
+    int h = first, words = (seen + 3) >> 2, clear = 0, fresh = 1;
+    int32_t unseen = (4 * words - seen) * exp[255], mul = numbers[2], add = numbers[3];
+    int8_t *p = (int8_t *)(scratch + 4 * words);
+    struct heads f = {plain, scale, hide, join, numbers[0], numbers[1], shift, hd, seen, kv_heads * hd};
+    for (; h >= kv_heads; h -= kv_heads)
+        mask = mask != 0 ? mask + mask_step : 0;
+    q += first * group * hd, y += first * group * hd;
+    for (; first < last; first++) {
+        if (fresh)
+            clear = mask == 0 || is_zero(mask, seen);
+        for (int m = 0; m < group; m++, q += hd) {
+            const int8_t *keys = k + h * hd, *values = v + h * hd * pitch;
+            int32_t most = clear && hd == 4 ? scores(&f, q, keys, p) : any_scores(&f, q, keys, clear ? 0 : mask, p);
+            tw_set_word(p + seen, (most & 255) * 0x01010101); /* takes part, and is taken off */
+            uint32_t total = exponentials(exp, p, scratch, words, most) - (uint32_t)unseen;
+            weights(weight, scratch, p, 2 * words, total > 0 ? total : 1, levels);
+            tw_set_word(p + seen, 0);
+            for (int c = 0; c < hd; c += 4, values += 4 * pitch, y += 4) {
+                int32_t sum[4];
+                mixed(sum, p, values, words, pitch);
+                tw_set_word(y, tw_bytes_of(scaled(sum[0], mul, add, out_shift), scaled(sum[1], mul, add, out_shift),
+                                           scaled(sum[2], mul, add, out_shift), scaled(sum[3], mul, add, out_shift)));
+            }
+        }
+        fresh = ++h == kv_heads;
+        if (fresh)
+            h = 0, mask = mask != 0 ? mask + mask_step : 0;
+    }
+}

@@ -1,0 +1,34 @@
+"""`tilewright generate -t siracusa`: the text, and what is told below it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tilewright.cli import run
+
+
+def test_cycles_energy_and_memories_are_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "r.json"
+    words = ["generate", "tinystories", "-t", "siracusa", "--prompt", "The dog", "-n", "6", "--json", str(file)]
+    assert run(words) == 0
+    out, err = capfd.readouterr()
+    found = json.loads(file.read_text())
+    assert out.startswith("The dog")
+    assert found["tokens_per_second"] == pytest.approx(360e6 / found["cycles_per_token"], rel=1e-3)
+    cycles, rate = re.search(
+        r"^  cycles +([\d,]+) per token +([\d,]+) tokens/s at 360 MHz \(assumed clock\)", err, re.M
+    ).groups()
+    assert int(cycles.replace(",", "")) == found["cycles_per_token"]
+    assert int(rate.replace(",", "")) == round(found["tokens_per_second"])
+    assert re.search(r"^  energy +[\d.]+ uJ per token +an energy model, not measured$", err, re.M)
+    for memory, limit in (("l1", 256 << 10), ("l2", 0x1F0000), ("wmem", 8 << 20)):
+        told = re.search(rf"^  {memory} +([\d,]+) of ([\d,]+) bytes", err, re.M)
+        assert [int(n.replace(",", "")) for n in told.groups()] == [found["bytes_used"][memory], limit]
+        assert found["bytes_available"][memory] == limit
+    assert found["bytes_used"]["wmem"] >= found["constant_bytes"]
+    assert found["bytes_used"]["l1"] >= found["arena_bytes"] + found["state_bytes"] + 6144 + 7 * 2048
+    assert found["bytes_used"]["l2"] >= found["code_bytes"]

@@ -1,0 +1,216 @@
+"""The chip's kernels for QuantLib's decoders: exact against the operators' definitions, on the simulated cluster."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.instances import node_of, random_operands
+from tilewright.ir.op import Op
+from tilewright.ir.types import I8, I32, Array, Kind, TensorType
+from tilewright.ops import IntegerAttention, IntegerRMSNorm, RotateHeads, TableBinary
+from tilewright.ops.integer_attention import largest_exponential
+from tilewright.targets.base import Kernel, Packing
+from tilewright.targets.siracusa.bench import Case, Outcome, measure
+from tilewright.targets.siracusa.decoder import CENTRED, DECODER, REVERSED
+from tilewright.targets.siracusa.norm import DOUBLED, ONE_ROW
+
+BYTES, WORDS, ONE = TensorType((256,), I8), TensorType((256,), I32), TensorType((1,), I32)
+TURN, JOIN, ATTEND = DECODER
+
+
+def expected(case: Case) -> Array:
+    names = (name.rstrip("?") for name in type(case.node.op).operands)
+    return np.asarray(case.node.op.reference(*(case.operands.get(name) for name in names)))
+
+
+def check(cases: list[Case], cores: int = 8) -> list[Outcome]:
+    outcomes = measure(cases, cores)
+    for case, outcome in zip(cases, outcomes, strict=True):
+        np.testing.assert_array_equal(outcome.results["y"], expected(case), repr(case.node.op))
+    return outcomes
+
+
+def case_of(kernel: Kernel, op: Op, types: list[TensorType | None], rng: np.random.Generator, **fixed: Any) -> Case:
+    """A call with random operands but for those given, which are constants of the node."""
+    node = node_of(op, *types)
+    arrays = random_operands(node, rng)
+    arrays |= {name: np.asarray(v, node.operands[name].type.dtype.numpy) for name, v in fixed.items()}
+    inputs = [
+        v and replace(v, kind=Kind.CONST, data=arrays[v.name]) if v and v.name in fixed else v for v in node.inputs
+    ]
+    node = replace(node, inputs=tuple(inputs))
+    assert kernel.misfit(node) is None
+    return Case(kernel, node, arrays)
+
+
+def turn(tokens: int, heads: int, own: bool, table: bool, rng: np.random.Generator, **fixed: Any) -> Case:
+    x, r = TensorType((tokens, 4 * heads), I8), TensorType((tokens if own else 1, 4, 4), I8)
+    return case_of(TURN, RotateHeads(heads, 16), [x, r, ONE, ONE, BYTES if table else None], rng, **fixed)
+
+
+def join(function: str, shape: tuple[int, ...], rng: np.random.Generator, shift: int = 16, **fixed: Any) -> Case:
+    kind = TensorType(shape, I8)
+    return case_of(JOIN, TableBinary(function, shift), [kind, kind, BYTES, BYTES, ONE, ONE], rng, **fixed)
+
+
+def attend(seen: int, tokens: int, rng: np.random.Generator, *, kv: int = 16, group: int = 1, hd: int = 4,
+           levels: int = 256, mask: Array | None = None, **fixed: Any) -> Case:  # fmt: skip
+    """Attention as networks have it: scores that spread, exponentials that fall."""
+    cache = TensorType((seen, kv * hd), I8)
+    types: list[TensorType | None] = [TensorType((tokens, kv * group * hd), I8), cache, cache, BYTES, WORDS, BYTES]
+    types += [TensorType((4,), I32)]
+    if mask is not None:
+        types += [TensorType(mask.shape, I8), BYTES, BYTES, TensorType((512,), I8)]
+    usual = {"numbers": [700, 1 << 15, 60, 1 << 15], "exp": np.floor(900 * 0.94 ** np.arange(256))}
+    op = IntegerAttention(kv * group, kv, 16, 16, levels)
+    case = case_of(ATTEND, op, types, rng, **{**usual, **fixed})
+    return case if mask is None else replace(case, operands={**case.operands, "mask": mask})
+
+
+@pytest.mark.parametrize("cores", [1, 8])
+@settings(max_examples=4, deadline=None)
+@given(seed=st.integers(0, 1 << 32))
+def test_random_instances_are_exact(cores: int, seed: int) -> None:
+    rng, cases = np.random.default_rng(seed), []
+    for _ in range(6):
+        tokens, heads, seen, kv, group = (int(rng.integers(1, n)) for n in (5, 20, 140, 9, 4))
+        half = rng.integers(-(1 << 20), 1 << 20, 1)
+        cases.append(
+            turn(tokens, heads, rng.random() < 0.5, rng.random() < 0.5, rng, mul=[rng.integers(-800, 800)], add=half)
+        )
+        shape, shift = tuple(map(int, rng.integers(1, 9, rng.integers(1, 4)))), int(rng.integers(0, 32))
+        cases.append(join("add", shape, rng, shift, mul=rng.integers(-80000, 80000, 1), add=half))
+        cases.append(join("mul", shape, rng, shift, mul=rng.integers(-60000, 60000, 1), add=half))
+        mask = (rng.random((int(rng.choice([1, tokens])), seen)) < 0.2) * rng.integers(-128, 128, seen)
+        top = largest_exponential(256, seen)
+        more = {"exp": rng.integers(0, int(rng.integers(1, top + 1)) + 1, 256)} if rng.random() < 0.5 else {}
+        hd, levels = int(rng.choice([4, 4, 8, 12])), int(rng.choice([2, 100, 128, 255, 256]))
+        cases.append(attend(seen, tokens, rng, kv=kv, group=group, hd=hd, levels=levels, **more,
+                            mask=mask.astype(np.int8) if rng.random() < 0.7 else None))  # fmt: skip
+    check([replace(case, shift=int(rng.integers(0, 4))) for case in cases], cores)
+
+
+@pytest.mark.parametrize("tokens", [1, 3])
+def test_masks_of_zeros_and_of_some(tokens: int) -> None:
+    """Rows that nothing masks go another way: each way in one call."""
+    rng, cases = np.random.default_rng(3), []
+    for seen in (1, 2, 3, 4, 17, 33, 129):
+        for some in (0, 1, tokens):
+            mask = np.zeros((tokens, seen), np.int8)
+            mask[:some, rng.integers(seen)] = -100
+            cases.append(attend(seen, tokens, rng, mask=mask))
+    check(cases)
+
+
+@pytest.mark.parametrize("exp", [[0] * 256, [1] + [0] * 255, [30_000_000] * 256, [0] * 255 + [7]])
+def test_sums_of_any_size(exp: list[int]) -> None:
+    """No weight at all, one, and sums of 32 bits."""
+    check([attend(seen, 2, np.random.default_rng(seen), exp=exp, levels=128) for seen in (1, 5, 140)])
+
+
+def test_quotients_need_one_correction_at_most() -> None:
+    """What kernels/decoder.c says of exponentials: e (levels - 1) / total from the upper halves, or one less."""
+    rng = np.random.default_rng(0)
+    for levels in (2, 3, 128, 255, 256):
+        most = levels - 1
+        totals = np.concatenate([
+            np.arange(1, 3000), 2 ** np.arange(32) // most + 1, (1 << 32) // most - np.arange(1, 50),
+            np.exp2(rng.uniform(0, np.log2(((1 << 32) - 1) // most), 20000)).astype(np.int64),
+        ])  # fmt: skip
+        for total in np.unique(totals[totals * most < 1 << 32]):
+            n = 32 - int(total).bit_length()
+            r = (most << 22) // ((int(total) << n >> 16) + 1)
+            e = np.unique(np.concatenate([np.arange(min(total, 40) + 1), rng.integers(0, total + 1, 40), [total]]))
+            edges = np.arange(levels) * int(total) // most  # where quotients step
+            e = np.concatenate([e, edges, np.minimum(edges + 1, total)])
+            q = (e << n >> 16) * r
+            assert r < 1 << 16
+            assert q.max() < 1 << 32
+            assert np.isin(e * most // total - (q >> 22), (0, 1)).all()
+
+
+def shapes() -> list[Case]:
+    """The operators of microLlama: a row, and eight in parallel."""
+    rng, half = np.random.default_rng(1), [1 << 15]
+    cases = []
+    for tokens in (1, 8):
+        cases += [turn(tokens, 16, True, table, rng, mul=[500], add=half) for table in (False, True)]
+        cases.append(join("add", (tokens, 64), rng, mul=[50000], add=half))
+        cases.append(join("mul", (tokens, 256), rng, mul=[1200], add=half))
+        for seen in (8, 17, 65, 129):
+            cases.append(attend(seen, tokens, rng))
+            cases.append(attend(seen, tokens, rng, mask=np.zeros((tokens, seen), np.int8)))
+    return [*cases, attend(8, 8, rng, mask=np.triu(np.full((8, 8), -128, np.int8), 1))]
+
+
+def test_shapes_of_networks_are_exact_and_about_as_fast_as_predicted() -> None:
+    cases = shapes()
+    for case, outcome in zip(cases, check(cases), strict=True):
+        if "mask" not in case.operands:
+            predicted = case.kernel.cycles(case.node)
+            assert abs(predicted - outcome.cycles) <= 0.12 * outcome.cycles + 30, (case.kernel.symbol, outcome.cycles)
+
+
+@pytest.mark.parametrize("packing", [CENTRED, REVERSED], ids=lambda packing: packing.name)
+def test_packings_are_undone_exactly(packing: Packing) -> None:
+    table = np.random.default_rng(0).integers(-128, 128, 256).astype(np.int32)
+    np.testing.assert_array_equal(packing.unpack(packing.pack(table), (256,)), table)
+
+
+def norm(n: int, shift: int, x: Array, w: Array) -> Case:
+    types = [TensorType((1, n), I8), TensorType((n,), I32)]
+    return case_of(ONE_ROW[0], IntegerRMSNorm(shift), types, np.random.default_rng(0), x=x, w=w)
+
+
+def test_norms_of_one_row() -> None:
+    """Every root, weights up to the bound, quotients at whole numbers and one off."""
+    rng, most = np.random.default_rng(3), (1 << 22) - 1
+    cases = [norm(n, s, rng.integers(-128, 128, (1, n)), rng.integers(-most, most + 1, n))
+             for n in (16, 64, 256, 1024) for s in (1, 14, 16, 17, 31)]  # fmt: skip
+    for root in (*range(1, 129, 7), 127, 128):
+        x = np.full((1, 64), -128 if root == 128 else root)
+        d = root if root == 128 else int(np.sqrt(root * root + 1))
+        near = rng.integers(-(2**15), 2**15, 64) * d // root + rng.integers(-1, 2, 64)
+        cases += [norm(64, s, x * rng.choice([-1, 1] if root < 128 else [1], 64), near) for s in (1, 7)]
+        cases.append(norm(64, 16, x, np.where(np.arange(64) % 2, most, -most)))
+    outcomes = check(cases)
+    usual = next(o for c, o in zip(cases, outcomes, strict=True) if c.operands["w"].shape == (64,))
+    assert 0.8 < usual.cycles / ONE_ROW[0].cycles(cases[5].node) < 1.2
+
+
+@pytest.mark.parametrize("shift", [1, 5, 16, 31])
+def test_roots_divide_by_their_reciprocals(shift: int) -> None:
+    """For each root: at random products, and about the multiples of what divides."""
+    rng = np.random.default_rng(shift)
+    for d in range(1, 129):
+        bits = (d - 1).bit_length()
+        m, whole = (1 << 30 + bits) // d, d << shift
+        assert m < 1 << 31
+        assert 0 <= (1 << 30 + bits) - m * d < d
+        p = rng.integers(-(1 << 29), 1 << 29, 300)
+        near = (rng.integers(-200, 200, 300) * whole)[:, None] + np.array([-d, 1 - d, -1, 0, 1, d - 1, d])
+        p = np.concatenate([p, near[np.abs(near) < 1 << 29]])
+        v = 2 * p + 1 + np.where(p < 0, 2 * d - 2, 0)
+        truncated = np.sign(p) * (np.abs(p) // d)
+        np.testing.assert_array_equal((v * m >> 32) >> min(shift + bits - 1, 31), truncated >> shift)
+
+
+def test_doubled_weights_are_packed_without_loss() -> None:
+    w = np.array([0, 1, -1, (1 << 22) - 1, -(1 << 22) + 1], np.int32)
+    np.testing.assert_array_equal(DOUBLED.unpack(DOUBLED.pack(w), w.shape), w)
+
+
+def test_other_norms_are_left_to_the_general_row() -> None:
+    """Several rows, other lengths, large weights, no shift."""
+    for shape, shift, most in (((2, 64), 16, 1), ((1, 48), 16, 1), ((1, 64), 16, 1 << 22), ((1, 64), 0, 1)):
+        with pytest.raises(AssertionError):
+            case_of(
+                ONE_ROW[0], IntegerRMSNorm(shift), [TensorType(shape, I8), TensorType(shape[1:], I32)],
+                np.random.default_rng(0), w=np.full(shape[1:], most),
+            )  # fmt: skip
