@@ -26,6 +26,7 @@ from ..targets.base import Target
 from .rewrite import Rewriter, rewrite
 
 Results = tuple[Value, ...] | None
+MEETING = 60.0  # cycles of a barrier, and of starting the transfers of a call
 
 
 def one_call(graph: Graph, target: Target) -> Graph:
@@ -151,7 +152,7 @@ def _parts(r: Rewriter, whole: Value, group: Sequence[Node]) -> tuple[Value, ...
 
 def _cheaper(target: Target, new: Node, old: Sequence[Node]) -> bool:
     """Whether a kernel runs the node in fewer cycles than the others take one by one."""
-    return _cost(target, new) < sum(_cost(target, node) for node in old)
+    return _cost(target, new) < sum(_cost(target, node) + MEETING for node in old) - MEETING
 
 
 def _cost(target: Target, node: Node) -> float:

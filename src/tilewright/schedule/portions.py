@@ -1,4 +1,4 @@
-"""Which bytes of an operand each core touches in a call that all share: what no core has of another needs no barrier."""
+"""Which bytes of an operand each core touches in a shared call: what no core has of another needs no barrier."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def linear(rng: np.random.Generator) -> Instance:
 
 def streamed(rng: np.random.Generator) -> Instance:
     """As quantised language models have them: 64 inputs, a multiplier of 8 bits per row."""
-    rows, dtype = int(rng.integers(1, 150)), rng.choice([I8, I16])
+    rows, dtype = int(rng.integers(1, 150)), rng.choice([I8, I16, I32])
     op = Linear(Requantise(int(rng.integers(0, 20)), dtype.low, dtype.high, dtype))
     kinds = ((1, 64), I8), ((rows, 64), I8), None, ((rows,), U8), ((1,), I32)
     return op, [kind and TensorType(*kind) for kind in kinds]
@@ -53,7 +53,8 @@ def joining(rng: np.random.Generator) -> Instance:
     )
     op = LinearAdd(int(rng.choice([0, 9, 14, 31, 40])))
     if rng.random() < 0.4:
-        op, tokens, cols = LinearAdd(int(rng.integers(4, 16))), 1, 64
+        op, tokens = LinearAdd(int(rng.integers(4, 16))), 1
+        rows, cols = 8 * int(rng.integers(1, 12)), int(rng.choice([4, 64, 68, 256]))
     kinds = ((tokens, cols), I8), ((rows, cols), I8), ((tokens, rows), I16), ((rows,), U8)
     return op, [TensorType(*kind) for kind in kinds]
 

@@ -33,6 +33,9 @@ def scaled_rows(node: Node) -> bool:
     return True
 
 
+# Cluster cycles of warm calls, fitted on the simulator with `--timing gvsoc`.
+
+
 def _share(node: Node, unit: int) -> int:
     """Rows of the busiest core."""
     return up(up(type_of(node, "y").static_shape[1], unit), CORES) * unit
@@ -40,12 +43,13 @@ def _share(node: Node, unit: int) -> int:
 
 def _gated_cycles(node: Node) -> float:
     rows = _share(node, 1)
-    return 2 * stream(rows) + 10 + 10.4 * rows
+    return 2 * stream(rows) + 150 + 8.5 * rows
 
 
 def _turned_cycles(node: Node) -> float:
-    rows, hd = _share(node, 2), type_of(node, "table").static_shape[1]
-    return 250 + stream(rows) + 42 * max(1.0, rows / hd) + 16.8 * rows
+    rows = _share(node, 2)
+    kinds = 1 if all(type_of(node, name).static_shape[0] % rows == 0 for name in ("w_q", "w_k")) else 2
+    return 300 + stream(rows) + 150 * kinds + 16.8 * rows
 
 
 def _turned_scratch(node: Node) -> int:
@@ -57,7 +61,7 @@ ONE_CALL = (
         GatedLinear, "gemv_i8.c", "tw_gated_i8",
         f"{GATED}, int8_t *restrict scratch, int gate_shift, int up_shift, int shift, int first, int last",
         {}, gated, requires=(one_token, scaled_rows), packing={"w_gate": ROWS, "w_up": ROWS},
-        scratch=lambda node: _share(node, 1), cycles=_gated_cycles,
+        scratch=lambda node: type_of(node, "y").static_shape[1], cycles=_gated_cycles,
         split=lambda node: Split(("t", "o")),  # noqa: ARG005
     ),
     Kernel(
