@@ -105,7 +105,8 @@ static void scaled(const int16_t *x, const int16_t *w, int8_t *y, int n, int32_t
 }
 
 /* y = clip((t * w + half) >> shift), t = 2^15 x / sqrt(sum(x^2) + eps), for every row. x, y: [rows][n], w: [n]. */
-TW_HOT void tw_cluster_rmsnorm(const int16_t *restrict x, const int16_t *restrict w, int8_t *restrict y, int n, int shift,
+TW_HOT
+void tw_cluster_rmsnorm(const int16_t *restrict x, const int16_t *restrict w, int8_t *restrict y, int n, int shift,
                         int64_t eps, int first, int last)
 {
     int i = first < n ? first : first % n;

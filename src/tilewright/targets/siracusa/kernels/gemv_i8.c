@@ -90,9 +90,9 @@ void tw_stream_bytes(const int8_t *restrict x, const int8_t *restrict w, const i
 
 /* y = SwiGLU of two such products, rounded. scratch: [last - first]. */
 TW_HOT void tw_gated_i8(const int8_t *restrict x, const int8_t *restrict w_gate, const uint8_t *restrict mul_gate,
-                 const int8_t *restrict w_up, const uint8_t *restrict mul_up, const int16_t *restrict table,
-                 int8_t *restrict y, int8_t *restrict scratch, int gate_shift, int up_shift, int shift, int first,
-                 int last)
+                        const int8_t *restrict w_up, const uint8_t *restrict mul_up, const int16_t *restrict table,
+                        int8_t *restrict y, int8_t *restrict scratch, int gate_shift, int up_shift, int shift,
+                        int first, int last)
 {
     int32_t half = tw_half(gate_shift);
     tw_stream_i8(x, w_gate, mul_gate, &half, y, gate_shift, -128, 127, first, last);
@@ -137,10 +137,11 @@ TW_HOT void tw_turned_i8(const int8_t *restrict x, const int8_t *restrict w_q, c
     }
 }
 
-/* y = clip(r + ((x w^T * mul + half) >> shift)), 16 bits; r and y may be the same. Scaled sums fit 30 bits. Eight rows at
- * a time: small, for programs that hardly fit the instruction cache. cols is a multiple of 4, first and last of 8. */
-TW_HOT void tw_eights_add(const int8_t *restrict x, const int8_t *restrict w, const int16_t *r, const uint8_t *restrict mul,
-                   int16_t *y, int cols, int shift, int32_t half, int first, int last)
+/* y = clip(r + ((x w^T * mul + half) >> shift)), 16 bits; r and y may be the same. Scaled sums fit 30 bits. Eight rows
+ * at a time: small, for programs that hardly fit the instruction cache. cols is a multiple of 4, first and last of 8. */
+TW_HOT void tw_eights_add(const int8_t *restrict x, const int8_t *restrict w, const int16_t *r,
+                          const uint8_t *restrict mul, int16_t *y, int cols, int shift, int32_t half, int first,
+                          int last)
 {
     int pitch = tw_pitch(cols);
     for (mul += first, y += first, r += first; first < last; first += 8) {
@@ -149,9 +150,9 @@ TW_HOT void tw_eights_add(const int8_t *restrict x, const int8_t *restrict w, co
 #ifdef __riscv
         const int32_t *sum = s;
         int32_t a, b;
-        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "9") TW_LW("%[b]", "%[sum]", "4") TW_LBU("%[a]", "%[mul]", "1")
-                         "mul %[b], %[b], %[a]\n" TW_LH("%[a]", "%[r]", "2") "add %[b], %[b], %[half]\n"
-                         "sra %[b], %[b], %[shift]\nadd %[b], %[b], %[a]\n"
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "9") TW_LW("%[b]", "%[sum]", "4")
+                             TW_LBU("%[a]", "%[mul]", "1") "mul %[b], %[b], %[a]\n" TW_LH("%[a]", "%[r]", "2")
+                         "add %[b], %[b], %[half]\nsra %[b], %[b], %[shift]\nadd %[b], %[b], %[a]\n"
                          ".insn r 0x33, 1, 0x0a, %[b], %[b], x16\n" TW_SH("%[b]", "%[y]", "2") TW_ASM_END
                          : [a] "=&r"(a), [b] "=&r"(b), [sum] "+r"(sum), [y] "+r"(y), [r] "+r"(r), [mul] "+r"(mul)
                          : [n] "r"(8), [half] "r"(half), [shift] "r"(shift)
