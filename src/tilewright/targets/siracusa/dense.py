@@ -277,6 +277,9 @@ DENSE = (
         _row("tw_gemm_i8", "dense_i8.c", _gemm_cycles, dtype, "int tokens, int rows, int cols")
         for dtype in ("i8", "u8")
     ),
+    _joining(
+        "tw_stream_add", "gemv_i8.c", _stream_cycles, "int shift, int32_t half", one_row, in_registers, small_sums
+    ),
     replace(
         _joining(
             "tw_eights_add", "gemv_i8.c", _eights_cycles, "int cols, int shift, int32_t half", one_row, whole_eights,

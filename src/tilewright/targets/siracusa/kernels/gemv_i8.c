@@ -137,8 +137,31 @@ TW_HOT void tw_turned_i8(const int8_t *restrict x, const int8_t *restrict w_q, c
     }
 }
 
-/* y = clip(r + ((x w^T * mul + half) >> shift)), 16 bits; r and y may be the same. Scaled sums fit 30 bits. Eight rows
- * at a time: small, for programs that hardly fit the instruction cache. cols is a multiple of 4, first and last of 8. */
+/* y = clip(r + ((x w^T * mul + half) >> shift)), 16 bits; r and y may be the same. Scaled sums fit 30 bits. */
+TW_HOT
+void tw_stream_add(const int8_t *restrict x, const int8_t *restrict w, const int16_t *r, const uint8_t *restrict mul,
+                   int16_t *y, int shift, int32_t half, int first, int last)
+{
+    int32_t count = last - first;
+    if (count <= 0)
+        return;
+    w += first * ROW, mul += first, y += first, r += first;
+#ifdef __riscv
+    int32_t v[18];
+    __asm__ volatile(STREAM("8", TW_LBU("%[a]", "%[mul]", "1") "mv %[b], %[half]\n" TW_MAC("%[b]", "%[s]", "%[a]")
+                                 TW_LH("%[a]", "%[r]", "2") "sra %[b], %[b], %[shift]\nadd %[b], %[b], %[a]\n"
+                                 ".insn r 0x33, 1, 0x0a, %[b], %[b], x16\n" TW_SH("%[b]", "%[y]", "2"))
+                     : REGISTERS, [y] "+r"(y), [r] "+r"(r), [mul] "+r"(mul)
+                     : [half] "r"(half), [shift] "r"(shift)
+                     : "memory");
+#else
+    for (int i = 0; i < count; i++)
+        y[i] = (int16_t)tw_pclip((tw_pmac(half, tw_dot_row(0, w + i * ROW, x, ROW, 1), mul[i]) >> shift) + r[i], 16);
+#endif
+}
+
+/* The same for any number of inputs, eight rows at a time: little code, for programs that hardly fit the instruction
+ * cache. cols is a multiple of 4, first and last of 8. */
 TW_HOT void tw_eights_add(const int8_t *restrict x, const int8_t *restrict w, const int16_t *r,
                           const uint8_t *restrict mul, int16_t *y, int cols, int shift, int32_t half, int first,
                           int last)
