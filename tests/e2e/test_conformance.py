@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from tests.shared import QUANTLIB, VECTORS, needs_shared
+from tilewright.cli import run as command
 from tilewright.conformance.batch import run_batch
 from tilewright.conformance.cases import Case, DataSet, onnx, quantlib
-from tilewright.conformance.run import run_onnx, run_quantlib, run_suite
+from tilewright.conformance.run import run_onnx, run_quantlib, run_suite, sample
 from tilewright.ir.graph import Builder, Graph
 from tilewright.ir.types import F32, TensorType
 from tilewright.ops import Transpose
@@ -79,6 +80,19 @@ def test_a_sample_of_the_vectors_in_c() -> None:
     assert len(verdicts) == 200
     assert count["failed"] == 0, [v for v in verdicts if v.status == "failed"]
     assert count["passed"] >= 110
+
+
+@needs_shared
+def test_a_sample_is_drawn_by_its_seed(capsys: pytest.CaptureFixture[str]) -> None:
+    first = sample("quantlib", QUANTLIB, 3, 1)
+    assert first == sample("quantlib", QUANTLIB, 3, 1) != sample("quantlib", QUANTLIB, 3, 2)
+    words = ["conformance", "quantlib", "--vectors", str(QUANTLIB), "--sample", "3", "--seed", "1"]
+    assert command(words) == 0
+    shown = capsys.readouterr().out
+    assert [line for line in shown.splitlines() if line.startswith("passed  ") and "/" in line] == [
+        f"passed   {name}" for name in sorted(first)
+    ]
+    assert len(sample("quantlib", QUANTLIB, 1000, 0)) == 102
 
 
 @needs_shared

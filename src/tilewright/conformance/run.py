@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -29,14 +30,24 @@ def run_quantlib(source: Path, target: str = "host", jobs: int = 1, options: Opt
     return list(run_suite("quantlib", source, target, jobs, options or Options()))
 
 
+def sample(suite: str, source: Path, count: int, seed: int) -> set[str]:
+    """Names of `count` of a suite's cases, or of all where there are no more; a seed has one answer."""
+    names = sorted(case.name for case in _cases(suite, source))
+    return set(random.Random(seed).sample(names, min(count, len(names))))
+
+
+def _cases(suite: str, source: Path) -> list[Case]:
+    if suite not in SUITES:
+        raise UserError(f"no suite named {suite!r}", hint=f"suites are {', '.join(SUITES)}")
+    return SUITES[suite](source)
+
+
 def run_suite(
     suite: str, source: Path, target: str, jobs: int, options: Options, wanted: Callable[[str], bool] = lambda _: True
 ) -> Iterator[Verdict]:
     """Verdicts on a suite's cases whose names are wanted, in order, as they come."""
-    if suite not in SUITES:
-        raise UserError(f"no suite named {suite!r}", hint=f"suites are {', '.join(SUITES)}")
     find(target, options)
-    names = [case.name for case in SUITES[suite](source) if wanted(case.name)]
+    names = [case.name for case in _cases(suite, source) if wanted(case.name)]
     size = max(1, min(BATCH, -(-len(names) // max(1, jobs))))
     chunks = [names[i : i + size] for i in range(0, len(names), size)]
     if jobs <= 1 or len(chunks) <= 1:

@@ -103,8 +103,7 @@ def _held(call: Call, name: str) -> object:
 def _parts(key: _Key, share: Share, cores: int, name: str, _: object) -> tuple[tuple[Region, ...], ...] | None:
     call = key.call()
     ref = dict(call.operands)[name]
-    fixed = all(isinstance(d, int) for _, kind in key.operands for d in kind.shape) and isinstance(share.total, int)
-    if not fixed or not isinstance(ref, Ref):
+    if not (isinstance(share.total, int) and _fixed(call) and isinstance(ref, Ref)):
         return None
     if name == "scratch":
         size = ref.buffer.bytes // (share.cores or cores)
@@ -123,6 +122,13 @@ def _parts(key: _Key, share: Share, cores: int, name: str, _: object) -> tuple[t
                 regions += packed_regions(packing, box, shape, kind.dtype, itemsize)
         found.append(tuple(map(_region, regions)))
     return tuple(found)
+
+
+def _fixed(call: Call) -> bool:
+    """Whether all sizes are known."""
+    shapes = {name: kind.shape for name, kind in call.types().items()}
+    extents = call.semantics.op.domain(*call.semantics.types).extents(shapes)
+    return all(isinstance(d, int) for d in (*extents.values(), *(d for shape in shapes.values() for d in shape)))
 
 
 @lru_cache(maxsize=1024)

@@ -16,6 +16,7 @@ from .tiles import Piece, Tiling, contiguous, cuttable, first_stored
 
 MEMBER_ALIGNMENT = 8  # of constants that travel together
 PARTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 256)  # into how many a dimension is cut
+FEW = (4, 8)  # elements of a dimension that small tiles are made of, beside one
 MENU = 12  # tilings of a node that are offered at most
 
 
@@ -39,7 +40,10 @@ def uncut(node: Node, kernel: Kernel, target: Target, states_near: bool) -> Tile
 
 def menu(node: Node, kernel: Kernel, target: Target, states_near: bool) -> list[Tiled]:
     """Tilings that are worth a thought: fewest cycles first, each cheaper in bytes than those before."""
+    room = next(m.bytes for m in target.memories if m.name == target.scratchpad) or 0
     found = [way for tile in _tiles(node) for way in _ways(node, tile, kernel, target, states_near)]
+    if not any(way.least <= room for way in found):
+        found += [way for tile in _small_tiles(node) for way in _ways(node, tile, kernel, target, states_near)]
     found.sort(key=lambda way: (time_of(way), way.least))
     kept: list[Tiled] = []
     for way in found:
@@ -59,21 +63,33 @@ def time_of(way: Tiled) -> float:
 
 
 def _tiles(node: Node) -> Iterator[Tile]:
-    """No cut, cuts along one dimension, along two in every order, and the smallest along three."""
+    """No cut, cuts along one dimension, and along two in every order."""
     yield ()
+    sizes = _sizes(node)
+    for name in sizes:
+        yield from (((name, size),) for size in sizes[name])
+    some = {name: [*sizes[name][:-1:2], sizes[name][-1]] for name in sizes}
+    for first, second in itertools.permutations(sizes, 2):
+        yield from (((first, a), (second, b)) for a, b in itertools.product(some[first], some[second]))
+
+
+def _small_tiles(node: Node) -> Iterator[Tile]:
+    """Cuts along three dimensions, each into parts of one element or of a few lanes."""
+    sizes = {name: [size for size in sizes if size in FEW or size == sizes[-1]] for name, sizes in _sizes(node).items()}
+    for names in itertools.permutations(sizes, 3):
+        yield from (tuple(zip(names, pick, strict=True)) for pick in itertools.product(*(sizes[n] for n in names)))
+
+
+def _sizes(node: Node) -> dict[str, list[int]]:
+    """Of the dimensions that can be cut: sizes of parts, largest first."""
     extents = Tiling(node, ()).extents
     sizes: dict[str, list[int]] = {}
     for name in cuttable(node):
         extent = extents[name]
         assert isinstance(extent, int)
-        sizes[name] = sorted({-(-extent // parts) for parts in PARTS if parts <= extent} - {extent}, reverse=True)
-        sizes[name] = list(dict.fromkeys(_even(extent, size) for size in sizes[name]))
-        yield from (((name, size),) for size in sizes[name])
-    some = {name: [*sizes[name][:-1:2], sizes[name][-1]] for name in sizes}
-    for first, second in itertools.permutations(sizes, 2):
-        yield from (((first, a), (second, b)) for a, b in itertools.product(some[first], some[second]))
-    for three in itertools.permutations(sizes, 3):
-        yield tuple((name, sizes[name][-1]) for name in three)
+        parts = sorted({-(-extent // parts) for parts in PARTS if parts <= extent} - {extent}, reverse=True)
+        sizes[name] = list(dict.fromkeys(_even(extent, size) for size in parts))
+    return sizes
 
 
 def _even(extent: int, size: int) -> int:

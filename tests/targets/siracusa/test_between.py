@@ -11,7 +11,7 @@ from tests.instances import node_of, random_operands, row_instances
 from tests.targets.siracusa.cases import check
 from tilewright.ir.graph import Node
 from tilewright.ir.op import Op
-from tilewright.ir.types import DTYPES, Array, TensorType
+from tilewright.ir.types import DTYPES, F32, Array, TensorType
 from tilewright.ops import (
     Binary,
     Concat,
@@ -24,6 +24,7 @@ from tilewright.ops import (
     LayerNorm,
     LookUp,
     Pad,
+    Quantize,
     QuantizedAdd,
     QuantizedMul,
     Reduce,
@@ -95,6 +96,33 @@ def _results_of(cases: list[Case]) -> list[Array]:
     from tilewright.targets.siracusa.bench import measure
 
     return [outcome.results["y"] for outcome in measure(cases)]
+
+
+def test_quantisation_rounds_the_quotient() -> None:
+    """Reals at and next to ties, of any size, and what is no number."""
+    rng = np.random.default_rng(7)
+    cases = []
+    for dtype in ("i8", "u8", "i16"):
+        for scale in (1.0, 0.1, 1 / 255, 3e-39, 1e-12, 7e30, *np.exp(rng.normal(0, 3, 4))):
+            kind = DTYPES[dtype]
+            size = 1 << (17 if dtype == "i16" else 9)
+            ties = (rng.integers(-size, size, 400) + rng.choice([0, 0.5], 400)).astype(np.float32)
+            with np.errstate(over="ignore"):
+                x = ties * np.float32(scale)
+            x = np.concatenate([x, np.nextafter(x, np.float32(0)), np.nextafter(x, np.float32(np.inf)), np.zeros(1)])
+            odd = np.asarray([np.nan, np.inf, -np.inf, 3e38, 1e-45], np.float32)
+            x = np.concatenate([x, odd]).astype(np.float32)
+            arrays = {
+                "x": x,
+                "scale": np.full(1, scale, np.float32),
+                "zero": rng.integers(kind.low, kind.high + 1, 1).astype(kind.numpy),
+            }
+            node = node_of(
+                Quantize(), *(TensorType(a.shape, t) for a, t in zip(arrays.values(), (F32, F32, kind), strict=True))
+            )
+            cases += [Case(k, node, arrays) for k in FLOATS if k.misfit(node) is None and k.split(node) is not None]
+    assert len(cases) == 30
+    check(cases)
 
 
 def test_quotients_by_reciprocal_truncate() -> None:

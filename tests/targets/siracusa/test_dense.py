@@ -38,13 +38,14 @@ def linear(rng: np.random.Generator) -> Instance:
 
 
 def streamed(rng: np.random.Generator) -> Instance:
-    """As quantised language models have them: 64 inputs, a multiplier of 8 bits per row, or of 32 for bytes."""
+    """As quantised language models have them: 64 inputs, a multiplier of 8 bits per row; or eights of rows of words."""
     rows, dtype = int(rng.integers(1, 150)), rng.choice([I8, I16, I32])
-    mul = U8
-    if rng.random() < 0.3:
-        dtype, mul = I8, I32
     op = Linear(Requantise(int(rng.integers(0, 20)), dtype.low, dtype.high, dtype))
-    kinds = ((1, 64), I8), ((rows, 64), I8), None, ((rows,), mul), ((1,), I32)
+    kinds = ((1, 64), I8), ((rows, 64), I8), None, ((rows,), U8), ((1,), I32)
+    if rng.random() < 0.5:
+        rows, cols = 8 * int(rng.integers(1, 18)), int(rng.choice([64, 64, 4 * int(rng.integers(1, 70))]))
+        op = Linear(Requantise(int(rng.integers(0, 20)), I8.low, I8.high, I8))
+        kinds = ((1, cols), I8), ((rows, cols), I8), None, ((int(rng.choice([1, rows])),), I32), ((1,), I32)
     return op, [kind and TensorType(*kind) for kind in kinds]
 
 
@@ -90,8 +91,9 @@ def random_cases(count: int, seed: int) -> list[Case]:
     rng = np.random.default_rng(seed)
     cases = []
     for i in range(count):
-        op, types = (linear, linear, streamed, joining, multiplied, multiplied, floating)[i % 7](rng)
-        limit = LIMITS[rng.integers(len(LIMITS))]
+        make = (linear, linear, streamed, joining, multiplied, multiplied, floating)[i % 7]
+        op, types = make(rng)
+        limit = LIMITS[rng.integers(len(LIMITS))] or (400 if make is streamed else None)
         node, arrays = instance(op, types, rng, limit=limit, constant=rng.random() < 0.9)
         found = fitting(ROWS, node, arrays, shift=int(rng.choice([0, 0, 1, 2, 3])))
         cases += [replace(c, overlay=c.kernel.in_place) if rng.random() < 0.5 else c for c in found]
@@ -148,7 +150,7 @@ def called(tokens: int, rows: int, cols: int, kind: str) -> Case:
     ("tokens", "rows", "cols", "kind", "rate"),
     [
         (1, 64, 64, "language", 7.2), (1, 256, 64, "language", 10.5), (1, 512, 64, "language", 11.5),
-        (1, 64, 64, "bytes", 7.2), (1, 192, 64, "bytes", 9.8), (1, 512, 64, "bytes", 11.5),
+        (1, 64, 64, "bytes", 7.2), (1, 192, 64, "bytes", 9.8), (1, 512, 64, "bytes", 11.5), (1, 64, 256, "bytes", 11),
         (1, 64, 64, "joining", 7.5), (1, 64, 256, "joining", 8.5), (1, 128, 128, "channels", 8),
         (64, 64, 64, "language", 12), (64, 64, 256, "channels", 15.5), (64, 64, 256, "wide", 14),
         (100, 64, 64, "channels", 12), (256, 16, 144, "channels", 14), (256, 32, 288, "channels", 16),

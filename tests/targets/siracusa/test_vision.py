@@ -17,7 +17,7 @@ from tilewright.ops.epilogue import Clamp
 from tilewright.ops.quantize import QuantizedAdd
 from tilewright.targets.base import Kernel
 from tilewright.targets.siracusa.bench import Case
-from tilewright.targets.siracusa.vision import HIGH, NARROW, NONE, TOP, VISION, WIDE
+from tilewright.targets.siracusa.vision import HALVES, HIGH, NARROW, NONE, TOP, VISION, WIDE
 
 Instance = tuple[Node, dict[str, Array]]
 Pads = tuple[int, int, int, int]
@@ -156,8 +156,9 @@ def test_any_number_of_cores_does(cores: int) -> None:
 
 def test_every_way_to_requantise_is_tried() -> None:
     used = {(c.kernel.symbol, c.kernel.arguments(c.node).get("product")) for c in random_cases(120, 0)}
-    for symbol in ("tw_cluster_conv2d", "tw_cluster_depthwise"):
-        assert {product for name, product in used if name == symbol} == {NONE, NARROW, TOP, HIGH, WIDE}
+    ways = {NONE, NARROW, TOP, HIGH, WIDE}
+    for symbol, all_ways in (("tw_cluster_conv2d", {*ways, HALVES}), ("tw_cluster_depthwise", ways)):
+        assert {product for name, product in used if name == symbol} == all_ways
 
 
 def test_a_core_with_one_pixel_holds_one_window() -> None:

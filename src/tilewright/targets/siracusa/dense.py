@@ -131,8 +131,8 @@ def in_registers(node: Node) -> bool:
     return type_of(node, "w").shape[1] == 64
 
 
-def whole_eights(node: Node) -> bool:
-    """Rows of weights in multiples of 8, of inputs in multiples of 4"""
+def in_eights(node: Node) -> bool:
+    """Rows of whole words of inputs, a multiple of eight of them"""
     rows, cols = type_of(node, "w").static_shape
     return rows % 8 == 0 and cols % 4 == 0
 
@@ -272,6 +272,14 @@ DENSE = (
         {"x": "i8", "w": "i8", "mul": "i32", "y": "i8"}, _streamed, requires=(one_row, in_registers, scaled_bytes),
         packing={"w": ROWS}, split=_split, cycles=_stream_cycles,
     ),
+    Kernel(
+        Linear, "gemv_i8.c", "tw_eights_bytes",
+        "const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul, const int32_t *restrict add,"
+        " int8_t *restrict y, int cols, int mul_step, int shift, int first, int last",
+        {"x": "i8", "w": "i8", "mul": "i32", "y": "i8"}, lambda node: {**_sizes(node), **_streamed(node)},
+        requires=(one_row, in_eights, scaled_bytes), packing={"w": ROWS}, split=lambda _: Split(("o",), 8),
+        cycles=_eights_cycles,
+    ),
     *(_row("tw_gemv_i8", "gemv_i8.c", _gemv_cycles, dtype, "int cols", one_row) for dtype in ("i8", "u8")),
     *(
         _row("tw_gemm_i8", "dense_i8.c", _gemm_cycles, dtype, "int tokens, int rows, int cols")
@@ -282,7 +290,7 @@ DENSE = (
     ),
     replace(
         _joining(
-            "tw_eights_add", "gemv_i8.c", _eights_cycles, "int cols, int shift, int32_t half", one_row, whole_eights,
+            "tw_eights_add", "gemv_i8.c", _eights_cycles, "int cols, int shift, int32_t half", one_row, in_eights,
             small_sums,
         ),
         split=lambda node: Split(("o",), 8),  # noqa: ARG005

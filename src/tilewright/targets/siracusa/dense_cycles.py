@@ -8,7 +8,7 @@ from __future__ import annotations
 
 CONFLICTS = 1.035
 STREAM_CALL, STREAM_ROW = 152, 41
-EIGHTS_CALL, EIGHTS_BLOCK, EIGHTS_SAME_BANK = 290, 60, 1.35
+EIGHTS_CALL, EIGHTS_BLOCK = 120, 120
 GEMV_CALL, GEMV_EIGHT, GEMV_FOUR = 238, 155, 160
 REGISTERS_CALL, REGISTERS_BLOCK, REGISTERS_ROW = 184, 184, 30.6
 GEMM_CALL, GEMM_BLOCK = 320, 285
@@ -30,9 +30,7 @@ def stream(rows: int) -> float:
 
 def eights(blocks: int, cols: int) -> float:
     """Blocks of eight rows of weights times one row of inputs."""
-    words = up(cols, 4)  # rows of 16 words all begin in one bank
-    inner = 17 * CONFLICTS * words * (EIGHTS_SAME_BANK if words == 16 else 1.0)
-    return EIGHTS_CALL + blocks * (EIGHTS_BLOCK + inner)
+    return EIGHTS_CALL + blocks * (EIGHTS_BLOCK + CONFLICTS * 17 * up(cols, 4))
 
 
 def gemv(rows: int, cols: int, registers: bool, finish: str) -> float:

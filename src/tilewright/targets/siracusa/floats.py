@@ -176,7 +176,7 @@ def _converted(dtype: str) -> tuple[Kernel, ...]:
         Kernel(
             Quantize, "floats.c", f"tw_quantize_part_{dtype}",
             f"const float *x, const float *scale, const {t} *zero, {t} *y, {layout}", {"zero": dtype}, _channels,
-            cycles=lambda node: CALL + 8 * DIVISION * _own(node), split=flat,
+            cycles=lambda node: CALL + 80.0 + 44.0 * _own(node), split=flat,
             examples=retyped(Quantize, "zero", dtypes=(dtype,)),
         ),
         Kernel(

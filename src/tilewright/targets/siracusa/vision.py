@@ -18,7 +18,7 @@ from ..host.arguments import type_of
 from ..host.integer import finish
 from ..host.vision import IMAGE, WINDOW, filters, single_filters
 from .share import CORES
-from .vision_cost import HIGH, NARROW, NONE, TOP, WIDE, conv_cycles, depthwise_cycles
+from .vision_cost import HALVES, HIGH, NARROW, NONE, TOP, WIDE, conv_cycles, depthwise_cycles
 from .vision_float import FLOAT
 
 FINISH = "int x_signed, int product, int mul_step, int add_bytes, int add_step, int shift, int low, int high"
@@ -41,20 +41,28 @@ def _unpack_quads(packed: Array, shape: tuple[int, ...]) -> Array:
 QUADS = Packing("4 rows by 4 columns", _pack_quads, _unpack_quads)
 
 
+def _fits(node: Node, by_channel: Callable[[Array], Array], up: int = 0) -> bool:
+    """Whether all of (sum + b) * mul + add, shifted up, is known to stay within 32 bits for any x."""
+    w, mul, add = (node.operands[name].data for name in ("w", "mul", "add"))
+    b = node.operands["b"].data if "b" in node.operands else np.zeros(1, np.int64)
+    if w is None or mul is None or add is None or b is None:
+        return False
+    x = type_of(node, "x").dtype
+    low, high = (ends + b for ends in accumulator_range(by_channel(w), x.low, x.high))
+    small = low.min() >= I32.low and high.max() <= I32.high
+    return bool(small and fits32(low, high, mul.astype(object) << up, add.astype(object) << up))
+
+
 def product(node: Node, by_channel: Callable[[Array], Array] = lambda w: w) -> int:
     """How the products of the requantisation are held. `by_channel` brings the weights' channel to the front."""
     epilogue = node.op.attributes["epilogue"]
     if not isinstance(epilogue, Requantise):
         return NONE
-    w, mul, add = (node.operands[name].data for name in ("w", "mul", "add"))
-    b = node.operands["b"].data if "b" in node.operands else np.zeros(1, np.int64)
-    if w is not None and mul is not None and add is not None and b is not None and epilogue.shift < 32:
-        x = type_of(node, "x").dtype
-        low, high = (ends + b for ends in accumulator_range(by_channel(w), x.low, x.high))
-        if low.min() >= I32.low and high.max() <= I32.high and fits32(low, high, mul, add):
-            return NARROW
+    if epilogue.shift < 32 and _fits(node, by_channel):
+        return NARROW
     if not 32 <= epilogue.shift < 63:
         return WIDE
+    add = node.operands["add"].data
     if add is None:
         return HIGH
     top, rest = np.divmod(add.astype(np.int64), 1 << 32)
@@ -66,6 +74,14 @@ def finished(node: Node, by_channel: Callable[[Array], Array] = lambda w: w) -> 
     found = finish(node)
     found["add_step"] *= found["add_bytes"] // 4
     return {**found, "product": product(node, by_channel)}
+
+
+def dense_product(node: Node) -> int:
+    """The same for dense convolutions: halves of words suffice where a shift by 16 or more, made so, stays narrow."""
+    mode, epilogue = product(node), node.op.attributes["epilogue"]
+    if mode == NARROW and epilogue.dtype.bits == 8 and _fits(node, lambda w: w, max(16 - epilogue.shift, 0)):
+        return HALVES
+    return mode
 
 
 def _geometry(node: Node) -> dict[str, int]:
@@ -81,12 +97,12 @@ def _geometry(node: Node) -> dict[str, int]:
 
 def _channels(node: Node) -> bool:
     """Whether the cores share the output channels rather than the pixels: where that takes less time."""
-    mode = product(node)
+    mode = dense_product(node)
     return conv_cycles(node, mode, by_channel=True) < conv_cycles(node, mode, by_channel=False)
 
 
 def _cycles(node: Node) -> float:
-    return conv_cycles(node, product(node), by_channel=_channels(node))
+    return conv_cycles(node, dense_product(node), by_channel=_channels(node))
 
 
 def _split(node: Node) -> Split:
@@ -104,12 +120,15 @@ def _windows(node: Node) -> int:
     return 4 if _channels(node) or n * oy * ox > CORES else 1
 
 
-def _joined_scratch(node: Node) -> int:
-    return _windows(node) * _depth(node) + 4 * type_of(node, "y").static_shape[3]
+def _scratch(node: Node) -> int:
+    """Windows; 4 pixels before a residual joins; multipliers and addends of the channels of a core."""
+    co = type_of(node, "w").static_shape[0]
+    channels = -(-co // (4 * CORES)) * 4 if _channels(node) else co // 4 * 4
+    return _windows(node) * _depth(node) + 8 * channels + (4 * co if "r" in node.operands else 0)
 
 
 def _conv(node: Node) -> Mapping[str, Scalar]:
-    return {**_geometry(node), **finished(node)}
+    return {**_geometry(node), **finished(node), "product": dense_product(node)}
 
 
 def joins_bytes(node: Node) -> bool:
@@ -225,7 +244,7 @@ def _rows(dtype: str) -> tuple[Kernel, ...]:
             "const void *restrict x, const int8_t *restrict w, const int32_t *restrict b, const int32_t *restrict mul,"
             f" const void *restrict add, void *restrict y, int8_t *restrict scratch, {IMAGE}, int ci, int oy, int ox,"
             f" int co, {WINDOW}, int pad, {FINISH}, int y_bytes, int windows, int by_channel, int first, int last",
-            types, _conv, packing={"w": QUADS}, scratch=lambda node: _windows(node) * _depth(node), split=_split,
+            types, _conv, packing={"w": QUADS}, scratch=_scratch, split=_split,
             cycles=_cycles,
         ),
         Kernel(
@@ -235,7 +254,7 @@ def _rows(dtype: str) -> tuple[Kernel, ...]:
             f" int ox, int co, {WINDOW}, int pad, {FINISH}, int join, int v_signed, int r_signed, int mul_y, int mul_r,"
             " int64_t join_add, int join_shift, int join_low, int join_high, int windows, int by_channel, int first,"
             " int last",
-            types, _residual, (joins_bytes,), packing={"w": QUADS}, scratch=_joined_scratch,
+            types, _residual, (joins_bytes,), packing={"w": QUADS}, scratch=_scratch,
             split=_split, cycles=_cycles, in_place={"y": "r"},
         ),
     )  # fmt: skip

@@ -13,16 +13,18 @@ from ...ir.graph import Node
 from ..host.arguments import type_of
 from .share import CORES
 
-NONE, NARROW, TOP, HIGH, WIDE = range(5)  # how products by multipliers are held: the enum in kernels/tw_sums.h
-SCALE = {NARROW: 27.0, TOP: 39.0, HIGH: 63.0}  # instructions of 4 results in assembly, mulh 5 and mul 2
-PLAIN = {NONE: 18.0, NARROW: 50.0, TOP: 50.0, HIGH: 50.0, WIDE: 50.0}  # one result in C
+NONE, NARROW, TOP, HIGH, WIDE, HALVES = range(6)  # how products by multipliers are held: the enum in kernels/tw_sums.h
+SCALE = {HALVES: 22.0, NARROW: 27.0, TOP: 39.0, HIGH: 63.0}  # instructions of 4 results in assembly, mulh 5 and mul 2
+PLAIN = {NONE: 18.0, NARROW: 50.0, TOP: 50.0, HIGH: 50.0, WIDE: 50.0, HALVES: 50.0}  # one result in C
 BANKS = 1.03  # cores wait for each other's banks
 
-CALL = 900.0  # arguments, divisions
+CALL = 1700.0  # arguments, divisions, code that other layers have driven out of the cache
+SETTING = 14.0  # a channel's multiplier and addend for HALVES, once per call
 PANEL = 230.0  # four pixels: where they are
-GROUP = 92.0  # four channels of a panel: bias, pointers, sums to memory and back
+NEXT = 30.0  # four pixels more in the same piece of assembly
+GROUP, GROUP_HALVES = 92.0, 74.0  # four channels of a panel: bias, pointers, sums to memory and back
 GATHER = (110.0, 12.0, 0.55)  # a window that is copied: per pixel, per row, per byte
-JOIN = 62.0  # four bytes that a residual joins
+JOIN = 42.0  # four bytes that a residual joins
 
 
 def conv_cycles(node: Node, mode: int, *, by_channel: bool) -> float:
@@ -31,26 +33,31 @@ def conv_cycles(node: Node, mode: int, *, by_channel: bool) -> float:
     n, oy, ox, _ = type_of(node, "y").static_shape
     words, total = -(-ky * kx * ci // 4), n * oy * ox
     pixels, channels = (total, -(-co // (4 * CORES)) * 4) if by_channel else (-(-total // CORES), co)
-    panels, copied = _panels(node, pixels)
+    panels, runs, copied = _panels(node, pixels)
     quick = mode in SCALE and type_of(node, "y").dtype.bits == 8
     groups, rest = divmod(min(channels, co), 4) if quick else (0, min(channels, co))
-    group = GROUP + 24 * words + 4 * ky
+    group = (GROUP_HALVES if mode == HALVES else GROUP) + 24 * words + 4 * ky
     each = groups * (group + 4 * SCALE.get(mode, 0)) + -(-rest // 4) * (group + 120) + rest * 4 * PLAIN[mode]
     windows = copied * (GATHER[0] + GATHER[1] * ky + GATHER[2] * ky * kx * ci)
     join = JOIN * pixels * channels / 4 if "r" in node.operands else 0.0
-    return BANKS * (CALL + panels * (PANEL + each) + windows + join)
+    call, around = CALL, PANEL * panels
+    if mode == HALVES:
+        call += SETTING * groups * 4
+    if mode == HALVES and not join and not rest:
+        around = PANEL * runs + NEXT * panels
+    return BANKS * (call + around + panels * each + windows + join)
 
 
-def _panels(node: Node, pixels: int) -> tuple[int, float]:
-    """Groups of 4 pixels of one core, and how many pixels' windows it copies."""
+def _panels(node: Node, pixels: int) -> tuple[int, float, float]:
+    """Groups of 4 pixels of one core, runs of groups side by side, and how many pixels' windows it copies."""
     _, ky, kx, ci = type_of(node, "w").static_shape
     _, h, width, _ = type_of(node, "x").static_shape
     _, oy, ox, _ = type_of(node, "y").static_shape
     (sy, sx), (dy, dx), (top, left, _, _) = (node.op.attributes[a] for a in ("stride", "dilation", "pad"))
     if ky == kx == sy == sx == 1 and not any(node.op.attributes["pad"]):
-        return -(-pixels // 4), 0.0 if ci % 4 == 0 else float(pixels)
+        return -(-pixels // 4), 1.0 if ci % 4 == 0 else pixels / 4, 0.0 if ci % 4 == 0 else float(pixels)
     if dx != 1 or kx * ci % 4:
-        return -(-pixels // 4), float(pixels)
+        return -(-pixels // 4), pixels / 4, float(pixels)
     near, far = -(-left // sx), min((width + left - kx) // sx + 1, ox)
     begin = -(-near // 4) * 4
     direct = max(far - begin, 0) // 4 * 4
@@ -59,12 +66,14 @@ def _panels(node: Node, pixels: int) -> tuple[int, float]:
     above = min(-(-top // sy), rows)
     below = min(max(oy - ((h + top - (ky - 1) * dy - 1) // sy + 1), 0), rows)
     edge = max(above, below) if rows < oy else above + below
-    return -(-pixels // 4), edge * ox + max(rows - edge, 0) * inner
+    inside = max(rows - edge, 0)
+    copied = edge * ox + inside * inner
+    return -(-pixels // 4), copied / 4 + (inside if direct else 0.0), copied
 
 
-STRIP = 330.0  # a strip: where it begins, its padding
+STRIP = 320.0  # a strip: where it begins
 ENTRY = 18.0  # 4 places of 4 channels
-LINE = 135.0  # a channel of a line or of two: before the loop
+LINE = 100.0  # a channel of a line or of two: before the loop
 SUMS = (60.0, 25.0, 11.0)  # in C: a channel, a result, a product of 4
 
 
@@ -85,7 +94,8 @@ def depthwise_cycles(node: Node, mode: int, *, by_channel: bool, along: int) -> 
     build = strips * chunks * (STRIP + ENTRY * length)
     lanes = min(channels, 4)
     if u == 3 and chunks == 1 and dilation[along] == 1 and mode in SCALE and type_of(node, "y").dtype.bits == 8:
-        one = {NARROW: 13.0, TOP: 16.0, HIGH: 22.0}[mode]
+        positive = mode == NARROW and node.op.attributes["epilogue"].low == 0
+        one = 11.0 if positive else {NARROW: 13.0, TOP: 16.0, HIGH: 22.0}[mode]
         pairs = lines // 2 if shared > 1 else 0
         work = lanes * (pairs * (LINE + (2 * one - 3) * results) + (lines - 2 * pairs) * (LINE + one * results))
     else:

@@ -5,6 +5,7 @@
 struct conv {
     const int8_t *x, *w;
     int8_t *window;
+    int32_t *scales; /* for TW_HALVES, 8 words per 4 channels */
     int h, width, ci, oy, ox, co, ky, kx, sy, sx, dy, dx, top, left, pad, x_signed;
     int windows;          /* how many there is room for: 4 or 1 */
     int depth, direct;    /* bytes of a window; whether 4 pixels can be read where they are */
@@ -99,23 +100,37 @@ TW_X int inside(const struct conv *c, struct place p, int left)
 
 static const int32_t nothing = 0;
 
-/* Channels first .. last of `count` pixels that p has the windows of, to f->y[at] and on. */
-static void panel(const struct conv *c, const struct tw_finish *f, struct tw_panel *p, int count, int first, int last,
-                  int at)
+/* Channels first .. last of `runs` times `count` pixels that p has the windows of, to f->y[at] and on. Only TW_HALVES
+ * without channels that remain takes several runs. */
+static void panel(const struct conv *c, const struct tw_finish *f, struct tw_panel *p, int runs, int count, int first,
+                  int last, int at)
 {
     int r = first;
+    const int8_t *x = p->x;
     p->w = c->w + first * c->depth;
     p->count = count;
     p->groups = f->quads ? (last - first) >> 2 : 0;
     if (p->groups > 0) {
         r += p->groups * 4;
-        p->mul = f->mul + first * f->mul_step;
-        p->add = f->add + first * f->add_step;
-        p->top = p->add + (f->add_bytes >> 3);
         p->y = (int8_t *)f->y + at;
-        p->bias = f->b != 0 ? f->b + first : &nothing;
-        p->bias_step = f->b != 0 ? 4 : 0;
+        if (f->product == TW_HALVES) {
+            p->scales = p->scales_first;
+            p->w_first = p->w;
+            p->panels = runs;
+            p->x_next = 4 * p->pixel;
+            p->y_next = 4 * (p->stride - p->groups);
+        } else {
+            p->mul = f->mul + first * f->mul_step;
+            p->add = f->add + first * f->add_step;
+            p->top = p->add + (f->add_bytes >> 3);
+            p->bias = f->b != 0 ? f->b + first : &nothing;
+            p->bias_step = f->b != 0 ? 4 : 0;
+        }
         tw_panel_bytes(p, c->x_signed, f->product);
+        if (r == last)
+            return;
+        p->w = c->w + r * c->depth;
+        p->x = x;
     }
     p->bias = &nothing;
     p->bias_step = 0;
@@ -134,10 +149,10 @@ struct onto {
 
 /* The same with the residual, if o is not null; results wait in f->y until it joins. */
 static void results(const struct conv *c, const struct tw_finish *f, const struct onto *o, struct tw_panel *p,
-                    int pixel, int count, int first, int last)
+                    int pixel, int panels, int count, int first, int last)
 {
     int to = pixel * c->co + first;
-    panel(c, f, p, count, first, last, o ? 0 : to);
+    panel(c, f, p, panels, count, first, last, o ? 0 : to);
     if (o == 0)
         return;
     int whole = last - first == c->co, runs = whole ? 1 : count, length = whole ? count * c->co : last - first;
@@ -151,11 +166,17 @@ static void all(const struct conv *c, const struct tw_finish *f, const struct on
 {
     struct place at = place_of(c, begin);
     int32_t sums[16];
+    int halves = f->quads && f->product == TW_HALVES, groups = (last - first) >> 2;
+    int dropped = halves ? tw_pmin(f->shift, 16) : f->product == TW_NARROW ? 0 : 32;
     struct tw_panel p = {
-        .sums = sums, .stride = o ? last - first : c->co, .shift = f->shift - (f->product >= TW_TOP ? 32 : 0),
-        .low = f->low, .high = f->high, .mul_step = f->mul_step * 4, .add_step = f->add_step * 4,
-        .top_shift = f->add_bytes == 8 ? 0 : 31,
+        .sums = sums, .stride = o ? last - first : c->co, .shift = f->shift - dropped, .low = f->low, .high = f->high,
+        .mul_step = f->mul_step * 4, .add_step = f->add_step * 4, .top_shift = f->add_bytes == 8 ? 0 : 31,
+        .bias = &nothing, .scales_first = c->scales, .scales_end = c->scales + 8 * groups, .upper = TW_UPPER_HALVES,
+        .even = TW_EVEN_BYTES,
     };
+    int many = halves && !o && (last - first) % 4 == 0; /* runs at a time */
+    if (halves)
+        tw_scales(f, c->scales, first, groups);
     for (int pixel = begin; pixel < end;) {
         int runs = inside(c, at, end - pixel), count = tw_pmin(end - pixel, 4);
         if (runs > 0) {
@@ -176,11 +197,14 @@ static void all(const struct conv *c, const struct tw_finish *f, const struct on
             gather(c, &at, count);
         }
         p.back = 4 - 3 * p.pixel;
-        do {
-            results(c, f, o, &p, pixel, count, first, last);
-            pixel += count;
-            p.x += 4 * p.pixel;
-        } while (--runs > 0);
+        for (runs = tw_pmax(runs, 1); runs > 0;) {
+            int now = many ? runs : 1;
+            const int8_t *next = p.x + now * 4 * p.pixel;
+            results(c, f, o, &p, pixel, now, count, first, last);
+            pixel += now * count;
+            p.x = next;
+            runs -= now;
+        }
     }
 }
 
@@ -191,17 +215,18 @@ static void either(struct conv *c, const struct tw_finish *f, const struct onto 
     int beyond = c->width + c->left - (c->kx - 1) * c->dx - 1;
     c->direct = c->dx == 1 && c->kx * c->ci % 4 == 0;
     c->depth = (c->ky * c->kx * c->ci + 3) / 4 * 4;
+    c->scales = (int32_t *)(void *)(c->window + c->windows * c->depth + (o ? 4 * c->co : 0));
     c->near = (c->left + c->sx - 1) / c->sx;
     c->far = beyond >= 0 ? tw_pmin(beyond / c->sx + 1, c->ox) : 0;
-    if (first < last && by_channel)
-        all(c, f, o, 0, pixels, first, last);
-    else if (first < last)
+    if (first < last && !by_channel)
         all(c, f, o, first, last, 0, c->co);
+    for (int most = (c->co + 31) / 32 * 4; by_channel && first < last; first += most) /* as many as scales are for */
+        all(c, f, o, 0, pixels, first, tw_pmin(last, first + most));
 }
 
 /* y = finish(conv(x, w)). x: [n][h][width][ci] of i8 or u8, `pad` outside; y: [n][oy][ox][co]; see struct tw_finish
- * for the rest. scratch: `windows` (4 or 1), each a multiple of 4 bytes. A core computes the pixels first .. last, or
- * those channels (`by_channel`). */
+ * for the rest. scratch: `windows` (4 or 1), each a multiple of 4 bytes; 8 words for 4 channels. A core computes the
+ * pixels first .. last, or those channels (`by_channel`). */
 void tw_cluster_conv2d(const void *restrict x, const int8_t *restrict w, const int32_t *restrict b,
                        const int32_t *restrict mul, const void *restrict add, void *restrict y,
                        int8_t *restrict scratch, int n, int h, int width, int ci, int oy, int ox, int co, int ky,
@@ -209,7 +234,7 @@ void tw_cluster_conv2d(const void *restrict x, const int8_t *restrict w, const i
                        int mul_step, int add_bytes, int add_step, int shift, int low, int high, int y_bytes,
                        int windows, int by_channel, int first, int last)
 {
-    struct conv c = {x,  w,  scratch, h,  width, ci, oy,  ox,   co,  ky,       kx, sy,
+    struct conv c = {x,  w,  scratch, 0,  h,   width, ci,  oy,       ox,      co, ky, kx, sy,
                      sx, dy, dx,      top, left, pad, x_signed, windows, 0, 0, 0, 0};
     int quads = tw_in_quads(product, y_bytes);
     const struct tw_finish f = {b,        mul,   add, y,    product, mul_step, add_bytes,
@@ -228,7 +253,7 @@ void tw_cluster_conv2d_residual(const void *restrict x, const int8_t *restrict w
                                 int r_signed, int mul_y, int mul_r, int64_t join_add, int join_shift, int join_low,
                                 int join_high, int windows, int by_channel, int first, int last)
 {
-    struct conv c = {x,  w,  scratch, h,  width, ci, oy,  ox,   co,  ky,       kx, sy,
+    struct conv c = {x,  w,  scratch, 0,  h,   width, ci,  oy,       ox,      co, ky, kx, sy,
                      sx, dy, dx,      top, left, pad, x_signed, windows, 0, 0, 0, 0};
     int quads = tw_in_quads(product, 1);
     int8_t *waiting = scratch + windows * ((ky * kx * ci + 3) / 4 * 4);

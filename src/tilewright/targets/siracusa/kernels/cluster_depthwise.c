@@ -19,7 +19,9 @@ struct depthwise {
     int32_t *strip; /* [4][length] */
     int32_t *sums;   /* [results along][4] */
     struct axis along, across;
-    int channels, pad, x_signed, length, chunks, image_x, image_y;
+    int channels, x_signed, length, chunks, image_x, image_y;
+    int first, last; /* places of a strip within the image */
+    int32_t outside; /* what is beyond */
 };
 
 /* Transposes `count` words of four lines: line i moves on by step[i] bytes. Channels go to to[0], to[length] .. */
@@ -63,26 +65,28 @@ static void transpose(int32_t *to, int length, const int8_t *const line[4], cons
 #endif
 }
 
+/* What lies outside of the image at the ends of the strip: it stays there. */
+static void fill_ends(const struct depthwise *d)
+{
+    int32_t *to = d->strip;
+#pragma clang loop unroll(disable) vectorize(disable)
+    for (int i = 0; i < d->length; i++)
+        if (i < d->first || i >= d->last)
+            for (int c = 0; c < 4; c++)
+                to[c * d->length + i] = d->outside;
+}
+
 /* The strip of 4 channels of an image (`valid` of them exist) from place v across. */
 static void fill_strip(const struct depthwise *d, const int8_t *image, int valid, int v, int chunk)
 {
     const struct axis *u = &d->along, *a = &d->across;
-    int start = -u->before, need = d->length;
-    int first = tw_pmin(tw_pmax(-start, 0), need), last = tw_pmax(tw_pmin(u->size - start, need), first);
-    int32_t outside = (int32_t)((uint32_t)(uint8_t)d->pad * 0x01010101u);
-    for (int c = 0; c < 4; c++) {
-        int32_t *line = d->strip + c * d->length;
-        for (int i = 0; i < first; i++)
-            line[i] = outside;
-        for (int i = last; i < need; i++)
-            line[i] = outside;
-    }
+    int first = d->first, last = d->last;
     const int8_t *line[4];
     int step[4];
     int8_t edge[4][4];
     for (int k = 0; k < 4; k++) {
         int at = v + (chunk * 4 + k) * a->dilation, in = at >= 0 && at < a->size;
-        line[k] = in ? image + at * a->x_step + (start + first) * u->x_step : (const int8_t *)&outside;
+        line[k] = in ? image + at * a->x_step + (first - u->before) * u->x_step : (const int8_t *)&d->outside;
         step[k] = in ? u->x_step : 0;
     }
     if (valid == 4 && first < last) {
@@ -117,8 +121,8 @@ TW_X int32_t moved_up(int32_t w, int bits)
 /* Channels of a strip with three elements along, requantised to bytes: `count` results each, at y and, `line` bytes on,
  * of a second line whose weights are moved up by `lane` bits more; line is 0 where there is none. `moved`: bits that
  * the first line's weights are moved up by. x, w, bias, mul, add, top and y move on by a channel. bias, mul, add and
- * top have steps in bytes; top, top_shift: the upper halves of add, or add itself and 31. shift is without the 32 bits that
- * TW_TOP and TW_HIGH drop. The assembly knows the offsets of all fields. */
+ * top have steps in bytes; top, top_shift: the upper halves of add, or add itself and 31. shift is without the 32 bits
+ * that TW_TOP and TW_HIGH drop. The assembly knows the offsets of all fields. */
 struct strip {
     const int32_t *x;
     int x_next, x_step, count;
@@ -151,8 +155,11 @@ struct strip {
 #define TW_PLACES "lw a5, 4(s1)\nlw a6, 8(s1)\n" TW_LW_BY("a4", "s1", "t4")
 #define TW_TRIPLE(code, sum, w0, w1, w2)                                                                               \
     TW_DOT(code, sum, "a5", w1) TW_DOT(code, sum, "a6", w2) TW_DOT(code, sum, "a4", w0)
+#define TW_TRIPLE_ALONE(code, first, sum, w0, w1, w2)                                                                  \
+    TW_DOT(first, sum, "a5", w1) TW_DOT(code, sum, "a6", w2) TW_DOT(code, sum, "a4", w0)
 #define TW_CLIP(z) TW_MAX(z, z, "a2") TW_MIN(z, z, "a3")
 #define TW_SCALE_NARROW(y, sum) "mv " y ", s10\n" TW_MAC(y, sum, "s9") "sra " y ", " y ", a1\n" TW_CLIP(y)
+#define TW_SCALE_POSITIVE(y, sum) "mv " y ", s10\n" TW_MAC(y, sum, "s9") "sra " y ", " y ", a1\n" TW_CLIPUR(y, y, "a3")
 #define TW_SCALE_TOP(y, sum) "mulh " y ", " sum ", s9\n.insn r 0x5b, 2, 0x20, " y ", s11, a1\n" TW_CLIP(y) /* p.addN */
 #define TW_SCALE_HIGH(y, sum)                                                                                          \
     "mulh " y ", " sum ", s9\nmul " sum ", " sum ", s9\nadd " y ", " y ", s11\nadd " sum ", " sum ", s10\n"            \
@@ -164,8 +171,16 @@ struct strip {
     TW_PLACES "mv a7, s8\nmv t0, s8\n" TW_TRIPLE(code, "a7", "s2", "s3", "s4")                                         \
     TW_TRIPLE(code, "t0", "s5", "s6", "s7")                                                                            \
     scale("a6", "a7") TW_PUT_BYTE("t1", "a6") scale("a6", "t0") TW_PUT_BYTE("t2", "a6")
-#define TW_CHANNELS(size, body)                                                                                        \
-    __asm__ volatile(TW_ASM_BEGIN "1:\n" TW_CHANNEL TW_LOOP("0", "t5", size) body                                      \
+/* The same with the bias in the addend, and clipped from 0 on. */
+#define TW_ONE_LINE_POSITIVE(code, first)                                                                              \
+    TW_PLACES TW_TRIPLE_ALONE(code, first, "a7", "s2", "s3", "s4") TW_SCALE_POSITIVE("a6", "a7") TW_PUT_BYTE("t1", "a6")
+#define TW_TWO_LINES_POSITIVE(code, first)                                                                             \
+    TW_PLACES TW_TRIPLE_ALONE(code, first, "a7", "s2", "s3", "s4")                                                     \
+    TW_TRIPLE_ALONE(code, first, "t0", "s5", "s6", "s7")                                                               \
+    TW_SCALE_POSITIVE("a6", "a7") TW_PUT_BYTE("t1", "a6") TW_SCALE_POSITIVE("a6", "t0") TW_PUT_BYTE("t2", "a6")
+#define TW_CHANNELS(size, body) TW_CHANNELS_AFTER("", size, body)
+#define TW_CHANNELS_AFTER(before, size, body)                                                                          \
+    __asm__ volatile(TW_ASM_BEGIN "1:\n" TW_CHANNEL before TW_LOOP("0", "t5", size) body                               \
                      "lw t0, 84(a0)\naddi t0, t0, -1\nsw t0, 84(a0)\nbgtz t0, 1b\n" TW_ASM_END                         \
                      :: "r"(a0)                                                                                        \
                      : "memory", "ra", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "t0", "t1", "t2", "t3", "t4", "t5",   \
@@ -175,6 +190,11 @@ struct strip {
         TW_CHANNELS(one, TW_ONE_LINE(code, scale));                                                                    \
     else                                                                                                               \
         TW_CHANNELS(two, TW_TWO_LINES(code, scale))
+#define TW_BOTH_POSITIVE(code, first)                                                                                  \
+    if (s->line == 0)                                                                                                  \
+        TW_CHANNELS_AFTER(TW_MAC("s10", "s8", "s9"), "11", TW_ONE_LINE_POSITIVE(code, first));                         \
+    else                                                                                                               \
+        TW_CHANNELS_AFTER(TW_MAC("s10", "s8", "s9"), "19", TW_TWO_LINES_POSITIVE(code, first))
 #endif
 
 /* All channels of a strip. product: TW_NARROW, TW_TOP or TW_HIGH. */
@@ -182,7 +202,14 @@ static __attribute__((noinline)) void strip_channels(struct strip *s, int produc
 {
 #if defined(__riscv)
     register struct strip *a0 __asm__("a0") = s;
-    switch (product * 2 + x_signed) {
+    /* TW_NONE has no assembly; its numbers are for TW_NARROW clipped from 0 on */
+    switch ((product == TW_NARROW && s->low == 0 ? TW_NONE : product) * 2 + x_signed) {
+    case TW_NONE * 2:
+        TW_BOTH_POSITIVE(TW_SDOTUSP, TW_DOTUSP);
+        break;
+    case TW_NONE * 2 + 1:
+        TW_BOTH_POSITIVE(TW_SDOTSP, TW_DOTSP);
+        break;
     case TW_NARROW * 2:
         TW_BOTH("13", "23", TW_SDOTUSP, TW_SCALE_NARROW);
         break;
@@ -235,16 +262,14 @@ static void add_sums(const struct depthwise *d, const int32_t *w, int valid, int
 
 static const int32_t nothing = 0;
 
-/* `lines` of results that a strip serves, for channels c .. c + valid; `at` is where the first result lies. */
-static void results(const struct depthwise *d, const struct tw_finish *f, const int32_t *w, int c, int valid, int lines,
-                    int at)
+/* What is the same for all strips. */
+static struct strip strip_of(const struct depthwise *d, const struct tw_finish *f)
 {
-    int lane = 8 * d->across.stride, across = d->across.y_step;
     struct strip s;
     s.x_next = d->length * 4;
     s.x_step = d->along.stride * 4;
     s.count = d->along.results;
-    s.lane = lane;
+    s.lane = 8 * d->across.stride;
     s.bias_step = f->b != 0 ? 4 : 0;
     s.mul_step = f->mul_step * 4;
     s.add_step = f->add_step * 4;
@@ -253,18 +278,27 @@ static void results(const struct depthwise *d, const struct tw_finish *f, const 
     s.low = f->low;
     s.high = f->high;
     s.y_step = d->along.y_step;
+    return s;
+}
+
+/* `lines` of results that a strip serves, for channels c .. c + valid; `at` is where the first result lies. */
+TW_X void results(const struct depthwise *d, const struct tw_finish *f, struct strip *s, const int32_t *w, int c,
+                  int valid, int lines, int at)
+{
+    int across = d->across.y_step;
+#pragma clang loop unroll(disable)
     for (int line = 0; line < lines; line += 2) {
-        s.x = d->strip;
-        s.w = w;
-        s.moved = line * lane;
-        s.bias = f->b != 0 ? f->b + c : &nothing;
-        s.mul = f->mul + c * f->mul_step;
-        s.add = f->add + c * f->add_step;
-        s.top = s.add + (f->add_bytes == 8);
-        s.y = (int8_t *)f->y + at + line * across;
-        s.line = line + 1 < lines ? across : 0;
-        s.channels = valid;
-        strip_channels(&s, f->product, d->x_signed);
+        s->x = d->strip;
+        s->w = w;
+        s->moved = line * s->lane;
+        s->bias = f->b != 0 ? f->b + c : &nothing;
+        s->mul = f->mul + c * f->mul_step;
+        s->add = f->add + c * f->add_step;
+        s->top = s->add + (f->add_bytes == 8);
+        s->y = (int8_t *)f->y + at + line * across;
+        s->line = line + 1 < lines ? across : 0;
+        s->channels = valid;
+        strip_channels(s, f->product, d->x_signed);
     }
 }
 
@@ -277,12 +311,13 @@ static void lines(const struct depthwise *d, const struct tw_finish *f, int imag
     int apart = d->along.kernel * 4, count = d->along.results;
     const int32_t *w = (const int32_t *)(const void *)d->w + c / 4 * d->chunks * apart;
     int quick = f->quads && d->chunks == 1 && d->along.kernel == 3 && d->along.dilation == 1;
+    struct strip s = strip_of(d, f);
     int shared = d->chunks == 1 && a->dilation == 1 ? (4 - a->kernel) / a->stride + 1 : 1;
     for (int v = first; v < last; v += shared) {
         int at = image * d->image_y + v * a->y_step + c;
         if (quick) {
             fill_strip(d, x, valid, v * a->stride - a->before, 0);
-            results(d, f, w, c, valid, tw_pmin(shared, last - v), at);
+            results(d, f, &s, w, c, valid, tw_pmin(shared, last - v), at);
             continue;
         }
         for (int i = 0; i < tw_pmin(shared, last - v); i++) {
@@ -312,12 +347,16 @@ void tw_cluster_depthwise(const void *restrict x, const int8_t *restrict w, cons
     const struct axis along = along_y ? rows : columns, across = along_y ? columns : rows;
     int length = (along.results - 1) * along.stride + (along.kernel - 1) * along.dilation + 1;
     const struct depthwise d = {
-        x, w, (int32_t *)scratch, scratch + 4 * length, along, across, channels, pad, x_signed, length,
+        x, w, (int32_t *)scratch, scratch + 4 * length, along, across, channels, x_signed, length,
         (across.kernel + 3) / 4, h * width * channels, oy * ox * channels,
+        tw_pmin(along.before, length), tw_pmin(along.size + along.before, length),
+        (int32_t)((uint32_t)(uint8_t)pad * 0x01010101u),
     };
     int quads = tw_in_quads(product, y_bytes);
     const struct tw_finish f = {b,        mul,   add, y,    product, mul_step, add_bytes,
                                 add_step, shift, low, high, y_bytes, quads};
+    if (first < last)
+        fill_ends(&d);
     if (by_channel) {
         for (int c = first; c < last; c += 4)
             for (int image = 0; image < n; image++)

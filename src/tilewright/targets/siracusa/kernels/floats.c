@@ -184,6 +184,16 @@ REDUCE(u8, uint8_t)
                                                            ? inner - ((i)-block * inner)                               \
                                                            : last - (i)
 
+/* round(x / scale), ties to even. The cores share one unit that divides, so the product by the reciprocal `by` is
+ * rounded, where it cannot be another number: it is at most 3 * 2^-24 of itself away from the quotient, which is 0.0072
+ * for |t| < 40000. */
+static inline float quotient(float x, float scale, float by)
+{
+    float t = x * by, r = tw_round_f32(t);
+    int sure = by >= 0x1p-100f && __builtin_fabsf(t) < 40000.0f && __builtin_fabsf(t - r) < 0.49f;
+    return __builtin_expect(sure, 1) ? r : tw_round_f32(x / scale);
+}
+
 /* clip(round(x / scale) + zero), ties to even, not-a-number becomes 0; and (x - zero) scale. */
 #define CONVERT(T, TYPE, LOW, HIGH)                                                                                    \
     void tw_quantize_part_##T(const float *x, const float *scale, const TYPE *zero, TYPE *y, int channels, int inner,  \
@@ -191,10 +201,10 @@ REDUCE(u8, uint8_t)
     {                                                                                                                  \
         for (int i = first; i < last;) {                                                                               \
             CHANNELS(i);                                                                                               \
-            float s = scale[c * scale_step];                                                                           \
+            float s = scale[c * scale_step], by = 1.0f / s;                                                            \
             int32_t z = zero[c * zero_step];                                                                           \
             for (; n > 0; n--, i++) {                                                                                  \
-                float v = tw_round_f32(x[i] / s), top = v < 1e6f ? v : 1e6f, in = top > -1e6f ? top : -1e6f;           \
+                float v = quotient(x[i], s, by), top = v < 1e6f ? v : 1e6f, in = top > -1e6f ? top : -1e6f;            \
                 int32_t q = (int32_t)in + z, low = q < LOW ? LOW : q, held = low > HIGH ? HIGH : low;                  \
                 y[i] = (TYPE)(v == v ? held : 0);                                                                      \
             }                                                                                                          \

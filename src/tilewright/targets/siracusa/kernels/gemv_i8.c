@@ -137,6 +137,34 @@ TW_HOT void tw_turned_i8(const int8_t *restrict x, const int8_t *restrict w_q, c
     }
 }
 
+/* The same for rows of any whole words, eight at a time: first and last are multiples of eight. */
+void tw_eights_bytes(const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul,
+                     const int32_t *restrict add, int8_t *restrict y, int cols, int mul_step, int shift, int first,
+                     int last)
+{
+    int pitch = tw_pitch(cols);
+    int32_t half = *add;
+    w += first * pitch, mul += first * mul_step, y += first;
+    for (; first < last; first += 8, w += 8 * pitch) {
+        int32_t s[8] = {0};
+        tw_dots_8x1_i8(s, w, pitch, x, cols);
+#ifdef __riscv
+        const int32_t *sum = s;
+        int32_t a, b, c;
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "7") TW_LW("%[a]", "%[sum]", "4")
+                             TW_LW_BY("%[b]", "%[mul]", "%[step]") "mv %[c], %[add]\n" TW_MAC("%[c]", "%[a]", "%[b]")
+                                 "sra %[c], %[c], %[shift]\n.insn r 0x33, 1, 0x0a, %[c], %[c], x8\n"
+                         TW_SB("%[c]", "%[y]", "1") TW_ASM_END
+                         : [sum] "+r"(sum), [mul] "+r"(mul), [y] "+r"(y), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c)
+                         : [n] "r"(8), [step] "r"(4 * mul_step), [add] "r"(half), [shift] "r"(shift)
+                         : "memory");
+#else
+        for (int i = 0; i < 8; i++, mul += mul_step)
+            *y++ = (int8_t)tw_pclip(tw_pmac(half, s[i], *mul) >> shift, 8);
+#endif
+    }
+}
+
 /* y = clip(r + ((x w^T * mul + half) >> shift)), 16 bits; r and y may be the same. Scaled sums fit 30 bits. */
 TW_HOT
 void tw_stream_add(const int8_t *restrict x, const int8_t *restrict w, const int16_t *r, const uint8_t *restrict mul,

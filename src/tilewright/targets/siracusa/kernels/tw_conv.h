@@ -14,7 +14,10 @@
  * from the last pixel to the next word of the first, `step` from the end of a run to the begin of the next.
  * What it writes: bytes of `groups` times 4 channels of `count` pixels, these `stride` bytes apart. w, bias, mul, add,
  * top and y move on by 4 channels after each group; mul_step, add_step, bias_step: bytes between channels. top,
- * top_shift: the upper halves of add, or add itself and 31. The assembly knows the offsets of all fields. */
+ * top_shift: the upper halves of add, or add itself and 31. TW_HALVES takes multipliers and addends from `scales`,
+ * [group][mul, add][4], up to scales_end, and goes on with `panels` - 1 panels more, x_next and y_next bytes on, from
+ * w_first and scales_first; upper and even: TW_UPPER_HALVES, TW_EVEN_BYTES. The assembly knows the offsets of all
+ * fields. */
 struct tw_panel {
     const int8_t *w, *x;
     int pixel, back, rows, words, step;
@@ -30,23 +33,30 @@ struct tw_panel {
     int top_shift;
     const int32_t *bias;
     int bias_step;
+    const int32_t *scales, *scales_end;
+    const int8_t *w_first;
+    const int32_t *scales_first;
+    int panels, x_next, y_next, upper, even;
 };
 
 #if defined(__riscv)
 #define TW_DOTS(code, a, b, c, d, x)                                                                                   \
     TW_DOT(code, a, x, "t0") TW_DOT(code, b, x, "t1") TW_DOT(code, c, x, "t2") TW_DOT(code, d, x, "t3")
 
-/* a0: the panel. 16 sums in a2-a7 and s2-s11, 4 per pixel; weights in t0-t3, pixels in t4 and t5. The sums are left in
- * memory, at t0. */
-#define TW_SUM(code)                                                                                                   \
-    "lw t0, 16(a0)\nlw a1, 0(a0)\nlw s1, 4(a0)\nlw t6, 8(a0)\nlw ra, 12(a0)\n"                                         \
+/* a0: the panel. 16 sums in a2-a7 and s2-s11, 4 per pixel; weights in t0-t3, pixels in t4 and t5. TW_DOTTED adds the
+ * products, TW_STORED leaves the sums in memory, at t0. */
+#define TW_READS "lw t0, 16(a0)\nlw a1, 0(a0)\nlw s1, 4(a0)\nlw t6, 8(a0)\nlw ra, 12(a0)\nlw s0, 20(a0)\n"
+#define TW_BIASES                                                                                                      \
     "lw t1, 84(a0)\nlw t2, 88(a0)\n"                                                                                   \
     TW_LW_BY("a2", "t1", "t2") TW_LW_BY("a3", "t1", "t2") TW_LW_BY("a4", "t1", "t2") TW_LW_BY("a5", "t1", "t2")        \
     "sw t1, 84(a0)\nmv a6, a2\nmv a7, a3\nmv s2, a4\nmv s3, a5\nmv s4, a2\nmv s5, a3\nmv s6, a4\nmv s7, a5\n"          \
-    "mv s8, a2\nmv s9, a3\nmv s10, a4\nmv s11, a5\n"                                                                   \
-    TW_LOOP("1", "t0", "28") /* the instructions of a run */                                                           \
-    "lw t0, 20(a0)\n"                                                                                                  \
-    TW_LOOP("0", "t0", "24") /* and of a word */                                                                       \
+    "mv s8, a2\nmv s9, a3\nmv s10, a4\nmv s11, a5\n"
+#define TW_ZEROS                                                                                                       \
+    "mv a2, x0\nmv a3, x0\nmv a4, x0\nmv a5, x0\nmv a6, x0\nmv a7, x0\nmv s2, x0\nmv s3, x0\nmv s4, x0\nmv s5, x0\n"   \
+    "mv s6, x0\nmv s7, x0\nmv s8, x0\nmv s9, x0\nmv s10, x0\nmv s11, x0\n"
+#define TW_DOTTED(code)                                                                                                \
+    TW_LOOP("1", "t0", "27") /* the instructions of a run */                                                           \
+    TW_LOOP("0", "s0", "24") /* and of a word */                                                                       \
     TW_LW("t0", "a1", "4") TW_LW("t1", "a1", "4") TW_LW("t2", "a1", "4") TW_LW("t3", "a1", "4")                        \
     TW_LW_BY("t4", "s1", "t6") TW_LW_BY("t5", "s1", "t6")                                                              \
     TW_DOTS(code, "a2", "a3", "a4", "a5", "t4") TW_LW_BY("t4", "s1", "t6")                                             \
@@ -54,10 +64,13 @@ struct tw_panel {
     TW_DOTS(code, "s4", "s5", "s6", "s7", "t4")                                                                        \
     TW_DOTS(code, "s8", "s9", "s10", "s11", "t5")                                                                      \
     "lw t0, 24(a0)\nadd s1, s1, t0\n"                                                                                  \
-    "lw t0, 28(a0)\nsw a1, 0(a0)\n"                                                                                    \
+    "sw a1, 0(a0)\n"
+#define TW_STORED                                                                                                      \
+    "lw t0, 28(a0)\n"                                                                                                  \
     "sw a2, 0(t0)\nsw a3, 4(t0)\nsw a4, 8(t0)\nsw a5, 12(t0)\nsw a6, 16(t0)\nsw a7, 20(t0)\n"                          \
     "sw s2, 24(t0)\nsw s3, 28(t0)\nsw s4, 32(t0)\nsw s5, 36(t0)\nsw s6, 40(t0)\nsw s7, 44(t0)\n"                       \
     "sw s8, 48(t0)\nsw s9, 52(t0)\nsw s10, 56(t0)\nsw s11, 60(t0)\n"
+#define TW_SUM(code) TW_READS TW_BIASES TW_DOTTED(code) TW_STORED
 
 /* Multipliers of 4 channels in s2-s5, addends in s6-s9; then what the loop over pixels needs. */
 #define TW_SCALES                                                                                                      \
@@ -98,13 +111,33 @@ struct tw_panel {
 #define TW_FINISH_HIGH                                                                                                 \
     TW_SCALES TW_TOPS TW_LOOP("0", "t3", "43") TW_SUMS4 TW_EACH(TW_EACH_HIGH) TW_EACH(TW_EACH_SRA) TW_BYTES
 #define TW_FINISH_TOP TW_SCALES TW_TOPS TW_LOOP("0", "t3", "23") TW_SUMS4 TW_EACH(TW_EACH_TOP) TW_BYTES
+/* All groups of all panels in halves. The next group is not more than 512 bytes of code away. */
+#define TW_UPPER_PAIR(sum, other, m, n, add, next, at)                                                                 \
+    "lw t4, " add "(a1)\nlw t5, " next "(a1)\n" TW_MAC("t4", sum, m) TW_MAC("t5", other, n)                            \
+    TW_UPPER("t4", "t5", "ra") "sw t4, " at "(s0)\n"
+#define TW_PANELS_HALVES(code)                                                                                         \
+    ".p2align 4\n1:\n" TW_READS TW_ZEROS TW_DOTTED(code)                                                               \
+    "lw a1, 92(a0)\nlw s0, 28(a0)\nlw ra, 120(a0)\nlw t0, 0(a1)\nlw t1, 4(a1)\nlw t2, 8(a1)\nlw t3, 12(a1)\n"          \
+    TW_UPPER_PAIR("a2", "a3", "t0", "t1", "16", "20", "0") TW_UPPER_PAIR("a6", "a7", "t0", "t1", "16", "20", "8")      \
+    TW_UPPER_PAIR("s4", "s5", "t0", "t1", "16", "20", "16") TW_UPPER_PAIR("s8", "s9", "t0", "t1", "16", "20", "24")    \
+    TW_UPPER_PAIR("a4", "a5", "t2", "t3", "24", "28", "4") TW_UPPER_PAIR("s2", "s3", "t2", "t3", "24", "28", "12")     \
+    TW_UPPER_PAIR("s6", "s7", "t2", "t3", "24", "28", "20") TW_UPPER_PAIR("s10", "s11", "t2", "t3", "24", "28", "28")  \
+    "addi a1, a1, 32\nsw a1, 92(a0)\n"                                                                                 \
+    "lw t1, 64(a0)\nlw t2, 68(a0)\nlw t3, 72(a0)\nlw a5, 52(a0)\nlw a6, 56(a0)\nlw a7, 60(a0)\nlw a3, 124(a0)\n"       \
+    "lw a2, 96(a0)\naddi t0, t1, 4\nsw t0, 64(a0)\n"                                                                   \
+    TW_LOOP("0", "t3", "10") TW_LW("t4", "s0", "4") TW_LW("t5", "s0", "4")                                             \
+    TW_HALVES2("t4", "t5", "a5", "a6", "a7", "a3") TW_SW_BY("t4", "t1", "t2")                                          \
+    "bne a1, a2, 1b\n"                                                                                                 \
+    "lw t0, 108(a0)\nlw t1, 100(a0)\nlw t2, 104(a0)\nlw t3, 4(a0)\nlw t4, 112(a0)\nlw t5, 64(a0)\nlw t6, 116(a0)\n"    \
+    "addi t0, t0, -1\nadd t3, t3, t4\nadd t5, t5, t6\n"                                                                \
+    "sw t0, 108(a0)\nsw t1, 0(a0)\nsw t2, 92(a0)\nsw t3, 4(a0)\nsw t5, 64(a0)\nbgtz t0, 1b\n"
 #define TW_GROUPS(what)                                                                                                \
     ".p2align 2\n1:\n" what "lw t0, 32(a0)\naddi t0, t0, -1\nsw t0, 32(a0)\nbgtz t0, 1b\n"
 #define TW_PANEL(what)                                                                                                 \
     __asm__ volatile(TW_ASM_BEGIN what TW_ASM_END                                                                      \
                      :: "r"(a0)                                                                                        \
                      : "memory", "ra", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "t0", "t1", "t2", "t3", "t4", "t5",   \
-                       "t6", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11")
+                       "t6", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11")
 #endif
 
 /* Sums of the next 4 channels, from their bias on; what is beyond the last is anything. */
@@ -131,12 +164,52 @@ TW_X void tw_panel_sums(struct tw_panel *p, int x_signed)
 #endif
 }
 
-/* All groups of a panel, requantised; at least one. product: TW_NARROW, TW_TOP or TW_HIGH. */
+/* Multipliers and addends of `groups` * 4 channels for TW_HALVES: bias and the shift up to 16 are in them. */
+TW_X void tw_scales(const struct tw_finish *f, int32_t *scales, int first, int groups)
+{
+    const int32_t *mul = f->mul + first * f->mul_step, *add = f->add + first * f->add_step;
+    int up = f->shift < 16 ? 16 - f->shift : 0;
+#pragma clang loop unroll(disable)
+    for (int i = 0; i < groups * 4; i++, mul += f->mul_step, add += f->add_step) {
+        uint32_t by = (uint32_t)*mul << up, bias = f->b != 0 ? (uint32_t)f->b[first + i] : 0;
+        int32_t *to = scales + i + (i & ~3);
+        to[0] = (int32_t)by;
+        to[4] = (int32_t)(((uint32_t)*add << up) + bias * by);
+    }
+}
+
+#if !defined(__riscv)
+/* What the assembly does for TW_HALVES. */
+TW_X void tw_panels_plain(struct tw_panel *p, int x_signed)
+{
+    for (; p->panels > 0; p->panels--, p->x += p->x_next, p->y += p->y_next) {
+        for (; p->scales != p->scales_end; p->scales += 8, p->y += 4) {
+            tw_panel_sums(p, x_signed);
+            for (int c = 0; c < 4; c++)
+                for (int i = 0; i < p->count; i++) {
+                    int32_t sum = p->sums[i * 4 + c], mul = p->scales[c], add = p->scales[4 + c];
+                    p->y[i * p->stride + c] =
+                        (int8_t)tw_requantised(sum, mul, add, add >> 31, p->shift + 16, p->low, p->high);
+                }
+        }
+        p->w = p->w_first;
+        p->scales = p->scales_first;
+    }
+}
+#endif
+
+/* All groups of a panel, requantised; at least one. product: TW_NARROW, TW_TOP or TW_HIGH; TW_HALVES goes on. */
 TW_X void tw_panel_bytes(struct tw_panel *p, int x_signed, int product)
 {
 #if defined(__riscv)
     register struct tw_panel *a0 __asm__("a0") = p;
     switch (product * 2 + x_signed) {
+    case TW_HALVES * 2:
+        TW_PANEL(TW_PANELS_HALVES(TW_SDOTUSP));
+        break;
+    case TW_HALVES * 2 + 1:
+        TW_PANEL(TW_PANELS_HALVES(TW_SDOTSP));
+        break;
     case TW_NARROW * 2:
         TW_PANEL(TW_GROUPS(TW_SUM(TW_SDOTUSP) TW_FINISH_NARROW));
         break;
@@ -157,6 +230,10 @@ TW_X void tw_panel_bytes(struct tw_panel *p, int x_signed, int product)
     }
 #else
     int shift = product == TW_NARROW ? p->shift : p->shift + 32;
+    if (product == TW_HALVES) {
+        tw_panels_plain(p, x_signed);
+        return;
+    }
     for (; p->groups > 0; p->groups--, p->y += 4) {
         tw_panel_sums(p, x_signed);
         for (int c = 0; c < 4; c++, p->mul += p->mul_step / 4, p->add += p->add_step / 4, p->top += p->add_step / 4)

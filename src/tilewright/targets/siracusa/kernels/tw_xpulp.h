@@ -319,12 +319,27 @@ TW_PUT(tw_put_i32, 2, int32_t)
 #define TW_SB(value, at, step) ".insn s 0x2b, 0, " value ", " step "(" at ")\n"
 #define TW_MAC(rd, a, b) ".insn r 0x33, 0, 0x21, " rd ", " a ", " b "\n"
 #define TW_CLIPR(rd, a, high) ".insn r 0x33, 5, 0x0a, " rd ", " a ", " high "\n"
+#define TW_CLIPUR(rd, a, high) ".insn r 0x33, 6, 0x0a, " rd ", " a ", " high "\n"
 #define TW_MIN(rd, a, b) ".insn r 0x33, 4, 0x02, " rd ", " a ", " b "\n"
 #define TW_MAX(rd, a, b) ".insn r 0x33, 6, 0x02, " rd ", " a ", " b "\n"
+#define TW_SHUFFLE2_B(rd, a, b) ".insn r 0x57, 1, 0x64, " rd ", " a ", " b "\n"
+#define TW_SHUFFLE2_H(rd, a, b) ".insn r 0x57, 0, 0x64, " rd ", " a ", " b "\n"
+#define TW_SRA_SC_H(rd, a, b) ".insn r 0x57, 4, 0x24, " rd ", " a ", " b "\n"
+#define TW_MAX_SC_H(rd, a, b) ".insn r 0x57, 4, 0x18, " rd ", " a ", " b "\n"
+#define TW_MIN_SC_H(rd, a, b) ".insn r 0x57, 4, 0x10, " rd ", " a ", " b "\n"
 #define TW_DOTSP "0x26<<1" /* codes of dot products for TW_DOT; signs of rs1 and rs2 */
 #define TW_DOTUSP "0x22<<1"
 #define TW_SDOTSP "0x2e<<1"
 #define TW_SDOTUSP "0x2a<<1"
 #define TW_DOT(code, rd, a, b) ".insn r 0x57, 1, " code ", " rd ", " a ", " b "\n"
+
+/* Requantisation in halves. a = {b.h1, a.h1}; `upper` has TW_UPPER_HALVES. Then the bytes of four halves in a and b,
+ * shifted and clipped, in a; `even` has TW_EVEN_BYTES. */
+#define TW_UPPER_HALVES 0x00030001
+#define TW_EVEN_BYTES 0x06040200
+#define TW_UPPER(a, b, upper) TW_SHUFFLE2_H(a, b, upper)
+#define TW_HALVES2(a, b, shift, low, high, even)                                                                       \
+    TW_SRA_SC_H(a, a, shift) TW_SRA_SC_H(b, b, shift) TW_MAX_SC_H(a, a, low) TW_MAX_SC_H(b, b, low)                    \
+    TW_MIN_SC_H(a, a, high) TW_MIN_SC_H(b, b, high) TW_SHUFFLE2_B(a, b, even)
 
 #endif
