@@ -1,7 +1,7 @@
 """Programs -> C. The only place where C is made from a program.
 
 On a target with several cores every core calls the functions: calls have a share of their range, or a part of their
-own, or stand behind `if (core == 0)`.
+own, or stand behind `if (tw_is(core, 0))`.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class _Printer:
             self.knows_core = True
             inner = [line for step in run for line in self.step(step, depth + 1, loop, core)]
             braces = len(inner) > 1
-            lines += [f"{INDENT * depth}if (core == {core}){' {' if braces else ''}", *inner]
+            lines += [f"{INDENT * depth}if (tw_is(core, {core})){' {' if braces else ''}", *inner]
             lines += [f"{INDENT * depth}}}"] if braces else []
         return lines
 

@@ -21,6 +21,7 @@ from .linear import Linear, LinearAdd
 from .matmul import MatMul
 from .move import Concat, Copy, Expand, Pad, Reshape, Slice, Transpose
 from .norm import LayerNorm, QuantisedRMSNorm, RMSNorm
+from .one_call import GatedLinear, TurnedLinear
 from .pointwise import Add, QuantisedSwiGLU, SwiGLU
 from .pool import AveragePool2D, MaxPool2D
 from .quantize import Dequantize, LookUp, Quantize, QuantizedAdd, QuantizedMul, Requant
@@ -48,6 +49,7 @@ __all__ = [
     "Embed",
     "Epilogue",
     "Expand",
+    "GatedLinear",
     "Gather",
     "GatherElements",
     "GatherND",
@@ -92,6 +94,7 @@ __all__ = [
     "TableBinary",
     "TopK",
     "Transpose",
+    "TurnedLinear",
     "Unary",
     "WeightOnlyEmbed",
     "WeightOnlyLinear",

@@ -16,6 +16,7 @@ from .fold import fold
 from .fuse import fuse
 from .heads import heads
 from .layout import layout
+from .one_call import one_call
 from .order import ordered, shared_views, together
 from .own import own_constants
 from .quantised import lower_quantised
@@ -41,6 +42,7 @@ PIPELINE: tuple[Pass, ...] = (
     tidy,
     fold,
     bias_apart,
+    one_call,
     ordered,
     together,
     layout,

@@ -12,7 +12,7 @@ from ..interp.regions import box_region
 from ..ir.domain import Box
 from ..ir.op import Op
 from ..ir.program import Call, Ref, Share
-from ..ir.types import Kind, TensorType
+from ..ir.types import Kind, TensorType, syms_of
 
 Boxes = tuple[tuple[tuple[str, tuple[Box, ...]], ...], ...]  # per core, of every operand
 
@@ -133,7 +133,11 @@ def _fixed(call: Call) -> bool:
 
 @lru_cache(maxsize=1024)
 def _boxes(key: _Key, share: Share, cores: int) -> Boxes:
-    per_core = core_boxes(key.call(), share, cores, {})
+    """Sizes that only the domain knows, as an attention's positions, at their maximum: otherwise less is touched."""
+    call = key.call()
+    node = call.semantics
+    longest = {s.name: s.max for _, extent in node.op.domain(*node.types).given for s in syms_of(extent)}
+    per_core = core_boxes(call, share, cores, longest)
     return tuple(tuple((name, tuple(boxes)) for name, boxes in of.items()) for of in per_core)
 
 

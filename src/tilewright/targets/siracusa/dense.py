@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import cast
 
@@ -263,6 +264,7 @@ def _float(node: Node) -> Mapping[str, Scalar]:
 DENSE = (
     _stream("i8"),
     _stream("i16"),
+    _stream("i32"),
     Kernel(
         Linear, "gemv_i8.c", "tw_stream_bytes",
         "const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul, const int32_t *restrict add,"
@@ -285,6 +287,13 @@ DENSE = (
     ),
     _joining(
         "tw_stream_add", "gemv_i8.c", _stream_cycles, "int shift, int32_t half", one_row, in_registers, small_sums
+    ),
+    replace(
+        _joining(
+            "tw_eights_add", "gemv_i8.c", _eights_cycles, "int cols, int shift, int32_t half", one_row, in_eights,
+            small_sums,
+        ),
+        split=lambda node: Split(("o",), 8),  # noqa: ARG005
     ),
     _joining(
         "tw_gemv_add_i8", "gemv_i8.c", _gemv_cycles, "int cols, int form, int shift, int64_t half", one_row

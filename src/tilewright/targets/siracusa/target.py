@@ -16,6 +16,7 @@ from .language import LANGUAGE
 from .language_float import LANGUAGE_FLOAT
 from .move import MOVE
 from .norm import NORM, ONE_ROW
+from .one_call import ONE_CALL
 from .pointwise import POINTWISE
 from .product import PRODUCT
 from .share import CORES as CORES
@@ -51,6 +52,7 @@ SIRACUSA = Target(
     kernels=(
         *DENSE,
         *PRODUCT,
+        *ONE_CALL,
         *POINTWISE,
         *NORM,
         *ONE_ROW,

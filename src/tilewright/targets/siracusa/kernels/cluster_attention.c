@@ -4,6 +4,7 @@
 #include "tw_kernels.h"
 
 /* Elements first .. last of x, flat, go to row pos on of the keys: rows as they are. */
+TW_HOT
 void tw_cluster_append_rows(int8_t *restrict state, const int8_t *restrict x, int n, int pos, int first, int last)
 {
     int8_t *restrict y = state + pos * n;
@@ -15,6 +16,7 @@ void tw_cluster_append_rows(int8_t *restrict state, const int8_t *restrict x, in
 }
 
 /* Elements first .. last of x, [tokens][n], to position pos on of the values. */
+TW_HOT
 void tw_cluster_append_channels(int8_t *restrict state, const int8_t *restrict x, int n, int pitch, int pos, int first,
                                 int last)
 {
@@ -29,6 +31,7 @@ void tw_cluster_append_channels(int8_t *restrict state, const int8_t *restrict x
 /* y = softmax(q k^T) v, causal: elements first .. last of y, [tokens][heads * hd]. Row t stands at pos + t and sees
  * positions 0 .. pos + t; `group` heads share one of the cache. Cores that share a head each compute its scores.
  * k: [capacity][kv_width]; v: [kv_width][pitch]; mul, out: [heads]; table: [256]; scratch: [pitch]. */
+TW_HOT
 void tw_cluster_attention(const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v,
                           const int32_t *restrict mul, const int32_t *restrict out, const uint8_t *restrict table,
                           int8_t *restrict y, int32_t *restrict scratch, int pos, int group, int kv_width, int hd,

@@ -1,8 +1,7 @@
 /* The integer operators of a llama between its matrix products: embedding, norm, RoPE, SwiGLU. Each call computes
  * elements first .. last of its result, flat. */
 #include "tw_kernels.h"
-#include "tw_quantised.h"
-#include "tw_words.h"
+#include "tw_llama.h"
 
 /* y[t] = row tokens[t] of the table * its multiplier. table: [vocabulary][pitch], as products read it; y:
  * [count][cols]. */
@@ -106,6 +105,7 @@ static void scaled(const int16_t *x, const int16_t *w, int8_t *y, int n, int32_t
 }
 
 /* y = clip((t * w + half) >> shift), t = 2^15 x / sqrt(sum(x^2) + eps), for every row. x, y: [rows][n], w: [n]. */
+TW_HOT
 void tw_cluster_rmsnorm(const int16_t *restrict x, const int16_t *restrict w, int8_t *restrict y, int n, int shift,
                         int64_t eps, int first, int last)
 {
@@ -154,29 +154,9 @@ void tw_cluster_rope(const int16_t *restrict x, const int16_t *restrict table, i
     }
 }
 
-/* y = clip((table[a + 128] * b + half) >> shift); y may be a. */
+/* See tw_swiglu. */
 void tw_cluster_swiglu(const int8_t *a, const int8_t *restrict b, const int16_t *restrict table, int8_t *y, int shift,
                        int first, int last)
 {
-    int32_t half = tw_half(shift);
-    int n = last - first;
-    a += first, b += first, y += first, table += 128;
-#ifdef __riscv
-    int32_t p, q, sum;
-    if (n <= 0)
-        return;
-    /* clang-format off */
-    __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "9") TW_LB("%[p]", "%[a]", "1") TW_LB("%[q]", "%[b]", "1")
-        "slli %[p], %[p], 1\n" TW_LH_AT("%[p]", "%[table]", "%[p]") "mv %[sum], %[half]\n"
-        TW_MAC("%[sum]", "%[p]", "%[q]") "sra %[sum], %[sum], %[shift]\n" TW_CLIP("%[sum]", "%[sum]", "8")
-        TW_SB("%[sum]", "%[y]", "1") TW_ASM_END
-        : [p] "=&r"(p), [q] "=&r"(q), [sum] "=&r"(sum), [a] "+&r"(a), [b] "+&r"(b), [y] "+&r"(y)
-        : [n] "r"(n), [table] "r"(table), [half] "r"(half), [shift] "r"(shift)
-        : "memory");
-    /* clang-format on */
-#else
-    for (int i = 0; i < n; i++)
-        y[i] = (int8_t)tw_pclip(tw_pmac(half, table[a[i]], b[i]) >> shift, 8);
-#endif
+    tw_swiglu(a, b, table, y, shift, first, last);
 }

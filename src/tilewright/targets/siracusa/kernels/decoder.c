@@ -176,8 +176,8 @@ TW_X void weights(const int8_t *weight, const uint32_t *e, int8_t *p, int pairs,
     /* clang-format off */
     __asm__ volatile(
         TW_ASM_BEGIN TW_LOOP("0", "%[pairs]", "18") TW_LW("%[x0]", "%[e]", "4") TW_LW("%[x1]", "%[e]", "4")
-        "sll %[q0], %[x0], %[n]\n" "sll %[q1], %[x1], %[n]\n" TW_UPPER("%[q0]", "%[q0]", "%[r]")
-        TW_UPPER("%[q1]", "%[q1]", "%[r]") "mul %[x0], %[x0], %[most]\n" "mul %[x1], %[x1], %[most]\n"
+        "sll %[q0], %[x0], %[n]\n" "sll %[q1], %[x1], %[n]\n" TW_UPPER_WORD("%[q0]", "%[q0]", "%[r]")
+        TW_UPPER_WORD("%[q1]", "%[q1]", "%[r]") "mul %[x0], %[x0], %[most]\n" "mul %[x1], %[x1], %[most]\n"
         TW_MSU("%[x0]", "%[q0]", "%[total]") TW_MSU("%[x1]", "%[q1]", "%[total]") "sltu %[x0], %[x0], %[total]\n"
         "sltu %[x1], %[x1], %[total]\n" "sub %[q0], %[q0], %[x0]\n" "sub %[q1], %[q1], %[x1]\n"
         TW_LB_AT("%[q0]", "%[weight]", "%[q0]") TW_LB_AT("%[q1]", "%[weight]", "%[q1]") TW_SB("%[q0]", "%[p]", "1")

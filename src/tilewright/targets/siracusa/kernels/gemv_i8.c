@@ -1,6 +1,7 @@
 /* Products of one row of bytes with rows of weights, for the chip: a core computes rows first .. last. */
 #include "tw_kernels.h"
 #include "tw_gemm.h"
+#include "tw_llama.h"
 #include "tw_results.h"
 
 enum { ROW = 64, BLOCK = 32 }; /* inputs that fit into registers; sums that wait for what follows */
@@ -43,9 +44,10 @@ static void stream(int32_t *y, const int8_t *w, const int8_t *x, int count)
                 "sra %[b], %[b], %[shift]\n" TW_MAX("%[b]", "%[b]", "%[low]") TW_MIN("%[b]", "%[b]", "%[high]") put)
 /* x: [64], w: [rows][64], mul: [rows], add: [1], y: [rows]. */
 #define STREAM_SCALED(name, type, put)                                                                                 \
-    void name(const int8_t *restrict x, const int8_t *restrict w, const uint8_t *restrict mul,                         \
-              const int32_t *restrict add, type *restrict y, int shift, int32_t low, int32_t high, int first,          \
-              int last)                                                                                                \
+    TW_HOT __attribute__((noinline)) void name(const int8_t *restrict x, const int8_t *restrict w,                     \
+                                               const uint8_t *restrict mul, const int32_t *restrict add,               \
+                                               type *restrict y, int shift, int32_t low, int32_t high, int first,      \
+                                               int last)                                                               \
     {                                                                                                                  \
         int32_t count = last - first, half = *add;                                                                     \
         if (count <= 0)                                                                                                \
@@ -62,6 +64,7 @@ static void stream(int32_t *y, const int8_t *w, const int8_t *x, int count)
     }
 STREAM_SCALED(tw_stream_i8, int8_t, TW_SB("%[b]", "%[y]", "1"))
 STREAM_SCALED(tw_stream_i16, int16_t, TW_SH("%[b]", "%[y]", "2"))
+STREAM_SCALED(tw_stream_i32, int32_t, TW_SW("%[b]", "%[y]", "4"))
 
 /* The same for bytes with multipliers of 32 bits, one for each row or (`mul_step` 0) for all. */
 void tw_stream_bytes(const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul,
@@ -83,6 +86,55 @@ void tw_stream_bytes(const int8_t *restrict x, const int8_t *restrict w, const i
     for (int i = 0; i < count; i++, mul += mul_step)
         y[i] = (int8_t)tw_pclip(tw_pmac(half, tw_dot_row(0, w + i * ROW, x, ROW, 1), *mul) >> shift, 8);
 #endif
+}
+
+/* y = SwiGLU of two such products, rounded. scratch: [last - first]. */
+TW_HOT void tw_gated_i8(const int8_t *restrict x, const int8_t *restrict w_gate, const uint8_t *restrict mul_gate,
+                        const int8_t *restrict w_up, const uint8_t *restrict mul_up, const int16_t *restrict table,
+                        int8_t *restrict y, int8_t *restrict scratch, int gate_shift, int up_shift, int shift,
+                        int first, int last)
+{
+    int32_t half = tw_half(gate_shift);
+    tw_stream_i8(x, w_gate, mul_gate, &half, y, gate_shift, -128, 127, first, last);
+    half = tw_half(up_shift);
+    tw_stream_i8(x, w_up + first * ROW, mul_up + first, &half, scratch, up_shift, -128, 127, 0, last - first);
+    tw_swiglu(y + first, scratch, table, y + first, shift, 0, last - first);
+}
+
+/* Such products for `q` queries, `kv` keys and values, rounded; pairs of the first two are turned by the angles of the
+ * token: table[pos]: [hd / 2] cosines, then as many sines. y: [q + 2 kv], scratch: [the greater of q and kv]. */
+TW_HOT void tw_turned_i8(const int8_t *restrict x, const int8_t *restrict w_q, const uint8_t *restrict mul_q,
+                         const int8_t *restrict w_k, const uint8_t *restrict mul_k, const int8_t *restrict w_v,
+                         const uint8_t *restrict mul_v, const int16_t *restrict table, int8_t *restrict y,
+                         int16_t *restrict scratch, int q, int kv, int hd, int pos, int q_shift, int k_shift,
+                         int v_shift, int turn, int first, int last)
+{
+    const int8_t *w[3] = {w_q, w_k, w_v};
+    const uint8_t *mul[3] = {mul_q, mul_k, mul_v};
+    int shift[3] = {q_shift, k_shift, v_shift}, width = q, half = tw_half(turn);
+    TW_ROLLED
+    for (int i = 0; first < last; i++, y += width, first -= width, last -= width, width = kv) {
+        int32_t rounding = tw_half(shift[i]);
+        int stop = last < width ? last : width;
+        if (first >= stop)
+            continue;
+        if (i == 2) {
+            tw_stream_i8(x, w[i], mul[i], &rounding, y, shift[i], -128, 127, first, stop);
+            return;
+        }
+        tw_stream_i16(x, w[i], mul[i], &rounding, scratch, shift[i], -32768, 32767, first, stop);
+        int c = first % hd;
+        const int16_t *cosine = table + pos * hd + (c >> 1);
+        TW_ROLLED
+        for (; first < stop; first += 2) {
+            int32_t a = scratch[first], b = scratch[first + 1], u = cosine[0], v = cosine[hd >> 1];
+            y[first] = (int8_t)tw_pclip(tw_pmsu(tw_pmac(half, a, u), b, v) >> turn, 8);
+            y[first + 1] = (int8_t)tw_pclip(tw_pmac(tw_pmac(half, a, v), b, u) >> turn, 8);
+            cosine++, c += 2;
+            if (c == hd)
+                c = 0, cosine -= hd >> 1;
+        }
+    }
 }
 
 /* The same for rows of any whole words, eight at a time: first and last are multiples of eight. */
@@ -114,6 +166,7 @@ void tw_eights_bytes(const int8_t *restrict x, const int8_t *restrict w, const i
 }
 
 /* y = clip(r + ((x w^T * mul + half) >> shift)), 16 bits; r and y may be the same. Scaled sums fit 30 bits. */
+TW_HOT
 void tw_stream_add(const int8_t *restrict x, const int8_t *restrict w, const int16_t *r, const uint8_t *restrict mul,
                    int16_t *y, int shift, int32_t half, int first, int last)
 {
@@ -133,6 +186,33 @@ void tw_stream_add(const int8_t *restrict x, const int8_t *restrict w, const int
     for (int i = 0; i < count; i++)
         y[i] = (int16_t)tw_pclip((tw_pmac(half, tw_dot_row(0, w + i * ROW, x, ROW, 1), mul[i]) >> shift) + r[i], 16);
 #endif
+}
+
+/* The same for any number of inputs, eight rows at a time: little code, for programs that hardly fit the instruction
+ * cache. cols is a multiple of 4, first and last of 8. */
+TW_HOT void tw_eights_add(const int8_t *restrict x, const int8_t *restrict w, const int16_t *r,
+                          const uint8_t *restrict mul, int16_t *y, int cols, int shift, int32_t half, int first,
+                          int last)
+{
+    int pitch = tw_pitch(cols);
+    for (mul += first, y += first, r += first; first < last; first += 8) {
+        int32_t s[8] = {0};
+        tw_dots_8x1_i8(s, w + first * pitch, pitch, x, cols);
+#ifdef __riscv
+        const int32_t *sum = s;
+        int32_t a, b;
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "9") TW_LW("%[b]", "%[sum]", "4")
+                             TW_LBU("%[a]", "%[mul]", "1") "mul %[b], %[b], %[a]\n" TW_LH("%[a]", "%[r]", "2")
+                         "add %[b], %[b], %[half]\nsra %[b], %[b], %[shift]\nadd %[b], %[b], %[a]\n"
+                         ".insn r 0x33, 1, 0x0a, %[b], %[b], x16\n" TW_SH("%[b]", "%[y]", "2") TW_ASM_END
+                         : [a] "=&r"(a), [b] "=&r"(b), [sum] "+r"(sum), [y] "+r"(y), [r] "+r"(r), [mul] "+r"(mul)
+                         : [n] "r"(8), [half] "r"(half), [shift] "r"(shift)
+                         : "memory");
+#else
+        for (int i = 0; i < 8; i++, mul++, r++, y++)
+            *y = (int16_t)tw_pclip((tw_pmac(half, s[i], *mul) >> shift) + *r, 16);
+#endif
+    }
 }
 
 /* Rows first .. last of weights, eight or four at a time. */

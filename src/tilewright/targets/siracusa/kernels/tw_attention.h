@@ -3,7 +3,7 @@
 #ifndef TW_ATTENTION_H
 #define TW_ATTENTION_H
 
-#include "tw_words.h"
+#include "tw_llama.h"
 
 /* Scores of `seen` positions over 16 or 8 channels of a head, added to what `score` holds where `onto`. Returns the
  * greatest. k: the first position's, `stride` bytes from one to the next. */
@@ -173,10 +173,10 @@ TW_X void tw_mix_8(const uint8_t *p, const int8_t *v, int8_t *y, int words, int 
         : [words] "r"(words), [pitch] "r"(pitch), [back] "r"(back)
         : "memory");
     /* clang-format on */
-    y[0] = tw_requantised(s0, reciprocal, shift), y[1] = tw_requantised(s1, reciprocal, shift);
-    y[2] = tw_requantised(s2, reciprocal, shift), y[3] = tw_requantised(s3, reciprocal, shift);
-    y[4] = tw_requantised(s4, reciprocal, shift), y[5] = tw_requantised(s5, reciprocal, shift);
-    y[6] = tw_requantised(s6, reciprocal, shift), y[7] = tw_requantised(s7, reciprocal, shift);
+    int32_t sums[8] = {s0, s1, s2, s3, s4, s5, s6, s7};
+    TW_ROLLED
+    for (int c = 0; c < 8; c++)
+        y[c] = tw_requantised(sums[c], reciprocal, shift);
 }
 #else
 TW_X void tw_mix_8(const uint8_t *p, const int8_t *v, int8_t *y, int words, int pitch, int32_t reciprocal, int shift)

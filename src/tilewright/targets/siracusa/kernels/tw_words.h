@@ -26,7 +26,7 @@ TW_X void tw_set_word(void *at, int32_t value)
 #define TW_LB_AT(rd, at, index) ".insn r 0x03, 7, 0, " rd ", " at ", " index "\n"
 #define TW_LW_AT(rd, at, index) ".insn r 0x03, 7, 0x10, " rd ", " at ", " index "\n"    /* `index` in bytes */
 #define TW_MSU(rd, a, b) ".insn r 0x33, 1, 0x21, " rd ", " a ", " b "\n"                /* rd -= a b */
-#define TW_UPPER(rd, a, b) ".insn r 0x5b, 0, 1<<5|22, " rd ", " a ", " b "\n" /* product of upper halves, >> 22 */
+#define TW_UPPER_WORD(rd, a, b) ".insn r 0x5b, 0, 1<<5|22, " rd ", " a ", " b "\n" /* product of upper halves, >> 22 */
 #define TW_PACKLO(rd, b1, b0) ".insn r 0x57, 1, 0x70, " rd ", " b1 ", " b0 "\n"
 #define TW_PACKHI(rd, b3, b2) ".insn r 0x57, 1, 0x6c, " rd ", " b3 ", " b2 "\n"
 #define TW_LH(rd, at, step) ".insn i 0x0b, 1, " rd ", " at ", " step "\n"

@@ -44,6 +44,14 @@ static inline int tw_core(void)
     return value & 31;
 }
 
+/* Whether this is the core of that number. The compiler cannot tell: it would make two copies of what lies between two
+ * such questions, and the instruction cache is small. */
+static inline int tw_is(int core, int number)
+{
+    __asm__ volatile("" : "+r"(core));
+    return core == number;
+}
+
 /* This core's part of the indices 0 .. total: *first up to before *last, multiples of `unit`, as even as that allows. */
 static inline void tw_share(int core, int32_t total, int32_t unit, int32_t *first, int32_t *last)
 {

@@ -1,0 +1,160 @@
+"""Products of one token with what follows them as one call, where cores share the work and meet after every call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ..ir.graph import Graph, Node
+from ..ir.op import Op
+from ..ir.types import U8, DType, Value
+from ..ops import (
+    Append,
+    GatedLinear,
+    Linear,
+    QuantisedAttention,
+    QuantisedRoPE,
+    QuantisedSwiGLU,
+    Requantise,
+    Reshape,
+    Row,
+    TurnedLinear,
+)
+from ..quant.requant import half
+from ..targets.base import Target
+from .rewrite import Rewriter, rewrite
+
+Results = tuple[Value, ...] | None
+MEETING = 60.0  # cycles of a barrier, and of starting the transfers of a call
+
+
+def one_call(graph: Graph, target: Target) -> Graph:
+    """Gate, up and SwiGLU are one product, so are q, k and v with their rotations, where that costs fewer cycles."""
+    if target.cores == 1:
+        return graph
+    triples: dict[str, tuple[int, list[Node]]] = {}  # by name of one of the three: which it is, and all
+    for node in graph.nodes:
+        found = _triple(graph, node)
+        triples |= {n.name: (i, found) for i, n in enumerate(found)}
+    made: dict[str, tuple[Value, ...]] = {}
+
+    def turned(r: Rewriter, node: Node) -> Results:
+        which, group = triples.get(node.name, (0, []))
+        if not group:
+            return None
+        key = group[0].name
+        if key not in made:
+            whole = _turned(r, group)
+            if whole is None or not _cheaper(target, whole, [*_makers(graph.producers, group), *group[:2]]):
+                triples.update(dict.fromkeys((n.name for n in group), (0, [])))
+                return None
+            made[key] = _parts(r, r.add(whole.op, whole.inputs, node)[0], group)
+        return (made[key][which],)
+
+    def gated(r: Rewriter, node: Node) -> Results:
+        if not isinstance(node.op, QuantisedSwiGLU):
+            return None
+        makers = [r.producer(v, Linear) for v in node.inputs[:2]]
+        if any(m is None or not r.single(m.outputs[0]) for m in makers):
+            return None
+        pair = [m for m in makers if m is not None]
+        if pair[0].inputs[0] is not pair[1].inputs[0] or not all(_rounded(m, bits=8) for m in pair):
+            return None
+        operands = [pair[0].inputs[0], *(m.inputs[i] for m in pair for i in (1, 3)), node.inputs[2]]
+        op = GatedLinear(_shift(pair[0]), _shift(pair[1]), node.op.shift)
+        if not _cheaper(target, Node(op, tuple(operands), node.outputs, node.name), [*pair, node]):
+            return None
+        return r.add(op, operands, node)
+
+    return rewrite(graph, turned, gated, rounds=1)
+
+
+def _triple(graph: Graph, node: Node) -> list[Node]:
+    """The nodes that make q, k and v of an attention from products of one row; none where they are not such."""
+    if not isinstance(node.op, QuantisedAttention):
+        return []
+    q, *caches = node.inputs[:3]
+    appends = [graph.producers.get(v) for v in caches if v is not None]
+    rows = [n.inputs[1] for n in appends if n is not None and isinstance(n.op, Append)]
+    found = [graph.producers.get(v) for v in (q, *rows) if v is not None]
+    nodes = [n for n in found if n is not None]
+    if len(nodes) < 3 or any(len(graph.consumers[n.outputs[0]]) > 1 for n in nodes):
+        return []
+    turned, k, v = nodes
+    if not isinstance(turned.op, QuantisedRoPE) or not isinstance(k.op, QuantisedRoPE) or not isinstance(v.op, Linear):
+        return []
+    same = turned.inputs[1] is k.inputs[1] and (turned.op.pos, turned.op.shift) == (k.op.pos, k.op.shift)
+    makers = _makers(graph.producers, nodes)
+    if not same or len(makers) < 3 or any(m.inputs[0] is not v.inputs[0] for m in makers):
+        return []
+    if any(len(graph.consumers[m.outputs[0]]) > 1 for m in makers):
+        return []
+    bits = (16, 16, 8)
+    return nodes if all(_rounded(m, bits=b) for m, b in zip(makers, bits, strict=True)) else []
+
+
+def _makers(producers: Mapping[Value, Node], group: Sequence[Node]) -> list[Node]:
+    """The products behind q, k and v."""
+    found = [producers.get(n.inputs[0]) for n in group[:2] if n.inputs[0] is not None]
+    return [*(m for m in found if m is not None and isinstance(m.op, Linear)), group[2]]
+
+
+def _rounded(node: Node, bits: int) -> bool:
+    """Whether a product of one row has 8-bit multipliers per row, rounds half up, and is cut to its type alone."""
+    op = node.op
+    if not isinstance(op, Linear) or not isinstance(op.epilogue, Requantise) or len(node.inputs) != 5:
+        return False
+    x, w, b, mul, add = node.inputs
+    if x is None or w is None or b is not None or mul is None or add is None or add.data is None:
+        return False
+    dtype: DType = op.epilogue.dtype
+    whole = dtype.is_signed and dtype.bits == bits and (op.epilogue.low, op.epilogue.high) == (dtype.low, dtype.high)
+    rounds = op.epilogue.shift <= 30 and bool(np.all(add.data == half(op.epilogue.shift)))
+    return (
+        whole and rounds and x.type.shape[:-1] == (1,) and mul.type.dtype == U8 and mul.type.shape == w.type.shape[:1]
+    )
+
+
+def _shift(node: Node) -> int:
+    assert isinstance(node.op, Linear)
+    assert isinstance(node.op.epilogue, Requantise)
+    return node.op.epilogue.shift
+
+
+def _turned(r: Rewriter, group: Sequence[Node]) -> Node | None:
+    """The three as one node, whose result is not in the graph yet. None where they are no rows of equal parts."""
+    q, k, v = group
+    q_width, width = (n.outputs[0].type.static_shape[1] for n in (q, k))
+    total = q_width + 2 * width
+    if total % q_width or total % width or q_width % width:
+        return None
+    assert isinstance(q.op, QuantisedRoPE)
+    assert isinstance(k.op, QuantisedRoPE)
+    makers = _makers(r.graph.producers, group)
+    q_shift, k_shift, v_shift = map(_shift, makers)
+    op: Op = TurnedLinear(q.op.heads, k.op.heads, q_shift, k_shift, v_shift, q.op.shift, q.op.pos)
+    inputs = (r.of(v.inputs[0]), *(m.inputs[i] for m in makers for i in (1, 3)), q.inputs[1])
+    (kind,) = op.infer(*(i.type if i is not None else None for i in inputs))
+    return Node(op, inputs, (Value(v.outputs[0].name, kind),), v.name)
+
+
+def _parts(r: Rewriter, whole: Value, group: Sequence[Node]) -> tuple[Value, ...]:
+    """q, k and v of the result, in the same memory."""
+    total, at, parts = whole.type.static_shape[1], 0, []
+    for node in group:
+        width = node.outputs[0].type.static_shape[1]
+        rows = r.add(Reshape((total // width, width)), [whole], node)[0]
+        parts.append(r.add(Row(at // width), [rows], node)[0])
+        at += width
+    return tuple(parts)
+
+
+def _cheaper(target: Target, new: Node, old: Sequence[Node]) -> bool:
+    """Whether a kernel runs the node in fewer cycles than the others take one by one."""
+    return _cost(target, new) < sum(_cost(target, node) + MEETING for node in old) - MEETING
+
+
+def _cost(target: Target, node: Node) -> float:
+    rows = (k for k in target.kernels if k.op is type(node.op) and k.misfit(node) is None)
+    return min((k.cycles(node) for k in rows), default=np.inf)

@@ -1,0 +1,58 @@
+"""Llamas for a target whose cores share calls: fewer calls for a token, the same numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from tests.llamas import Shape, checkpoint, vocabulary
+from tilewright.interp import graph as interpreter
+from tilewright.ir.graph import Graph
+from tilewright.ir.verify import verify
+from tilewright.passes.one_call import one_call
+from tilewright.quant.calibrate import CalibrationText
+from tilewright.quant.lower import Recipe, language_model
+from tilewright.targets.host.target import HOST
+from tilewright.targets.siracusa.target import SIRACUSA
+
+TEXT = CalibrationText.read()
+
+
+def decode(heads: int, kv_heads: int, dim: int = 64) -> Graph:
+    shape = Shape(dim, 96, 2, heads, kv_heads, 12, tied=True, chunk=4)
+    return language_model(checkpoint(shape), vocabulary(), shape.chunk, Recipe("int8", TEXT)).entries[1]
+
+
+def counts(graph: Graph) -> Counter[str]:
+    return Counter(type(node.op).__name__ for node in graph.nodes)
+
+
+@pytest.mark.parametrize(("heads", "kv_heads"), [(4, 2), (4, 4)])
+def test_a_layer_needs_fewer_calls_and_computes_the_same(heads: int, kv_heads: int) -> None:
+    before = decode(heads, kv_heads)
+    after = verify(one_call(before, SIRACUSA))
+    found = counts(after)
+    assert found["TurnedLinear"] == found["GatedLinear"] == 2
+    assert found["QuantisedRoPE"] == found["QuantisedSwiGLU"] == 0
+    assert found["Linear"] == 1
+    states = [interpreter.initial_state(graph) for graph in (before, after)]
+    for pos, token in enumerate(np.random.default_rng(1).integers(0, 264, 6)):
+        logits = [
+            interpreter.run(graph, {"tokens": np.array([token], np.int32)}, state, {"pos": pos})["logits"]
+            for graph, state in zip((before, after), states, strict=True)
+        ]
+        np.testing.assert_array_equal(*logits)
+
+
+def test_groups_that_are_no_rows_of_equal_parts_stay() -> None:
+    found = counts(one_call(decode(8, 2), SIRACUSA))
+    assert found["TurnedLinear"] == 0
+    assert found["GatedLinear"] == 2
+
+
+def test_one_core_and_rows_that_no_kernel_takes_stay() -> None:
+    graph = decode(4, 2)
+    assert one_call(graph, HOST) is graph
+    assert counts(one_call(decode(4, 2, dim=32), SIRACUSA)) == counts(decode(4, 2, dim=32))
