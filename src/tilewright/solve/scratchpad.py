@@ -163,9 +163,14 @@ def _decisions(
 ) -> Iterator[tuple[Decision, float]]:
     """Decisions in the order in which they are tried, and how many seconds the search for their places may take."""
     everything = whole(graph, choices, menus, budget.states_near)
-    if everything is not None:
+    roomy = everything is not None and all(
+        way.least <= budget.capacity - budget.taken for way in everything.ways.values()
+    )
+    if roomy and everything is not None:  # so any node fits, and its smallest tile need not be known
         yield everything, 0.0
     last = spare()  # nothing is searched for where nothing fits
+    if not roomy and everything is not None:
+        yield everything, 0.0
     for room in ROOM:
         capacity = int((budget.capacity - budget.taken) * room)
         found = decide(graph, choices, menus, capacity, budget.states_near)
