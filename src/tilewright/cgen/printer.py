@@ -78,6 +78,7 @@ class _Printer:
         self.table_names = Names()
         self.tables: dict[str, str] = {}
         self.shared: set[str] = set()
+        self.named: tuple[Loop | None, list[str]] = None, []  # the latest loop's columns
         self.once = False  # whether something is fetched once and stays
         self._start(programs[0])
 
@@ -426,8 +427,11 @@ class _Printer:
         return buffer if all(r.buffer is buffer and isinstance(r.offset, int) for r in refs) else None
 
     def columns(self, loop: Loop) -> list[str]:
-        names = Names()
-        return [names.of(index, short(column)) for index, column in enumerate(loop.table.columns)]
+        """The names of a loop's columns."""
+        if loop is not self.named[0]:
+            names = Names()
+            self.named = loop, [names.of(index, short(column)) for index, column in enumerate(loop.table.columns)]
+        return self.named[1]
 
 
 def _array_of(ctype: str, addresses: Sequence[str]) -> str:
