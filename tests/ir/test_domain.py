@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tilewright.ir.domain import Axis, Domain
-from tilewright.ir.types import Dim, Expr, Sym, maximum, nominal, resolve, substitute
+from tilewright.ir.types import I8, Dim, Expr, Sym, TensorType, maximum, nominal, resolve, substitute
+from tilewright.ops import QuantisedAttention
 
 N, POS = Sym("n", 16, 1), Sym("pos", 255, 128)
 
@@ -60,3 +61,11 @@ def test_expressions_are_affine(const: int, factor: int, n: int, pos: int) -> No
     assert nominal(N + POS) == 129
     assert maximum(N + POS) == 271
     assert Expr.of(5).simplified() == 5
+
+
+def test_products_of_grouped_attention_are_counted_once() -> None:
+    """Every query head meets every cached row once for its score and once for its mixture."""
+    shapes = {"q": (1, 64), "k": (256, 32), "v": (256, 32), "mul": (4,), "out": (4,), "table": (256,), "y": (1, 64)}
+    types = [TensorType(shapes[n], I8) for n in ("q", "k", "v", "mul", "out", "table", "y")]
+    domain = QuantisedAttention(4, 2, 14, 22, pos=9).domain(*types)
+    assert domain.macs(shapes) == 2 * 64 * 10

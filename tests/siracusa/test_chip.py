@@ -82,8 +82,7 @@ def test_what_l1_cannot_hold_is_in_l2() -> None:
 
 @needs_shared
 def test_arenas_are_linked_where_the_plan_has_them(tmp_path: Path) -> None:
-    llama = QUANTLIB / "Models" / "microLlama" / "INT8" / "microLlama8"
-    write(compile_file(str(llama), "siracusa", Options(l1=16_000)), tmp_path)
+    write(compile_file(str(WIDE), "siracusa", Options(l1=16_000)), tmp_path)
     with build(tmp_path).executable.open("rb") as file:
         symbols = ELFFile(file).get_section_by_name(".symtab").iter_symbols()
         where = {symbol.name: symbol["st_value"] for symbol in symbols if symbol.name.startswith("arena_")}

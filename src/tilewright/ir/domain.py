@@ -78,15 +78,20 @@ class Domain:
     access: Mapping[str, tuple[Axis, ...]]
     given: tuple[tuple[str, Dim], ...] = ()
     macs_per_point: int = 1  # 0 where the visits are not multiply-accumulates
+    besides: tuple[str, ...] = ()  # dimensions of a few operands alone, which multiply no accumulation
 
     @staticmethod
-    def of(dims: str, access: Mapping[str, str], *, extents: Mapping[str, Dim] | None = None, macs: int = 1) -> Domain:
+    def of(
+        dims: str, access: Mapping[str, str], *, extents: Mapping[str, Dim] | None = None, macs: int = 1,
+        besides: tuple[str, ...] = (),
+    ) -> Domain:  # fmt: skip
         """From text: dims are "parallel | reduced" names, access maps are comma-separated axes."""
         parallel, _, reduced = dims.partition("|")
         maps = {
             name: tuple(Axis.parse(axis) for axis in text.split(",")) if text else () for name, text in access.items()
         }
-        return Domain(tuple(parallel.split()), tuple(reduced.split()), maps, tuple((extents or {}).items()), macs)
+        given = tuple((extents or {}).items())
+        return Domain(tuple(parallel.split()), tuple(reduced.split()), maps, given, macs, besides)
 
     @cached_property
     def dims(self) -> tuple[str, ...]:
@@ -114,7 +119,7 @@ class Domain:
     def macs(self, shapes: Mapping[str, Shape]) -> Dim:
         """Multiply-accumulates of the whole operator; affine in at most one Sym, others at their maximum."""
         total: Dim = self.macs_per_point
-        for dim in (self.extents(shapes)[name] for name in self.dims):
+        for dim in (self.extents(shapes)[name] for name in self.dims if name not in self.besides):
             if isinstance(dim, int):
                 total = Expr.of(total) * dim
             elif isinstance(total, int) or not Expr.of(total).terms:

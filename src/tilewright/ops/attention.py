@@ -179,7 +179,7 @@ class QuantisedAttention(Op):
         queries, cache = f"t, {width}*g+e", f"s, {width}*g+e/{group}"
         per_head = f"{group}*g+m"
         maps = {"q": queries, "k": cache, "v": cache, "mul": per_head, "out": per_head, "table": "*", "y": queries}
-        return Domain.of("t g | s e m", maps, extents=extents, macs=2)
+        return Domain.of("t g | s e m", maps, extents=extents, macs=2, besides=("m",))
 
     def limits(self, operand: str, *types: TensorType | None) -> tuple[int, int] | None:
         assert types[0] is not None
