@@ -150,7 +150,8 @@ def test_a_reader_that_leaves_is_no_error() -> None:
 def test_interrupt_ends_cleanly(toy: Path, tmp_path: Path) -> None:
     text = tmp_path / "text"
     text.write_text("<|endoftext|>".join(["some story of the toy"] * 100_000))
-    options = {"stdout": subprocess.DEVNULL, "start_new_session": True}
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # what starts the tests may ignore it
+    options = {"stdout": subprocess.DEVNULL, "start_new_session": True, **heard}
     with program(
         "evaluate", toy, "-t", "reference", "--text", text, "--json", tmp_path / "o.json", **options
     ) as process:
