@@ -218,3 +218,10 @@ def test_barriers_that_are_dropped_are_a_race(seed: int) -> None:
         for value, array in zip(graph.outputs, got, strict=True):
             np.testing.assert_array_equal(array, wanted[value.name].reshape(-1))
     assert caught > 0
+
+
+def test_rows_of_one_function_have_menus_of_their_own() -> None:
+    """A refusal looks for other rows with smaller tiles until there is none."""
+    graph = apply(random_graph(804, 9), chip(1 << 17))
+    floor = least(graph)
+    solve((graph,), chip(floor))

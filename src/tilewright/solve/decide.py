@@ -84,7 +84,7 @@ class Menus:
 
 def _key(node: Node, choice: Choice, states_near: bool) -> object:
     kinds = tuple((name, value.type, value.kind) for name, value in node.operands.items())
-    return node.op, kinds, choice.kernel.symbol, states_near
+    return node.op, kinds, id(choice.kernel), states_near  # rows may share a function
 
 
 def whole(graph: Graph, choices: Mapping[str, Choice], menus: Menus, states_near: bool) -> Decision | None:
