@@ -55,10 +55,8 @@ class Kernel:
     cost in the engine's own unit. `examples` draws instances that the row runs, where the operator's rarely are.
 
     With a `split`, parameters `first` and `last` receive the range of the flat index that a core computes: it writes
-    those elements of the results and no other. `scratch` is then per core. A kernel with several `parts` is called
-    once for each, a parameter `part` counting from 0, with a barrier between; its `scratch` is one for all cores.
-    `direct` names operands of which a call touches little (tables that are looked up, a cache that is appended to):
-    they are used in whatever memory they are.
+    those elements of the results and no other. `scratch` is then per core. `direct` names operands of which a call
+    touches little (tables that are looked up, a cache that is appended to): they are used in whatever memory they are.
     """
 
     op: type[Op]
@@ -74,7 +72,6 @@ class Kernel:
     in_place: Mapping[str, str] = field(default_factory=dict)  # result -> operand that it may overwrite
     split: Callable[[Node], Split | None] = lambda node: None  # noqa: ARG005
     direct: frozenset[str] = frozenset()
-    parts: int = 1
     examples: Callable[[Any], tuple[Op, tuple[TensorType | None, ...]]] | None = None
     engine: str = "cpu"
 
@@ -103,6 +100,10 @@ class Kernel:
         total = math.prod(maximum(extents[name]) for name in split.dims)
         units = -(-total // split.unit)
         return [-(units // -number) * split.unit for number in cores]
+
+    def layout(self, operand: str) -> str:
+        """The name of the layout of an operand, "" for the logical one."""
+        return packing.name if (packing := self.packing.get(operand)) else ""
 
     def gathers(self, parameter: str) -> bool:
         """Whether the parameter takes the addresses of all operands of a "*" name."""

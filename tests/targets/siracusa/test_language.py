@@ -21,10 +21,9 @@ from tilewright.ir.types import I8, I16, I32, U8, Array, TensorType, resolve
 from tilewright.ops import Append, QuantisedAttention, QuantisedEmbed, QuantisedRMSNorm, QuantisedRoPE, QuantisedSwiGLU
 from tilewright.targets.base import Kernel
 from tilewright.targets.siracusa.bench import Case, measure
-from tilewright.targets.siracusa.language import LANGUAGE, PARTS, VALUES
+from tilewright.targets.siracusa.language import LANGUAGE, VALUES
 from tilewright.targets.siracusa.target import SIRACUSA
 
-ROWS = (*LANGUAGE, *PARTS)
 BATCH = 12  # instances in one program
 
 
@@ -33,7 +32,7 @@ def expected(node: Node, operands: dict[str, Array]) -> Array:
 
 
 @pytest.mark.parametrize("cores", [1, 8])
-@pytest.mark.parametrize("kernel", ROWS, ids=lambda kernel: kernel.symbol)
+@pytest.mark.parametrize("kernel", LANGUAGE, ids=lambda kernel: kernel.symbol)
 @settings(max_examples=3, deadline=None, suppress_health_check=FILTERED)
 @given(data=st.data())
 def test_random_instances_are_exact(kernel: Kernel, cores: int, data: st.DataObject) -> None:
@@ -46,12 +45,12 @@ def test_random_instances_are_exact(kernel: Kernel, cores: int, data: st.DataObj
 @pytest.fixture(scope="module")
 def plain_library() -> ctypes.CDLL:
     """The kernels' plain C on this machine, which stops at undefined behaviour."""
-    target = dataclasses.replace(SIRACUSA, kernels=ROWS)
+    target = dataclasses.replace(SIRACUSA, kernels=LANGUAGE)
     options = ("-O1", "-fsanitize=undefined", "-fsanitize-trap=undefined")
     return ctypes.CDLL(str(shared_library(target, CACHE, options=options)))
 
 
-@pytest.mark.parametrize("kernel", ROWS, ids=lambda kernel: kernel.symbol)
+@pytest.mark.parametrize("kernel", LANGUAGE, ids=lambda kernel: kernel.symbol)
 @settings(max_examples=20, deadline=None, suppress_health_check=FILTERED)
 @given(data=st.data())
 def test_plain_c_is_exact(kernel: Kernel, plain_library: ctypes.CDLL, data: st.DataObject) -> None:
@@ -61,15 +60,8 @@ def test_plain_c_is_exact(kernel: Kernel, plain_library: ctypes.CDLL, data: st.D
     assert split is not None
     extents = node.op.domain(*node.types).extents(shapes)
     total = math.prod(resolve(extents[dim], {}) for dim in split.dims)
-    scratch: dict[str, Array] = {}  # of all parts
-    results: dict[str, Array] = {}
-    for part in range(kernel.parts):
-        share = {**kernel.arguments(node), "first": 0, "last": total, "part": part}
-        one = dataclasses.replace(kernel, arguments=lambda node, share=share: share)
-        results = call(
-            plain_library, one, node, arrays,
-            allocate=lambda name, size: scratch.setdefault(name, np.zeros(size, np.uint8)),
-        )  # fmt: skip
+    share = {**kernel.arguments(node), "first": 0, "last": total}
+    results = call(plain_library, dataclasses.replace(kernel, arguments=lambda _: share), node, arrays)
     np.testing.assert_array_equal(results["y"], expected(node, arrays))
 
 
@@ -102,9 +94,8 @@ def test_shapes_of_networks_are_exact_and_about_as_fast_as_predicted(cores: int)
     for shape in SHAPES:
         for name, op, types in llama(*shape):
             node = node_of(op, *(TensorType(*kind) for kind in types))
-            for kernel in ROWS:
-                symbols = {f"tw_cluster_{name}", f"tw_cluster_{name}_parts"}
-                if kernel.symbol in symbols and kernel.misfit(node) is None:
+            for kernel in LANGUAGE:
+                if kernel.symbol == f"tw_cluster_{name}" and kernel.misfit(node) is None:
                     cases.append(Case(kernel, node, random_operands(node, rng)))
     for case, outcome in zip(cases, measure(cases, cores), strict=True):
         np.testing.assert_array_equal(outcome.results["y"], expected(case.node, dict(case.operands)))

@@ -112,8 +112,7 @@ class _Prepared:
             self.chunk = Share(self.total, split.unit).range_of(0, cores, self.total)[1]
         size = kernel.scratch(node)
         self.scratch = [
-            self.near.place("scratch", size, 0, changes=True)
-            for _ in range(cores if split and size and kernel.parts == 1 else bool(size))
+            self.near.place("scratch", size, 0, changes=True) for _ in range(cores if split and size else bool(size))
         ]
         for pool in (self.near, self.far):
             if len(pool.content) > pool.capacity:
@@ -155,7 +154,7 @@ class _Prepared:
                 found = [self._address(n, number) for n in self.places if n.rstrip("0123456789") == name]
                 tables.append(f"    const void *const {name}_all[] = {{{', '.join(found)}}};")
                 words.append(f"(void *){name}_all")
-            elif (name in ("first", "last") and self.chunk) or name == "part":
+            elif name in ("first", "last") and self.chunk:
                 words.append(name)
             elif name == "scratch":
                 stride = self.scratch[1] - self.scratch[0] if len(self.scratch) > 1 else 0
@@ -170,9 +169,9 @@ class _Prepared:
             else:
                 words.append(self._address(name, number))
         call = f"    {kernel.symbol}({', '.join(words)});"
-        unused = "    (void)core, (void)part, (void)first, (void)last;"
+        unused = "    (void)core, (void)first, (void)last;"
         return [
-            f"static void call{number}(int core, int part, int first, int last)",
+            f"static void call{number}(int core, int first, int last)",
             "{",
             unused,
             *tables,
@@ -292,7 +291,7 @@ def _cases(batch: Sequence[_Prepared]) -> str:
         images = [f"{{{p.symbol}, {p.symbol}_{i}, {len(p.content) // 4 * 4}}}" for p in (prepared.near, prepared.far)]
         rows.append(
             f"    {{call{i}, {{{', '.join(images)}}}, kept{i}, results{i}, {len(kept)}, {len(results)}, "
-            f"{prepared.total}, {prepared.chunk}, {prepared.case.kernel.parts}}},"
+            f"{prepared.total}, {prepared.chunk}}},"
         )
     lines += ["", "const tw_case tw_cases[] = {", *rows, "};", f"const uint32_t tw_case_count = {len(batch)};", ""]
     return "\n".join(lines)

@@ -17,8 +17,8 @@ from ..base import Kernel, Packing, Rule, Scalar, Split
 from ..host.arguments import clamp, product, type_of
 from .dense_cycles import eights, float_columns, gemm, gemv, stream, up
 from .requant import BYTES, MODE, NARROW, SUMS, WIDE, joined, results
+from .share import CORES
 
-CORES = 8
 BY_TOKENS = 1 << 10  # TW_BY_TOKENS in kernels/tw_results.h
 
 

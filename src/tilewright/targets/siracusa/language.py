@@ -11,11 +11,12 @@ import numpy as np
 from ...ir.domain import Box
 from ...ir.graph import Node
 from ...ir.op import Op
-from ...ir.types import I8, I32, U8, Array, TensorType, maximum, nominal
+from ...ir.types import I8, Array, TensorType, maximum, nominal
 from ...ops import Append, QuantisedAttention, QuantisedEmbed, QuantisedRMSNorm, QuantisedRoPE, QuantisedSwiGLU
 from ..base import Kernel, Packing, Scalar, Split
 from ..host.arguments import type_of
-from .dense import CORES, ROWS, pitch
+from .dense import ROWS, pitch
+from .share import flat, per_core
 
 
 def pitch_of(capacity: int) -> int:
@@ -87,36 +88,7 @@ def _hd(node: Node) -> int:
     return maximum(type_of(node, "q").shape[1]) // cast(QuantisedAttention, node.op).heads
 
 
-def _unit(node: Node) -> int:
-    return 4 if _hd(node) % 8 else 8
-
-
-def _parts(node: Node) -> Mapping[str, Scalar]:
-    return {**_attention(node), "inverse": 65536 // _hd(node)}
-
-
-def _parts_scratch(node: Node) -> int:
-    """Bytes of all cores: a score and a byte for every head and position, a word for every channel."""
-    heads = cast(QuantisedAttention, node.op).heads
-    return heads * (5 * _pitch(node, "k") + 4 * _hd(node))
-
-
-def one_token(node: Node) -> bool:
-    """One token."""
-    return type_of(node, "q").shape[0] == 1
-
-
-def whole_words(node: Node) -> bool:
-    """Heads of a multiple of four channels."""
-    return _hd(node) % 4 == 0
-
-
-def every(node: Node) -> Split:
-    """All elements of the result, flat."""
-    return Split(node.op.domain(*node.types).parallel)
-
-
-def flat(*dims: str, unit: int) -> Callable[[Node], Split]:
+def over(*dims: str, unit: int) -> Callable[[Node], Split]:
     """A split over these dimensions."""
     return lambda node: Split(dims, unit)  # noqa: ARG005
 
@@ -124,16 +96,6 @@ def flat(*dims: str, unit: int) -> Callable[[Node], Split]:
 def _append_examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
     op, types = Append.examples(draw)
     return op, tuple(kind and kind.with_dtype(I8) for kind in types)
-
-
-def _one_token_examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
-    from hypothesis import strategies as st
-
-    kv, group, hd, pos = (draw(st.integers(low, high)) for low, high in ((1, 3), (1, 3), (1, 12), (0, 90)))
-    width = 4 * hd * kv
-    cache, head = TensorType((pos + 1 + draw(st.integers(0, 5)), width), I8), TensorType((kv * group,), I32)
-    op = QuantisedAttention(kv * group, kv, draw(st.integers(4, 24)), draw(st.integers(15, 24)), pos)
-    return op, (TensorType((1, group * width), I8), cache, cache, head, head, TensorType((256,), U8))
 
 
 # Cluster cycles of a warm call, its arguments included, fitted to calls on the simulator with `--timing gvsoc`: one to
@@ -145,47 +107,41 @@ def elements(node: Node, operand: str = "y") -> int:
     return math.prod(nominal(d) for d in type_of(node, operand).shape)
 
 
-def chunk_of(total: int, unit: int = 1) -> int:
-    """Elements of the busiest core."""
-    units = -(-total // unit)
-    return -(-units // CORES) * unit
-
-
 def _rmsnorm_cycles(node: Node) -> float:
-    chunk, n = chunk_of(elements(node)), maximum(type_of(node, "w").shape[0])
+    chunk, n = per_core(elements(node)), maximum(type_of(node, "w").shape[0])
     return 200 + -(-chunk // n) * (122 + 1.53 * n) + 11.5 * chunk
 
 
 def _rope_cycles(node: Node) -> float:
-    chunk, hd = chunk_of(elements(node), 2), maximum(type_of(node, "table").shape[1])
+    chunk, hd = per_core(elements(node), 2), maximum(type_of(node, "table").shape[1])
     return 148 + 42 * max(1.0, chunk / hd) + 16.8 * chunk
 
 
 def _embed_cycles(node: Node) -> float:
-    chunk, cols = chunk_of(elements(node)), maximum(type_of(node, "table").shape[1])
+    chunk, cols = per_core(elements(node)), maximum(type_of(node, "table").shape[1])
     return 114 + 76 * -(-chunk // cols) + 9.8 * chunk
 
 
 def _append_cycles(fixed: float, each: float) -> Callable[[Node], float]:
-    return lambda node: fixed + each * chunk_of(elements(node, "x"))
+    return lambda node: fixed + each * per_core(elements(node, "x"))
 
 
-def _work(node: Node, *, shared: bool) -> tuple[int, float, float]:
+def _work(node: Node) -> tuple[int, float, float]:
     """Of the busiest core: heads that it has a part of, instructions for scores and p, those for sums of values.
 
     Scores take 10 instructions a position for 16 channels and 6 for 8, p 7; 4 positions of 8 channels 17, of one 8.
     """
-    op, hd, unit = cast(QuantisedAttention, node.op), _hd(node), _unit(node) if shared else 4
+    op, hd = cast(QuantisedAttention, node.op), _hd(node)
     scores = 6 if hd == 8 else 11 * (hd // 16) - 1 + 7 * (hd % 16 > 0)
     total = nominal(type_of(node, "q").shape[0]) * op.heads * hd
-    chunk, most = chunk_of(total, unit), (0, 0.0, 0.0)
+    chunk, most = per_core(total, 4), (0, 0.0, 0.0)
     for first in range(0, total, chunk):
         heads, near, far, c = 0, 0.0, 0.0, first
         while c < min(total, first + chunk):
             n = min(min(total, first + chunk) - c, hd - c % hd)
             seen = nominal(op.pos) + 1 + c // (op.heads * hd)
             heads += 1
-            near += seen * (scores + 7) * (n / hd if shared else 1)
+            near += seen * (scores + 7)
             far += -(-seen // 4) * (17 * (n // 8) + 8 * (n % 8))
             c += n
         most = max(most, (heads, near, far), key=sum)
@@ -193,13 +149,8 @@ def _work(node: Node, *, shared: bool) -> tuple[int, float, float]:
 
 
 def _attention_cycles(node: Node) -> float:
-    heads, near, far = _work(node, shared=False)
+    heads, near, far = _work(node)
     return 320 + 320 * heads + near + 1.3 * far
-
-
-def _parts_cycles(node: Node) -> float:
-    heads, near, far = _work(node, shared=True)
-    return 510 + 780 * heads + 1.05 * (near + far)
 
 
 LANGUAGE = (
@@ -207,7 +158,7 @@ LANGUAGE = (
         QuantisedEmbed, "cluster_llama.c", "tw_cluster_embed",
         "const int32_t *restrict tokens, const int8_t *restrict table, const uint8_t *restrict mul,"
         " int16_t *restrict y, int cols, int pitch, int shift, int first, int last",
-        {"tokens": "i32", "table": "i8", "mul": "u8"}, _embed, packing={"table": ROWS}, split=every,
+        {"tokens": "i32", "table": "i8", "mul": "u8"}, _embed, packing={"table": ROWS}, split=flat,
         direct=frozenset({"table", "mul"}),
         cycles=_embed_cycles,
     ),
@@ -215,26 +166,26 @@ LANGUAGE = (
         QuantisedRMSNorm, "cluster_llama.c", "tw_cluster_rmsnorm",
         "const int16_t *restrict x, const int16_t *restrict w, int8_t *restrict y, int n, int shift, int64_t eps,"
         " int first, int last",
-        {"x": "i16", "w": "i16"}, _rmsnorm, split=every, cycles=_rmsnorm_cycles,
+        {"x": "i16", "w": "i16"}, _rmsnorm, split=flat, cycles=_rmsnorm_cycles,
     ),
     Kernel(
         QuantisedRoPE, "cluster_llama.c", "tw_cluster_rope",
         "const int16_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int width, int hd, int pos,"
         " int shift, int first, int last",
-        {"x": "i16", "table": "i16"}, _rope, split=flat("t", "c", unit=2), direct=frozenset({"table"}),
+        {"x": "i16", "table": "i16"}, _rope, split=over("t", "c", unit=2), direct=frozenset({"table"}),
         cycles=_rope_cycles,
     ),
     Kernel(
         Append, "cluster_attention.c", "tw_cluster_append_rows",
         "int8_t *restrict state, const int8_t *restrict x, int n, int pos, int first, int last",
         {"state": "i8", "x": "i8"}, lambda node: {k: v for k, v in _append(node).items() if k != "pitch"},
-        split=flat("t", "c", unit=4), direct=frozenset({"state"}), cycles=_append_cycles(70, 5.5),
+        split=over("t", "c", unit=4), direct=frozenset({"state"}), cycles=_append_cycles(70, 5.5),
         examples=_append_examples,
     ),
     Kernel(
         Append, "cluster_attention.c", "tw_cluster_append_channels",
         "int8_t *restrict state, const int8_t *restrict x, int n, int pitch, int pos, int first, int last",
-        {"state": "i8", "x": "i8"}, _append, packing={"state": VALUES, "y": VALUES}, split=every,
+        {"state": "i8", "x": "i8"}, _append, packing={"state": VALUES, "y": VALUES}, split=flat,
         direct=frozenset({"state"}), cycles=_append_cycles(90, 30), examples=_append_examples,
     ),
     Kernel(
@@ -243,7 +194,7 @@ LANGUAGE = (
         " const int32_t *restrict out, const uint8_t *restrict table, int8_t *restrict y, int32_t *restrict scratch,"
         " int pos, int group, int kv_width, int hd, int pitch, int shift, int out_shift, int first, int last",
         {"q": "i8", "k": "i8", "v": "i8"}, _attention, packing={"v": VALUES},
-        split=flat("t", "g", "e", unit=4), scratch=lambda node: 4 * _pitch(node, "k"),
+        split=over("t", "g", "e", unit=4), scratch=lambda node: 4 * _pitch(node, "k"),
         cycles=_attention_cycles,
     ),
     Kernel(
@@ -251,20 +202,6 @@ LANGUAGE = (
         "const int8_t *a, const int8_t *restrict b, const int16_t *restrict table, int8_t *y, int shift, int first,"
         " int last",
         {"a": "i8", "b": "i8", "table": "i16"}, lambda node: {"shift": cast(QuantisedSwiGLU, node.op).shift},
-        in_place={"y": "a"}, split=every, cycles=lambda node: 89 + 10.4 * chunk_of(elements(node)),
-    ),
-)  # fmt: skip
-
-# For programs that put a barrier between the parts of a call.
-PARTS = (
-    Kernel(
-        QuantisedAttention, "cluster_decode.c", "tw_cluster_attention_parts",
-        "const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v, const int32_t *restrict mul,"
-        " const int32_t *restrict out, const uint8_t *restrict table, int8_t *restrict y, int32_t *restrict scratch,"
-        " int pos, int group, int kv_width, int hd, int pitch, int shift, int out_shift, int inverse, int part,"
-        " int first, int last",
-        {"q": "i8", "k": "i8", "v": "i8"}, _parts, requires=(one_token, whole_words), packing={"v": VALUES},
-        split=lambda node: Split(("t", "g", "e"), _unit(node)), scratch=_parts_scratch, parts=3,
-        cycles=_parts_cycles, examples=_one_token_examples,
+        in_place={"y": "a"}, split=flat, cycles=lambda node: 89 + 10.4 * per_core(elements(node)),
     ),
 )  # fmt: skip

@@ -10,8 +10,9 @@ from ...quant.requant import accumulator_range, fits32, half
 from ..base import Kernel, Split
 from ..host.arguments import type_of
 from ..host.one_call import GATED, TURNED, gated, turned
-from .dense import CORES, ROWS
+from .dense import ROWS
 from .dense_cycles import stream, up
+from .share import CORES
 
 
 def one_token(node: Node) -> bool:

@@ -10,9 +10,10 @@ from ...ops import MatMul
 from ..base import Kernel, Scalar, Split
 from ..host.arguments import clamp, type_of
 from ..host.product import in_step, sizes, transposed
-from .dense import BY_TOKENS, CORES, finish, narrow_results
+from .dense import BY_TOKENS, finish, narrow_results
 from .dense_cycles import columns, float_columns, up
 from .requant import results
+from .share import CORES
 
 TRANSPOSED = 1 << 11  # TW_TRANSPOSED in kernels/tw_results.h
 

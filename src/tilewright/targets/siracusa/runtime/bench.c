@@ -35,7 +35,7 @@ static void check(const tw_case *c, uint32_t *damage, int first)
             *damage = 0x8000;
 }
 
-static void call(const tw_case *c, int core, int part, uint32_t *spent)
+static void call(const tw_case *c, int core, uint32_t *spent)
 {
     int first = core * c->chunk, last = first + c->chunk;
     int shared = c->chunk > 0 && core < c->total;
@@ -45,8 +45,8 @@ static void call(const tw_case *c, int core, int part, uint32_t *spent)
         last = c->total;
     uint32_t began = tw_cycles();
     if (shared || core == 0)
-        c->run(core, part, first, last);
-    *spent = (part == 0 ? 0 : *spent) + tw_cycles() - began;
+        c->run(core, first, last);
+    *spent = tw_cycles() - began;
 }
 
 void tw_program(int core)
@@ -57,16 +57,14 @@ void tw_program(int core)
             if (core == 0)
                 restore(c);
             tw_barrier();
-            for (int part = 0; part < c->parts; part++) {
-                for (int turn = 0; turn < TW_CORES && round < 2; turn++) {
-                    if (core == (round == 0 ? TW_CORES - 1 - turn : turn))
-                        call(c, core, part, &tw_spent[i][core]);
-                    tw_barrier();
-                }
-                if (round == 2)
-                    call(c, core, part, &tw_spent[i][core]);
+            for (int turn = 0; turn < TW_CORES && round < 2; turn++) {
+                if (core == (round == 0 ? TW_CORES - 1 - turn : turn))
+                    call(c, core, &tw_spent[i][core]);
                 tw_barrier();
             }
+            if (round == 2)
+                call(c, core, &tw_spent[i][core]);
+            tw_barrier();
             if (core == 0)
                 check(c, &tw_damage[i], round == 0);
         }

@@ -12,13 +12,12 @@ typedef struct {
 } tw_area;
 
 typedef struct {
-    void (*run)(int core, int part, int first, int last);
+    void (*run)(int core, int first, int last);
     tw_area images[2];
     const tw_area *kept; /* what no call may change */
     const tw_area *results; /* `from` is where they are collected */
     uint32_t kept_count, result_count;
     int total, chunk; /* indices that the cores share, and how many each takes; chunk 0: core 0 alone */
-    int parts; /* calls with a barrier between */
 } tw_case;
 
 extern const tw_case tw_cases[];
