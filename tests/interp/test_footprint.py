@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.instances import FILTERED, node_of
-from tilewright.interp.footprint import SEVERAL, core_boxes, flat_boxes, merged, packed_regions, written
-from tilewright.interp.regions import Region, box_region, lines, mask_regions, run
 from tilewright.ir.domain import Box
+from tilewright.ir.footprint import SEVERAL, core_boxes, flat_boxes, merged, packed_regions, written
 from tilewright.ir.op import REGISTRY, Op
 from tilewright.ir.program import Call, Share
+from tilewright.ir.regions import Region, box_region, lines, mask_regions, run
 from tilewright.ir.types import F32
 from tilewright.targets.base import Kernel, Packing
 from tilewright.targets.host.packing import CHANNELS, FILTERS, PAIRS, PANELS

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..ir.domain import Box
+from ..ir.footprint import Touched, core_boxes, merged, packed_regions, written
 from ..ir.program import Call, Share
-from ..ir.types import Kind
-from .footprint import Touched, core_boxes, merged, packed_regions, written
-from .memory import Memories, Spot, shape_of
+from ..ir.regions import Region, box_region, run
+from ..ir.types import Kind, shape_of
+from .memory import Memories, Spot
 from .races import Access
-from .regions import Region, box_region, run
 
 
 class Accesses:

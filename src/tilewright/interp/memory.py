@@ -9,18 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..ir.program import Buffer, Program, Ref
+from ..ir.regions import Place, Region
 from ..ir.types import Array, Kind, TensorType, resolve
 from ..targets.base import Packing
-from .regions import Place, Region
 
 
 def size_of(buffer: Buffer) -> int:
     """Bytes as numpy holds them."""
     return buffer.elements * buffer.dtype.numpy.itemsize
-
-
-def shape_of(kind: TensorType, env: Mapping[str, int]) -> tuple[int, ...]:
-    return tuple(resolve(d, env) for d in kind.shape)
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,11 @@ from ..ir.program import (
     Step,
     Wait,
 )  # fmt: skip
-from ..ir.types import Array, resolve
+from ..ir.regions import Region, lines
+from ..ir.types import Array, resolve, shape_of
 from .access import Accesses, scratch_parts
-from .memory import Memories, Spot, shape_of
+from .memory import Memories, Spot
 from .races import MOST_CORES, Access, RaceError, Races
-from .regions import Region, lines
 
 __all__ = ["Machine", "RaceError"]
 

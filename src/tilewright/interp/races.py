@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..ir.footprint import SEVERAL
 from ..ir.program import Buffer
+from ..ir.regions import Place, Region
 from ..ir.types import Array
-from .footprint import SEVERAL
-from .regions import Place, Region
 
 MOST_CORES = 254
 MANY = 255  # the mark of bytes that several cores touched; of one core: its number + 1

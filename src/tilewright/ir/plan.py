@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..targets.base import Kernel
+from ..targets.base import Kernel, Packing
 from .graph import Graph
 from .types import Dim, Kind, Value
 
@@ -47,6 +47,9 @@ class Tiled:
     def least(self) -> int:
         """Bytes when nothing else is near."""
         return self.own + sum(aligned(s.size) * self.depth for s in self.streams)
+
+
+MEMBER_ALIGNMENT = 8  # of constants that travel together
 
 
 def aligned(size: int, to: int = 16) -> int:
@@ -121,3 +124,13 @@ class Plan:
     capacity: Mapping[str, int]  # bytes of each memory's arena
     lower_bound: int  # no placement can use fewer bytes of arena than this
     levels: Mapping[Kind, str]  # the memory that holds constants (CONST), transients (ACT), state (STATE)
+
+
+def packings_of(graph: Graph, choices: Mapping[str, Choice]) -> dict[Value, Packing]:
+    """The packing of each constant and state, from the kernels that use them (which agree: see the checker)."""
+    found: dict[Value, Packing] = {}
+    for node in graph.nodes:
+        if not node.op.view:
+            packings = choices[node.name].kernel.packing
+            found |= {graph.storage(v): packings[name] for name, v in node.operands.items() if name in packings}
+    return found

@@ -275,3 +275,8 @@ def const(name: str, data: Array, dtype: DType | None = None, quant: Quant | Non
     frozen = np.ascontiguousarray(data, kept.numpy).reshape(data.shape).copy()
     frozen.setflags(write=False)
     return Value(name, TensorType(tuple(frozen.shape), kept, quant), Kind.CONST, frozen)
+
+
+def shape_of(kind: TensorType, env: Mapping[str, int]) -> tuple[int, ...]:
+    """The shape of a type under an environment."""
+    return tuple(resolve(d, env) for d in kind.shape)

@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from ..ir.domain import Box
-from ..ir.graph import Graph, Node
+from ..ir.graph import Node
 from ..ir.op import operand_names
-from ..ir.plan import Block, Choice, EntryPlan, Plan, aligned
+from ..ir.plan import MEMBER_ALIGNMENT, Block, EntryPlan, Plan, aligned, packings_of
 from ..ir.program import Buffer, Operand, Ref
 from ..ir.types import DTYPES, I4, I8, U8, Array, DType, Expr, Kind, Value
 from ..targets.base import Kernel, Packing
 
-MEMBER_ALIGNMENT = 8  # of constants that travel together
 Member = tuple[Value, Box, Packing | None]
 
 
@@ -72,7 +71,7 @@ class Places:
         memory = plan.levels.get(Kind.OUTPUT, "caller")
         self.caller = {v: _caller_buffer(v, Kind.INPUT, "caller") for v in self.graph.arguments}
         self.caller |= {v: _caller_buffer(v, Kind.OUTPUT, memory) for v in self.graph.results}
-        self.packings = _packings(entry.graph, entry.choices)
+        self.packings = packings_of(entry.graph, entry.choices)
 
     def ref(self, value: Value) -> Ref:
         """Where a value is, seen through in-place updates and views."""
@@ -127,17 +126,6 @@ def pointer_operands(
 def element_type(value: Value, packing: Packing | None) -> DType:
     """Of the stored form: 4-bit elements are two to a byte, once packed."""
     return I8 if packing and value.type.dtype is I4 else value.type.dtype
-
-
-def _packings(graph: Graph, choices: Mapping[str, Choice]) -> dict[Value, Packing]:
-    """The packing of each constant and state, from the kernels that use them (the checker proved that they agree)."""
-    found: dict[Value, Packing] = {}
-    for node in graph.nodes:
-        if node.op.view:
-            continue
-        packings = choices[node.name].kernel.packing
-        found |= {graph.storage(v): packings[name] for name, v in node.operands.items() if name in packings}
-    return found
 
 
 def _caller_buffer(value: Value, kind: Kind, memory: str) -> Buffer:

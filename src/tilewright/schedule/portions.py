@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ..interp.footprint import core_boxes, packed_regions
-from ..interp.regions import Region as Bytes
-from ..interp.regions import box_region
 from ..ir.domain import Box
+from ..ir.footprint import core_boxes, packed_regions
 from ..ir.op import Op
 from ..ir.program import Call, Ref, Share
+from ..ir.regions import Region as Bytes
+from ..ir.regions import box_region
 from ..ir.types import Kind, TensorType, syms_of
 
 Boxes = tuple[tuple[tuple[str, tuple[Box, ...]], ...], ...]  # per core, of every operand

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from ..ir.domain import Box
 from ..ir.graph import Node
-from ..ir.plan import Choice, aligned
+from ..ir.plan import MEMBER_ALIGNMENT, Choice, aligned
 from ..ir.program import Buffer, Call, Copy, Phase, Ref, Share, Step
 from ..ir.types import U8, Dim, DType, Expr, TensorType, maximum
 from ..solve.tiles import Tiling, first_stored
 from ..solve.tilings import lines_of, packed_bytes, streamed
 from ..targets.base import Kernel, Packing
-from .places import MEMBER_ALIGNMENT, Member, Places, element_type, pointer_operands
+from .places import Member, Places, element_type, pointer_operands
 
 Boxes = tuple[Box, ...]
 

@@ -40,22 +40,18 @@ class _Use:
             if value.kind in (Kind.CONST, Kind.STATE)
         }
 
-    def layout(self, kernel: Kernel, operand: str) -> str:
-        packing = kernel.packing.get(operand)
-        return packing.name if packing else ""
-
     def agrees(self, kernel: Kernel, layouts: Layouts) -> bool:
-        return all(self.layout(kernel, name) == layouts.get(value, "") for name, value in self.shared.items())
+        return all(kernel.layout(name) == layouts.get(value, "") for name, value in self.shared.items())
 
     def best(self, layouts: Layouts) -> Choice:
         """The cheapest kernel under the layouts. IndexError never: `_layouts` only offers feasible ones."""
         options = [k for k in self.candidates if self.agrees(k, layouts)]
         kernel = min(options, key=lambda k: k.cycles(self.node))
         cycles = kernel.cycles(self.node)
-        return Choice(kernel, cycles, cycles * _growth(self.node), kernel.scratch(self.node))
+        return Choice(kernel, cycles, cycles * growth_of(self.node), kernel.scratch(self.node))
 
 
-def _growth(node: Node) -> float:
+def growth_of(node: Node) -> float:
     """How much longer the node takes at the maximum of its run-time sizes than at the nominal ones."""
     shapes = {name: value.type.shape for name, value in node.operands.items()}
     ratio = 1.0
@@ -90,7 +86,7 @@ def _layouts(group: list[_Use]) -> dict[Value, str]:
     for use in group:
         kernel = min(use.candidates, key=lambda k: k.cycles(use.node))
         for name, value in use.shared.items():
-            if layouts.setdefault(value, use.layout(kernel, name)) != use.layout(kernel, name):
+            if layouts.setdefault(value, kernel.layout(name)) != kernel.layout(name):
                 return _negotiated(group)
     return layouts  # each node has its cheapest kernel: no assignment is better
 
@@ -108,7 +104,7 @@ def _negotiated(group: list[_Use]) -> dict[Value, str]:
         for kernel, pick in zip(use.candidates, picks, strict=True):
             costs.append(int(kernel.cycles(use.node)) * pick)
             for name, value in use.shared.items():
-                key = value, use.layout(kernel, name)
+                key = value, kernel.layout(name)
                 if key not in chosen:
                     chosen[key] = model.new_bool_var(f"{value.name}: {key[1]}")
                 model.add_implication(pick, chosen[key])

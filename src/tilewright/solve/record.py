@@ -115,7 +115,7 @@ def _others(
                 value.name
                 for name, value in node.operands.items()
                 if value.kind in (Kind.CONST, Kind.STATE)
-                and (p.name if (p := kernel.packing.get(name)) else "") != layouts.get(graph.storage(value).name, "")
+                and kernel.layout(name) != layouts.get(graph.storage(value).name, "")
             ]
             cost = _cost(kernel, node, choice)
             why = f"{cost}; would lay out {', '.join(clash)} otherwise" if clash else cost

@@ -26,8 +26,7 @@ def bundle_of(node: Node, choice: Choice, way: Tiled) -> Bundle | None:
     if way.tile:
         return None
     _, names = streamed(node, choice.kernel, states_near=True)
-    packing = choice.kernel.packing
-    return tuple((id(node.operands[n]), packing[n].name if n in packing else "") for n in names)
+    return tuple((id(node.operands[n]), choice.kernel.layout(n)) for n in names)
 
 
 def residents(plans: Sequence[EntryPlan], budget: Budget) -> Mapping[Bundle, int]:

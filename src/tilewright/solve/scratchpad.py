@@ -9,10 +9,10 @@ from functools import cache
 
 from ..errors import UserError
 from ..ir.graph import Graph
-from ..ir.plan import Block, Choice, EntryPlan, Home, Plan, Tiled, aligned
+from ..ir.plan import Block, Choice, EntryPlan, Home, Plan, Tiled, aligned, packings_of
 from ..ir.repeats import Repeat, layers
 from ..ir.types import Kind, Value
-from ..targets.base import Memory, Packing, Target
+from ..targets.base import Memory, Target
 from .decide import Decision, Life, Menus, ScratchpadError, alone, decide, lives, whole
 from .place import lower_bound, place
 from .resident import Bundle, bundle_of, residents
@@ -81,11 +81,7 @@ def state_bytes(entries: Sequence[Graph], choices: Choices) -> int:
     """Bytes of all states as the kernels lay them out."""
     sizes: dict[Value, int] = {}
     for graph in entries:
-        packing: dict[Value, Packing] = {}
-        for node in graph.nodes:
-            if not node.op.view:
-                rows = choices[graph.name][node.name].kernel.packing
-                packing |= {graph.storage(v): rows[name] for name, v in node.operands.items() if name in rows}
+        packing = packings_of(graph, choices.get(graph.name, {}))
         for value in graph.states:
             elements = packing[value].elements(value.type.static_shape) if value in packing else value.type.size
             sizes[value] = aligned(elements * max(8, value.type.dtype.bits) // 8)

@@ -35,7 +35,7 @@ def smaller(
     layouts = dict(packings)
     for name, value in node.operands.items():
         if value.kind is Kind.CONST:
-            layouts[graph.storage(value)] = _layout(choice.kernel, name)
+            layouts[graph.storage(value)] = choice.kernel.layout(name)
     mine = {**choices[graph.name], node.name: choice}
     return {**choices, graph.name: mine}, layouts
 
@@ -47,11 +47,6 @@ def _fits_layouts(graph: Graph, entries: Sequence[Graph], packings: Packings, no
             continue
         home = graph.storage(value)
         readers = sum(g.storage(v) is home for g in entries for n in g.nodes for v in n.inputs if v is not None)
-        if (readers > 1 or value.kind is Kind.STATE) and packings.get(home, "") != _layout(kernel, name):
+        if (readers > 1 or value.kind is Kind.STATE) and packings.get(home, "") != kernel.layout(name):
             return False
     return True
-
-
-def _layout(kernel: Kernel, operand: str) -> str:
-    packing = kernel.packing.get(operand)
-    return packing.name if packing else ""

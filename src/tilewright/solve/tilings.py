@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from ..ir.domain import Box
 from ..ir.graph import Graph, Node
 from ..ir.op import RuleError
-from ..ir.plan import Stream, Tile, Tiled, aligned
-from ..ir.types import Dim, Expr, Kind, TensorType, Value, maximum, nominal
+from ..ir.plan import MEMBER_ALIGNMENT, Stream, Tile, Tiled, aligned
+from ..ir.types import Dim, Expr, Kind, TensorType, Value, maximum
 from ..targets.base import Dma, Kernel, Target
+from .menu import growth_of
 from .tiles import Piece, Tiling, contiguous, cuttable, first_stored
 
-MEMBER_ALIGNMENT = 8  # of constants that travel together
 PARTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 256)  # into how many a dimension is cut
 FEW = (4, 8)  # elements of a dimension that small tiles are made of, beside one
 MENU = 12  # tilings of a node that are offered at most
@@ -119,7 +119,7 @@ def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: b
             return []
         streams.append(stream)
     bundle = _bundle(tiling, constants, kernel, kinds, target.dma) if constants else None
-    growth = _growth(node)
+    growth = growth_of(node)
     found = []
     shares = _shares(kernel, node, target) if each else (0,)
     numbers = [cores or target.cores for cores in shares]
@@ -240,15 +240,6 @@ def lines_of(box: Box, shape: tuple[Dim, ...], bits: int) -> list[tuple[int, int
         offset = start + sum(pick * steps[i] for pick, i in zip(picks, rest, strict=True))
         found.append((int(offset * scale), sizes[last], int(run * scale), int(steps[last] * scale)))
     return found
-
-
-def _growth(node: Node) -> float:
-    """How much longer the node takes at the maximum of its run-time sizes than at the nominal ones."""
-    shapes = {name: value.type.shape for name, value in node.operands.items()}
-    ratio = 1.0
-    for extent in node.op.domain(*node.types).extents(shapes).values():
-        ratio *= maximum(extent) / max(1, nominal(extent))
-    return ratio
 
 
 def root(graph: Graph, value: Value) -> tuple[Value, Dim]:

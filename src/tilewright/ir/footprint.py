@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..ir.domain import Box
-from ..ir.program import Call, Share
-from ..ir.types import Array, DType, resolve
 from ..targets.base import Packing
-from .memory import shape_of
+from .domain import Box
+from .program import Call, Share
 from .regions import Region, mask_regions, run
+from .types import Array, DType, resolve, shape_of
 
 SEVERAL = -1  # in place of a core: more than one of the cores
 Touched = list[tuple[int, Region]]  # (core or SEVERAL, bytes from the operand's first)

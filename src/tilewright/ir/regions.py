@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..ir.domain import Box
-from ..ir.program import Buffer
-from ..ir.types import Array
+from .domain import Box
+from .program import Buffer
+from .types import Array
 
 Place = str | Buffer  # a memory with addresses, or a buffer that has none
 
