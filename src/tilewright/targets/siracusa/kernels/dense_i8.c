@@ -39,8 +39,9 @@ TW_HOT void tw_gemm_bytes(const int8_t *restrict x, const int8_t *restrict w, co
     struct tw_tile t;
     t.add[0] = *add, t.shift = shift, t.y_step = rows;
     t.columns = (struct tw_columns){
-        TW_WORDS(cols) - 1, 0, 4 * (cols - TW_WORDS(cols)), x + token * cols, tokens / 4, (last - first) / 4,
-        (char *)y + token * rows + first, 4, mul + first * mul_step, 4 * mul_step, -1, add, 0, -4 * TW_WORDS(cols),
+        TW_WORDS(cols) - 1, (char *)y + token * rows + first, 4 * (cols - TW_WORDS(cols)), x + token * cols, tokens / 4,
+        (last - first) / 4, 4 - tokens * rows, mul + first * mul_step, 4 * mul_step, -1, add, 0, -4 * TW_WORDS(cols),
+        mul_step,
     };
     tw_fours_bytes(&t, w + first * pitch, pitch, cols);
 #else

@@ -136,9 +136,10 @@ static void tw_columns(const struct tw_product *p, struct tw_tile *c, tw_fours *
     int together = tw_mode_of(f) == TW_WIDE ? 1 : blocks; /* 64 bits are split outside of the tiles */
     for (int done = 0; done < blocks; done += together, channel += 4 * together, w += 4 * together * p->pitch) {
         c->columns = (struct tw_columns){
-            words - 1, 0, 4 * (p->cols - words), x, fours, together, (char *)f->y + (at + 4 * done) * bytes, 4 * bytes,
-            (const char *)f->mul + channel * mul_step, mul_step, f->form & TW_MUL_U8 ? 255 : -1,
-            (const char *)f->add + channel * add_step, add_step, -4 * words,
+            words - 1, (char *)f->y + (at + 4 * done) * bytes, 4 * (p->cols - words), x, fours, together,
+            (4 - 4 * fours * p->rows) * bytes, (const char *)f->mul + channel * mul_step, mul_step,
+            f->form & TW_MUL_U8 ? 255 : -1, (const char *)f->add + channel * add_step, add_step, -4 * words,
+            mul_step | add_step,
         };
         if (together < blocks || tw_mode_of(f) == TW_WIDE)
             tw_tile_channels(c, p, channel, 4);

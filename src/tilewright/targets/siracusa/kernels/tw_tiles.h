@@ -18,13 +18,11 @@ struct tw_tile {
         char *y;
         int32_t x_step;
         const void *x;
-        int32_t fours, blocks;
-        char *y_block;
-        int32_t y_width;
+        int32_t fours, blocks, y_next; /* from the last row of results to the first of the next block */
         const void *mul;
         int32_t mul_step, mul_mask;
         const void *add;
-        int32_t add_step, w_step;
+        int32_t add_step, w_step, numbers; /* whether blocks have numbers of their own */
     } columns; /* of tw_tiles_4x4.h */
 };
 

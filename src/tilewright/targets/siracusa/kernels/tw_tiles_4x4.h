@@ -27,10 +27,10 @@
 #define TW_Q_CHANNELS(f) /* f of where a channel's multiplier, addend and its upper half are, and its four sums */     \
     f("0", "16", "32", "%[s0]", "%[s4]", "%[s8]", "%[s12]") f("4", "20", "36", "%[s1]", "%[s5]", "%[s9]", "%[s13]")    \
     f("8", "24", "40", "%[s2]", "%[s6]", "%[s10]", "%[s14]") f("12", "28", "44", "%[s3]", "%[s7]", "%[s11]", "%[s15]")
-/* Sums: the first words, the inner loop, weights back to their beginning, inputs on; 56 instructions. */
+/* Sums: the first words, the inner loop, weights back to their beginning, inputs on; 55 instructions. */
 #define TW_Q_SUMS(signs)                                                                                               \
-    TW_Q_INNER(TW_DOT##signs) "lw %[a], %[t]\nlw %[a], 80(%[a])\n" TW_LOOP("0", "%[a]", "24") TW_Q_INNER(TW_SDOT##signs) \
-    "lw %[d], %[t]\nlw %[a], 132(%[d])\nlw %[b], 88(%[d])\nadd %[w], %[w], %[a]\nadd %[x], %[x], %[b]\n"
+    TW_Q_INNER(TW_DOT##signs) "lw %[a], %[more]\n" TW_LOOP("0", "%[a]", "24") TW_Q_INNER(TW_SDOT##signs) \
+    "lw %[d], %[t]\nlw %[a], 128(%[d])\nlw %[b], 88(%[d])\nadd %[w], %[w], %[a]\nadd %[x], %[x], %[b]\n"
 /* Multiplier, addend, shift: 41 instructions, 38 where the addend is the same. In 64 bits, of which the upper 32 are
  * shifted: 125. */
 #define TW_Q_SCALE_ALL(s, z, u, v)                                                                                     \
@@ -75,34 +75,37 @@
 #define TW_Q_JOIN                                                                                                      \
     "lw %[a], 76(%[d])\nlw %[b], 84(%[d])\nadd %[a], %[a], %[b]\nlw %[b], 72(%[d])\n" TW_Q_ROWS(TW_Q_JOIN_ROW)
 
-/* The next block: its multipliers and addends, its first row of inputs and of results; then the weights of the one
- * behind it. */
-#define TW_Q_FIRST "lw %[s0], 96(%[d])\nlw %[a], 104(%[d])\nlw %[x], 92(%[d])\nsw %[a], 84(%[d])\n"
+/* The multipliers and addends of the next block. */
 #define TW_Q_TAKE(mul, add)                                                                                            \
     TW_LW_BY("%[p]", "%[a]", "%[b]") TW_LW_BY("%[q]", "%[s1]", "%[s2]")                                                \
     "and %[p], %[p], %[c]\nsw %[q], " add "(%[d])\nsw %[p], " mul "(%[d])\n"
 #define TW_Q_NUMBERS                                                                                                   \
-    "lw %[a], 112(%[d])\nlw %[b], 116(%[d])\nlw %[c], 120(%[d])\nlw %[s1], 124(%[d])\nlw %[s2], 128(%[d])\n"          \
+    "lw %[a], 108(%[d])\nlw %[b], 112(%[d])\nlw %[c], 116(%[d])\nlw %[s1], 120(%[d])\nlw %[s2], 124(%[d])\n"          \
     TW_Q_TAKE("0", "16") TW_Q_TAKE("4", "20") TW_Q_TAKE("8", "24") TW_Q_TAKE("12", "28")                               \
-    "sw %[a], 112(%[d])\nsw %[s1], 124(%[d])\n"
+    "sw %[a], 108(%[d])\nsw %[s1], 120(%[d])\n"
+/* Weights and results of the next block. Numbers that are the same for all blocks are taken once. */
 #define TW_Q_NEXT                                                                                                      \
-    "lw %[d], %[t]\nslli %[a], %[pitch], 2\nlw %[b], 104(%[d])\nlw %[c], 108(%[d])\nlw %[p], 100(%[d])\n"             \
-    "add %[w], %[w], %[a]\nadd %[b], %[b], %[c]\naddi %[p], %[p], -1\nsw %[b], 104(%[d])\nsw %[p], 100(%[d])\n"
+    "lw %[d], %[t]\nslli %[a], %[pitch], 2\nlw %[p], 100(%[d])\nadd %[w], %[w], %[a]\nlw %[a], 84(%[d])\n"            \
+    "lw %[b], 104(%[d])\naddi %[p], %[p], -1\nsw %[p], 100(%[d])\nadd %[a], %[a], %[b]\nlw %[b], 132(%[d])\n"         \
+    "sw %[a], 84(%[d])\nbeqz %[p], 3f\nbeqz %[b], 2b\nj 1b\n3:\n"
 
-#define TW_TILES_4X4(name, signs, numbers, size, tail)                                                                  \
+/* Tiles begin with a line of the instruction cache. */
+#define TW_TILES_4X4(name, signs, numbers, size, tail)                                                                 \
     static __attribute__((unused, noinline)) void name(struct tw_tile *t, const int8_t *w, int pitch, int cols)        \
     {                                                                                                                  \
         const void *x;                                                                                                 \
+        int32_t more = t->columns.more;                                                                                \
         int32_t s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15, a, b, c, d, p, q;                \
-        __asm__ volatile(TW_ASM_BEGIN ".p2align 4\n1:\nlw %[d], %[t]\n" numbers TW_Q_FIRST TW_LOOP("1", "%[s0]", "56+" size)       \
-                             TW_Q_SUMS(signs) tail TW_Q_NEXT "bnez %[p], 1b\n" TW_ASM_END                               \
+        __asm__ volatile(TW_ASM_BEGIN "lw %[d], %[t]\n1:\n" numbers ".p2align 4\nnop\n2:\nlw %[s0], 96(%[d])\n"        \
+                                      "lw %[x], 92(%[d])\n" TW_LOOP("1", "%[s0]", "55+" size)                          \
+                             TW_Q_SUMS(signs) tail TW_Q_NEXT TW_ASM_END                                                \
                          : [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3), [s4] "=&r"(s4),             \
                            [s5] "=&r"(s5), [s6] "=&r"(s6), [s7] "=&r"(s7), [s8] "=&r"(s8), [s9] "=&r"(s9),             \
                            [s10] "=&r"(s10), [s11] "=&r"(s11), [s12] "=&r"(s12), [s13] "=&r"(s13), [s14] "=&r"(s14),   \
                            [s15] "=&r"(s15), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [p] "=&r"(p),     \
                            [q] "=&r"(q), [x] "=&r"(x), [w] "+r"(w)                                                     \
                          : [pitch] "r"(pitch), [back] "r"(4 - 3 * pitch), [cols] "r"(cols),                            \
-                           [across] "r"(4 - 3 * cols), [t] "m"(t)                                                      \
+                           [across] "r"(4 - 3 * cols), [t] "m"(t), [more] "m"(more)                                    \
                          : "memory");                                                                                  \
     }
 TW_TILES_4X4(tw_fours_bytes, SP, TW_Q_NUMBERS, "38+16+15",
