@@ -106,7 +106,7 @@ def _turned_heads(_: Node) -> Split:
     return Split(("t", "h"))
 
 
-def _cached_heads(_: Node) -> Split:
+def cached_heads(_: Node) -> Split:
     """A core has whole heads of the cache, with all heads of the row that share one."""
     return Split(("t", "g"))
 
@@ -162,6 +162,6 @@ DECODER = (
         " int kv_heads, int hd, int pitch, int mask_step, int shift, int out_shift, int levels, int greatest,"
         f" {_RANGE}",
         {}, _attention, (whole_words, sums_of_32_bits), packing={"v": VALUES, "plain": CENTRED, "exp": REVERSED},
-        scratch=_scratch, split=_cached_heads, cycles=_attention_cycles,
+        scratch=_scratch, split=cached_heads, cycles=_attention_cycles,
     ),
 )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..base import Dma, Engine, Memory, Target
 from ..host.target import HOST
+from .attention_rows import ATTENTION_ROWS
 from .decoder import DECODER
 from .dense import DENSE
 from .fallback import portable
@@ -57,6 +58,7 @@ SIRACUSA = Target(
         *NORM,
         *ONE_ROW,
         *MOVE,
+        *ATTENTION_ROWS,
         *DECODER,
         *FLOATS,
         *LANGUAGE,
