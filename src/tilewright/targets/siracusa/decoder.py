@@ -102,7 +102,7 @@ def _attention(node: Node) -> Arguments:
     }  # fmt: skip
 
 
-def _turned_heads(_: Node) -> Split:
+def turned_heads(_: Node) -> Split:
     return Split(("t", "h"))
 
 
@@ -145,7 +145,7 @@ DECODER = (
         RotateHeads, "decoder.c", "tw_turn_heads",
         "const int8_t *restrict x, const int8_t *restrict r, const int32_t *restrict mul, const void *restrict add,"
         f" const int8_t *restrict table, int8_t *restrict y, int heads, int step, int shift, {_RANGE}",
-        {}, _turn, (of_four, of_32_bits), split=_turned_heads, cycles=_turn_cycles,
+        {}, _turn, (of_four, of_32_bits), split=turned_heads, cycles=_turn_cycles,
     ),
     Kernel(
         TableBinary, "decoder.c", "tw_join_tables",
