@@ -75,14 +75,6 @@
 #define TW_Q_JOIN                                                                                                      \
     "lw %[a], 76(%[d])\nlw %[b], 84(%[d])\nadd %[a], %[a], %[b]\nlw %[b], 72(%[d])\n" TW_Q_ROWS(TW_Q_JOIN_ROW)
 
-/* The multipliers and addends of the next block. */
-#define TW_Q_TAKE(mul, add)                                                                                            \
-    TW_LW_BY("%[p]", "%[a]", "%[b]") TW_LW_BY("%[q]", "%[s1]", "%[s2]")                                                \
-    "and %[p], %[p], %[c]\nsw %[q], " add "(%[d])\nsw %[p], " mul "(%[d])\n"
-#define TW_Q_NUMBERS                                                                                                   \
-    "lw %[a], 108(%[d])\nlw %[b], 112(%[d])\nlw %[c], 116(%[d])\nlw %[s1], 120(%[d])\nlw %[s2], 124(%[d])\n"          \
-    TW_Q_TAKE("0", "16") TW_Q_TAKE("4", "20") TW_Q_TAKE("8", "24") TW_Q_TAKE("12", "28")                               \
-    "sw %[a], 108(%[d])\nsw %[s1], 120(%[d])\n"
 /* Weights and results of the next block. Numbers that are the same for all blocks are taken once. */
 #define TW_Q_NEXT                                                                                                      \
     "lw %[d], %[t]\nslli %[a], %[pitch], 2\nlw %[p], 100(%[d])\nadd %[w], %[w], %[a]\nlw %[a], 84(%[d])\n"            \
@@ -108,20 +100,20 @@
                            [across] "r"(4 - 3 * cols), [t] "m"(t), [more] "m"(more)                                    \
                          : "memory");                                                                                  \
     }
-TW_TILES_4X4(tw_fours_bytes, SP, TW_Q_NUMBERS, "38+16+15",
+TW_TILES_4X4(tw_fours_bytes, SP, TW_T_NUMBERS("%[d]"), "38+16+15",
              TW_Q_SCALES_ONE_ADDEND TW_Q_ALL(TW_Q_BYTE_ONE) TW_Q_STORES(TW_Q_STORE_8))
-TW_TILES_4X4(tw_fours_i8, SP, TW_Q_NUMBERS, "41+17+15", TW_Q_SCALES TW_Q_CLIP TW_Q_STORES(TW_Q_STORE_8))
-TW_TILES_4X4(tw_fours_u8, USP, TW_Q_NUMBERS, "41+17+15", TW_Q_SCALES TW_Q_CLIP TW_Q_STORES(TW_Q_STORE_8))
-TW_TILES_4X4(tw_fours_between_i8, SP, TW_Q_NUMBERS, "41+34+15", TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))
-TW_TILES_4X4(tw_fours_between_u8, USP, TW_Q_NUMBERS, "41+34+15", TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))
-TW_TILES_4X4(tw_fours_bounded_i8, SP, TW_Q_NUMBERS, "34+41+34+15",
+TW_TILES_4X4(tw_fours_i8, SP, TW_T_NUMBERS("%[d]"), "41+17+15", TW_Q_SCALES TW_Q_CLIP TW_Q_STORES(TW_Q_STORE_8))
+TW_TILES_4X4(tw_fours_u8, USP, TW_T_NUMBERS("%[d]"), "41+17+15", TW_Q_SCALES TW_Q_CLIP TW_Q_STORES(TW_Q_STORE_8))
+TW_TILES_4X4(tw_fours_between_i8, SP, TW_T_NUMBERS("%[d]"), "41+34+15", TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))
+TW_TILES_4X4(tw_fours_between_u8, USP, TW_T_NUMBERS("%[d]"), "41+34+15", TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))
+TW_TILES_4X4(tw_fours_bounded_i8, SP, TW_T_NUMBERS("%[d]"), "34+41+34+15",
              TW_Q_BOUND_SUMS TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))
-TW_TILES_4X4(tw_fours_bounded_u8, USP, TW_Q_NUMBERS, "34+41+34+15",
+TW_TILES_4X4(tw_fours_bounded_u8, USP, TW_T_NUMBERS("%[d]"), "34+41+34+15",
              TW_Q_BOUND_SUMS TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))
 TW_TILES_4X4(tw_fours_wide_i8, SP, "", "125+34+15", TW_Q_WIDES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))
 TW_TILES_4X4(tw_fours_wide_u8, USP, "", "125+34+15", TW_Q_WIDES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))
-TW_TILES_4X4(tw_fours_halves_i8, SP, TW_Q_NUMBERS, "41+34+19", TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_16))
-TW_TILES_4X4(tw_fours_join_i8, SP, TW_Q_NUMBERS, "41+34+56+19", TW_Q_SCALES TW_Q_BOUND TW_Q_JOIN TW_Q_STORES(TW_Q_STORE_16))
+TW_TILES_4X4(tw_fours_halves_i8, SP, TW_T_NUMBERS("%[d]"), "41+34+19", TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_16))
+TW_TILES_4X4(tw_fours_join_i8, SP, TW_T_NUMBERS("%[d]"), "41+34+56+19", TW_Q_SCALES TW_Q_BOUND TW_Q_JOIN TW_Q_STORES(TW_Q_STORE_16))
 TW_TILES_4X4(tw_fours_sums_i8, SP, "", "19", TW_Q_STORES(TW_Q_STORE_32))
 TW_TILES_4X4(tw_fours_sums_u8, USP, "", "19", TW_Q_STORES(TW_Q_STORE_32))
 #endif
