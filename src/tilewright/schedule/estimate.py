@@ -106,19 +106,20 @@ class _Clock:
 
     def copy(self, step: Copy, row: tuple[Ref | None, ...]) -> None:
         assert self.dma is not None
-        self.cores[step.core] += self.dma.issue
-        target = _resolved(step.target, row)
-        track = "dma in" if target.buffer.memory == self.scratchpad else "dma out"
-        start = max(self.free[track], self.cores[step.core])
+        target, source = _resolved(step.target, row), _resolved(step.source, row)
+        inward = target.buffer.memory == self.scratchpad
+        track = "dma in" if inward else "dma out"
+        near, far = (target, source) if inward else (source, target)
+        name = far.buffer.name if far.buffer.kind is not Kind.ACT else near.buffer.name
         lines = nominal(step.lines)
         size = nominal(step.bytes) * lines
-        stop = start + self.dma.cycles(size, lines)
-        self.free[track] = stop
+        for _ in range(step.blocks):
+            self.cores[step.core] += self.dma.issue
+            start = max(self.free[track], self.cores[step.core])
+            stop = start + self.dma.cycles(size, lines)
+            self.free[track] = stop
+            self.timeline.events.append(Event(track, name, start, stop, bytes=size))
         self.done[step.token] = stop + self.dma.latency
-        near = target if track == "dma in" else _resolved(step.source, row)
-        far = _resolved(step.source, row) if track == "dma in" else target
-        name = far.buffer.name if far.buffer.kind is not Kind.ACT else near.buffer.name
-        self.timeline.events.append(Event(track, name, start, stop, bytes=size))
 
 
 def _resolved(operand: Operand, row: tuple[Ref | None, ...]) -> Ref:
