@@ -45,7 +45,7 @@ def menu(node: Node, kernel: Kernel, target: Target, states_near: bool) -> list[
     found = [way for tile in _tiles(node) for way in _ways(node, tile, kernel, target, states_near)]
     if not any(way.least <= room for way in found):
         found += [way for tile in _small_tiles(node) for way in _ways(node, tile, kernel, target, states_near)]
-    found.sort(key=lambda way: (time_of(way), way.least))
+    found.sort(key=lambda way: (way.time(), way.least))
     kept: list[Tiled] = []
     for way in found:
         if all(way.least < other.least for other in kept):
@@ -55,12 +55,6 @@ def menu(node: Node, kernel: Kernel, target: Target, states_near: bool) -> list[
         kept = [kept[i] for i in picks]
     whole = [way for way in found if not way.tile and way not in kept]  # what is near costs its buffers nothing
     return whole + kept
-
-
-def time_of(way: Tiled) -> float:
-    """Predicted cycles with everything in other memories."""
-    dma = sum(s.cycles for s in way.streams) + (way.constants.cycles if way.constants else 0)
-    return max(way.cycles, dma) if way.depth > 1 or way.count == 1 else way.cycles + dma
 
 
 def _tiles(node: Node) -> Iterator[Tile]:
@@ -102,6 +96,7 @@ def _even(extent: int, size: int) -> int:
 def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: bool) -> list[Tiled]:
     """With one buffer per stream, and with two where there is more than one tile; none where the tile is not legal."""
     assert target.dma is not None
+    assert target.overhead is not None
     try:
         tiling = Tiling(node, tile)
         kinds, count = tiling.kinds(), len(tiling)
@@ -120,7 +115,7 @@ def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: b
             return []
         streams.append(stream)
     bundle = _bundle(tiling, constants, kernel, kinds, target.dma) if constants else None
-    growth = growth_of(node)
+    growth, around = growth_of(node), count * target.overhead.tile
     found = []
     shares = _shares(kernel, node, target) if each else (0,)
     numbers = [cores or target.cores for cores in shares]
@@ -132,7 +127,7 @@ def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: b
             slow = sum(number * cost * chunk[i] / chunk[0] for (number, _), cost, chunk in busiest)
         scratch = each * (numbers[i] if kernel.split(node) is not None else 1)
         found += [
-            Tiled(tile, n, count, slow, slow * growth, scratch, tuple(streams), bundle, cores)
+            Tiled(tile, n, count, slow, around, slow * growth, scratch, tuple(streams), bundle, cores)
             for n in ((1, 2) if count > 1 else (1,))
         ]
     return found
@@ -170,7 +165,8 @@ def _stream(tiling: Tiling, name: str, kernel: Kernel, kinds: list[tuple[int, Pi
     value = tiling.node.operands[name]
     packing = kernel.packing.get(name)
     shape = value.type.shape
-    largest, moved, transfers, cycles, near = 0, 0.0, 0.0, 0.0, True
+    largest, moved, transfers, cycles, issue, near = 0, 0.0, 0.0, 0.0, 0.0, True
+    outward = value in tiling.node.outputs
     for number, piece in kinds:
         box, kind = piece.boxes[name], piece.node.operands[name].type
         found = moves(box, shape, kind.dtype, packing)
@@ -181,9 +177,10 @@ def _stream(tiling: Tiling, name: str, kernel: Kernel, kinds: list[tuple[int, Pi
         for move in found:
             moved += number * move.blocks * move.lines * move.bytes
             transfers += number * move.blocks
-            cycles += number * move.blocks * dma.cycles(move.lines * move.bytes, move.lines)
+            cycles += number * move.blocks * dma.cycles(move.lines * move.bytes, move.lines, outward=outward)
+            issue += number * (dma.issue + (move.blocks - 1) * dma.block)
     share = reloads(tiling, [name]) / len(tiling)
-    return Stream(name, largest, moved * share, transfers * share, cycles * share, near)
+    return Stream(name, largest, moved * share, transfers * share, cycles * share, issue * share, near)
 
 
 def _static(shape: tuple[Dim, ...]) -> tuple[int, ...]:
@@ -199,7 +196,7 @@ def _bundle(tiling: Tiling, names: Sequence[str], kernel: Kernel, kinds: list[tu
         cycles += number * dma.cycles(size)
     times = reloads(tiling, names)
     share = times / len(tiling)
-    return Stream("constants", largest, moved * share, times, cycles * share, near=False)
+    return Stream("constants", largest, moved * share, times, cycles * share, times * dma.issue, near=False)
 
 
 def packed_bytes(kind: TensorType, kernel: Kernel, name: str) -> int:

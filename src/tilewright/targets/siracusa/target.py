@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..base import Dma, Engine, Memory, Target
+from ..base import Dma, Engine, Memory, Overhead, Target
 from ..host.target import HOST
 from .decoder import DECODER
 from .dense import DENSE
@@ -68,6 +68,8 @@ SIRACUSA = Target(
     headers=(*sorted(path.name for path in KERNELS.glob("*.h")), *HOST.headers),
     language_quant="int8",
     scratchpad="l1",
-    dma=Dma(issue=40.0, latency=18.0, bytes_per_cycle=7.5, line=0.0),  # beside eight busy cores; code of a start
+    # beside eight busy cores; a start's code has to be fetched
+    dma=Dma(issue=40.0, block=11.0, queue=10, latency=18.0, bytes_per_cycle=7.5, width=8, burst=256),
+    overhead=Overhead(barrier=12.0, wait=10.0, phase=40.0, turn=6.0),
     export=_export,
 )
