@@ -18,6 +18,12 @@ TW_X void tw_set_word(void *at, int32_t value)
     TW_SAY(__asm__("sw %1, %0" : "=m"(*(char (*)[4])at) : "r"(value)), memcpy(at, &value, sizeof value));
 }
 
+/* clip((sum mul + add) >> shift) */
+TW_X int32_t tw_scaled(int32_t sum, int32_t mul, int32_t add, int32_t shift)
+{
+    return tw_pclip(tw_pmac(add, sum, mul) >> shift, 8);
+}
+
 #define TW_SDOTUP "0x28<<1"
 #define TW_DOT_H(code, rd, a, b) ".insn r 0x57, 0, " code ", " rd ", " a ", " b "\n"
 #define TW_MINU(rd, a, b) ".insn r 0x33, 5, 0x02, " rd ", " a ", " b "\n"
@@ -31,6 +37,8 @@ TW_X void tw_set_word(void *at, int32_t value)
 #define TW_PACKHI(rd, b3, b2) ".insn r 0x57, 1, 0x6c, " rd ", " b3 ", " b2 "\n"
 #define TW_LH(rd, at, step) ".insn i 0x0b, 1, " rd ", " at ", " step "\n"
 #define TW_LH_AT(rd, at, index) ".insn r 0x03, 7, 0x08, " rd ", " at ", " index "\n" /* `index` in bytes */
+#define TW_MIN_B(rd, a, b) ".insn r 0x57, 1, 0x10, " rd ", " a ", " b "\n"
+#define TW_ROUNDED_PRODUCT(rd, a, b, shift) ".insn r 0x5b, 4, 2<<5|" shift ", " rd ", " a ", " b "\n" /* of lower halves */
 #define TW_CLIP(rd, a, bits) ".insn r 0x33, 1, 0x0a, " rd ", " a ", x" bits "\n"
 #define TW_SHUFFLE2(rd, a, lanes) ".insn r 0x57, 1, 0x64, " rd ", " a ", " lanes "\n"
 
