@@ -132,11 +132,11 @@ def _attention(node: Node) -> Arguments:
     }  # fmt: skip
 
 
-def _turned_heads(_: Node) -> Split:
+def turned_heads(_: Node) -> Split:
     return Split(("t", "h"))
 
 
-def _cached_heads(_: Node) -> Split:
+def cached_heads(_: Node) -> Split:
     """A core has whole heads of the cache, with all heads of the row that share one."""
     return Split(("t", "g"))
 
@@ -191,7 +191,7 @@ DECODER = (
         RotateHeads, "decoder.c", "tw_turn_heads",
         "const int8_t *restrict x, const int8_t *restrict r, const int32_t *restrict mul, const void *restrict add,"
         f" const int8_t *restrict table, int8_t *restrict y, int heads, int step, int shift, {_RANGE}",
-        {}, _turn, (of_four, of_32_bits), split=_turned_heads, cycles=_turn_cycles,
+        {}, _turn, (of_four, of_32_bits), split=turned_heads, cycles=_turn_cycles,
     ),
     Kernel(
         TableBinary, "decoder.c", "tw_join_tables",
@@ -210,6 +210,6 @@ DECODER = (
         f"{_TABLES} int group, int kv_heads, int hd, int pitch, int mask_step, int shift, int out_shift, int levels,"
         f" {_RANGE}",
         {}, _attention, (whole_words, sums_of_32_bits), packing={"v": VALUES, "plain": CENTRED, "exp": REVERSED},
-        scratch=_scratch, split=_cached_heads, cycles=_attention_cycles,
+        scratch=_scratch, split=cached_heads, cycles=_attention_cycles,
     ),
 )  # fmt: skip

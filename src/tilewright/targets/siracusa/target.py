@@ -8,6 +8,7 @@ from typing import Any
 
 from ..base import Dma, Engine, Memory, Overhead, Target
 from ..host.target import HOST
+from .attention_rows import ATTENTION_ROWS
 from .decoder import DECODER
 from .dense import DENSE
 from .fallback import portable
@@ -15,10 +16,11 @@ from .floats import FLOATS
 from .language import LANGUAGE
 from .language_float import LANGUAGE_FLOAT
 from .move import MOVE
-from .norm import NORM, ONE_ROW
+from .norm import NORM, ONE_ROW, ONE_WEIGHT
 from .one_call import ONE_CALL
 from .pointwise import POINTWISE
 from .product import PRODUCT
+from .rows_between import ROWS_BETWEEN
 from .share import CORES as CORES
 from .vision import VISION
 
@@ -54,9 +56,12 @@ SIRACUSA = Target(
         *PRODUCT,
         *ONE_CALL,
         *POINTWISE,
+        *ONE_WEIGHT,
         *NORM,
         *ONE_ROW,
         *MOVE,
+        *ATTENTION_ROWS,
+        *ROWS_BETWEEN,
         *DECODER,
         *FLOATS,
         *LANGUAGE,
