@@ -14,6 +14,7 @@ from .fallback import portable
 from .floats import FLOATS
 from .language import LANGUAGE
 from .language_float import LANGUAGE_FLOAT
+from .linear_tables import LINEAR_TABLES
 from .move import MOVE
 from .norm import NORM, ONE_ROW
 from .one_call import ONE_CALL
@@ -53,6 +54,7 @@ SIRACUSA = Target(
         *DENSE,
         *PRODUCT,
         *ONE_CALL,
+        *LINEAR_TABLES,
         *POINTWISE,
         *NORM,
         *ONE_ROW,
