@@ -15,6 +15,7 @@ from .fallback import portable
 from .floats import FLOATS
 from .language import LANGUAGE
 from .language_float import LANGUAGE_FLOAT
+from .linear_tables import LINEAR_TABLES
 from .move import MOVE
 from .norm import NORM, ONE_ROW, ONE_WEIGHT
 from .one_call import ONE_CALL
@@ -55,6 +56,7 @@ SIRACUSA = Target(
         *DENSE,
         *PRODUCT,
         *ONE_CALL,
+        *LINEAR_TABLES,
         *POINTWISE,
         *ONE_WEIGHT,
         *NORM,

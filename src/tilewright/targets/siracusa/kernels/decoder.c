@@ -64,7 +64,7 @@ void SMALL tw_join_tables(const void *bytes_a, const void *bytes_b, const int8_t
 #ifdef __riscv
     int32_t p, q, v;
     if (product)
-        JOINED(".insn r 0x5b, 0, 0x40, %[p], %[p], %[q]\n");
+        JOINED(TW_MULS("%[p]", "%[p]", "%[q]"));
     else
         JOINED("add %[p], %[p], %[q]\n");
 #else
