@@ -45,7 +45,7 @@ def _unreverse_255(packed: Array, _: tuple[int, ...]) -> Array:
 
 
 def bound_of(numbers: Array) -> int:
-    """b with clip((sum mul + add) >> 16) = (clip(sum, -b - 1, b) mul + 2^15) >> 16 in factors of 16 bits, 0 for none."""
+    """The b of clip((sum mul + add) >> 16) = (clip(sum, -b - 1, b) mul + 2^15) >> 16, in 16-bit factors; 0: none."""
     mul, add = int(numbers[0]), int(numbers[1])
     if add != 1 << 15 or not 0 < mul < 1 << 15:
         return 0
@@ -59,8 +59,9 @@ def _bound(numbers: Array) -> Array:
 
 CENTRED = Packing("from the entry of -128 on", _centre, _uncentre)
 REVERSED = Packing("last entry first", _reverse, lambda packed, shape: _reverse(packed.reshape(shape)))
-REVERSED_255 = Packing("255 times, last entry first, and what is greatest from each eighth on",
-                       _reverse_255, _unreverse_255)
+REVERSED_255 = Packing(
+    "255 times, last entry first, and what is greatest from each eighth on", _reverse_255, _unreverse_255
+)
 BOUNDED = Packing("and where sums are clipped", _bound, lambda packed, _: packed[:4].copy())
 
 
@@ -202,7 +203,7 @@ DECODER = (
     Kernel(
         IntegerAttention, "attention_tables.c", "tw_attend_row",
         f"{_TABLES} int group, int stride, int pitch, int out_shift, {_RANGE}",
-        {}, _attention, (of_four, sums_of_32_bits, one_usual_row), scratch=_scratch, split=_cached_heads,
+        {}, _attention, (of_four, sums_of_32_bits, one_usual_row), scratch=_scratch, split=cached_heads,
         packing={"v": VALUES, "plain": CENTRED, "exp": REVERSED_255, "numbers": BOUNDED}, cycles=_row_cycles,
     ),
     Kernel(
