@@ -31,8 +31,17 @@ def pitch(cols: int) -> int:
 
 
 def _pack(weight: Array) -> Array:
+    return _filled(weight, pitch(weight.shape[1]))
+
+
+def _pack_apart(weight: Array) -> Array:
+    return _filled(weight, 4 * (up(weight.shape[1], 4) | 1))
+
+
+def _filled(weight: Array, width: int) -> Array:
+    """Rows with zeros behind them."""
     rows, cols = weight.shape
-    filled = np.zeros((rows, pitch(cols)), weight.dtype)
+    filled = np.zeros((rows, width), weight.dtype)
     filled[:, :cols] = weight
     return filled.reshape(-1)
 
@@ -55,6 +64,7 @@ def _unpack_fours(packed: Array, shape: tuple[int, ...]) -> Array:
 
 FOURS = Packing("panels of 4 rows", _pack_fours, _unpack_fours)
 ROWS = Packing("rows of whole words", _pack, _unpack)
+APART = Packing("rows of an odd number of words", _pack_apart, _unpack)
 
 
 def _sums(node: Node) -> tuple[Array | int, Array | int]:
