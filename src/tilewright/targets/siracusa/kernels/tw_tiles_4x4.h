@@ -86,7 +86,7 @@
     static __attribute__((unused, noinline)) void name(struct tw_tile *t, const int8_t *w, int pitch, int cols)        \
     {                                                                                                                  \
         const void *x;                                                                                                 \
-        int32_t more = t->columns.more;                                                                                \
+        int32_t more = t->columns.words - 1;                                                                                \
         int32_t s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15, a, b, c, d, p, q;                \
         __asm__ volatile(TW_ASM_BEGIN "lw %[d], %[t]\n1:\n" numbers ".p2align 4\nnop\n2:\nlw %[s0], 96(%[d])\n"        \
                                       "lw %[x], 92(%[d])\n" TW_LOOP("1", "%[s0]", "55+" size)                          \
@@ -112,8 +112,10 @@ TW_TILES_4X4(tw_fours_bounded_u8, USP, TW_T_NUMBERS("%[d]"), "34+41+34+15",
              TW_Q_BOUND_SUMS TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))
 TW_TILES_4X4(tw_fours_wide_i8, SP, "", "125+34+15", TW_Q_WIDES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))
 TW_TILES_4X4(tw_fours_wide_u8, USP, "", "125+34+15", TW_Q_WIDES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))
-TW_TILES_4X4(tw_fours_halves_i8, SP, TW_T_NUMBERS("%[d]"), "41+34+19", TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_16))
-TW_TILES_4X4(tw_fours_join_i8, SP, TW_T_NUMBERS("%[d]"), "41+34+56+19", TW_Q_SCALES TW_Q_BOUND TW_Q_JOIN TW_Q_STORES(TW_Q_STORE_16))
+TW_TILES_4X4(tw_fours_halves_i8, SP, TW_T_NUMBERS("%[d]"), "41+17+19", TW_Q_SCALES TW_Q_CLIP TW_Q_STORES(TW_Q_STORE_16))
+TW_TILES_4X4(tw_fours_halves_between_i8, SP, TW_T_NUMBERS("%[d]"), "41+34+19",
+             TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_16))
+TW_TILES_4X4(tw_fours_join_i8, SP, TW_T_NUMBERS("%[d]"), "41+56+19", TW_Q_SCALES TW_Q_JOIN TW_Q_STORES(TW_Q_STORE_16))
 TW_TILES_4X4(tw_fours_sums_i8, SP, "", "19", TW_Q_STORES(TW_Q_STORE_32))
 TW_TILES_4X4(tw_fours_sums_u8, USP, "", "19", TW_Q_STORES(TW_Q_STORE_32))
 #endif
