@@ -155,7 +155,8 @@ def called(tokens: int, rows: int, cols: int, kind: str) -> Case:
         (1, 64, 64, "joining", 7.5), (1, 64, 256, "joining", 8.5), (1, 128, 128, "channels", 8),
         (64, 64, 64, "language", 14), (64, 64, 256, "channels", 18.5), (64, 64, 256, "wide", 16),
         (100, 64, 64, "channels", 15), (256, 16, 144, "channels", 17), (256, 32, 288, "channels", 19),
-        (64, 64, 576, "channels", 19.5), (16, 64, 256, "joining", 16), (64, 64, 256, "sums", 19), (5, 64, 64, "language", 5.5),
+        (64, 64, 576, "channels", 19.5), (16, 64, 256, "joining", 16), (64, 64, 256, "sums", 19),
+        (5, 64, 64, "language", 5.5),
         (8, 64, 64, "bytes", 12), (8, 256, 64, "bytes", 13.5), (8, 64, 256, "bytes", 17), (64, 64, 576, "bytes", 19.5),
     ],
 )  # fmt: skip
