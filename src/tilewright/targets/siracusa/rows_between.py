@@ -86,7 +86,7 @@ ROWS_BETWEEN = (
         TableBinary, "rows_between.c", "tw_multiply_bytes",
         "const void *a, const int8_t *b, const int8_t *restrict table_a, const int32_t *restrict mul, int8_t *y,"
         f" {_RANGE}",
-        {"b": "i8"}, requires=(several_rows, products_of_bytes, of_32_bits), split=flat, in_place={"y": "a"},
-        cycles=lambda node: 200.0 + 8.1 * per_core(elements(node)),
+        {"b": "i8"}, requires=(several_rows, products_of_bytes, of_32_bits), split=_words, in_place={"y": "a"},
+        cycles=lambda node: 90.0 + 7.45 * per_core(elements(node), 4),
     ),
 )  # fmt: skip
