@@ -8,17 +8,20 @@ from typing import Any
 
 from ..base import Dma, Engine, Memory, Overhead, Target
 from ..host.target import HOST
+from .attention_rows import ATTENTION_ROWS
 from .decoder import DECODER
 from .dense import DENSE
 from .fallback import portable
 from .floats import FLOATS
 from .language import LANGUAGE
 from .language_float import LANGUAGE_FLOAT
+from .linear_tables import LINEAR_TABLES
 from .move import MOVE
-from .norm import NORM, ONE_ROW
+from .norm import NORM, ONE_ROW, ONE_WEIGHT
 from .one_call import ONE_CALL
 from .pointwise import POINTWISE
 from .product import PRODUCT
+from .rows_between import ROWS_BETWEEN
 from .share import CORES as CORES
 from .vision import VISION
 
@@ -53,10 +56,14 @@ SIRACUSA = Target(
         *DENSE,
         *PRODUCT,
         *ONE_CALL,
+        *LINEAR_TABLES,
         *POINTWISE,
+        *ONE_WEIGHT,
         *NORM,
         *ONE_ROW,
         *MOVE,
+        *ATTENTION_ROWS,
+        *ROWS_BETWEEN,
         *DECODER,
         *FLOATS,
         *LANGUAGE,
