@@ -22,7 +22,7 @@ _BYTES = {
     "tw_cluster_max_pool_u8": 640,
     "tw_eights_join": 368,
     "tw_float_pair": 448,
-    "tw_gemm_f32": 1760,
+    "tw_gemm_f32": 1200,
     "tw_gemv_i8": 768,
     "tw_layer_norm_rows_f32": 320,
     "tw_pad_part": 896,
