@@ -142,7 +142,7 @@ def test_sums_of_any_size(exp: list[int]) -> None:
 def test_sums_are_clipped_before_they_are_scaled() -> None:
     """What the bound of scores says, over all sums of four products."""
     rng, sums = np.random.default_rng(0), np.arange(-65536, 65537)
-    for mul in (*range(0, 300), *rng.integers(256, 1 << 15, 200), (1 << 15) - 1, 1 << 15):
+    for mul in (*range(300), *rng.integers(256, 1 << 15, 200), (1 << 15) - 1, 1 << 15):
         bound = bound_of(np.array([mul, 1 << 15, 0, 0]))
         assert (bound > 0) == (256 <= mul < 1 << 15 and (255 << 15) % mul > 0), mul
         if bound:
@@ -152,7 +152,7 @@ def test_sums_are_clipped_before_they_are_scaled() -> None:
 
 
 def test_quotients_need_one_correction_at_most() -> None:
-    """What kernels/attention_tables.c says of exponentials: e (levels - 1) / total from the upper halves, or one less."""
+    """What attention_tables.c says of exponentials: e (levels - 1) / total from the upper halves, or one less."""
     rng = np.random.default_rng(0)
     for levels in (2, 3, 128, 255, 256):
         most = levels - 1

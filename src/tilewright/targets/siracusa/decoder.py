@@ -45,7 +45,7 @@ def _unreverse_255(packed: Array, _: tuple[int, ...]) -> Array:
 
 
 def bound_of(numbers: Array) -> int:
-    """b with clip((sum mul + add) >> 16) = (clip(sum, -b - 1, b) mul + 2^15) >> 16 in factors of 16 bits, 0 for none."""
+    """The b with clip((sum mul + add) >> 16) = (clip(sum, -b - 1, b) mul + 2^15) >> 16, all of 16 bits; 0: none."""
     mul, add = int(numbers[0]), int(numbers[1])
     if add != 1 << 15 or not 0 < mul < 1 << 15:
         return 0
@@ -59,8 +59,9 @@ def _bound(numbers: Array) -> Array:
 
 CENTRED = Packing("from the entry of -128 on", _centre, _uncentre)
 REVERSED = Packing("last entry first", _reverse, lambda packed, shape: _reverse(packed.reshape(shape)))
-REVERSED_255 = Packing("255 times, last entry first, and what is greatest from each eighth on",
-                       _reverse_255, _unreverse_255)
+REVERSED_255 = Packing(
+    "255 times, last entry first, and what is greatest from each eighth on", _reverse_255, _unreverse_255
+)
 BOUNDED = Packing("and where sums are clipped", _bound, lambda packed, _: packed[:4].copy())
 
 
@@ -171,7 +172,7 @@ def _attention_cycles(node: Node) -> float:
 def _row_cycles(node: Node) -> float:
     op, seen = cast(IntegerAttention, node.op), type_of(node, "k").static_shape[0]
     own = per_core(op.kv_heads) * op.heads // op.kv_heads
-    return 250.0 + own * (150.0 + 20.0 * seen)
+    return 190.0 + own * (195.0 + 25.4 * seen if seen < 40 else 700.0 + 21.5 * seen)
 
 
 def _join_cycles(node: Node) -> float:
