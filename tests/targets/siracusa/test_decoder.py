@@ -152,7 +152,7 @@ def test_sums_are_clipped_before_they_are_scaled() -> None:
 
 
 def test_quotients_need_one_correction_at_most() -> None:
-    """As kernels/attention_tables.c says: e (levels - 1) / total from the upper halves, or one less."""
+    """What attention_tables.c says of exponentials: e (levels - 1) / total from the upper halves, or one less."""
     rng = np.random.default_rng(0)
     for levels in (2, 3, 128, 255, 256):
         most = levels - 1

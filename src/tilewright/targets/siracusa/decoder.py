@@ -45,7 +45,7 @@ def _unreverse_255(packed: Array, _: tuple[int, ...]) -> Array:
 
 
 def bound_of(numbers: Array) -> int:
-    """The b of clip((sum mul + add) >> 16) = (clip(sum, -b - 1, b) mul + 2^15) >> 16, in 16-bit factors; 0: none."""
+    """The b with clip((sum mul + add) >> 16) = (clip(sum, -b - 1, b) mul + 2^15) >> 16, all of 16 bits; 0: none."""
     mul, add = int(numbers[0]), int(numbers[1])
     if add != 1 << 15 or not 0 < mul < 1 << 15:
         return 0
@@ -172,7 +172,7 @@ def _attention_cycles(node: Node) -> float:
 def _row_cycles(node: Node) -> float:
     op, seen = cast(IntegerAttention, node.op), type_of(node, "k").static_shape[0]
     own = per_core(op.kv_heads) * op.heads // op.kv_heads
-    return 250.0 + own * (150.0 + 20.0 * seen)
+    return 190.0 + own * (195.0 + 25.4 * seen if seen < 40 else 700.0 + 21.5 * seen)
 
 
 def _join_cycles(node: Node) -> float:
