@@ -4,16 +4,10 @@
  * has to stay in the instruction cache that the cores share.
  */
 #include "tw_kernels.h"
-#include "tw_words.h"
+#include "tw_stream.h"
 
 #define SMALL __attribute__((minsize))
 enum { FEW = 40 }; /* positions below which it does not pay to look how many numbers scores are */
-
-/* clip((sum mul + add) >> shift) */
-TW_X int32_t scaled(int32_t sum, int32_t mul, int32_t add, int32_t shift)
-{
-    return tw_pclip(tw_pmac(add, sum, mul) >> shift, 8);
-}
 
 /* Lane `i` of four words becomes lane 0 to 3 of word i. */
 TW_X void transposed(int32_t *c, const int8_t *r)
@@ -42,12 +36,80 @@ void SMALL tw_turn_heads(const int8_t *restrict x, const int8_t *restrict r, con
             r += step, left = heads - h - 1, h = 0;
         }
         int32_t v = tw_word_at(x);
-        int32_t a = scaled(tw_vdotsp_b(v, c[0]), m, half, shift), b = scaled(tw_vdotsp_b(v, c[1]), m, half, shift);
-        int32_t d = scaled(tw_vdotsp_b(v, c[2]), m, half, shift), e = scaled(tw_vdotsp_b(v, c[3]), m, half, shift);
+        int32_t a = tw_scaled(tw_vdotsp_b(v, c[0]), m, half, shift);
+        int32_t b = tw_scaled(tw_vdotsp_b(v, c[1]), m, half, shift);
+        int32_t d = tw_scaled(tw_vdotsp_b(v, c[2]), m, half, shift);
+        int32_t e = tw_scaled(tw_vdotsp_b(v, c[3]), m, half, shift);
         if (table != 0)
             a = table[a & 255], b = table[b & 255], d = table[d & 255], e = table[e & 255];
         tw_set_word(y, tw_bytes_of(a, b, d, e));
     }
+}
+
+/* The bytes t, b, d and e: v times the columns in c0 .. c3, requantised. 20 instructions. */
+#define TURNED_ONE(y, column, mul, add)                                                                                \
+    TW_DOT(TW_DOTSP, "%[a]", "%[v]", column) "mv " y ", " add "\n" TW_MAC(y, "%[a]", mul)                              \
+    "sra " y ", " y ", %[turn]\n" TW_CLIP(y, y, "8")
+#define TURNED(mul, add)                                                                                               \
+    TURNED_ONE("%[t]", "%[c0]", mul, add) TURNED_ONE("%[b]", "%[c1]", mul, add)                                        \
+    TURNED_ONE("%[d]", "%[c2]", mul, add) TURNED_ONE("%[e]", "%[c3]", mul, add)
+#define BYTES(y) TW_PACKLO(y, "%[b]", "%[t]") TW_PACKHI(y, "%[e]", "%[d]")
+
+/* Queries of a token, and its keys and values in the caches: heads first .. last of these, of four channels, from a row
+ * of 64 inputs. w, mul: for each head rows of `group` queries, of a key and of a value; state_k: [positions][n],
+ * state_v: [n][pitch]; tables: entry c at 128 + c; numbers: the product's addend, multipliers and addends of rotations;
+ * y: [n / 4][group][4]; scratch: what the rows give, whole words. */
+void SMALL tw_new_heads(int8_t *restrict state_k, int8_t *restrict state_v, const int8_t *restrict x,
+                        const int8_t *restrict w, const int32_t *restrict mul, const int8_t *restrict r,
+                        const int8_t *restrict table_k, const int8_t *restrict table_v,
+                        const int32_t *restrict numbers, int8_t *restrict y, int8_t *restrict scratch, int n, int group,
+                        int pitch, int pos, int shift, int turn, int first, int last)
+{
+    int rows = 4 * group + 8, at = first * rows;
+    int32_t c[4];
+    if (first >= last)
+        return;
+    tw_bytes_of_rows(x, w + at * TW_ROW, mul + at, *numbers, scratch, 4, shift, last * rows - at);
+    transposed(c, r);
+    y += 4 * group * first, state_k += pos * n + 4 * first, state_v += 4 * first * pitch + pos;
+    table_k += 128, table_v += 128;
+#ifdef __riscv
+    int32_t v, a, b, e, t, d;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("1", "%[heads]", "65") TW_LOOP("0", "%[group]", "24")
+        TW_LW("%[v]", "%[s]", "4") TURNED("%[mul_q]", "%[add_q]") BYTES("%[t]") TW_SW("%[t]", "%[y]", "4")
+        TW_LW("%[v]", "%[s]", "4") TURNED("%[mul_k]", "%[add_k]")
+        TW_LB_AT("%[t]", "%[table_k]", "%[t]") TW_LB_AT("%[b]", "%[table_k]", "%[b]")
+        TW_LB_AT("%[d]", "%[table_k]", "%[d]") TW_LB_AT("%[e]", "%[table_k]", "%[e]")
+        BYTES("%[t]") TW_SW("%[t]", "%[state_k]", "4")
+        TW_LB("%[t]", "%[s]", "1") TW_LB("%[b]", "%[s]", "1") TW_LB("%[d]", "%[s]", "1") TW_LB("%[e]", "%[s]", "1")
+        TW_LB_AT("%[t]", "%[table_v]", "%[t]") TW_LB_AT("%[b]", "%[table_v]", "%[b]")
+        TW_LB_AT("%[d]", "%[table_v]", "%[d]") TW_LB_AT("%[e]", "%[table_v]", "%[e]")
+        TW_SB_BY("%[t]", "%[state_v]", "%[pitch]") TW_SB_BY("%[b]", "%[state_v]", "%[pitch]")
+        TW_SB_BY("%[d]", "%[state_v]", "%[pitch]") TW_SB_BY("%[e]", "%[state_v]", "%[pitch]") TW_ASM_END
+        : [s] "+r"(scratch), [y] "+r"(y), [state_k] "+r"(state_k), [state_v] "+r"(state_v), [v] "=&r"(v), [a] "=&r"(a),
+          [b] "=&r"(b), [d] "=&r"(d), [e] "=&r"(e), [t] "=&r"(t)
+        : [heads] "r"(last - first), [group] "r"(group), [c0] "r"(c[0]), [c1] "r"(c[1]), [c2] "r"(c[2]), [c3] "r"(c[3]),
+          [mul_q] "r"(numbers[1]), [add_q] "r"(numbers[2]), [mul_k] "r"(numbers[3]), [add_k] "r"(numbers[4]),
+          [turn] "r"(turn), [table_k] "r"(table_k), [table_v] "r"(table_v), [pitch] "r"(pitch)
+        : "memory");
+    /* clang-format on */
+#else
+    for (; first < last; first++) {
+        for (int m = 0; m <= group; m++, scratch += 4)
+            for (int i = 0; i < 4; i++) {
+                const int32_t *by = numbers + (m < group ? 1 : 3);
+                int32_t value = tw_scaled(tw_vdotsp_b(tw_word_at(scratch), c[i]), by[0], by[1], turn);
+                if (m < group)
+                    *y++ = (int8_t)value;
+                else
+                    *state_k++ = table_k[value];
+            }
+        for (int i = 0; i < 4; i++, scratch++, state_v += pitch)
+            *state_v = table_v[*scratch];
+    }
+#endif
 }
 
 /* y = clip((f(table_a[a], table_b[b]) * mul + add) >> shift), f the sum or the product: elements first .. last. */
@@ -77,7 +139,7 @@ void SMALL tw_join_tables(const void *bytes_a, const void *bytes_b, const int8_t
 #else
     for (; first < last; first++, a++, b++) {
         int32_t p = table_a[*a], q = table_b[*b];
-        *y++ = (int8_t)scaled(product ? p * q : p + q, *mul, *(const int32_t *)add, shift);
+        *y++ = (int8_t)tw_scaled(product ? p * q : p + q, *mul, *(const int32_t *)add, shift);
     }
 #endif
 }
@@ -97,7 +159,7 @@ static __attribute__((noinline)) int32_t any_scores(const struct heads *f, const
         int32_t sum = 0;
         for (int i = 0; i < hd; i += 4)
             sum = tw_vsdotsp_b(sum, tw_word_at(q + i), tw_word_at(k + i));
-        int32_t code = scaled(sum, f->mul, f->add, f->shift), value = f->plain[128 + code];
+        int32_t code = tw_scaled(sum, f->mul, f->add, f->shift), value = f->plain[128 + code];
         if (mask != 0 && mask[s] != 0)
             value = f->join[f->scale[code & 255] + f->hide[mask[s] & 255] + 256];
         a[s] = (int8_t)value;
@@ -126,7 +188,7 @@ TW_X int32_t scores(const struct heads *f, const int8_t *q, const int8_t *k, int
     return tw_pmax(most, value);
 #else
     for (int s = 0; s < f->seen; s++, k += f->stride) {
-        a[s] = f->plain[128 + scaled(tw_vdotsp_b(word, tw_word_at(k)), f->mul, f->add, f->shift)];
+        a[s] = f->plain[128 + tw_scaled(tw_vdotsp_b(word, tw_word_at(k)), f->mul, f->add, f->shift)];
         most = tw_pmax(most, a[s]);
     }
     return most;
@@ -343,8 +405,9 @@ void SMALL tw_attend_tables(const int8_t *restrict q, const int8_t *restrict k, 
             for (int c = 0; c < hd; c += 4, values += 4 * pitch, y += 4) {
                 int32_t sum[4];
                 mixed(sum, p, values, words, pitch);
-                tw_set_word(y, tw_bytes_of(scaled(sum[0], mul, add, out_shift), scaled(sum[1], mul, add, out_shift),
-                                           scaled(sum[2], mul, add, out_shift), scaled(sum[3], mul, add, out_shift)));
+                tw_set_word(y, tw_bytes_of(
+                    tw_scaled(sum[0], mul, add, out_shift), tw_scaled(sum[1], mul, add, out_shift),
+                    tw_scaled(sum[2], mul, add, out_shift), tw_scaled(sum[3], mul, add, out_shift)));
             }
         }
         fresh = ++h == kv_heads;

@@ -18,6 +18,12 @@ TW_X void tw_set_word(void *at, int32_t value)
     TW_SAY(__asm__("sw %1, %0" : "=m"(*(char (*)[4])at) : "r"(value)), memcpy(at, &value, sizeof value));
 }
 
+/* clip((sum mul + add) >> shift) */
+TW_X int32_t tw_scaled(int32_t sum, int32_t mul, int32_t add, int32_t shift)
+{
+    return tw_pclip(tw_pmac(add, sum, mul) >> shift, 8);
+}
+
 #define TW_SDOTUP "0x28<<1"
 #define TW_DOT_H(code, rd, a, b) ".insn r 0x57, 0, " code ", " rd ", " a ", " b "\n"
 #define TW_MINU(rd, a, b) ".insn r 0x33, 5, 0x02, " rd ", " a ", " b "\n"
