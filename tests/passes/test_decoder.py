@@ -100,6 +100,14 @@ def test_blocks_are_one_loop_whatever_is_an_identity_in_some() -> None:
     assert [len(loop.table.rows) for loop in loops] == [5]
 
 
+@pytest.mark.parametrize("past", [5, 600])  # weights stay, or stream
+def test_a_chip_runs_all_blocks_in_one_loop(past: int) -> None:
+    shape = Shape(blocks=5, heads=16, hidden=256, past=past, biased=False)
+    (program,) = lower(solve([apply(Decoder(shape, 5).graph(), SIRACUSA)], SIRACUSA), SIRACUSA)
+    loops = [step for step in program.steps if isinstance(step, Loop)]
+    assert [len(loop.table.rows) for loop in loops] == [5]
+
+
 def test_runs_in_a_row_append_at_the_same_place() -> None:
     before = Decoder(Shape(), 2).graph()
     after = apply(before, HOST)
