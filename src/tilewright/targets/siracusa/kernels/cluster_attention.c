@@ -60,7 +60,9 @@ void tw_cluster_attention(const int8_t *restrict q, const int8_t *restrict k, co
         if (++m == group)
             m = 0, kv += hd;
     q += first - c;
-    for (y += first; first < last; q += hd, c = 0) {
+    if (first >= last)
+        return;
+    for (y += first;; q += hd, c = 0) {
         int n = hd - c < last - first ? hd - c : last - first, rest = -seen & 3;
         unsigned words = (unsigned)(seen + 3) >> 2;
         int32_t most = tw_scores(q, k + kv, scratch, seen, kv_width, hd);
@@ -76,6 +78,8 @@ void tw_cluster_attention(const int8_t *restrict q, const int8_t *restrict k, co
             tw_mix_8((const uint8_t *)scratch, values, y, (int)words, pitch, reciprocal, out_shift);
         for (; n > 0; n--, values += pitch)
             *y++ = tw_requantised(tw_mix_1((const uint8_t *)scratch, values, (int)words), reciprocal, out_shift);
+        if (first == last)
+            return;
         h++;
         if (++m == group)
             m = 0, kv += hd;
