@@ -18,8 +18,10 @@ from .epilogue import Clamp, Epilogue, Requantise
 from .index import Gather, GatherElements, GatherND, Scatter, TopK
 from .integer_attention import IntegerAttention
 from .linear import Linear, LinearAdd
+from .linear_tables import LinearGate, LinearJoin
 from .matmul import MatMul
 from .move import Concat, Copy, Expand, Pad, Reshape, Slice, Transpose
+from .new_heads import NewHeads
 from .norm import LayerNorm, QuantisedRMSNorm, RMSNorm
 from .one_call import GatedLinear, TurnedLinear
 from .pointwise import Add, QuantisedSwiGLU, SwiGLU
@@ -64,9 +66,12 @@ __all__ = [
     "LayerNorm",
     "Linear",
     "LinearAdd",
+    "LinearGate",
+    "LinearJoin",
     "LookUp",
     "MatMul",
     "MaxPool2D",
+    "NewHeads",
     "Pad",
     "QuantisedAttention",
     "QuantisedEmbed",
