@@ -35,7 +35,7 @@ static __attribute__((noinline)) int32_t any_scores(const int8_t *q, const int8_
 /* The same for heads of four channels that nothing masks; `rounds` makes a sum v a code. Writes to a[-1], too: a number
  * is stored while the next one is made. */
 #ifdef __riscv
-#define SCORES(name, size, rounds, plain_rounds)                                                                       \
+#define SCORES(name, size, down, rounds, plain_rounds)                                                                 \
     TW_X int32_t name(const int8_t *q, const int8_t *k, const int8_t *plain, int8_t *a, int32_t mul, int32_t by,       \
                       int seen, int stride, int shift)                                                                 \
     {                                                                                                                  \
@@ -48,13 +48,13 @@ static __attribute__((noinline)) int32_t any_scores(const int8_t *q, const int8_
                          : [k] "+r"(k), [a] "+r"(a), [most] "+r"(most), [value] "+r"(value), [v] "=&r"(v),             \
                            [t] "=&r"(t)                                                                                \
                          : [n] "r"(seen), [step] "r"(stride), [q] "r"(tw_word_at(q)), [mul] "r"(mul), [by] "r"(by),    \
-                           [shift] "r"(shift), [plain] "r"(plain + 128)                                                \
+                           [right] "r"(down), [plain] "r"(plain + 128)                                                  \
                          : "memory");                                                                                  \
         *a = (int8_t)value;                                                                                            \
         return tw_pmax(most, value);                                                                                   \
     }
 #else
-#define SCORES(name, size, rounds, plain_rounds)                                                                       \
+#define SCORES(name, size, down, rounds, plain_rounds)                                                                 \
     TW_X int32_t name(const int8_t *q, const int8_t *k, const int8_t *plain, int8_t *a, int32_t mul, int32_t by,       \
                       int seen, int stride, int shift)                                                                 \
     {                                                                                                                  \
@@ -64,14 +64,15 @@ static __attribute__((noinline)) int32_t any_scores(const int8_t *q, const int8_
             a[s] = plain[128 + plain_rounds];                                                                          \
             most = tw_pmax(most, a[s]);                                                                                \
         }                                                                                                              \
-        (void)shift;                                                                                                   \
+        (void)(down), (void)shift;                                                                                                  \
         return most;                                                                                                   \
     }
 #endif
-SCORES(scores, "9",
-       "mv %[t], %[by]\n" TW_MAC("%[t]", "%[v]", "%[mul]") "sra %[v], %[t], %[shift]\n" TW_CLIP("%[v]", "%[v]", "8"),
+SCORES(scores, "9", shift,
+       "mv %[t], %[by]\n" TW_MAC("%[t]", "%[v]", "%[mul]") "sra %[v], %[t], %[right]\n" TW_CLIP("%[v]", "%[v]", "8"),
        tw_scaled(v, mul, by, shift))
-SCORES(clipped_scores, "7", TW_CLIPR("%[v]", "%[v]", "%[by]") TW_ROUNDED_PRODUCT("%[v]", "%[v]", "%[mul]", "16"),
+SCORES(clipped_scores, "7", by,
+       TW_CLIPR("%[v]", "%[v]", "%[by]") TW_ROUNDED_PRODUCT("%[v]", "%[v]", "%[mul]", "16"),
        tw_pmulsrn(tw_pclipr(v, by), mul, 16))
 
 /* Sum of exp[most - a[s]] over `pairs` times two positions; `keep` stores them. */
@@ -157,7 +158,7 @@ TW_X void weights_of_256(const int8_t *weight, const uint32_t *e, int8_t *p, int
         TW_UPPER_WORD("%[q1]", "%[q1]", "%[r]") TW_MSU("%[x0]", "%[q0]", "%[total]") TW_MSU("%[x1]", "%[q1]", "%[total]")
         "sltu %[x0], %[x0], %[total]\n" "sltu %[x1], %[x1], %[total]\n" "sub %[q0], %[q0], %[x0]\n"
         "sub %[q1], %[q1], %[x1]\n" TW_LB_AT("%[q0]", "%[weight]", "%[q0]") TW_LB_AT("%[q1]", "%[weight]", "%[q1]")
-        TW_PACKLO("%[q0]", "%[q1]", "%[q0]") TW_SH("%[q0]", "%[p]", "2") TW_ASM_END
+        TW_SB("%[q0]", "%[p]", "1") TW_SB("%[q1]", "%[p]", "1") TW_ASM_END
         : [e] "+r"(e), [p] "+r"(p), [x0] "=&r"(x0), [x1] "=&r"(x1), [q0] "=&r"(q0), [q1] "=&r"(q1)
         : [pairs] "r"(pairs), [n] "r"(n), [r] "r"(r), [total] "r"(total), [weight] "r"(weight)
         : "memory");
@@ -214,11 +215,11 @@ TW_X void looked_up(const int8_t *table, int8_t *p, int words)
 
 /* Weights of many positions in the place of their scores, for each number that scores may be where these are few, else
  * for each position. exp is 255 times as large; no entry is greater than the first, and behind them are the greatest of
- * what follows each eighth. Bytes of p up to a whole word are `most`, the greatest; `unseen` is what one of them adds to
- * the sum, where positions are odd. */
+ * what follows each eighth. `unseen` is what the greatest number, `most`, adds to the sum, where positions are odd. */
 static __attribute__((noinline)) void SMALL weigh_many(const int32_t *exp, const int8_t *weight, int8_t *p,
                                                        uint32_t *scratch, int seen, int32_t most, uint32_t unseen)
 {
+    tw_set_word(p + seen, (most & 255) * 0x01010101); /* takes part, and is taken off */
     int words = (seen + 3) >> 2, count = (seen + 1) >> 1, range = most - least(p, words), numbers = range + 1;
     uint32_t sum = (2 * numbers <= seen ? summed(exp, p, 0, count, most) : exponentials(exp, p, scratch, count, most));
     uint32_t total = (sum -= unseen) * 0xfefefeffu;
@@ -330,7 +331,7 @@ void SMALL tw_attend_tables(const int8_t *restrict q, const int8_t *restrict k, 
 }
 
 /* The same for a single row, heads of four channels, 256 levels and scores shifted by 16. exp: 255 times as large, none
- * greater than the first, and what `weights_by_number` wants; numbers: and a bound, rounded products with sums clipped
+ * greater than the first, and what `weigh_many` wants; numbers: and a bound, rounded products with sums clipped
  * to it are codes. */
 void SMALL tw_attend_row(const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v,
                          const int8_t *restrict plain, const int32_t *restrict exp, const int8_t *restrict weight,
@@ -347,15 +348,16 @@ void SMALL tw_attend_row(const int8_t *restrict q, const int8_t *restrict k, con
     k += 4 * first, v += 4 * first * pitch, q += 4 * group * first, y += 4 * group * first;
     for (int n = group * (last - first), m = group; n > 0; n--) {
         AGAIN(seen); AGAIN(exp); AGAIN(plain); AGAIN(pitch); AGAIN(weight); AGAIN(scratch);
-        int8_t *p = (int8_t *)(scratch + seen + (seen & 1));
+        int pairs = (seen + 1) >> 1;
+        int8_t *p = (int8_t *)(scratch + 2 * pairs);
         int32_t most = clipped_scores(q, k, plain, p, numbers[0], numbers[4], seen, stride, 16);
-        tw_set_word(p + seen, (most & 255) * 0x01010101); /* takes part, and is taken off */
+        p[seen] = (int8_t)most; /* takes part where positions are odd, and is taken off */
         uint32_t unseen = seen & 1 ? (uint32_t)exp[255] : 0;
         if (__builtin_expect(seen >= FEW, 0))
             weigh_many(exp, weight, p, scratch, seen, most, unseen);
         else {
-            uint32_t sum = exponentials(exp, p, scratch, (seen + 1) >> 1, most) - unseen;
-            weights_of_256(weight, scratch, p, (seen + 1) >> 1, sum);
+            uint32_t sum = exponentials(exp, p, scratch, pairs, most) - unseen;
+            weights_of_256(weight, scratch, p, pairs, sum);
         }
         tw_set_word(p + seen, 0);
         mixed(y, p, v, (seen + 3) >> 2, pitch, numbers[2], numbers[3], out_shift);

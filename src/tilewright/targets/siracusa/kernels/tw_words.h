@@ -21,7 +21,10 @@ TW_X void tw_set_word(void *at, int32_t value)
 /* clip((sum mul + add) >> shift) */
 TW_X int32_t tw_scaled(int32_t sum, int32_t mul, int32_t add, int32_t shift)
 {
-    return tw_pclip(tw_pmac(add, sum, mul) >> shift, 8);
+    int32_t y = (int32_t)((uint32_t)sum * (uint32_t)mul);
+    TW_SAY(__asm__(".insn r 0x5b, 2, 0x20, %0, %1, %2" : "+r"(y) : "r"(add), "r"(shift)), /* p.addNr */
+           y = (int32_t)((uint32_t)y + (uint32_t)add) >> shift);
+    return tw_pclip(y, 8);
 }
 
 #define TW_SDOTUP "0x28<<1"
