@@ -84,7 +84,8 @@ void tw_cluster_attention(const int8_t *restrict q, const int8_t *restrict k, co
         for (int i = 0; i < rest; i++)
             scratch[seen + i] = most;
         int32_t base = most * mul[h] + (int32_t)((1u << shift) >> 1);
-        int32_t sum = tw_exponentials(scratch, scratch, table, (int)words, base, mul[h], shift, limit) - rest * table[0];
+        int32_t sum = tw_exponentials(scratch, scratch, table, (int)words, base, mul[h], shift, limit);
+        sum -= rest * table[0];
         scratch[words - 1] &= (int32_t)(0xffffffffu >> 8 * rest);
         int32_t reciprocal = (int32_t)((uint32_t)(out[h] + (sum >> 1)) / (uint32_t)sum);
         const int8_t *values = v + (kv + c) * pitch;
