@@ -59,7 +59,7 @@ void SMALL tw_turn_heads(const int8_t *restrict x, const int8_t *restrict r, con
  * of 64 inputs. w, mul: for each head rows of `group` queries, of a key and of a value; state_k: [positions][n],
  * state_v: [n][pitch]; tables: entry c at 128 + c; numbers: the product's addend, multipliers and addends of rotations;
  * y: [n / 4][group][4]; scratch: what the rows give, whole words. */
-void SMALL tw_new_heads(int8_t *restrict state_k, int8_t *restrict state_v, const int8_t *restrict x,
+TW_HOT void SMALL tw_new_heads(int8_t *restrict state_k, int8_t *restrict state_v, const int8_t *restrict x,
                         const int8_t *restrict w, const int32_t *restrict mul, const int8_t *restrict r,
                         const int8_t *restrict table_k, const int8_t *restrict table_v,
                         const int32_t *restrict numbers, int8_t *restrict y, int8_t *restrict scratch, int n, int group,
@@ -317,7 +317,7 @@ TW_X void looked_up(const int8_t *table, int8_t *p, int fours)
 
 /* Weights in the place of scores, made for each number that scores may be and not for each position: where these are
  * few, else 0. No entry of exp is greater than the first. `unseen`: what positions behind the last add to the sum. */
-static __attribute__((noinline)) int SMALL weights_by_number(const struct heads *f, const int32_t *exp,
+TW_HOT static __attribute__((noinline)) int SMALL weights_by_number(const struct heads *f, const int32_t *exp,
                                                              const int8_t *weight, int8_t *p, uint32_t *scratch,
                                                              int32_t most, int32_t unseen, int levels)
 {
@@ -375,7 +375,7 @@ TW_X int is_zero(const int8_t *m, int n)
  * from one row's to the next, or null; plain: entry c at 128 + c, exp: entry d at 255 - d, other tables and numbers as
  * the operator says; scratch: five bytes for each position, whole words, and a word; greatest: no entry of exp is
  * greater than the first. */
-void SMALL tw_attend_tables(const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v,
+TW_HOT void SMALL tw_attend_tables(const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v,
                             const int8_t *restrict plain, const int32_t *restrict exp, const int8_t *restrict weight,
                             const int32_t *restrict numbers, const int8_t *restrict mask, const int8_t *restrict scale,
                             const int8_t *restrict hide, const int8_t *restrict join, int8_t *restrict y,
