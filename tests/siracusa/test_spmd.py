@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -120,6 +121,29 @@ def test_a_loop_streams_tiles_of_lines(tmp_path: Path, rows: int, width: int, ti
         np.testing.assert_array_equal(got, wanted.reshape(-1))
 
 
+def test_columns_at_equal_distances_are_one(tmp_path: Path) -> None:
+    """Rounds that swap the halves of each row: one column of where the rows begin, and constants."""
+    rounds, width = 3, 5
+    x, y = caller("x", Kind.INPUT, 2 * width * rounds), caller("y", Kind.OUTPUT, 2 * width * rounds)
+    near = transient("near", 0, 2 * width)
+    order = (2, 0, 1)
+    table = Table(
+        "rows", ("right", "left", "to_right", "to_left"),
+        tuple(tuple(Ref(b, 2 * width * t + at) for b in (x, y) for at in (width, 0)) for t in order),
+    )  # fmt: skip
+    halves = [Ref(near), Ref(near, width)]
+    body: list[Step] = [
+        *(Copy(half, Column(c), 4 * width, 0) for half, c in zip(halves, (0, 1), strict=True)), Wait(0),
+        *(Copy(Column(c), half, 4 * width, 0) for half, c in zip(halves, (3, 2), strict=True)), Wait(0),
+    ]  # fmt: skip
+    network = compiled([Loop(table, tuple(body))], x, y, (near,), 8 * width)
+    assert re.findall(r"int32_t (\w+);", network.source.tables) == ["left", "to_left"]
+    given_x = numbers(2 * width * rounds, 4)
+    wanted = given_x.reshape(rounds, 2, width)[:, ::-1].reshape(-1)
+    for got in run(network, tmp_path / "c", given_x):
+        np.testing.assert_array_equal(got, wanted)
+
+
 def test_transfers_may_be_larger_than_one_of_the_dma(tmp_path: Path) -> None:
     lines, width = 33, 1025  # 135,300 bytes
     count = lines * width
@@ -131,6 +155,31 @@ def test_transfers_may_be_larger_than_one_of_the_dma(tmp_path: Path) -> None:
     given_x = numbers(count, 3)
     for got in run(compiled(steps, x, y, (near,), 4 * count), tmp_path / "c", given_x):
         np.testing.assert_array_equal(got, given_x)
+
+
+@FEW
+@given(st.tuples(*[st.tuples(st.integers(1, 5), st.integers(0, 3), st.integers(0, 3))] * 3))
+def test_transfers_of_blocks(tmp_path: Path, axes: tuple[tuple[int, int, int], ...]) -> None:
+    """A box of a tensor comes in and goes to the mirrored place in another: (size, elements before and behind)."""
+    shape = tuple(before + size + behind for size, before, behind in axes)
+    total, box = int(np.prod(shape)), tuple(slice(before, before + size) for size, before, _ in axes)
+    mirrored = tuple(slice(behind, behind + size) for size, _, behind in axes)
+    numbered = np.arange(total).reshape(shape)
+    (blocks, lines, width), (_, rows, columns) = (size for size, _, _ in axes), shape
+    x, y = caller("x", Kind.INPUT, total), caller("y", Kind.OUTPUT, total)
+    near, zeros = transient("near", 0, blocks * lines * width), constant("zeros", np.zeros(1, np.int32))
+    sizes = (4 * width, 0, lines, 4 * columns, 0, blocks, 4 * rows * columns)
+    clear = call(SCALE, "clear", {"a": Ref(x), "b": Ref(zeros), "y": Ref(y)}, n=1, factor=0)
+    steps: list[Step] = [
+        Phase((clear,), Share(total)), Copy(Ref(near), Ref(x, int(numbered[box].flat[0])), *sizes), Wait(0), Barrier(),
+        Copy(Ref(y, int(numbered[mirrored].flat[0])), Ref(near), *sizes), Wait(0),
+    ]  # fmt: skip
+    given_x = numbers(total, 3)
+    wanted = np.zeros(shape, np.int32)
+    wanted[mirrored] = given_x.reshape(shape)[box]
+    network = compiled(steps, x, y, (zeros, near), 4 * near.elements)
+    for got in run(network, Path(mkdtemp(dir=tmp_path)), given_x):
+        np.testing.assert_array_equal(got, wanted.reshape(-1))
 
 
 @FEW

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections import deque
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 from ..ir.program import Barrier, Call, Copy, Job, Loop, Once, Operand, Parts, Phase, Program, Ref, Share, Step, Wait
 from ..ir.types import Kind, nominal
-from ..targets.base import Target
-
-BARRIER = 12.0  # cycles from the last core's arrival until all go on, the call included
-WAIT = 10.0  # cycles of a wait for a transfer that is done
-PHASE = 40.0  # cycles of a phase around its calls: shares, arguments, code that has to be fetched
-TURN = 6.0  # cycles of a round of a loop, without its body
+from ..targets.base import CodeCache, Target
 
 
 @dataclass(frozen=True)
@@ -40,21 +37,43 @@ class Timeline:
 
 
 def estimate(program: Program, target: Target) -> Timeline:
-    """The timeline of one call. Kernels whose rows state no cost count as nothing."""
-    clock = _Clock(target)
+    """The timeline of a call that follows another. Kernels whose rows state no cost count as nothing."""
+    assert target.code is not None
+    code = _Code(target.code)
+    _Clock(target, code).steps(program.steps, ())
+    clock = _Clock(target, code)
     clock.steps(program.steps, ())
     clock.timeline.cycles = max(clock.cores)
     return clock.timeline
 
 
+class _Code:
+    """The instruction cache, as it is on average: what has to be fetched takes the place of something at random."""
+
+    def __init__(self, cache: CodeCache) -> None:
+        self.cache = cache
+        self.fetched = 0.0  # bytes until now
+        self.seen: dict[Hashable, float] = {}  # of code: bytes fetched when it last ran
+
+    def run(self, what: Hashable, size: int) -> float:
+        """Cycles that the cores wait for the code of a step or a kernel."""
+        since = self.fetched - self.seen[what] if what in self.seen else math.inf
+        missing = size * (1.0 - math.exp(-since / self.cache.bytes))
+        self.fetched += missing
+        self.seen[what] = self.fetched
+        return missing * self.cache.fetch
+
+
 class _Clock:
-    def __init__(self, target: Target) -> None:
-        self.dma, self.scratchpad = target.dma, target.scratchpad
+    def __init__(self, target: Target, code: _Code) -> None:
+        assert target.dma is not None
+        assert target.overhead is not None
+        self.dma, self.overhead, self.scratchpad = target.dma, target.overhead, target.scratchpad
         self.cores = [0.0] * target.cores
-        self.free = {"dma in": 0.0, "dma out": 0.0}
+        self.moving: dict[str, deque[float]] = {track: deque([0.0], self.dma.queue) for track in ("dma in", "dma out")}
         self.done: dict[int, float] = {}
         self.timeline = Timeline()
-        self.phase = -1
+        self.phase, self.code = -1, code
 
     def steps(self, steps: Sequence[Step], row: tuple[Ref | None, ...]) -> None:
         for step in steps:
@@ -62,6 +81,7 @@ class _Clock:
                 case Phase():
                     self.phase += 1
                     cores = range(len(self.cores)) if step.share is not None else range(1)
+                    self.wait(self.code.run(id(step), self.code.cache.phase))
                     for call in step.calls:
                         self.call(call, cores, self.slower(call, step.share))
                 case Parts():
@@ -75,19 +95,26 @@ class _Clock:
                 case Job():
                     raise NotImplementedError("no engine takes jobs yet")
                 case Wait():
-                    self.cores[step.core] = max(self.cores[step.core] + WAIT, self.done.get(step.token, 0.0))
+                    self.cores[step.core] = max(
+                        self.cores[step.core] + self.overhead.wait, self.done.get(step.token, 0.0)
+                    )
                 case Barrier():
-                    self.cores = [max(self.cores) + BARRIER] * len(self.cores)
+                    self.cores = [max(self.cores) + self.overhead.barrier] * len(self.cores)
                 case Once():
                     pass  # not in the steady state
                 case Loop():
                     for entries in step.table.rows:
-                        self.cores = [time + TURN for time in self.cores]
+                        self.wait(self.overhead.turn)
                         self.steps(step.body, entries)
+
+    def wait(self, cycles: float) -> None:
+        """All cores are late."""
+        self.cores = [time + cycles for time in self.cores]
 
     def call(self, call: Call, cores: range, slower: float = 1.0) -> None:
         """A call on cores in a row; the cost of a kernel is that on all, which fewer take `slower` to do."""
-        cycles = PHASE + (call.kernel.cycles(call.semantics) * slower if call.kernel.costed else 0.0)
+        cycles = self.overhead.phase + self.code.run(call.kernel.symbol, self.code.cache.call(call.kernel))
+        cycles += call.kernel.cycles(call.semantics) * slower if call.kernel.costed else 0.0
         start = max(self.cores[core] for core in cores)
         for core in cores:
             self.cores[core] += cycles
@@ -105,20 +132,24 @@ class _Clock:
         return few / all_
 
     def copy(self, step: Copy, row: tuple[Ref | None, ...]) -> None:
-        assert self.dma is not None
-        self.cores[step.core] += self.dma.issue
-        target = _resolved(step.target, row)
-        track = "dma in" if target.buffer.memory == self.scratchpad else "dma out"
-        start = max(self.free[track], self.cores[step.core])
-        lines = nominal(step.lines)
-        size = nominal(step.bytes) * lines
-        stop = start + self.dma.cycles(size, lines)
-        self.free[track] = stop
-        self.done[step.token] = stop + self.dma.latency
-        near = target if track == "dma in" else _resolved(step.source, row)
-        far = _resolved(step.source, row) if track == "dma in" else target
+        target, source = _resolved(step.target, row), _resolved(step.source, row)
+        inward = target.buffer.memory == self.scratchpad
+        track = "dma in" if inward else "dma out"
+        near, far = (target, source) if inward else (source, target)
         name = far.buffer.name if far.buffer.kind is not Kind.ACT else near.buffer.name
-        self.timeline.events.append(Event(track, name, start, stop, bytes=size))
+        lines, moving = nominal(step.lines), self.moving[track]
+        size = nominal(step.bytes) * lines
+        cycles, stop = self.dma.cycles(size, lines, outward=not inward), 0.0
+        for block in range(step.blocks):
+            begun = self.cores[step.core] + (self.dma.block if block else self.dma.issue)
+            if len(moving) == self.dma.queue:
+                begun = max(begun, moving[0])
+            self.cores[step.core] = begun
+            start = max(moving[-1], begun)
+            stop = start + cycles
+            moving.append(stop)
+            self.timeline.events.append(Event(track, name, start, stop, bytes=size))
+        self.done[step.token] = stop + self.dma.latency
 
 
 def _resolved(operand: Operand, row: tuple[Ref | None, ...]) -> Ref:

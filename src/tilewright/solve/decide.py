@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..debug import debug
 from ..ir.graph import Graph, Node
-from ..ir.plan import Choice, Tiled, aligned
+from ..ir.plan import Choice, Stream, Tiled, aligned
+from ..ir.repeats import layers
 from ..ir.types import Kind, Value
 from ..targets.base import Target
-from .tilings import menu, root, time_of, uncut
+from .tilings import menu, root, uncut
 
 SECONDS = 6.0  # deterministic time of the search
 TRIFLE = 1 << 10  # bytes of an input whose transfer costs more to start than to do
@@ -122,7 +123,7 @@ def alone(
         raise ScratchpadError(node, smallest)
     return [
         Decision(
-            {n.name: min((w for w in ways if w.least <= capacity), key=time_of) for n, ways in menu.items()},
+            {n.name: min((w for w in ways if w.least <= capacity), key=Tiled.time) for n, ways in menu.items()},
             frozenset(),
         )
         for menu in options
@@ -137,6 +138,8 @@ def decide(
 
 
 class _Model:
+    """Variables and constraints. Layers that repeat are cut alike and keep alike values near: they stay one loop."""
+
     def __init__(
         self, graph: Graph, choices: Mapping[str, Choice], menus: Menus, capacity: int, states_near: bool
     ) -> None:
@@ -144,9 +147,11 @@ class _Model:
 
         self.cp, self.model = cp_model, cp_model.CpModel()
         self.graph, self.capacity, self.dma = graph, capacity, menus.target.dma
-        self.lives = lives(graph)
+        self.lives, self.repeat = lives(graph), layers(graph, choices)
+        self.alike: dict[Hashable, Any] = {}  # variables by the role of a node
+        made = {value: (self._role(step), i) for step, n in enumerate(graph.nodes) for i, value in enumerate(n.outputs)}
         self.near: dict[Value, Any] = {
-            value: self.model.new_bool_var(f"near {value.name}")
+            value: self._bool(f"near {value.name}", made.get(value, (None, 0)))
             for value in self.lives
             if aligned(value.type.bytes) <= capacity
         }
@@ -158,37 +163,53 @@ class _Model:
                 self._node(step, node, menus.of(node, choices[node.name], states_near))
         self._values()
 
+    def _role(self, step: int) -> int | None:
+        return self.repeat.role(step) if self.repeat else None
+
+    def _bool(self, name: str, part: tuple[int | None, Hashable]) -> Any:
+        """A variable, the same one for what is the same part of each layer."""
+        if part[0] is None:
+            return self.model.new_bool_var(name)
+        if part not in self.alike:
+            self.alike[part] = self.model.new_bool_var(name)
+        return self.alike[part]
+
     def _node(self, step: int, node: Node, options: list[Tiled]) -> None:
         fitting = [way for way in options if way.own <= self.capacity]
-        picks = [self.model.new_bool_var(f"{node.name} {way.tile}") for way in fitting]
+        role = self._role(step)
+        picks = [self._bool(f"{node.name} {way.tile}", (role, f"way {i}")) for i, way in enumerate(fitting)]
         self.model.add_exactly_one(picks)
         self.picks[node.name] = list(zip(fitting, picks, strict=True))
-        compute, serial = [], []
+        cores, serial = [], []  # terms of cycles: of the cores and of transfers that they wait for; of all transfers
         for way, pick in self.picks[node.name]:
             self.load[step].append(way.own * pick)
-            compute.append(round(way.cycles) * pick)
-            if way.count > 1 and way.depth == 1:
-                serial.append(round(way.cycles) * pick)
+            own = way.cycles + way.around + (way.constants.issue if way.constants else 0)
+            cores.append(round(own) * pick)
+            if way.serial:
+                serial.append(round(own) * pick)
             if way.constants:
                 serial.append(round(way.constants.cycles) * pick)
             for stream in way.streams:
-                value, _ = root(self.graph, node.operands[stream.operand])
-                near = self.near.get(value)
-                size = aligned(stream.size) * way.depth
-                if near is None:
-                    self.load[step].append(size * pick)
-                    serial.append(round(stream.cycles) * pick)
-                    continue
-                if not stream.near:
-                    self.model.add_implication(pick, ~near)
-                far = self.model.new_bool_var(f"{node.name} {way.tile} {stream.operand} far")
-                self.model.add(far >= pick - near)
-                self.load[step].append(size * far)
-                serial.append(round(stream.cycles) * far)
+                far = self._far(way, pick, node, stream)
+                self.load[step].append(aligned(stream.size) * way.depth * far)
+                cores.append(round(stream.issue + stream.cycles / way.count) * far)
+                serial.append(round(stream.cycles + (stream.issue if way.serial else 0)) * far)
         time = self.model.new_int_var(0, 1 << 40, f"{node.name} cycles")
-        self.model.add(time >= sum(compute))
+        self.model.add(time >= sum(cores))
         self.model.add(time >= sum(serial))
         self.costs.append(time)
+
+    def _far(self, way: Tiled, pick: Any, node: Node, stream: Stream) -> Any:
+        """Whether the node runs this way and the stream's value does not stay in the scratchpad."""
+        value, _ = root(self.graph, node.operands[stream.operand])
+        near = self.near.get(value)
+        if near is None:
+            return pick
+        if not stream.near:
+            self.model.add_implication(pick, ~near)
+        far = self.model.new_bool_var(f"{node.name} {way.tile} {stream.operand} far")
+        self.model.add(far >= pick - near)
+        return far
 
     def _values(self) -> None:
         assert self.dma is not None
@@ -198,7 +219,8 @@ class _Model:
             for step in range(life.first, life.last + 1):
                 self.load[step].append(aligned(value.type.bytes) * near)
             if value.kind is Kind.INPUT or value in outputs:
-                self.costs.append(round(self.dma.cycles(value.type.bytes)) * near)
+                moving = self.dma.issue + self.dma.cycles(value.type.bytes, outward=value in outputs)
+                self.costs.append(round(moving) * near)
 
     def solve(self) -> Decision | None:
         for terms in self.load:

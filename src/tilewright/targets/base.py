@@ -143,16 +143,52 @@ class Memory:
 
 @dataclass(frozen=True)
 class Dma:
-    """Transfers between the scratchpad and other memories, one after the other; cycles."""
+    """Transfers between the scratchpad and other memories, one after the other in each direction; cycles."""
 
     issue: float  # of the core that starts a transfer
+    block: float  # of that core for each block of a transfer behind the first
+    queue: int  # transfers of a core that may be under way until the next start waits
     latency: float
     bytes_per_cycle: float
-    line: float  # for each line of a transfer of lines
+    width: int  # bytes that go out at once; half of them come in
+    burst: int  # bytes of a line, at most, that the DMA asks for at once
 
-    def cycles(self, size: float, lines: float = 1) -> float:
-        """How long a transfer occupies the DMA."""
-        return size / self.bytes_per_cycle + (self.line * lines if lines > 1 else 0)
+    def cycles(self, size: float, lines: float = 1, *, outward: bool = False) -> float:
+        """How long a transfer, or a block of one, occupies it: at least a cycle a burst, on its way out one more."""
+        bursts = lines * math.ceil(size / lines / self.burst)
+        word = self.width if outward else self.width // 2
+        moved = lines * math.ceil(size / lines / word) * word / self.bytes_per_cycle
+        return moved + bursts if outward else max(moved, bursts)
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """What a program costs beside its kernels and transfers; cycles."""
+
+    barrier: float  # from the last core's arrival until all go on, the call included
+    wait: float  # of a wait for a transfer that is done
+    phase: float  # around the calls of a phase: shares, arguments
+    turn: float  # a round of a loop, without its body
+
+    @property
+    def tile(self) -> float:
+        """Of a tile whose operands arrive: its phase, and barriers before and behind it."""
+        return self.wait + self.phase + 2 * self.barrier
+
+
+@dataclass(frozen=True)
+class CodeCache:
+    """The cores' cache of instructions, which makes room at random; bytes of machine code that steps pass through."""
+
+    bytes: int
+    fetch: float  # cycles for a byte that is not there
+    phase: int  # around the calls of a phase
+    kernels: Mapping[str, int]  # a call, by the kernel's symbol
+    other: int  # a call of a kernel that is not among them
+
+    def call(self, kernel: Kernel) -> int:
+        """Bytes that a call of the kernel passes through."""
+        return self.kernels.get(kernel.symbol, self.other)
 
 
 @dataclass(frozen=True)
@@ -257,8 +293,11 @@ class Target:
     kernel_folders: tuple[Path, ...]  # where kernel files and headers are; a name is in one of them
     headers: tuple[str, ...] = ()  # hand-written headers in these folders that every kernel may include
     language_quant: str = "none"  # how language models are quantised where the user does not say
+    language_chunk: int = 16  # tokens of a prompt per pass, where the user does not say
     scratchpad: str | None = None  # the memory that kernels work in, where others are reached by DMA
     dma: Dma | None = None
+    overhead: Overhead | None = None
+    code: CodeCache | None = None
     export: Callable[[Any, Mapping[str, Any], Mapping[str, str]], dict[str, str]] | None = None
     # (compiled network, plan.json, files of every target) -> files of this target, which may replace others
 
