@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from .graph import Graph
 from .plan import Choice
+from .types import Kind
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,14 @@ def best_run(keys: Sequence[Hashable], at: int) -> tuple[int, int]:
 
 
 def layers(graph: Graph, choices: Mapping[str, Choice]) -> Repeat | None:
-    """The longest repetition of nodes that do the same with the same kernels; None where there is none worth a loop."""
+    """The longest repetition of nodes that do the same with the same kernels; None where there is none worth a loop.
+
+    Inputs of the network count as what others compute: the first layer reads one.
+    """
     known: dict[Hashable, int] = {}
     keys = []
     for node in graph.nodes:
-        kinds = tuple((name, value.type, value.kind) for name, value in node.operands.items())
+        kinds = tuple((name, v.type, Kind.ACT if v.kind is Kind.INPUT else v.kind) for name, v in node.operands.items())
         symbol = choices[node.name].kernel.symbol if node.name in choices else ""
         keys.append(known.setdefault((node.op, kinds, symbol), len(known)))
     best: Repeat | None = None

@@ -114,6 +114,8 @@ class _Synchronisation:
             yield self.wait(token)
         while len(self.flying) >= MOST_TRANSFERS:
             yield self.wait(next(iter(self.flying)))
+        if self.clash(mine) or self.clash(behind):  # one barrier for this, and for what the phase behind waits for
+            yield from self.arrived(behind)
         yield from self.settle(mine)
         yield from self.meet(behind)
         if token is None:
@@ -134,10 +136,14 @@ class _Synchronisation:
 
     def settle(self, mine: list[Access]) -> Iterator[Step]:
         """What has to happen before a step may touch these bytes."""
+        yield from self.arrived(mine)
+        yield from self.meet(mine)
+
+    def arrived(self, mine: list[Access]) -> Iterator[Step]:
+        """Waits for transfers of these bytes."""
         for token, flying in list(self.flying.items()):
             if any(m.clashes(f) for m in mine for f in flying):
                 yield self.wait(token)
-        yield from self.meet(mine)
 
     def meet(self, mine: list[Access]) -> Iterator[Step]:
         """A barrier, where other cores touched the bytes."""

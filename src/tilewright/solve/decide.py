@@ -15,6 +15,7 @@ from ..targets.base import Target
 from .tilings import menu, root, uncut
 
 SECONDS = 6.0  # deterministic time of the search
+TRIFLE = 1 << 10  # bytes of an input whose transfer costs more to start than to do
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class Life:
     last: int
 
 
+def comes_first(value: Value) -> bool:
+    """Whether a value is an input so small that it comes before all else: later it would wait for large transfers."""
+    return value.kind is Kind.INPUT and value.type.bytes <= TRIFLE
+
+
 def lives(graph: Graph) -> dict[Value, Life]:
     """Of every value that has bytes of its own and is computed, or an input."""
     found: dict[Value, Life] = {}
@@ -51,7 +57,7 @@ def lives(graph: Graph) -> dict[Value, Life]:
             home, _ = root(graph, value)
             if home.kind in (Kind.CONST, Kind.STATE):
                 continue
-            life = found.get(home, Life(step, step))
+            life = found.get(home, Life(0 if comes_first(home) else step, step))
             found[home] = Life(life.first, step)
     return found
 

@@ -293,6 +293,7 @@ class Target:
     kernel_folders: tuple[Path, ...]  # where kernel files and headers are; a name is in one of them
     headers: tuple[str, ...] = ()  # hand-written headers in these folders that every kernel may include
     language_quant: str = "none"  # how language models are quantised where the user does not say
+    language_chunk: int = 16  # tokens of a prompt per pass, where the user does not say
     scratchpad: str | None = None  # the memory that kernels work in, where others are reached by DMA
     dma: Dma | None = None
     overhead: Overhead | None = None

@@ -75,6 +75,7 @@ SIRACUSA = Target(
     kernel_folders=(KERNELS, *HOST.kernel_folders),
     headers=(*sorted(path.name for path in KERNELS.glob("*.h")), *HOST.headers),
     language_quant="int8",
+    language_chunk=32,
     scratchpad="l1",
     # beside eight busy cores; a start's code has to be fetched
     dma=Dma(issue=40.0, block=11.0, queue=10, latency=18.0, bytes_per_cycle=7.5, width=8, burst=256),
