@@ -174,7 +174,9 @@ class _Printer:
             case Copy():
                 return self.copy(step, depth, loop)
             case Job():
-                return [f"{pad}/* token {step.token} */", self.call(step.call, depth, loop)]
+                return [comment([step.call.semantics.name], depth, loop is not None), self.call(step.call, depth, loop)]
+            case Wait() if step.engine:
+                return [f"{pad}tw_{step.engine}_wait({step.behind});"]
             case Wait():
                 self.tokens.add(step.token)
                 return [f"{pad}tw_wait(token{step.token});"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 from ..targets.base import Kernel, Packing
@@ -25,9 +25,19 @@ class Stream:
 
 
 @dataclass(frozen=True)
-class Tiled:
-    """One way to run a node: the tile, buffers per stream (2: transfers overlap the tile before), cycles of kernels."""
+class Partner:
+    """What an asynchronous engine does of a node while the cores do the rest: the first `size` of a dimension."""
 
+    kernel: Kernel
+    dim: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Tiled:
+    """One way to run a node: kernel, tile, buffers per stream (2: transfers overlap the tile before), cycles."""
+
+    kernel: Kernel
     tile: Tile
     depth: int
     count: int  # tiles
@@ -37,6 +47,14 @@ class Tiled:
     streams: tuple[Stream, ...]  # activations, results, state
     constants: Stream | None
     cores: int = 0  # that share the work, where not all have scratch; 0: all
+    partner: Partner | None = None
+    aside: bool = False  # whether an asynchronous engine has it, or some of it
+
+    @property
+    def does(self) -> Hashable:
+        """Equal for ways that run nodes of one shape by the same code."""
+        mate = self.partner
+        return self.kernel.symbol, mate and (mate.kernel.symbol, mate.dim, mate.size)
 
     @property
     def own(self) -> int:

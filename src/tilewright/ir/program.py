@@ -115,9 +115,12 @@ class Copy:
     core: int = 0
 
 
+FIRST_JOB = 64  # tokens from here on are of jobs, those below of transfers
+
+
 @dataclass(frozen=True)
 class Job:
-    """Start a call on an accelerator; done at the Wait for the token."""
+    """Start a call on an asynchronous engine, which takes them in order; done at the Wait for the token."""
 
     call: Call
     token: int
@@ -126,10 +129,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Wait:
-    """The issuing core waits until the token's transfers or job are done."""
+    """The issuing core waits until the token's transfers are done, or its job and all that started before it.
+
+    `behind`: how many jobs started since then on that engine (of transfers the name is empty).
+    """
 
     token: int
     core: int = 0
+    engine: str = ""
+    behind: int = 0
 
 
 @dataclass(frozen=True)
@@ -164,7 +172,8 @@ class Once:
     steps: tuple[Step, ...]
 
 
-Step = Phase | Parts | Copy | Job | Wait | Barrier | Loop | Once
+Work = Phase | Parts | Copy | Job  # what touches bytes: where to wait and to meet follows from it
+Step = Work | Wait | Barrier | Loop | Once
 
 
 @dataclass(frozen=True)

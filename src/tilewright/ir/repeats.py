@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .graph import Graph
-from .plan import Choice
+from .plan import Tiled
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ def best_run(keys: Sequence[Hashable], at: int) -> tuple[int, int]:
     return best
 
 
-def layers(graph: Graph, choices: Mapping[str, Choice]) -> Repeat | None:
-    """The longest repetition of nodes that do the same with the same kernels; None where there is none worth a loop."""
+def layers(graph: Graph, ways: Mapping[str, Tiled]) -> Repeat | None:
+    """The longest repetition of nodes that do the same in the same way; None where there is none worth a loop."""
     known: dict[Hashable, int] = {}
     keys = []
     for node in graph.nodes:
         kinds = tuple((name, value.type, value.kind) for name, value in node.operands.items())
-        symbol = choices[node.name].kernel.symbol if node.name in choices else ""
-        keys.append(known.setdefault((node.op, kinds, symbol), len(known)))
+        does = ways[node.name].does if node.name in ways else None
+        keys.append(known.setdefault((node.op, kinds, does), len(known)))
     best: Repeat | None = None
     at = 0
     while at < len(keys):

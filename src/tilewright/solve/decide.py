@@ -11,7 +11,8 @@ from ..ir.graph import Graph, Node
 from ..ir.plan import Choice, Tiled, aligned
 from ..ir.types import Kind, Value
 from ..targets.base import Target
-from .tilings import menu, root, time_of, uncut
+from .tilings import menu, root, time_of, uncut, worthwhile
+from .together import together
 
 SECONDS = 6.0  # deterministic time of the search
 
@@ -64,27 +65,34 @@ class Menus:
         self.wholes: dict[object, Tiled | None] = {}
 
     def of(self, node: Node, choice: Choice, states_near: bool) -> list[Tiled]:
-        """Ways to cut the node, and the node as a whole."""
-        key = _key(node, choice, states_near)
+        """Ways to run the node: whole or cut, by its kernel, by one beside the cores, or by both at once."""
+        key = self._key(node, choice, states_near)
         if key not in self.menus:
-            self.menus[key] = menu(node, choice.kernel, self.target, states_near)
+            found = menu(node, choice.kernel, self.target, states_near)
+            if others := self.target.beside(node):
+                found += [way for kernel in others for way in menu(node, kernel, self.target, states_near)]
+                found = worthwhile([*found, *together(node, choice.kernel, self.target, states_near)])
+            self.menus[key] = found
         return self.menus[key]
 
     def offered(self, node: Node, choice: Choice, states_near: bool) -> tuple[Tiled, ...]:
         """What `of` gave for such a node, nothing where nobody asked."""
-        return tuple(self.menus.get(_key(node, choice, states_near), ()))
+        return tuple(self.menus.get(self._key(node, choice, states_near), ()))
 
     def whole(self, node: Node, choice: Choice, states_near: bool) -> Tiled | None:
-        """The node as a whole; None where it cannot be run so."""
-        key = _key(node, choice, states_near)
+        """The quickest way to run the node that cuts no tiles; None where it cannot be run so."""
+        key = self._key(node, choice, states_near)
         if key not in self.wholes:
-            self.wholes[key] = uncut(node, choice.kernel, self.target, states_near)
+            kernels = (choice.kernel, *self.target.beside(node))
+            found = [way for kernel in kernels if (way := uncut(node, kernel, self.target, states_near))]
+            found += together(node, choice.kernel, self.target, states_near)
+            self.wholes[key] = min(found, key=lambda way: way.cycles, default=None)
         return self.wholes[key]
 
-
-def _key(node: Node, choice: Choice, states_near: bool) -> object:
-    kinds = tuple((name, value.type, value.kind) for name, value in node.operands.items())
-    return node.op, kinds, id(choice.kernel), states_near  # rows may share a function
+    def _key(self, node: Node, choice: Choice, states_near: bool) -> object:
+        kinds = tuple((name, value.type, value.kind) for name, value in node.operands.items())
+        rows = id(choice.kernel), *map(id, self.target.beside(node))  # rows may share a function
+        return node.op, kinds, rows, states_near
 
 
 def whole(graph: Graph, choices: Mapping[str, Choice], menus: Menus, states_near: bool) -> Decision | None:
