@@ -57,6 +57,8 @@ class Kernel:
     With a `split`, parameters `first` and `last` receive the range of the flat index that a core computes: it writes
     those elements of the results and no other. `scratch` is then per core. `direct` names operands of which a call
     touches little (tables that are looked up, a cache that is appended to): they are used in whatever memory they are.
+
+    What depends on the values of a node's constants, such as a packing, is known once the row is bound to the node.
     """
 
     op: type[Op]
@@ -74,6 +76,11 @@ class Kernel:
     direct: frozenset[str] = frozenset()
     examples: Callable[[Any], tuple[Op, tuple[TensorType | None, ...]]] | None = None
     engine: str = "cpu"
+    bind: Callable[[Kernel, Node], Kernel] | None = None
+
+    def for_node(self, node: Node) -> Kernel:
+        """The row for one node that it runs, and for the pieces of that node."""
+        return self if self.bind is None else self.bind(self, node)
 
     @property
     def costed(self) -> bool:
@@ -272,10 +279,10 @@ class Target:
         return next(folder / name for folder in self.kernel_folders if (folder / name).exists())
 
     def candidates(self, node: Node) -> tuple[Kernel, ...]:
-        """Kernels that can run a node. UserError with every near miss where there is none."""
+        """Kernels that can run a node, bound to it. UserError with every near miss where there is none."""
         rows = [k for k in self.kernels if k.op is type(node.op)]
         whys = [k.misfit(node) or k.unpacked(node) for k in rows]
-        fitting = tuple(k for k, why in zip(rows, whys, strict=True) if why is None)
+        fitting = tuple(k.for_node(node) for k, why in zip(rows, whys, strict=True) if why is None)
         if not fitting:
             misses = "; ".join(f"{k.symbol}: {why}" for k, why in zip(rows, whys, strict=True))
             misses = misses or "no kernel for this operator"
