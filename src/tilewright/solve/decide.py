@@ -91,8 +91,8 @@ class Menus:
 
     def _key(self, node: Node, choice: Choice, states_near: bool) -> object:
         kinds = tuple((name, value.type, value.kind) for name, value in node.operands.items())
-        rows = id(choice.kernel), *map(id, self.target.beside(node))  # rows may share a function
-        return node.op, kinds, rows, states_near
+        others = tuple((k.symbol, *sorted((n, p.name) for n, p in k.packing.items())) for k in self.target.beside(node))
+        return node.op, kinds, id(choice.kernel), others, states_near  # rows may share a function
 
 
 def whole(graph: Graph, choices: Mapping[str, Choice], menus: Menus, states_near: bool) -> Decision | None:

@@ -58,7 +58,9 @@ class Kernel:
     those elements of the results and no other. `scratch` is then per core. On an asynchronous engine, which computes
     a call alone, it says along which dimension the cores may take a part of the node. `direct` names operands of which
     a call touches little (tables that are looked up, a cache that is appended to), or which its engine reads from
-    there: they are used in whatever memory they are.
+    there: they are used in whatever memory they are. A scalar `jobs` says how many jobs of its engine a call is.
+
+    What depends on the values of a node's constants, such as a packing, is known once the row is bound to the node.
     """
 
     op: type[Op]
@@ -76,6 +78,11 @@ class Kernel:
     direct: frozenset[str] = frozenset()
     examples: Callable[[Any], tuple[Op, tuple[TensorType | None, ...]]] | None = None
     engine: str = "cpu"
+    bind: Callable[[Kernel, Node], Kernel] | None = None
+
+    def for_node(self, node: Node) -> Kernel:
+        """The row for one node that it runs, and for the pieces of that node."""
+        return self if self.bind is None else self.bind(self, node)
 
     @property
     def costed(self) -> bool:
@@ -291,15 +298,15 @@ class Target:
         return None if self.engine(kernel).asynchronous else kernel.split(node)
 
     def beside(self, node: Node) -> tuple[Kernel, ...]:
-        """Kernels of asynchronous engines that can run a node, or some of it beside the cores."""
+        """Kernels of asynchronous engines that can run a node, or some of it beside the cores; bound to it."""
         rows = [k for k in self.kernels if k.op is type(node.op) and self.engine(k).asynchronous]
-        return tuple(k for k in rows if k.misfit(node) is None and k.unpacked(node) is None)
+        return tuple(k.for_node(node) for k in rows if k.misfit(node) is None and k.unpacked(node) is None)
 
     def candidates(self, node: Node) -> tuple[Kernel, ...]:
-        """Kernels of the cores that can run a node. UserError with every near miss where there is none."""
+        """Kernels of the cores that can run a node, bound to it. UserError with every near miss where there is none."""
         rows = [k for k in self.kernels if k.op is type(node.op) and not self.engine(k).asynchronous]
         whys = [k.misfit(node) or k.unpacked(node) for k in rows]
-        fitting = tuple(k for k, why in zip(rows, whys, strict=True) if why is None)
+        fitting = tuple(k.for_node(node) for k, why in zip(rows, whys, strict=True) if why is None)
         if not fitting:
             misses = "; ".join(f"{k.symbol}: {why}" for k, why in zip(rows, whys, strict=True))
             misses = misses or "no kernel for this operator"

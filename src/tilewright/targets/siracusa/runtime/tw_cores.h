@@ -13,7 +13,13 @@
 
 enum {
     TW_EVENT_UNIT = 0x10204000, /* each core's own view */
+    TW_EVENT_MASK = TW_EVENT_UNIT,
+    TW_EVENT_TAKE = TW_EVENT_UNIT + 0x3c, /* wait for an event of the mask, and clear it */
+    TW_EVENT_NEUREKA = 12,
+    TW_EVENT_BARRIER = 16,
     TW_BARRIER = TW_EVENT_UNIT + 0x200,
+    TW_NEUREKA = 0x10201000,
+    TW_NEUREKA_STATUS = TW_NEUREKA + 0x0c, /* bits 0 and 8: a job is in that context */
     TW_DMA_COMMAND = 0x10204400, /* each core's own view */
     TW_DMA_STATUS = 0x10204404,
     TW_DMA_IN = 1 << 17, /* into L1 */
@@ -126,6 +132,30 @@ static inline void tw_wait(uint32_t token)
     while (TW_REGISTER(TW_DMA_STATUS) & 1u << token)
         ;
     TW_REGISTER(TW_DMA_STATUS) = 1u << token;
+    __asm__ volatile("" ::: "memory");
+}
+
+/* How many of N-EUREKA's jobs are not done, two at most. They end in the order of their start. */
+static inline uint32_t tw_neureka_jobs(void)
+{
+    uint32_t status = TW_REGISTER(TW_NEUREKA_STATUS);
+    return (status & 1) + (status >> 8 & 1);
+}
+
+/* Sleep until at most `left` jobs are not done. The event is in the core's mask only here: it would end a barrier. */
+static inline __attribute__((noinline, unused)) void tw_neureka_sleep(uint32_t left)
+{
+    TW_REGISTER(TW_EVENT_MASK) = 1u << TW_EVENT_NEUREKA;
+    while (tw_neureka_jobs() > left)
+        tw_event_load(TW_EVENT_TAKE);
+    TW_REGISTER(TW_EVENT_MASK) = 1u << TW_EVENT_BARRIER;
+}
+
+/* Wait until at most `left` jobs are not done. */
+static inline void tw_neureka_wait(uint32_t left)
+{
+    if (tw_neureka_jobs() > left)
+        tw_neureka_sleep(left);
     __asm__ volatile("" ::: "memory");
 }
 
