@@ -17,7 +17,7 @@ from ..files import umask
 from ..ir.plan import EntryPlan
 from ..ir.types import Kind
 from ..report.html import html
-from ..report.timeline import entry_record
+from ..report.timeline import entry_record, on_cores
 from ..report.timeline import text as schedule_text
 from ..schedule.estimate import Event, Timeline, estimate
 from ..solve.place import peak_step
@@ -152,20 +152,26 @@ def _timelines(compiled: Compiled) -> dict[str, Timeline]:
 def _named(entry: EntryPlan, events: Sequence[Event]) -> list[Event]:
     """Calls under the names of their own nodes: a loop's calls have the names of its first round.
 
-    Phases come in the order of the graph, as many for a node as it has tiles; where they do not, names stay.
+    Phases of the cores come in the order of the graph, as many for a node as it has tiles, and so do jobs; where they
+    do not, names stay.
     """
-    owners = [
-        (node.name, choice)
-        for node in entry.graph.nodes
-        if (choice := entry.choices.get(node.name)) is not None and choice.tiled is not None
-        for _ in range(choice.tiled.count)
-    ]
-    calls = [event for event in events if event.phase >= 0]
-    if len(owners) != len({call.phase for call in calls}) or any(
-        owners[call.phase][1].kernel.symbol != call.kernel for call in calls
-    ):
-        return list(events)
-    return [event if event.phase < 0 else replace(event, name=owners[event.phase][0]) for event in events]
+    owners: tuple[list[tuple[str, str]], list[tuple[str, str]]] = [], []  # (node, kernel) of phases, and of jobs
+    for node in entry.graph.nodes:
+        choice = entry.choices.get(node.name)
+        if choice is None or choice.tiled is None:
+            continue
+        way, mate = choice.tiled, choice.tiled.partner
+        for _ in range(way.count):
+            if mate is not None:
+                owners[True].append((node.name, mate.kernel.symbol))
+            owners[way.aside and mate is None].append((node.name, choice.kernel.symbol))
+    names: dict[int, str] = {}
+    for jobs in (False, True):
+        calls = {e.phase: e.kernel for e in events if e.phase >= 0 and on_cores(e) != jobs}
+        if [calls[phase] for phase in sorted(calls)] != [kernel for _, kernel in owners[jobs]]:
+            return list(events)
+        names |= dict(zip(sorted(calls), (name for name, _ in owners[jobs]), strict=True))
+    return [event if event.phase < 0 else replace(event, name=names[event.phase]) for event in events]
 
 
 def _schedule(compiled: Compiled, timelines: Mapping[str, Timeline]) -> dict[str, Any] | None:

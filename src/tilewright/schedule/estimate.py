@@ -19,8 +19,8 @@ TURN = 6.0  # cycles of a round of a loop, without its body
 class Event:
     """Something that occupies a track (`cores`, `core 0`, `dma in`, `dma out`, an engine) from one cycle to another.
 
-    Calls have a kernel and, on the cores, the number of their phase, in the order in which phases run; transfers have
-    bytes.
+    Calls have a kernel and the number of their phase, in the order in which phases begin (a job is one of its own);
+    transfers have bytes.
     """
 
     track: str
@@ -100,6 +100,7 @@ class _Clock:
 
     def job(self, step: Job) -> None:
         """An engine does its jobs in order; where its queue is full, the core that starts one waits."""
+        self.phase += 1
         kernel, node = step.call.kernel, step.call.semantics
         engine = self.target.engine(kernel)
         ends = self.queues.setdefault(engine.name, [0.0] * engine.queue)
@@ -108,7 +109,7 @@ class _Clock:
         stop = start + (kernel.cycles(node) if kernel.costed else 0.0)
         ends.append(stop)
         self.done[step.token] = stop + engine.latency
-        self.timeline.events.append(Event(engine.name, node.name, start, stop, kernel=kernel.symbol))
+        self.timeline.events.append(Event(engine.name, node.name, start, stop, self.phase, kernel.symbol))
 
     def slower(self, call: Call, share: Share | None) -> float:
         """How much longer a call takes that only some of the cores share."""

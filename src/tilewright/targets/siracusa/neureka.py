@@ -13,7 +13,7 @@ from ...ir.types import I8, I32, U8, Array
 from ...ops import Linear
 from ...ops.epilogue import Requantise
 from ...quant.requant import accumulator_range
-from ..base import Argument, Kernel, Packing, Rule
+from ..base import Argument, Kernel, Packing, Rule, Split
 from ..host.arguments import product, type_of
 from .neureka_job import TILE, Job, Mode, form, up
 from .neureka_weights import Levels, each_output, point_packing
@@ -114,14 +114,21 @@ def finished(node: Node, constants: Constants) -> Callable[..., Job]:
 Jobs = Callable[[Node, Constants], Sequence[Job]]
 
 
-def row(op: type[Op], jobs: Jobs, weights: Callable[[Constants], Packing], *rules: Rule) -> Kernel:
-    """A table row: an arrangement of an operator as jobs, one after the other."""
+def row(
+    op: type[Op], jobs: Jobs, weights: Callable[[Constants], Packing], *rules: Rule,
+    split: Callable[[Node], Split | None] = lambda node: None,  # noqa: ARG005
+) -> Kernel:  # fmt: skip
+    """A table row: an arrangement of an operator as jobs, one after the other. `split`: what cores may take of it."""
 
     def arguments(constants: Constants) -> Callable[[Node], Mapping[str, Argument]]:
         return lambda piece: form(jobs(piece, constants))
 
     def cycles(constants: Constants) -> Callable[[Node], float]:
-        return lambda piece: sum(job.cycles() for job in jobs(piece, constants)) + DISPATCH
+        def of(piece: Node) -> float:
+            planned = jobs(piece, constants)
+            return sum(job.cycles() for job in planned) + REUSED * (len(planned) - 1)
+
+        return of
 
     def bind(kernel: Kernel, node: Node) -> Kernel:
         constants = constants_of(node)
@@ -134,7 +141,7 @@ def row(op: type[Op], jobs: Jobs, weights: Callable[[Constants], Packing], *rule
         op, "neureka.c", "tw_neureka_start",
         "const void *x, const int8_t *w, const void *mul, const void *add, void *y, const int32_t *form,"
         " int32_t start, int32_t jobs", {},
-        requires=(*RULES, *rules), direct=frozenset({"w"}), engine="neureka", bind=bind,
+        requires=(*RULES, *rules), direct=frozenset({"w"}), engine="neureka", bind=bind, split=split,
         arguments=lambda node: arguments(constants_of(node))(node),
         cycles=lambda node: cycles(constants_of(node))(node),
     )  # fmt: skip
@@ -187,5 +194,12 @@ def _points(node: Node, constants: Constants) -> Sequence[Job]:
     return min((whole, parts), key=lambda jobs: sum(j.cycles() for j in jobs) + REUSED * len(jobs))
 
 
-LINEAR = (row(Linear, _points, lambda constants: point_packing(constants.levels.low)),)
+def outputs_of_one_row(node: Node) -> Split | None:
+    """Of a product of one row cores may have some outputs: they lie side by side."""
+    return Split(("o",), 8) if product(type_of(node, "x").shape[:-1]) == 1 else None
+
+
+LINEAR = (
+    row(Linear, _points, lambda constants: point_packing(constants.levels.low), split=outputs_of_one_row),
+)  # fmt: skip
 NEUREKA = LINEAR

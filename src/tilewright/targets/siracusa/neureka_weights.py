@@ -32,9 +32,10 @@ class Levels:
 
     @staticmethod
     def of(weights: Array) -> Levels:
-        """The fewest bits that hold these weights, and zero."""
+        """The fewest bits that hold these weights, and zero; of eight, all bytes, so that layers are alike."""
         low, high = min(0, int(weights.min(initial=0))), max(0, int(weights.max(initial=0)))
-        return Levels(low, max(2, (high - low).bit_length()))
+        bits = max(2, (high - low).bit_length())
+        return Levels(low, bits) if bits < 8 else ALL_BYTES
 
 
 ALL_BYTES = Levels(-128, 8)

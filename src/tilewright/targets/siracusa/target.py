@@ -15,7 +15,7 @@ from .floats import FLOATS
 from .language import LANGUAGE
 from .language_float import LANGUAGE_FLOAT
 from .move import MOVE
-from .neureka import NEUREKA
+from .neureka import DISPATCH, NEUREKA
 from .norm import NORM, ONE_ROW
 from .one_call import ONE_CALL
 from .pointwise import POINTWISE
@@ -31,7 +31,7 @@ L1_BYTES = 0x3FFF0 - STACKS
 L2_BYTES = 0x1F0000 - (192 << 10)  # the rest is for code, text and the caller's data
 WEIGHT_BYTES = 8 << 20
 MACS_PER_CYCLE = {"i8": 4.0 * CORES, "u8": 4.0 * CORES, "i16": 2.0 * CORES, "f32": 4.0, "": 1.0 * CORES}
-NPU_MACS_PER_CYCLE = {"i8": 288.0 * 28 / 8, "u8": 288.0 * 28 / 8}  # of 8-bit weights, 3x3 TODO
+NPU_MACS = {"i8": 1152.0, "u8": 1152.0}  # a cycle, of 36 pixels in 1x1 mode
 RUNTIME = Path(__file__).parent / "runtime"
 KERNELS = Path(__file__).parent / "kernels"
 
@@ -52,7 +52,7 @@ SIRACUSA = Target(
     ),
     engines=(
         Engine("cpu", CORES, CLOCK_MHZ, MACS_PER_CYCLE, bytes_per_cycle=4.0 * CORES),
-        Engine("neureka", 1, CLOCK_MHZ, NPU_MACS_PER_CYCLE, bytes_per_cycle=32.0, queue=2, issue=0.0, latency=30.0),
+        Engine("neureka", 1, CLOCK_MHZ, NPU_MACS, bytes_per_cycle=32.0, queue=2, issue=DISPATCH, latency=30.0),
     ),
     kernels=(
         *NEUREKA,

@@ -44,29 +44,24 @@ static inline uint32_t address(const void *base)
     return (uint32_t)(uintptr_t)base;
 }
 
-/* The same once a context is free. By itself, so that nothing is saved where one is free already. */
-static __attribute__((noinline)) void start_later(const void *x, const int8_t *w, const void *mul, const void *add,
-    void *y, const int32_t *form, int32_t start, int32_t jobs)
-{
-    tw_neureka_sleep(1);
-    tw_neureka_start(x, w, mul, add, y, form, start, jobs);
-}
-
 void tw_neureka_start(const void *x, const int8_t *w, const void *mul, const void *add, void *y, const int32_t *form,
     int32_t start, int32_t jobs)
 {
+    uint32_t inputs = address(x) + (uint32_t)start, weights = address(w) - WEIGHT_MEMORY, results = address(y);
+    uint32_t multipliers = address(mul), addends = address(add);
     __asm__ volatile("" ::: "memory");
-    if ((int32_t)TW_REGISTER(TW_NEUREKA + ACQUIRE) < 0) {
-        start_later(x, w, mul, add, y, form, start, jobs);
-        return;
-    }
-    describe(form);
-    JOB(WEIGHTS) = address(w) - WEIGHT_MEMORY, JOB(INPUTS) = address(x) + (uint32_t)start, JOB(RESULTS) = address(y);
-    JOB(MULTIPLIERS) = address(mul), JOB(ADDENDS) = address(add);
-    TW_REGISTER(TW_NEUREKA + TRIGGER) = 0;
-    if (jobs > 1) {
+    for (;;) {
+        while ((int32_t)TW_REGISTER(TW_NEUREKA + ACQUIRE) < 0)
+            tw_neureka_doze(1);
+        describe(form);
+        JOB(WEIGHTS) = weights, JOB(INPUTS) = inputs, JOB(RESULTS) = results;
+        JOB(MULTIPLIERS) = multipliers, JOB(ADDENDS) = addends;
+        TW_REGISTER(TW_NEUREKA + TRIGGER) = 0;
+        if (--jobs <= 0)
+            return;
         const int32_t *next = form + NEXT;
-        tw_neureka_start(x, w + next[1], (const uint8_t *)mul + next[2], (const uint8_t *)add + next[3],
-            (uint8_t *)y + next[4], form + LENGTH, start + next[0], jobs - 1);
+        inputs += (uint32_t)next[0], weights += (uint32_t)next[1], multipliers += (uint32_t)next[2];
+        addends += (uint32_t)next[3], results += (uint32_t)next[4];
+        form += LENGTH;
     }
 }

@@ -143,12 +143,17 @@ static inline uint32_t tw_neureka_jobs(void)
 }
 
 /* Sleep until at most `left` jobs are not done. The event is in the core's mask only here: it would end a barrier. */
-static inline __attribute__((noinline, unused)) void tw_neureka_sleep(uint32_t left)
+static inline void tw_neureka_doze(uint32_t left)
 {
     TW_REGISTER(TW_EVENT_MASK) = 1u << TW_EVENT_NEUREKA;
     while (tw_neureka_jobs() > left)
         tw_event_load(TW_EVENT_TAKE);
     TW_REGISTER(TW_EVENT_MASK) = 1u << TW_EVENT_BARRIER;
+}
+
+static inline __attribute__((noinline, unused)) void tw_neureka_sleep(uint32_t left)
+{
+    tw_neureka_doze(left);
 }
 
 /* Wait until at most `left` jobs are not done. */
