@@ -45,6 +45,6 @@ def toy(l1: int | None = None, cycles: float = 100.0) -> Target:
         )
         for op in (Linear, Conv2D)
     )  # fmt: skip
-    chip = find("siracusa", Options(l1=l1))
+    chip = find("siracusa", Options(l1=l1, npu="off"))
     engines = (*chip.engines, Engine("toy", 1, queue=2, issue=50.0, latency=10.0))
     return replace(chip, engines=engines, kernels=(*chip.kernels, *rows))

@@ -26,7 +26,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class Partner:
-    """What an asynchronous engine does of a node while the cores do the rest: the first `size` of a dimension."""
+    """What an asynchronous engine does of a node while the cores do the rest: the last `size` of a dimension."""
 
     kernel: Kernel
     dim: str

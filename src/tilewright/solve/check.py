@@ -78,9 +78,10 @@ def _divided(node: Node, way: Tiled, domain: Domain, extents: dict[str, int]) ->
     mate, total = way.partner, 0
     assert mate is not None
     if way.tile or mate.dim not in domain.parallel or not 0 < mate.size < extents[mate.dim]:
-        raise PlanError(f"{node!r} cannot be shared at {mate.size} of {mate.dim}")
+        raise PlanError(f"{node!r} cannot be shared, {mate.size} of {mate.dim}")
+    at = extents[mate.dim] - mate.size
     for kernel, ends, piece in zip(
-        (mate.kernel, way.kernel), ((0, mate.size), (mate.size, extents[mate.dim])), halves(node, mate), strict=True
+        (mate.kernel, way.kernel), ((at, extents[mate.dim]), (0, at)), halves(node, mate), strict=True
     ):
         ranges = {dim: (0, extent) for dim, extent in extents.items()} | {mate.dim: ends}
         if misfit := kernel.misfit(piece.node):

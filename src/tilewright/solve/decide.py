@@ -10,7 +10,7 @@ from ..debug import debug
 from ..ir.graph import Graph, Node
 from ..ir.plan import Choice, Tiled, aligned
 from ..ir.types import Kind, Value
-from ..targets.base import Target
+from ..targets.base import Kernel, Target
 from .tilings import menu, root, time_of, uncut, worthwhile
 from .together import together
 
@@ -59,8 +59,12 @@ def lives(graph: Graph) -> dict[Value, Life]:
 class Menus:
     """Menus of the nodes of graphs; nodes of one shape share one."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, graphs: Sequence[Graph]) -> None:
         self.target = target
+        self.alike: dict[object, list[Node]] = {}
+        for node in (n for graph in graphs for n in graph.nodes if not n.op.view):
+            self.alike.setdefault(_shape(node), []).append(node)
+        self.others: dict[object, tuple[Kernel, ...]] = {}
         self.menus: dict[object, list[Tiled]] = {}
         self.wholes: dict[object, Tiled | None] = {}
 
@@ -69,9 +73,9 @@ class Menus:
         key = self._key(node, choice, states_near)
         if key not in self.menus:
             found = menu(node, choice.kernel, self.target, states_near)
-            if others := self.target.beside(node):
+            if others := self.beside(node):
                 found += [way for kernel in others for way in menu(node, kernel, self.target, states_near)]
-                found = worthwhile([*found, *together(node, choice.kernel, self.target, states_near)])
+                found = worthwhile([*found, *together(node, choice.kernel, others, self.target, states_near)])
             self.menus[key] = found
         return self.menus[key]
 
@@ -83,16 +87,31 @@ class Menus:
         """The quickest way to run the node that cuts no tiles; None where it cannot be run so."""
         key = self._key(node, choice, states_near)
         if key not in self.wholes:
-            kernels = (choice.kernel, *self.target.beside(node))
+            others = self.beside(node)
+            kernels = (choice.kernel, *others)
             found = [way for kernel in kernels if (way := uncut(node, kernel, self.target, states_near))]
-            found += together(node, choice.kernel, self.target, states_near)
+            found += together(node, choice.kernel, others, self.target, states_near)
             self.wholes[key] = min(found, key=lambda way: way.cycles, default=None)
         return self.wholes[key]
 
+    def beside(self, node: Node) -> tuple[Kernel, ...]:
+        """Kernels of asynchronous engines that can run the node, each bound to all nodes alike that it can run."""
+        rows = self.target.beside(node)
+        if not rows:
+            return ()
+        key = _shape(node), tuple(map(id, rows))
+        if key not in self.others:
+            like = [n for n in self.alike[_shape(node)] if self.target.beside(n) == rows]
+            self.others[key] = tuple(row.bound(like) for row in rows)
+        return self.others[key]
+
     def _key(self, node: Node, choice: Choice, states_near: bool) -> object:
-        kinds = tuple((name, value.type, value.kind) for name, value in node.operands.items())
-        others = tuple((k.symbol, *sorted((n, p.name) for n, p in k.packing.items())) for k in self.target.beside(node))
-        return node.op, kinds, id(choice.kernel), others, states_near  # rows may share a function
+        rows = (choice.kernel, *self.beside(node))  # rows may share a function
+        return _shape(node), tuple(map(id, rows)), states_near
+
+
+def _shape(node: Node) -> object:
+    return node.op, tuple((name, value.type, value.kind) for name, value in node.operands.items())
 
 
 def whole(graph: Graph, choices: Mapping[str, Choice], menus: Menus, states_near: bool) -> Decision | None:

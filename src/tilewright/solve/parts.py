@@ -38,20 +38,23 @@ class Part:
 
 
 def halves(node: Node, partner: Partner) -> tuple[Piece, Piece]:
-    """What the partner does, and what is left to the cores. RuleError where the operator cannot be cut there."""
+    """What the partner does, and what is left to the cores. RuleError where the operator cannot be cut there.
+
+    The cores have the first part: what reads results in order may begin with it.
+    """
     tiling = Tiling(node, ((partner.dim, partner.size),))
     whole = {name: (0, maximum(extent)) for name, extent in tiling.extents.items()}
     _, stop = whole[partner.dim]
-    first, rest = (whole | {partner.dim: ends} for ends in ((0, partner.size), (partner.size, stop)))
-    return tiling.piece(first), tiling.piece(rest)
+    at = stop - partner.size
+    return tiling.piece(whole | {partner.dim: (at, stop)}), tiling.piece(whole | {partner.dim: (0, at)})
 
 
 def parts(node: Node, way: Tiled) -> list[tuple[Part, ...]]:
     """Of every tile."""
     if way.partner is None:
         return [(Part(way.kernel, piece),) for piece in Tiling(node, way.tile).pieces]
-    first, rest = halves(node, way.partner)
-    return [(Part(way.partner.kernel, first), Part(way.kernel, rest))]
+    theirs, rest = halves(node, way.partner)
+    return [(Part(way.partner.kernel, theirs), Part(way.kernel, rest))]
 
 
 def packed_bytes(kind: TensorType, kernel: Kernel, name: str) -> int:

@@ -29,7 +29,7 @@ def solve_scratchpad(
     entries: Sequence[Graph], choices: Choices, packings: Mapping[Value, str], target: Target, outputs_near: bool
 ) -> Plan:
     """A plan for graphs that share constants and states. With `outputs_near` the caller's outputs are near as well."""
-    menus = Menus(target)
+    menus = Menus(target, entries)
     while True:
         found = _attempt(entries, choices, packings, target, menus, outputs_near)
         if isinstance(found, Plan):

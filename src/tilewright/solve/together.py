@@ -1,8 +1,8 @@
-"""One node on two engines at once: an asynchronous one has the first outputs, the cores have the rest."""
+"""One node on two engines at once: an asynchronous one has the last outputs, the cores have those before."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ..ir.graph import Node
@@ -18,13 +18,15 @@ from .tilings import uncut
 COARSE = 8  # into how many parts a dimension is cut, beside where both engines end together
 
 
-def together(node: Node, kernel: Kernel, target: Target, states_near: bool) -> list[Tiled]:
-    """Ways to share the node between its kernel on the cores and one beside them."""
+def together(
+    node: Node, kernel: Kernel, others: Sequence[Kernel], target: Target, states_near: bool
+) -> list[Tiled]:  # fmt: skip
+    """Ways to share the node between its kernel on the cores and one of those beside them."""
     whole = uncut(node, kernel, target, states_near)
     if whole is None or whole.constants is None:
         return []
     found = []
-    for other in target.beside(node):
+    for other in others:
         pairs = _Pairs(node, whole, other, target)
         found += [way for size in pairs.sizes() if (way := pairs.way(size)) is not None]
     return found
@@ -62,10 +64,10 @@ class _Pairs:
     def parts(self, size: int) -> tuple[Part, Part] | None:
         """Both parts; None where a kernel cannot do its own, or the other's results do not lie side by side."""
         try:
-            first, rest = halves(self.node, self.partner(size))
+            theirs, rest = halves(self.node, self.partner(size))
         except RuleError:
             return None
-        pair = Part(self.other, first), Part(self.whole.kernel, rest)
+        pair = Part(self.other, theirs), Part(self.whole.kernel, rest)
         fits = all(part.kernel.misfit(part.piece.node) is None for part in pair)
         moving = [(n, v) for n, v in self.node.operands.items() if v.kind is not Kind.CONST]
         dense = all(first_stored(p.piece.boxes[n], v.type.shape, None) is not None for p in pair for n, v in moving)
@@ -77,8 +79,8 @@ class _Pairs:
             pair = self.parts(size)
             self.known[size] = None
             if pair is not None:
-                first, rest = (part.kernel.cycles(part.piece.node) for part in pair)
-                self.known[size] = first + self.target.engine(self.other).latency, rest
+                theirs, rest = (part.kernel.cycles(part.piece.node) for part in pair)
+                self.known[size] = theirs + self.target.engine(self.other).latency, rest
         return self.known[size]
 
     def way(self, size: int) -> Tiled | None:

@@ -60,7 +60,7 @@ class Kernel:
     a call touches little (tables that are looked up, a cache that is appended to), or which its engine reads from
     there: they are used in whatever memory they are. A scalar `jobs` says how many jobs of its engine a call is.
 
-    What depends on the values of a node's constants, such as a packing, is known once the row is bound to the node.
+    What depends on the values of a node's constants, such as a packing, is known once the row is bound to nodes.
     """
 
     op: type[Op]
@@ -78,11 +78,11 @@ class Kernel:
     direct: frozenset[str] = frozenset()
     examples: Callable[[Any], tuple[Op, tuple[TensorType | None, ...]]] | None = None
     engine: str = "cpu"
-    bind: Callable[[Kernel, Node], Kernel] | None = None
+    bind: Callable[[Kernel, Sequence[Node]], Kernel] | None = None
 
-    def for_node(self, node: Node) -> Kernel:
-        """The row for one node that it runs, and for the pieces of that node."""
-        return self if self.bind is None else self.bind(self, node)
+    def bound(self, nodes: Sequence[Node]) -> Kernel:
+        """The row for nodes of one shape that it runs, and for their pieces: layers of a network are one loop."""
+        return self if self.bind is None else self.bind(self, nodes)
 
     @property
     def costed(self) -> bool:
@@ -298,15 +298,15 @@ class Target:
         return None if self.engine(kernel).asynchronous else kernel.split(node)
 
     def beside(self, node: Node) -> tuple[Kernel, ...]:
-        """Kernels of asynchronous engines that can run a node, or some of it beside the cores; bound to it."""
+        """Kernels of asynchronous engines that can run a node, or some of it beside the cores."""
         rows = [k for k in self.kernels if k.op is type(node.op) and self.engine(k).asynchronous]
-        return tuple(k.for_node(node) for k in rows if k.misfit(node) is None and k.unpacked(node) is None)
+        return tuple(k for k in rows if k.misfit(node) is None and k.unpacked(node) is None)
 
     def candidates(self, node: Node) -> tuple[Kernel, ...]:
         """Kernels of the cores that can run a node, bound to it. UserError with every near miss where there is none."""
         rows = [k for k in self.kernels if k.op is type(node.op) and not self.engine(k).asynchronous]
         whys = [k.misfit(node) or k.unpacked(node) for k in rows]
-        fitting = tuple(k.for_node(node) for k, why in zip(rows, whys, strict=True) if why is None)
+        fitting = tuple(k.bound([node]) for k, why in zip(rows, whys, strict=True) if why is None)
         if not fitting:
             misses = "; ".join(f"{k.symbol}: {why}" for k, why in zip(rows, whys, strict=True))
             misses = misses or "no kernel for this operator"

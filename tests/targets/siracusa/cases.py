@@ -48,7 +48,7 @@ def instance(
 def fitting(rows: Sequence[Kernel], node: Node, arrays: Mapping[str, Array], shift: int = 0) -> list[Case]:
     """A case for every row that runs the node."""
     fit = [k for k in rows if k.misfit(node) is None and not k.unpacked(node)]
-    return [Case(k.for_node(node), node, arrays, shift=shift) for k in fit]
+    return [Case(k.bound([node]), node, arrays, shift=shift) for k in fit]
 
 
 def check(cases: Sequence[Case], cores: int = 8) -> list[Outcome]:

@@ -41,6 +41,12 @@ def constants_of(node: Node) -> Constants:
     return Constants(Levels.of(w), scale, type_of(node, "y").static_shape[-1])
 
 
+def joint(*some: Constants) -> Constants:
+    """What holds all of them."""
+    levels = Levels.between(min(c.levels.low for c in some), max(c.levels.high for c in some))
+    return Constants(levels, max(c.scale for c in some), some[0].outputs)
+
+
 # Rules
 
 
@@ -130,8 +136,8 @@ def row(
 
         return of
 
-    def bind(kernel: Kernel, node: Node) -> Kernel:
-        constants = constants_of(node)
+    def bind(kernel: Kernel, nodes: Sequence[Node]) -> Kernel:
+        node, constants = nodes[0], joint(*map(constants_of, nodes))
         packing = {"w": weights(constants), **_each_output(node, constants)}
         return replace(
             kernel, packing=packing, arguments=arguments(constants), cycles=cycles(constants), bind=None

@@ -33,9 +33,17 @@ class Levels:
     @staticmethod
     def of(weights: Array) -> Levels:
         """The fewest bits that hold these weights, and zero; of eight, all bytes, so that layers are alike."""
-        low, high = min(0, int(weights.min(initial=0))), max(0, int(weights.max(initial=0)))
+        return Levels.between(min(0, int(weights.min(initial=0))), max(0, int(weights.max(initial=0))))
+
+    @staticmethod
+    def between(low: int, high: int) -> Levels:
+        """The same for values from `low` to `high`."""
         bits = max(2, (high - low).bit_length())
         return Levels(low, bits) if bits < 8 else ALL_BYTES
+
+    @property
+    def high(self) -> int:
+        return self.low + (1 << self.bits) - 1
 
 
 ALL_BYTES = Levels(-128, 8)
