@@ -44,16 +44,19 @@ static inline uint32_t address(const void *base)
     return (uint32_t)(uintptr_t)base;
 }
 
+#define ARGUMENTS                                                                                                      \
+    const void *x, const int8_t *w, const void *mul, const void *add, void *y, const int32_t *form, int32_t start,     \
+        int32_t jobs
+
 /* The same once a context is free. By itself, so that nothing is saved where one is free already. */
-static __attribute__((noinline)) void start_later(const void *x, const int8_t *w, const void *mul, const void *add,
-    void *y, const int32_t *form, int32_t start, int32_t jobs)
+static __attribute__((noinline)) void start_later(ARGUMENTS)
 {
     tw_neureka_sleep(1);
-    tw_neureka_start(x, w, mul, add, y, form, start, jobs);
+    tw_neureka_1x1(x, w, mul, add, y, form, start, jobs);
 }
 
-void tw_neureka_start(const void *x, const int8_t *w, const void *mul, const void *add, void *y, const int32_t *form,
-    int32_t start, int32_t jobs)
+/* Start jobs: each goes on with what the form says to add. */
+void tw_neureka_1x1(ARGUMENTS)
 {
     __asm__ volatile("" ::: "memory");
     if ((int32_t)TW_REGISTER(TW_NEUREKA + ACQUIRE) < 0) {
@@ -66,7 +69,15 @@ void tw_neureka_start(const void *x, const int8_t *w, const void *mul, const voi
     TW_REGISTER(TW_NEUREKA + TRIGGER) = 0;
     if (jobs > 1) {
         const int32_t *next = form + NEXT;
-        tw_neureka_start(x, w + next[1], (const uint8_t *)mul + next[2], (const uint8_t *)add + next[3],
+        tw_neureka_1x1(x, w + next[1], (const uint8_t *)mul + next[2], (const uint8_t *)add + next[3],
             (uint8_t *)y + next[4], form + LENGTH, start + next[0], jobs - 1);
     }
 }
+
+/* Other arrangements differ in their tables. */
+#define SAME(name) void name(ARGUMENTS) __attribute__((alias("tw_neureka_1x1")))
+SAME(tw_neureka_one);
+SAME(tw_neureka_three);
+SAME(tw_neureka_nine);
+SAME(tw_neureka_3x3);
+SAME(tw_neureka_depthwise);
