@@ -75,7 +75,8 @@ class Menus:
             found = menu(node, choice.kernel, self.target, states_near)
             if others := self.beside(node):
                 found += [way for kernel in others for way in menu(node, kernel, self.target, states_near)]
-                found = worthwhile([*found, *together(node, choice.kernel, others, self.target, states_near)])
+                mixed = together(node, choice.kernel, self.like(node), self.target, states_near)
+                found = worthwhile([*found, *mixed])
             self.menus[key] = found
         return self.menus[key]
 
@@ -90,7 +91,8 @@ class Menus:
             others = self.beside(node)
             kernels = (choice.kernel, *others)
             found = [way for kernel in kernels if (way := uncut(node, kernel, self.target, states_near))]
-            found += together(node, choice.kernel, others, self.target, states_near)
+            if others:
+                found += together(node, choice.kernel, self.like(node), self.target, states_near)
             self.wholes[key] = min(found, key=lambda way: way.cycles, default=None)
         return self.wholes[key]
 
@@ -101,9 +103,14 @@ class Menus:
             return ()
         key = _shape(node), tuple(map(id, rows))
         if key not in self.others:
-            like = [n for n in self.alike[_shape(node)] if self.target.beside(n) == rows]
+            like = self.like(node)
             self.others[key] = tuple(row.bound(like) for row in rows)
         return self.others[key]
+
+    def like(self, node: Node) -> list[Node]:
+        """Nodes of one shape for which the same kernels are beside the cores, this one among them."""
+        rows = self.target.beside(node)
+        return [n for n in self.alike[_shape(node)] if self.target.beside(n) == rows]
 
     def _key(self, node: Node, choice: Choice, states_near: bool) -> object:
         rows = (choice.kernel, *self.beside(node))  # rows may share a function

@@ -19,15 +19,15 @@ COARSE = 8  # into how many parts a dimension is cut, beside where both engines 
 
 
 def together(
-    node: Node, kernel: Kernel, others: Sequence[Kernel], target: Target, states_near: bool
+    node: Node, kernel: Kernel, like: Sequence[Node], target: Target, states_near: bool
 ) -> list[Tiled]:  # fmt: skip
-    """Ways to share the node between its kernel on the cores and one of those beside them."""
+    """Ways to share the node between its kernel on the cores and one beside them; `like`: nodes that do as this one."""
     whole = uncut(node, kernel, target, states_near)
     if whole is None or whole.constants is None:
         return []
     found = []
-    for other in others:
-        pairs = _Pairs(node, whole, other, target)
+    for other in target.beside(node):
+        pairs = _Pairs(node, like, whole, other, target)
         found += [way for size in pairs.sizes() if (way := pairs.way(size)) is not None]
     return found
 
@@ -35,9 +35,9 @@ def together(
 class _Pairs:
     """The node's whole on the cores, less what another kernel takes."""
 
-    def __init__(self, node: Node, whole: Tiled, other: Kernel, target: Target) -> None:
-        self.node, self.whole, self.other, self.target = node, whole, other, target
-        self.known: dict[int, tuple[float, float] | None] = {}
+    def __init__(self, node: Node, like: Sequence[Node], whole: Tiled, other: Kernel, target: Target) -> None:
+        self.node, self.like, self.whole, self.other, self.target = node, like, whole, other, target
+        self.known: dict[int, tuple[Part, Part] | None] = {}
 
     def sizes(self) -> Iterator[int]:
         """Sizes of the other kernel's part: a few, and those between which both take the same time."""
@@ -56,42 +56,45 @@ class _Pairs:
         coarse = {round(i * most / COARSE) for i in range(1, COARSE)} - {0}
         yield from (number * split.unit for number in sorted({low, high, *coarse}))
 
-    def partner(self, size: int) -> Partner:
-        split = self.other.split(self.node)
-        assert split is not None
-        return Partner(self.other, split.dims[0], size)
-
     def parts(self, size: int) -> tuple[Part, Part] | None:
         """Both parts; None where a kernel cannot do its own, or the other's results do not lie side by side."""
+        if size not in self.known:
+            self.known[size] = self._parts(size)
+        return self.known[size]
+
+    def _parts(self, size: int) -> tuple[Part, Part] | None:
+        split = self.other.split(self.node)
+        assert split is not None
         try:
-            theirs, rest = halves(self.node, self.partner(size))
+            pairs = [halves(node, Partner(self.other, split.dims[0], size)) for node in self.like]
         except RuleError:
             return None
-        pair = Part(self.other, theirs), Part(self.whole.kernel, rest)
-        fits = all(part.kernel.misfit(part.piece.node) is None for part in pair)
+        theirs, rest = pairs[self.like.index(self.node)]
+        if any(self.other.misfit(piece.node) for piece, _ in pairs) or self.whole.kernel.misfit(rest.node):
+            return None
+        pair = Part(self.other.bound([piece.node for piece, _ in pairs]), theirs), Part(self.whole.kernel, rest)
         moving = [(n, v) for n, v in self.node.operands.items() if v.kind is not Kind.CONST]
         dense = all(first_stored(p.piece.boxes[n], v.type.shape, None) is not None for p in pair for n, v in moving)
-        return pair if fits and dense else None
+        return pair if dense else None
 
     def times(self, size: int) -> tuple[float, float] | None:
         """Cycles of the other kernel and of the cores, from the start of the job on."""
-        if size not in self.known:
-            pair = self.parts(size)
-            self.known[size] = None
-            if pair is not None:
-                theirs, rest = (part.kernel.cycles(part.piece.node) for part in pair)
-                self.known[size] = theirs + self.target.engine(self.other).latency, rest
-        return self.known[size]
+        if (pair := self.parts(size)) is None:
+            return None
+        theirs, rest = (part.kernel.cycles(part.piece.node) for part in pair)
+        return theirs + self.target.engine(self.other).latency, rest
 
     def way(self, size: int) -> Tiled | None:
         pair, times = self.parts(size), self.times(size)
         if pair is None or times is None:
             return None
         assert self.target.dma is not None
+        split = self.other.split(self.node)
+        assert split is not None
         cycles = self.target.engine(self.other).issue + max(times)
         bytes_ = sum(part.constant_bytes for part in pair)
         constants = Stream("constants", bytes_, bytes_, 1, self.target.dma.cycles(bytes_), near=False)
         return replace(
             self.whole, cycles=cycles, worst_cycles=cycles * growth_of(self.node), constants=constants,
-            partner=self.partner(size), aside=True,
+            partner=Partner(pair[0].kernel, split.dims[0], size), aside=True,
         )  # fmt: skip

@@ -103,7 +103,7 @@ class _Prepared:
         for name, kind in self.types.items():
             if name not in self.aliases:
                 self._place(name, kind, changes=name in changing)
-        split = kernel.split(node)
+        split = kernel.split(node) if kernel.engine == "cpu" else None
         self.total = self.chunk = 0
         if split is not None:
             shapes = {name: kind.shape for name, kind in self.types.items()}

@@ -202,7 +202,7 @@ def wrong(registers: Sequence[int]) -> str | None:
 
 
 def form(jobs: Sequence[Job]) -> dict[str, int | tuple[int, ...]]:
-    """The arguments of tw_neureka_start in kernels/neureka.c. ValueError for what the engine gets wrong.
+    """The arguments of the functions in kernels/neureka.c. ValueError for what the engine gets wrong.
 
     `form` has of each job a digest of the registers that vary, and these; then what to add to the addresses of inputs,
     weights, multipliers, addends and results for the next job.

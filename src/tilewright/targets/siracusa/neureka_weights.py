@@ -69,7 +69,10 @@ def point_weights(words: Array, inputs: int, low: int) -> Array:
 
 
 def tap_words(weights: Array, levels: Levels) -> Array:
-    """[outputs, taps, inputs] -> bytes [outputs, tiles of 28 inputs, bits, 32]: a word has one bit of every weight."""
+    """[outputs, taps, inputs] -> bytes [outputs, tiles of 28 inputs, bits, 32]: a word has one bit of every weight.
+
+    What is missing is a weight of zero.
+    """
     outputs, _, inputs = weights.shape
     tiles = -(-inputs // TAP_INPUTS)
     filled = np.full((outputs, TAPS, tiles * TAP_INPUTS), -levels.low, np.uint8)
@@ -102,6 +105,42 @@ def point_packing(low: int) -> Packing:
         return point_weights(words, shape[-1], low).astype(packed.dtype).reshape(shape)
 
     return Packing(f"N-EUREKA 1x1 from {low}", pack, unpack, _rows_of(lambda shape: tiles(shape) * WORD))
+
+
+def tap_packing(levels: Levels) -> Packing:
+    """Of filters [outputs, 3, 3, inputs], for 3x3 jobs."""
+
+    def size(shape: tuple[int, ...]) -> int:
+        return -(-shape[3] // TAP_INPUTS) * levels.bits * WORD
+
+    def pack(weights: Array) -> Array:
+        return tap_words(weights.reshape(len(weights), TAPS, -1), levels).reshape(-1).view(np.int8)
+
+    def unpack(packed: Array, shape: tuple[int, ...]) -> Array:
+        words = packed.view(np.uint8).reshape(shape[0], -1, levels.bits, WORD)
+        return tap_weights(words, shape[3], levels).astype(packed.dtype).reshape(shape)
+
+    return Packing(f"N-EUREKA 3x3 {levels}", pack, unpack, _rows_of(size))
+
+
+def depth_packing(levels: Levels) -> Packing:
+    """Of filters [3, 3, channels], for depthwise jobs: a word has 28 channels."""
+
+    def pack(weights: Array) -> Array:
+        return tap_words(weights.reshape(1, TAPS, -1), levels).reshape(-1).view(np.int8)
+
+    def unpack(packed: Array, shape: tuple[int, ...]) -> Array:
+        words = packed.view(np.uint8).reshape(1, -1, levels.bits, WORD)
+        return tap_weights(words, shape[2], levels).astype(packed.dtype).reshape(shape)
+
+    def region(box: Box, shape: tuple[int, ...]) -> tuple[int, int] | None:
+        first, stop = box[2]
+        if box[:2] != ((0, 3), (0, 3)) or first % TAP_INPUTS or (stop % TAP_INPUTS and stop != shape[2]):
+            return None
+        tile = levels.bits * WORD
+        return first // TAP_INPUTS * tile, (-(-stop // TAP_INPUTS) - first // TAP_INPUTS) * tile
+
+    return Packing(f"N-EUREKA depthwise {levels}", pack, unpack, region)
 
 
 def _rows_of(size: Callable[[tuple[int, ...]], int]) -> Callable[[Box, tuple[int, ...]], tuple[int, int] | None]:

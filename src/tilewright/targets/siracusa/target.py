@@ -15,7 +15,8 @@ from .floats import FLOATS
 from .language import LANGUAGE
 from .language_float import LANGUAGE_FLOAT
 from .move import MOVE
-from .neureka import DISPATCH, NEUREKA
+from .neureka import NEUREKA
+from .neureka_rows import DISPATCH, LATENCY
 from .norm import NORM, ONE_ROW
 from .one_call import ONE_CALL
 from .pointwise import POINTWISE
@@ -52,7 +53,7 @@ SIRACUSA = Target(
     ),
     engines=(
         Engine("cpu", CORES, CLOCK_MHZ, MACS_PER_CYCLE, bytes_per_cycle=4.0 * CORES),
-        Engine("neureka", 1, CLOCK_MHZ, NPU_MACS, bytes_per_cycle=32.0, queue=2, issue=DISPATCH, latency=30.0),
+        Engine("neureka", 1, CLOCK_MHZ, NPU_MACS, bytes_per_cycle=32.0, queue=2, issue=DISPATCH, latency=LATENCY),
     ),
     kernels=(
         *NEUREKA,

@@ -44,8 +44,12 @@ static inline uint32_t address(const void *base)
     return (uint32_t)(uintptr_t)base;
 }
 
-void tw_neureka_start(const void *x, const int8_t *w, const void *mul, const void *add, void *y, const int32_t *form,
-    int32_t start, int32_t jobs)
+#define ARGUMENTS                                                                                                      \
+    const void *x, const int8_t *w, const void *mul, const void *add, void *y, const int32_t *form, int32_t start,     \
+        int32_t jobs
+
+/* Start jobs: each goes on with what the form says to add. */
+void tw_neureka_1x1(ARGUMENTS)
 {
     uint32_t inputs = address(x) + (uint32_t)start, weights = address(w) - WEIGHT_MEMORY, results = address(y);
     uint32_t multipliers = address(mul), addends = address(add);
@@ -65,3 +69,11 @@ void tw_neureka_start(const void *x, const int8_t *w, const void *mul, const voi
         form += LENGTH;
     }
 }
+
+/* Other arrangements differ in their tables. */
+#define SAME(name) void name(ARGUMENTS) __attribute__((alias("tw_neureka_1x1")))
+SAME(tw_neureka_one);
+SAME(tw_neureka_three);
+SAME(tw_neureka_nine);
+SAME(tw_neureka_3x3);
+SAME(tw_neureka_depthwise);
