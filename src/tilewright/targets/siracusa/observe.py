@@ -63,7 +63,8 @@ def _events(expected: Sequence[Event], visit: Mapping[str, Any], began: int, cor
 
 def _function(symbol: str) -> str:
     """Calls that start jobs are one function under several names."""
-    return NPU if symbol.startswith(f"tw_{NPU}_") else symbol
+    starts = symbol.startswith(f"tw_{NPU}_") and symbol != f"tw_{NPU}_sleep"
+    return NPU if starts else symbol
 
 
 def _transfers(seen: Sequence[Sequence[int]], track: str) -> Iterator[tuple[int, int, int]]:
