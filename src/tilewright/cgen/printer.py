@@ -77,6 +77,7 @@ class _Printer:
         self.places = Addresses(programs, prefix, capacity, self.cores, external)
         self.table_names = Names()
         self.tables: dict[str, str] = {}
+        self.near_left = target.tables
         self.shared: set[str] = set()
         self.named: tuple[Loop | None, list[str]] = None, []  # the latest loop's columns
         self.once = False  # whether something is fetched once and stays
@@ -335,9 +336,18 @@ class _Printer:
         if not isinstance(value, tuple):
             return expression(value, ctype)
         name = self.places.names.of(value, f"{self.prefix}_table")
-        text = f"static const int32_t {name}[{len(value)}] = {{{', '.join(map(expression, value))}}};"
-        self.tables[name] = wrap(text, 4)
+        if name not in self.tables:
+            where = self.where(len(value))
+            text = f"static const int32_t {name}[{len(value)}]{where} = {{{', '.join(map(expression, value))}}};"
+            self.tables[name] = wrap(text, 4)
         return name
+
+    def where(self, words: int) -> str:
+        """The attribute of a table: in the scratchpad, as long as there is room for tables."""
+        if 4 * words > self.near_left:
+            return ""
+        self.near_left -= 4 * words
+        return " TW_NEAR"
 
     # Operands
 
@@ -396,9 +406,10 @@ class _Printer:
         """The name of a table that is a constant; equal ones are one."""
         lines = [wrap(f"{INDENT}{{{row}}},", len(INDENT) + 4) for row in rows]
         name = self.table_names.of((tuple(fields), tuple(lines), ""), variable)
-        kind = f"struct {name} {{\n" + "\n".join(fields) + "\n};"
-        head = f"static const struct {name} {name}s[{len(rows)}] = {{"
-        self.tables[name] = f"{kind}\n\n{head}\n" + "\n".join(lines) + "\n};"
+        if name not in self.tables:
+            kind = f"struct {name} {{\n" + "\n".join(fields) + "\n};"
+            head = f"static const struct {name} {name}s[{len(rows)}]{self.where(len(rows) * len(fields))} = {{"
+            self.tables[name] = f"{kind}\n\n{head}\n" + "\n".join(lines) + "\n};"
         return name
 
     def entry(self, loop: Loop, row: tuple[Ref | None, ...], column: int) -> tuple[str, str]:

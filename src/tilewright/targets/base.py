@@ -276,6 +276,7 @@ class Target:
     headers: tuple[str, ...] = ()  # hand-written headers in these folders that every kernel may include
     language_quant: str = "none"  # how language models are quantised where the user does not say
     scratchpad: str | None = None  # the memory that kernels work in, where others are reached by DMA
+    tables: int = 0  # bytes of the scratchpad, beside what plans may use, for tables of loops and of arguments
     dma: Dma | None = None
     export: Callable[[Any, Mapping[str, Any], Mapping[str, str]], dict[str, str]] | None = None
     # (compiled network, plan.json, files of every target) -> files of this target, which may replace others

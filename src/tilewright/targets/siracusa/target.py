@@ -28,7 +28,8 @@ CLOCK_MHZ = 360.0  # assumed: the published figures do not name theirs
 FIRST_STACK = 6144  # bytes, in L1: core 0 runs kernels that nobody shares, sampler and tokenizer
 CORE_STACK = 2048  # of each other core
 STACKS = FIRST_STACK + (CORES - 1) * CORE_STACK
-L1_BYTES = 0x3FFF0 - STACKS
+TABLES = 4096  # bytes, in L1: what cores read at every call
+L1_BYTES = 0x3FFF0 - STACKS - TABLES
 L2_BYTES = 0x1F0000 - (192 << 10)  # the rest is for code, text and the caller's data
 WEIGHT_BYTES = 8 << 20
 MACS_PER_CYCLE = {"i8": 4.0 * CORES, "u8": 4.0 * CORES, "i16": 2.0 * CORES, "f32": 4.0, "": 1.0 * CORES}
@@ -75,6 +76,7 @@ SIRACUSA = Target(
     headers=(*sorted(path.name for path in KERNELS.glob("*.h")), *HOST.headers),
     language_quant="int8",
     scratchpad="l1",
+    tables=TABLES,
     dma=Dma(issue=40.0, latency=18.0, bytes_per_cycle=7.5, line=0.0),  # beside eight busy cores; code of a start
     export=_export,
 )

@@ -9,6 +9,7 @@
 #endif
 
 #define TW_REGISTER(address) (*(volatile uint32_t *)(uintptr_t)(address))
+#define TW_NEAR __attribute__((section(".tw.near"))) /* tables that every call reads: in L1 from the start on */
 #define TW_ALIGNED __attribute__((aligned(16))) /* whole words of the memories, and of the DMA */
 
 enum {
