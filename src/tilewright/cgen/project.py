@@ -101,7 +101,8 @@ def network_files(compiled: Compiled) -> dict[str, str]:
 def kernel_files(compiled: Compiled) -> dict[str, str]:
     """The kernels that the network calls, byte for byte as in the package, the headers they include, prototypes."""
     target = compiled.target
-    wanted = sorted({choice.kernel.file for entry in compiled.plan.entries for choice in entry.choices.values()})
+    choices = [choice for entry in compiled.plan.entries for choice in entry.choices.values()]
+    wanted = sorted({kernel.file for choice in choices for kernel in choice.kernels})
     texts: dict[str, str] = {}
     while wanted:
         name = wanted.pop()
@@ -184,7 +185,7 @@ def _schedule(compiled: Compiled, timelines: Mapping[str, Timeline]) -> dict[str
         "entries": {
             entry.graph.name: entry_record(
                 function, timelines[entry.graph.name].cycles, _named(entry, timelines[entry.graph.name].events),
-                (c.kernel.symbol for c in entry.choices.values() if not c.kernel.costed),
+                (k.symbol for c in entry.choices.values() for k in c.kernels if not k.costed),
             )
             for entry, function in zip(compiled.plan.entries, functions, strict=True)
         },

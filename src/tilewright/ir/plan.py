@@ -93,6 +93,12 @@ class Choice:
     resident: bool = False
     offered: tuple[Tiled, ...] = ()
 
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """What runs the node: more than one where engines share it."""
+        mate = self.tiled.partner if self.tiled else None
+        return (self.kernel,) if mate is None else (self.kernel, mate.kernel)
+
 
 @dataclass(frozen=True)
 class Block:
