@@ -123,7 +123,7 @@ class _Printer:
         local = []
         if self.knows_core:
             local.append(f"{INDENT}const int core = tw_core();")
-        if any(line.strip().startswith("tw_share(") for line in lines):
+        if any(line.strip().startswith("tw_share") for line in lines):
             local.append(f"{INDENT}int32_t first, last;")
         if self.tokens:
             local.append(f"{INDENT}uint32_t {', '.join(f'token{t} = 0' for t in sorted(self.tokens))};")
@@ -196,7 +196,12 @@ class _Printer:
         if share is not None and share != self.share:
             self.share, self.knows_core = share, True
             total = expression(share.total)
-            lines.insert(0, f"{INDENT * depth}tw_share(core, {total}, {share.unit}, &first, &last);")
+            how = (
+                f"tw_share_late(core, {total}, {share.unit}, {share.late}"
+                if share.late
+                else f"tw_share(core, {total}, {share.unit}"
+            )
+            lines.insert(0, f"{INDENT * depth}{how}, &first, &last);")
         if share is not None:
             self.shared |= {call.kernel.symbol for call in step.calls}
         return [*lines, *(self.call(call, depth, loop, share) for call in step.calls)]

@@ -26,11 +26,15 @@ class Stream:
 
 @dataclass(frozen=True)
 class Partner:
-    """What an asynchronous engine does of a node while the cores do the rest: the last `size` of a dimension."""
+    """What an asynchronous engine does of a node while the cores do the rest: the last `size` of a dimension.
+
+    Core 0, which starts it, has `late` units of the cores' share less than the others.
+    """
 
     kernel: Kernel
     dim: str
     size: int
+    late: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Tiled:
     def does(self) -> Hashable:
         """Equal for ways that run nodes of one shape by the same code."""
         mate = self.partner
-        return self.kernel.symbol, mate and (mate.kernel.symbol, mate.dim, mate.size)
+        return self.kernel.symbol, mate and (mate.kernel.symbol, mate.dim, mate.size, mate.late)
 
     @property
     def own(self) -> int:

@@ -69,18 +69,23 @@ class Call:
 
 @dataclass(frozen=True)
 class Share:
-    """A core's part of a call: indices of 0 .. `total` in multiples of `unit`, as even as that allows."""
+    """A core's part of a call: indices of 0 .. `total` in multiples of `unit`, as even as that allows.
+
+    Core 0 has up to `late` units less than the others: it starts something before.
+    """
 
     total: Dim
     unit: int = 1
     dims: tuple[str, ...] = ()  # of the operator's domain, flat in this order
     cores: int = 0  # that get any, and have scratch; 0: all
+    late: int = 0
 
     def range_of(self, core: int, cores: int, total: int) -> tuple[int, int]:
         """First index and one past the last of a core: what the C computes."""
-        units = -(-total // self.unit)
-        chunk = -(units // -cores) * self.unit
-        return min(core * chunk, total), min((core + 1) * chunk, total)
+        units = -(-total // self.unit) + self.late
+        chunk, missing = -(units // -cores) * self.unit, self.late * self.unit
+        ends = (core * chunk - missing, (core + 1) * chunk - missing)
+        return min(max(0, ends[0]), total), min(max(0, ends[1]), total)
 
 
 @dataclass(frozen=True)

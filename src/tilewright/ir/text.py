@@ -95,7 +95,8 @@ def _steps(steps: Sequence[Step], pad: str, table: Table | None) -> Iterator[str
 def _share(share: Share | None) -> str:
     if share is None:
         return "on core 0"
-    return f"on all cores: {share.total!r} of {' '.join(share.dims) or '?'} in steps of {share.unit}"
+    late = f", {share.late} fewer on core 0" if share.late else ""
+    return f"on all cores: {share.total!r} of {' '.join(share.dims) or '?'} in steps of {share.unit}{late}"
 
 
 def _call(call: Call, table: Table | None) -> str:

@@ -139,7 +139,7 @@ class Synchronisation:
         self.flying.setdefault(step.token, []).extend(mine)
         if isinstance(step, Job):
             engine = step.call.kernel.engine
-            self.started[engine] += jobs_of(step)
+            self.started[engine] += step.call.kernel.jobs(step.call.semantics)
             self.jobs[step.token] = engine, self.started[engine]
 
     def touches(self, step: Work) -> list[Access]:
@@ -192,13 +192,6 @@ class Synchronisation:
         self.remember(self.flying.pop(token))
         engine, number = self.jobs.pop(token, ("", 0))
         return Wait(token, engine=engine, behind=self.started[engine] - number)
-
-
-def jobs_of(step: Job) -> int:
-    """How many jobs of its engine a call is."""
-    jobs = dict(step.call.scalars).get("jobs", 1)
-    assert isinstance(jobs, int)
-    return jobs
 
 
 def accesses(step: Phase | Parts | Job, cores: int) -> list[Access]:

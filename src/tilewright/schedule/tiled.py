@@ -149,7 +149,8 @@ class TiledNode:
             if self.places.target.engine(kernel).asynchronous:
                 yield Job(call, next(self.groups))
             else:
-                yield Phase((call,), share_of(kernel, node, self.way.cores))
+                late = self.way.partner.late if self.way.partner else 0
+                yield Phase((call,), share_of(kernel, node, self.way.cores, late))
 
     # Operands
 
@@ -203,8 +204,8 @@ class TiledNode:
         raise KeyError(name)
 
 
-def share_of(kernel: Kernel, node: Node, cores: int) -> Share | None:
-    """How the cores (0: all) share a call of the kernel."""
+def share_of(kernel: Kernel, node: Node, cores: int, late: int = 0) -> Share | None:
+    """How the cores (0: all) share a call of the kernel, where core 0 has `late` units less."""
     split = kernel.split(node)
     if split is None:
         return None
@@ -214,7 +215,7 @@ def share_of(kernel: Kernel, node: Node, cores: int) -> Share | None:
     for name in split.dims:
         total = product(total, extents[name])
     unit = aligned(-(-maximum(total) // cores), split.unit) if cores else split.unit
-    return Share(total, unit, split.dims, cores)
+    return Share(total, unit, split.dims, cores, late)
 
 
 def product(a: Dim, b: Dim) -> Dim:

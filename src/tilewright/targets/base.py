@@ -110,6 +110,12 @@ class Kernel:
         units = -(-total // split.unit)
         return [-(units // -number) * split.unit for number in cores]
 
+    def jobs(self, node: Node) -> int:
+        """How many jobs of its engine a call is."""
+        jobs = self.arguments(node).get("jobs", 1)
+        assert isinstance(jobs, int)
+        return jobs
+
     def layout(self, operand: str) -> str:
         """The name of the layout of an operand, "" for the logical one."""
         return packing.name if (packing := self.packing.get(operand)) else ""

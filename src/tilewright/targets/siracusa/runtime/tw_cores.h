@@ -68,6 +68,17 @@ static inline void tw_share(int core, int32_t total, int32_t unit, int32_t *firs
     *last = begin + chunk < total ? begin + chunk : total;
 }
 
+/* The same where core 0 has up to `late` units less than the others: it starts something first. */
+static inline void tw_share_late(int core, int32_t total, int32_t unit, int32_t late, int32_t *first, int32_t *last)
+{
+    uint32_t units = ((uint32_t)total + (uint32_t)unit - 1) / (uint32_t)unit + (uint32_t)late;
+    int32_t chunk = (int32_t)((units + TW_CORES - 1) / TW_CORES) * unit;
+    int32_t begin = core * chunk - late * unit, end = begin + chunk;
+    begin = begin > 0 ? begin : 0, end = end > 0 ? end : 0;
+    *first = begin < total ? begin : total;
+    *last = end < total ? end : total;
+}
+
 /* A token for the transfers that this core starts from now on: one of the DMA's 16 counters. */
 static inline uint32_t tw_token(void)
 {
