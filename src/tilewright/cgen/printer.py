@@ -196,12 +196,8 @@ class _Printer:
         if share is not None and share != self.share:
             self.share, self.knows_core = share, True
             total = expression(share.total)
-            how = (
-                f"tw_share_late(core, {total}, {share.unit}, {share.late}"
-                if share.late
-                else f"tw_share(core, {total}, {share.unit}"
-            )
-            lines.insert(0, f"{INDENT * depth}{how}, &first, &last);")
+            name, late = ("tw_share_late", f", {share.late}") if share.late else ("tw_share", "")
+            lines.insert(0, f"{INDENT * depth}{name}(core, {total}, {share.unit}{late}, &first, &last);")
         if share is not None:
             self.shared |= {call.kernel.symbol for call in step.calls}
         return [*lines, *(self.call(call, depth, loop, share) for call in step.calls)]

@@ -97,7 +97,7 @@ class _Pairs:
             return 0, busy + cycles
         (chunk,) = kernel.chunks(rest, [self.target.cores])
         units, each = chunk // split.unit, self._each(size) * split.unit
-        late = min(units, round(busy / each))
+        late = min(units, round(busy / each)) if each else 0
         more = -(-late // self.target.cores)  # units, of every other core
         return late, max(cycles + more * each, busy + cycles + (more - late) * each)
 
