@@ -299,6 +299,21 @@ def test_lines_are_dense_in_the_scratchpad(size: int) -> None:
         machine.run(program, [data], {"n": 5})
 
 
+def test_blocks_of_lines() -> None:
+    """Two columns of every other row come in, from both matrices of a 2 x 4 x 3 tensor."""
+    x, y = matrix("x", Kind.INPUT), buffer("y", 8, kind=Kind.OUTPUT)
+    tile = Buffer("tile", Kind.ACT, "l1", 0, 8, F32)
+    fetch = Copy(Ref(tile), Ref(x, 1), 8, 0, lines=2, stride=24, blocks=2, apart=48)
+    steps = (fetch, Wait(0), Copy(Ref(y), Ref(tile), 32, 1), Wait(1))
+    data = np.arange(24, dtype=np.float32)
+    program = Program("p", steps, (x,), (y,), (), (x, y, tile))
+    (got,) = Machine([program], {"l1": 64}, 2).run(program, [data])
+    assert got.tolist() == [1, 2, 7, 8, 13, 14, 19, 20]
+    beyond = replace(fetch, apart=64)
+    with pytest.raises(IndexError):
+        run([beyond, Wait(0)], [x], [y], [tile], 2)
+
+
 def test_lines_leave_the_bytes_between_them_alone() -> None:
     x, y, tile = matrix("x", Kind.INPUT), matrix("y", Kind.OUTPUT), Buffer("tile", Kind.ACT, "l1", 0, 4, F32)
     fetch = (Copy(Ref(tile), Ref(x), 4, 0, lines=4, stride=24), Wait(0))

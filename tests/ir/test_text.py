@@ -18,6 +18,7 @@ def test_every_step_is_a_line() -> None:
     struct = Buffer("layer", Kind.CONST, "l2", None, 8, I8, members=(member,))
     steps = (
         Copy(Ref(L), Ref(X), 4, 3, lines=n, stride=8, core=1), Wait(3, core=1), Barrier(),
+        Copy(Ref(L), Ref(X), 4, 3, 2, 8, blocks=2, apart=16),
         Phase((call,)), shared(call, 2), Parts((None, call)), Job(call, 5, core=2), Wait(5, core=2),
     )  # fmt: skip
     assert program_text(Program("p", steps, (X,), (Y,), (n,), (X, Y, L, struct))).splitlines() == [
@@ -30,6 +31,7 @@ def test_every_step_is_a_line() -> None:
         "  copy #3 on core 1: l@32 = x, 4 bytes x n lines, 8 apart",
         "  wait #3 on core 1",
         "  barrier",
+        "  copy #3 on core 0: l@32 = x, 4 bytes x 2 lines, 8 apart x 2 blocks, 16 apart",
         "  phase on core 0",
         "    add(a=x, b=x + n, y=l@32)  # sum",
         "  phase on all cores: 8 of i0 in steps of 2",

@@ -38,6 +38,7 @@ class Shape:
     hidden: int = 10
     masked: bool = True
     identities: bool = False  # whether requantisations without effect stand between operators
+    biased: bool = True
 
     @property
     def width(self) -> int:
@@ -69,7 +70,9 @@ class Decoder:
     def linear(self, x: Value, rows: int) -> Value:
         cols = x.type.static_shape[-1]
         w = const(self.b.unique("w"), self.rng.integers(-128, 128, (rows, cols)).astype(np.int8))
-        y = self.b(Binary("add", I32), self.b(Linear(), x, w), self.number(self.rng.integers(-500, 500, rows)))
+        y = self.b(Linear(), x, w)
+        if self.shape.biased:
+            y = self.b(Binary("add", I32), y, self.number(self.rng.integers(-500, 500, rows)))
         return self.requant(y, int(65536 * self.rng.uniform(0.3, 2) / (80 * np.sqrt(cols))))
 
     def heads_first(self, x: Value, heads: int, turn: Value | None) -> Value:

@@ -24,6 +24,7 @@ from tilewright.passes.pipeline import apply
 from tilewright.schedule.lower import lower
 from tilewright.solve.plan import solve
 from tilewright.targets.registry import find
+from tilewright.targets.siracusa.target import SIRACUSA
 
 HOST = find("host", Options())
 
@@ -73,6 +74,17 @@ def test_a_block_is_few_operators(past: int, tokens: int, group: int, masked: bo
     assert len(graph.results) == 1
     assert len(graph.loads) == (6 if past else 0)
     assert len(graph.stores) == 6
+
+
+def test_products_take_sums_and_gates_along_where_a_chip_saves_by_it() -> None:
+    shape = Shape(blocks=3, heads=16, hidden=64, biased=False)
+    before = Decoder(shape, 1).graph()
+    after = apply(before, SIRACUSA)
+    found = counts(after)
+    assert (found["LinearJoin"], found["LinearGate"], found["TableBinary"], found["Linear"]) == (6, 3, 0, 3)
+    agrees(before, after, 1)
+    for other in (replace(shape, tokens=2), replace(shape, heads=12), replace(shape, biased=True)):
+        assert "LinearGate" not in counts(apply(Decoder(other, 1).graph(), SIRACUSA))
 
 
 def test_blocks_are_one_loop_whatever_is_an_identity_in_some() -> None:

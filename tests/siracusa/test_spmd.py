@@ -134,6 +134,31 @@ def test_transfers_may_be_larger_than_one_of_the_dma(tmp_path: Path) -> None:
 
 
 @FEW
+@given(st.tuples(*[st.tuples(st.integers(1, 5), st.integers(0, 3), st.integers(0, 3))] * 3))
+def test_transfers_of_blocks(tmp_path: Path, axes: tuple[tuple[int, int, int], ...]) -> None:
+    """A box of a tensor comes in and goes to the mirrored place in another: (size, elements before and behind)."""
+    shape = tuple(before + size + behind for size, before, behind in axes)
+    total, box = int(np.prod(shape)), tuple(slice(before, before + size) for size, before, _ in axes)
+    mirrored = tuple(slice(behind, behind + size) for size, _, behind in axes)
+    numbered = np.arange(total).reshape(shape)
+    (blocks, lines, width), (_, rows, columns) = (size for size, _, _ in axes), shape
+    x, y = caller("x", Kind.INPUT, total), caller("y", Kind.OUTPUT, total)
+    near, zeros = transient("near", 0, blocks * lines * width), constant("zeros", np.zeros(1, np.int32))
+    sizes = (4 * width, 0, lines, 4 * columns, 0, blocks, 4 * rows * columns)
+    clear = call(SCALE, "clear", {"a": Ref(x), "b": Ref(zeros), "y": Ref(y)}, n=1, factor=0)
+    steps: list[Step] = [
+        Phase((clear,), Share(total)), Copy(Ref(near), Ref(x, int(numbered[box].flat[0])), *sizes), Wait(0), Barrier(),
+        Copy(Ref(y, int(numbered[mirrored].flat[0])), Ref(near), *sizes), Wait(0),
+    ]  # fmt: skip
+    given_x = numbers(total, 3)
+    wanted = np.zeros(shape, np.int32)
+    wanted[mirrored] = given_x.reshape(shape)[box]
+    network = compiled(steps, x, y, (zeros, near), 4 * near.elements)
+    for got in run(network, Path(mkdtemp(dir=tmp_path)), given_x):
+        np.testing.assert_array_equal(got, wanted.reshape(-1))
+
+
+@FEW
 @given(st.lists(st.none() | st.integers(1, 9), min_size=8, max_size=8).filter(any), st.booleans(), st.integers(0, 99))
 def test_every_core_runs_its_part(tmp_path: Path, sizes: list[int | None], looped: bool, seed: int) -> None:
     """Parts of different sizes and factors; in a loop, on two halves, by columns that lie at equal distances."""

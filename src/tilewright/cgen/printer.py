@@ -210,12 +210,16 @@ class _Printer:
         lines = [] if self.token == step.token else [f"{pad}token{step.token} = tw_token();"]
         self.token = step.token
         self.tokens.add(step.token)
-        sizes = [expression(step.bytes)]
-        if step.lines != 1:
-            sizes += [expression(step.lines), str(step.stride)]
-        name = f"tw_copy{'_lines' if step.lines != 1 else ''}_{'in' if into else 'out'}"
+        form, sizes = "", [step.bytes, step.lines, step.stride, step.blocks, step.apart]
+        if step.blocks != 1:
+            form = "_blocks"
+        elif step.lines != 1:
+            form, sizes = "_lines", sizes[:3]
+        else:
+            sizes = sizes[:1]
+        name = f"tw_copy{form}_{'in' if into else 'out'}"
         operands = [self.operand(step.target, loop), self.operand(step.source, loop)]
-        lines.append(wrap(f"{pad}{name}({', '.join([*operands, *sizes])});", len(pad) + 4))
+        lines.append(wrap(f"{pad}{name}({', '.join([*operands, *map(expression, sizes)])});", len(pad) + 4))
         if not self.absent(step.source, loop):
             return lines
         return [f"{pad}if ({operands[1]} != 0) {{", *(INDENT + line for line in lines), f"{pad}}}"]

@@ -25,7 +25,7 @@ from ..ir.program import (
     Step,
     Wait,
 )  # fmt: skip
-from ..ir.regions import Region, lines
+from ..ir.regions import Region, lines, run
 from ..ir.types import Array, resolve, shape_of
 from .access import Accesses, scratch_parts
 from .memory import Memories, Spot
@@ -165,17 +165,18 @@ class _Execution:
 
     def sides(self, step: Copy, target: Spot, source: Spot) -> tuple[Region, Region]:
         """Bytes of the target and of the source of a transfer: lines that are apart only outside the scratchpad."""
-        size, count = resolve(step.bytes, self.env), resolve(step.lines, self.env)
+        size, count, blocks = resolve(step.bytes, self.env), resolve(step.lines, self.env), step.blocks
         inside = [spot.buffer.memory == self.scratchpad for spot in (target, source)]
-        if count > 1 and (inside[0] == inside[1] or step.stride < size):
+        dense = run("", 0, size * count * blocks)
+        apart = lines("", 0, size, (blocks, step.apart), (count, step.stride))
+        if count * blocks > 1 and (inside[0] == inside[1] or (count > 1 and step.stride < size)):
             raise ValueError(f"{count} lines of {size} bytes, {step.stride} apart, do not go between a scratchpad "
                              f"and another memory: {source.buffer.name} to {target.buffer.name}")  # fmt: skip
         regions = []
-        for spot, dense in zip((target, source), inside, strict=True):
-            stride = size if dense else step.stride
-            spot.holds((count - 1) * stride + size)
-            apart = stride != size and count > 1
-            regions.append(lines(spot.place, spot.first, *((size, count, stride) if apart else (size * count, 1, 0))))
+        for spot, near in zip((target, source), inside, strict=True):
+            region = dense if near else apart
+            spot.holds(region.stop)
+            regions.append(region.at(spot.place, spot.first))
         if regions[0].common(regions[1]):
             raise RaceError(f"copy of {source.buffer.name} to {target.buffer.name} writes bytes that it reads")
         return regions[0], regions[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 
 from ..targets.base import Kernel, Packing
@@ -21,6 +21,7 @@ class Stream:
     moved: float  # bytes
     transfers: float
     cycles: float  # of the DMA
+    issue: float  # cycles of the core that starts the transfers
     near: bool  # whether the tiles can be used in place, where the whole value is in the scratchpad
 
 
@@ -46,6 +47,7 @@ class Tiled:
     depth: int
     count: int  # tiles
     cycles: float
+    around: float  # cycles between the kernels: barriers, waits
     worst_cycles: float
     scratch: int
     streams: tuple[Stream, ...]  # activations, results, state
@@ -64,6 +66,23 @@ class Tiled:
     def own(self) -> int:
         """Bytes of the scratchpad that the node needs whatever is near: scratch and constants."""
         return aligned(self.scratch) + (aligned(self.constants.size) * self.depth if self.constants else 0)
+
+    @property
+    def serial(self) -> bool:
+        """Whether kernels wait for the transfers of all tiles."""
+        return self.count > 1 and self.depth == 1
+
+    def time(self, moving: Collection[str] | None = None) -> float:
+        """Predicted cycles, with these streams (None: all) through buffers; constants always are.
+
+        A single tile's constants may come while other nodes run; the first and the last tile of streams hide nowhere.
+        """
+        streams = [s for s in self.streams if moving is None or s.operand in moving]
+        moves = [*streams, self.constants] if self.constants else streams
+        cores = self.cycles + self.around + sum(s.issue for s in moves)
+        dma = sum(s.cycles for s in moves)
+        open_ = dma if self.serial else sum(s.cycles for s in streams) / self.count
+        return max(cores, dma - open_) + open_
 
     @property
     def least(self) -> int:

@@ -107,8 +107,8 @@ class Parts:
 class Copy:
     """Start a transfer between the scratchpad and another memory; done at the Wait for the token.
 
-    `lines` lines of `bytes` each; in the scratchpad they follow each other, outside they are `stride` bytes apart.
-    Transfers that share a token follow each other directly.
+    `blocks` blocks of `lines` lines of `bytes` each. In the scratchpad they follow each other; outside, lines are
+    `stride` bytes apart and blocks `apart`. Transfers that share a token follow each other directly.
     """
 
     target: Operand
@@ -118,6 +118,8 @@ class Copy:
     lines: Dim = 1
     stride: int = 0
     core: int = 0
+    blocks: int = 1
+    apart: int = 0
 
 
 FIRST_JOB = 64  # tokens from here on are of jobs, those below of transfers

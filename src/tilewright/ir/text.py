@@ -73,6 +73,7 @@ def _steps(steps: Sequence[Step], pad: str, table: Table | None) -> Iterator[str
                 yield from (f"{pad}  core {c}: {_call(call, table)}" for c, call in enumerate(step.calls) if call)
             case Copy():
                 lines = "" if step.lines == 1 else f" x {step.lines!r} lines, {step.stride} apart"
+                lines += "" if step.blocks == 1 else f" x {step.blocks} blocks, {step.apart} apart"
                 target, source = _operand(step.target, table), _operand(step.source, table)
                 yield f"{pad}copy #{step.token} on core {step.core}: {target} = {source}, {step.bytes!r} bytes{lines}"
             case Job():

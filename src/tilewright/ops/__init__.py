@@ -18,6 +18,7 @@ from .epilogue import Clamp, Epilogue, Requantise
 from .index import Gather, GatherElements, GatherND, Scatter, TopK
 from .integer_attention import IntegerAttention
 from .linear import Linear, LinearAdd
+from .linear_tables import LinearGate, LinearJoin
 from .matmul import MatMul
 from .move import Concat, Copy, Expand, Pad, Reshape, Slice, Transpose
 from .norm import LayerNorm, QuantisedRMSNorm, RMSNorm
@@ -64,6 +65,8 @@ __all__ = [
     "LayerNorm",
     "Linear",
     "LinearAdd",
+    "LinearGate",
+    "LinearJoin",
     "LookUp",
     "MatMul",
     "MaxPool2D",

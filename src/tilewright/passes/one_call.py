@@ -23,14 +23,18 @@ from ..ops import (
 )
 from ..quant.requant import half
 from ..targets.base import Target
+from .by_tables import by_tables
+from .cheaper import cheaper
 from .rewrite import Rewriter, rewrite
 
 Results = tuple[Value, ...] | None
-MEETING = 60.0  # cycles of a barrier, and of starting the transfers of a call
 
 
 def one_call(graph: Graph, target: Target) -> Graph:
-    """Gate, up and SwiGLU are one product, so are q, k and v with their rotations, where that costs fewer cycles."""
+    """Gate, up and SwiGLU are one product, so are q, k and v with their rotations, where that costs fewer cycles.
+
+    So are products with the sum or product through tables that follows them.
+    """
     if target.cores == 1:
         return graph
     triples: dict[str, tuple[int, list[Node]]] = {}  # by name of one of the three: which it is, and all
@@ -46,7 +50,7 @@ def one_call(graph: Graph, target: Target) -> Graph:
         key = group[0].name
         if key not in made:
             whole = _turned(r, group)
-            if whole is None or not _cheaper(target, whole, [*_makers(graph.producers, group), *group[:2]]):
+            if whole is None or not cheaper(target, whole, [*_makers(graph.producers, group), *group[:2]]):
                 triples.update(dict.fromkeys((n.name for n in group), (0, [])))
                 return None
             made[key] = _parts(r, r.add(whole.op, whole.inputs, node)[0], group)
@@ -63,11 +67,11 @@ def one_call(graph: Graph, target: Target) -> Graph:
             return None
         operands = [pair[0].inputs[0], *(m.inputs[i] for m in pair for i in (1, 3)), node.inputs[2]]
         op = GatedLinear(_shift(pair[0]), _shift(pair[1]), node.op.shift)
-        if not _cheaper(target, Node(op, tuple(operands), node.outputs, node.name), [*pair, node]):
+        if not cheaper(target, Node(op, tuple(operands), node.outputs, node.name), [*pair, node]):
             return None
         return r.add(op, operands, node)
 
-    return rewrite(graph, turned, gated, rounds=1)
+    return rewrite(rewrite(graph, turned, gated, rounds=1), by_tables(target), rounds=1)
 
 
 def _triple(graph: Graph, node: Node) -> list[Node]:
@@ -148,13 +152,3 @@ def _parts(r: Rewriter, whole: Value, group: Sequence[Node]) -> tuple[Value, ...
         parts.append(r.add(Row(at // width), [rows], node)[0])
         at += width
     return tuple(parts)
-
-
-def _cheaper(target: Target, new: Node, old: Sequence[Node]) -> bool:
-    """Whether a kernel runs the node in fewer cycles than the others take one by one."""
-    return _cost(target, new) < sum(_cost(target, node) + MEETING for node in old) - MEETING
-
-
-def _cost(target: Target, node: Node) -> float:
-    rows = (k for k in target.kernels if k.op is type(node.op) and k.misfit(node) is None)
-    return min((k.cycles(node) for k in rows), default=np.inf)

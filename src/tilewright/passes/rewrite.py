@@ -9,7 +9,8 @@ from ..ir.graph import Graph, Node
 from ..ir.op import Op, operand_names, result_names
 from ..ir.types import Array, DType, Kind, Value, const
 
-Rule = Callable[["Rewriter", Node], tuple[Value, ...] | None]
+Results = tuple[Value, ...] | None  # what takes the place of a node's results
+Rule = Callable[["Rewriter", Node], Results]
 
 
 class Rewriter:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..ir.program import Barrier, Call, Copy, Job, Loop, Once, Operand, Parts, Phase, Program, Ref, Share, Step, Wait
 from ..ir.types import Kind, nominal
 from ..targets.base import Target
-
-BARRIER = 12.0  # cycles from the last core's arrival until all go on, the call included
-WAIT = 10.0  # cycles of a wait for a transfer that is done
-PHASE = 40.0  # cycles of a phase around its calls: shares, arguments, code that has to be fetched
-TURN = 6.0  # cycles of a round of a loop, without its body
 
 
 @dataclass(frozen=True)
@@ -50,9 +46,11 @@ def estimate(program: Program, target: Target) -> Timeline:
 
 class _Clock:
     def __init__(self, target: Target) -> None:
-        self.target, self.dma, self.scratchpad = target, target.dma, target.scratchpad
+        assert target.dma is not None
+        assert target.overhead is not None
+        self.target, self.dma, self.overhead, self.scratchpad = target, target.dma, target.overhead, target.scratchpad
         self.cores = [0.0] * target.cores
-        self.free = {"dma in": 0.0, "dma out": 0.0}
+        self.moving: dict[str, deque[float]] = {track: deque([0.0], self.dma.queue) for track in ("dma in", "dma out")}
         self.queues: dict[str, list[float]] = {}  # of engines: when the latest jobs end
         self.done: dict[int, float] = {}
         self.timeline = Timeline()
@@ -77,19 +75,21 @@ class _Clock:
                 case Job():
                     self.job(step)
                 case Wait():
-                    self.cores[step.core] = max(self.cores[step.core] + WAIT, self.done.get(step.token, 0.0))
+                    self.cores[step.core] = max(
+                        self.cores[step.core] + self.overhead.wait, self.done.get(step.token, 0.0)
+                    )
                 case Barrier():
-                    self.cores = [max(self.cores) + BARRIER] * len(self.cores)
+                    self.cores = [max(self.cores) + self.overhead.barrier] * len(self.cores)
                 case Once():
                     pass  # not in the steady state
                 case Loop():
                     for entries in step.table.rows:
-                        self.cores = [time + TURN for time in self.cores]
+                        self.cores = [time + self.overhead.turn for time in self.cores]
                         self.steps(step.body, entries)
 
     def call(self, call: Call, cores: range, slower: float = 1.0) -> None:
         """A call on cores in a row; the cost of a kernel is that on all, which fewer take `slower` to do."""
-        cycles = PHASE + (call.kernel.cycles(call.semantics) * slower if call.kernel.costed else 0.0)
+        cycles = self.overhead.phase + (call.kernel.cycles(call.semantics) * slower if call.kernel.costed else 0.0)
         start = max(self.cores[core] for core in cores)
         for core in cores:
             self.cores[core] += cycles
@@ -120,20 +120,24 @@ class _Clock:
         return few / all_
 
     def copy(self, step: Copy, row: tuple[Ref | None, ...]) -> None:
-        assert self.dma is not None
-        self.cores[step.core] += self.dma.issue
-        target = _resolved(step.target, row)
-        track = "dma in" if target.buffer.memory == self.scratchpad else "dma out"
-        start = max(self.free[track], self.cores[step.core])
-        lines = nominal(step.lines)
-        size = nominal(step.bytes) * lines
-        stop = start + self.dma.cycles(size, lines)
-        self.free[track] = stop
-        self.done[step.token] = stop + self.dma.latency
-        near = target if track == "dma in" else _resolved(step.source, row)
-        far = _resolved(step.source, row) if track == "dma in" else target
+        target, source = _resolved(step.target, row), _resolved(step.source, row)
+        inward = target.buffer.memory == self.scratchpad
+        track = "dma in" if inward else "dma out"
+        near, far = (target, source) if inward else (source, target)
         name = far.buffer.name if far.buffer.kind is not Kind.ACT else near.buffer.name
-        self.timeline.events.append(Event(track, name, start, stop, bytes=size))
+        lines, moving = nominal(step.lines), self.moving[track]
+        size = nominal(step.bytes) * lines
+        cycles, stop = self.dma.cycles(size, lines, outward=not inward), 0.0
+        for block in range(step.blocks):
+            begun = self.cores[step.core] + (self.dma.block if block else self.dma.issue)
+            if len(moving) == self.dma.queue:
+                begun = max(begun, moving[0])
+            self.cores[step.core] = begun
+            start = max(moving[-1], begun)
+            stop = start + cycles
+            moving.append(stop)
+            self.timeline.events.append(Event(track, name, start, stop, bytes=size))
+        self.done[step.token] = stop + self.dma.latency
 
 
 def _resolved(operand: Operand, row: tuple[Ref | None, ...]) -> Ref:

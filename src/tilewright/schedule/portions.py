@@ -10,34 +10,10 @@ from ..ir.domain import Box
 from ..ir.footprint import core_boxes, packed_regions
 from ..ir.op import Op
 from ..ir.program import Call, Ref, Share
-from ..ir.regions import Region as Bytes
-from ..ir.regions import box_region
+from ..ir.regions import Region, box_region, run
 from ..ir.types import Kind, TensorType, syms_of
 
 Boxes = tuple[tuple[tuple[str, tuple[Box, ...]], ...], ...]  # per core, of every operand
-
-
-@dataclass(frozen=True)
-class Region:
-    """Bytes of a memory, or of a buffer that has no fixed address there: lines that are `stride` bytes apart."""
-
-    place: object
-    first: int
-    bytes: int
-    lines: int = 1
-    stride: int = 0
-
-    @property
-    def stop(self) -> int:
-        return self.first + (self.lines - 1) * self.stride + self.bytes
-
-    def overlaps(self, other: Region) -> bool:
-        if self.place != other.place or self.first >= other.stop or other.first >= self.stop:
-            return False
-        if self.lines > 1 and self.stride == other.stride and other.lines > 1:  # two boxes of one tensor
-            apart = (other.first - self.first) % self.stride
-            return apart < self.bytes or apart + other.bytes > self.stride
-        return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +31,7 @@ class Portions:
         found = _parts(_Key.of(self.call), self.share, self.cores, self.name, _held(self.call, self.name))
         if found is None:
             return None
-        place, first = self.whole.place, self.whole.first
-        return tuple(tuple(Region(place, first + r.first, r.bytes, r.lines, r.stride) for r in part) for part in found)
+        return tuple(tuple(r.at(self.whole.place, self.whole.first) for r in part) for part in found)
 
 
 def apart(mine: Portions, other: Portions) -> bool:
@@ -107,20 +82,20 @@ def _parts(key: _Key, share: Share, cores: int, name: str, _: object) -> tuple[t
         return None
     if name == "scratch":
         size = ref.buffer.bytes // (share.cores or cores)
-        return tuple((Region(None, core * size, size),) for core in range(share.cores or cores))
+        return tuple((run("", core * size, size),) for core in range(share.cores or cores))
     kind = dict(key.operands)[name]
     shape, itemsize, packing = kind.static_shape, ref.buffer.dtype.bits // 8, ref.buffer.packing
     if packing is not None and ref.buffer.kind is not Kind.STATE:
         return None
     found = []
     for boxes in _boxes(key, share, cores):
-        regions: list[Bytes] = []
+        regions: list[Region] = []
         for box in dict(boxes)[name]:
             if packing is None:
                 regions.append(box_region(box, shape, itemsize))
             else:
                 regions += packed_regions(packing, box, shape, kind.dtype, itemsize)
-        found.append(tuple(map(_region, regions)))
+        found.append(tuple(regions))
     return tuple(found)
 
 
@@ -139,13 +114,3 @@ def _boxes(key: _Key, share: Share, cores: int) -> Boxes:
     longest = {s.name: s.max for _, extent in node.op.domain(*node.types).given for s in syms_of(extent)}
     per_core = core_boxes(call, share, cores, longest)
     return tuple(tuple((name, tuple(boxes)) for name, boxes in of.items()) for of in per_core)
-
-
-def _region(bytes_: Bytes) -> Region:
-    """Lines where there are two dimensions; the run that holds them all where there are more."""
-    if len(bytes_.shape) == 1:
-        return Region(None, bytes_.first, bytes_.shape[0])
-    if len(bytes_.shape) == 2:
-        (count, size), (stride, _) = bytes_.shape, bytes_.strides
-        return Region(None, bytes_.first, size, count, stride)
-    return Region(None, bytes_.first, bytes_.stop - bytes_.first)

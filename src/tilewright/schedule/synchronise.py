@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..ir.program import FIRST_JOB, Barrier, Buffer, Call, Copy, Job, Parts, Phase, Ref, Share, Step, Wait, Work
+from ..ir.regions import Place, Region, lines, run
 from ..ir.types import Kind, maximum
-from .portions import Portions, Region, apart
+from .portions import Portions, apart
 
 MOST_TRANSFERS = 8  # tokens that are open at once
 ALL = -1  # every core
@@ -88,15 +89,15 @@ class Synchronisation:
 
     def run(self, steps: Sequence[Step]) -> Iterator[Step]:
         grouped = itertools.groupby(steps, lambda step: step.token if isinstance(step, Copy) else None)
-        runs = [(token is not None, list(run)) for token, run in grouped]
+        runs = [(token is not None, list(some)) for token, some in grouped]
         behind: list[Access] = []  # what the phase behind the present transfers touches
-        for i, (moves, run) in enumerate(runs):
+        for i, (moves, some) in enumerate(runs):
             if moves:
                 if not (i and runs[i - 1][0]):
                     behind = next((accesses(r[0], self.cores) for m, r in runs[i:] if not m), [])  # type: ignore[arg-type]
-                yield from self.copies([step for step in run if isinstance(step, Copy)], behind)
+                yield from self.copies([step for step in some if isinstance(step, Copy)], behind)
                 continue
-            for step in run:
+            for step in some:
                 if isinstance(step, Job):
                     yield from self.job(step)
                     continue
@@ -150,12 +151,11 @@ class Synchronisation:
 
     def copy_access(self, step: Copy, ref: object, writes: bool) -> Access:
         assert isinstance(ref, Ref)
-        near = ref.buffer.memory == self.scratchpad
-        lines, size = maximum(step.lines), maximum(step.bytes)
-        if near or lines == 1:
-            return Access(region_of(ref, lines * size), writes, step.core)
-        region = region_of(ref, size)
-        return Access(replace(region, lines=lines, stride=step.stride), writes, step.core)
+        count, size = maximum(step.lines), maximum(step.bytes)
+        region = region_of(ref, size * count * step.blocks)
+        if ref.buffer.memory != self.scratchpad and isinstance(ref.offset, int):
+            region = lines(region.place, region.first, size, (step.blocks, step.apart), (count, step.stride))
+        return Access(region, writes, step.core)
 
     def settle(self, mine: list[Access]) -> Iterator[Step]:
         """What has to happen before a step may touch these bytes."""
@@ -231,9 +231,9 @@ def region_of(ref: Ref, size: int) -> Region:
     if isinstance(ref.offset, int):
         first = ref.offset * step
     else:  # anywhere in the buffer
-        return Region(*_place(buffer, 0), buffer.bytes)
-    return Region(*_place(buffer, first), size)
+        return run(*_place(buffer, 0), buffer.bytes)
+    return run(*_place(buffer, first), size)
 
 
-def _place(buffer: Buffer, first: int) -> tuple[object, int]:
-    return (id(buffer), first) if buffer.offset is None else (buffer.memory, buffer.offset + first)
+def _place(buffer: Buffer, first: int) -> tuple[Place, int]:
+    return (buffer, first) if buffer.offset is None else (buffer.memory, buffer.offset + first)

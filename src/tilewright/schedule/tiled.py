@@ -12,7 +12,7 @@ from ..ir.program import Buffer, Call, Copy, Job, Phase, Ref, Share, Work
 from ..ir.types import U8, Dim, DType, Expr, Kind, TensorType, maximum
 from ..solve.parts import Part, packed_bytes, parts
 from ..solve.tiles import Tiling, first_element, first_stored
-from ..solve.tilings import lines_of
+from ..solve.tilings import moves
 from ..targets.base import Kernel, Packing
 from .places import Member, Places, element_type, pointer_operands
 
@@ -119,23 +119,16 @@ class TiledNode:
         group, done = next(self.groups), 0
         size = kind.dtype.bits // 8
         near = self._operand(name, kind, index)
-        for first, lines, run, stride in self._runs(name, box, value.type.shape, kind):
-            outside = Ref(home.buffer, (Expr.of(home.offset) + first // size).simplified())
+        found = moves(box, value.type.shape, kind.dtype, self.kernel.packing.get(name))
+        assert found is not None, f"{name} of {self.node!r} does not move in parts"
+        for move in found:
+            outside = Ref(home.buffer, (Expr.of(home.offset) + move.first // size).simplified())
             inside = Ref(near, done // size)
             target, source = (inside, outside) if inward else (outside, inside)
-            yield Copy(target, source, run, group, lines, stride)
-            done += lines * run
-
-    def _runs(self, name: str, box: Box, shape: tuple[Dim, ...], kind: TensorType) -> list[tuple[int, int, int, int]]:
-        packing = self.kernel.packing.get(name)
-        if packing is None:
-            return lines_of(box, shape, kind.dtype.bits)
-        extents = tuple(maximum(d) for d in shape)
-        whole = (0, packing.elements(extents))
-        region = packing.region(box, extents) if self.way.tile else whole
-        assert region is not None
-        size = kind.dtype.bits // 8
-        return [(region[0] * size, 1, region[1] * size, 0)]
+            yield Copy(
+                target, source, move.bytes, group, move.lines, move.stride, blocks=move.blocks, apart=move.apart
+            )  # fmt: skip
+            done += move.blocks * move.lines * move.bytes
 
     def _calls(self, tile: int) -> Iterator[Work]:
         """What the cores do of a tile; an asynchronous engine starts before them."""

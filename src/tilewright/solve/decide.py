@@ -8,10 +8,10 @@ from typing import Any
 
 from ..debug import debug
 from ..ir.graph import Graph, Node
-from ..ir.plan import Choice, Tiled, aligned
+from ..ir.plan import Choice, Stream, Tiled, aligned
 from ..ir.types import Kind, Value
 from ..targets.base import Kernel, Target
-from .tilings import menu, root, time_of, uncut, worthwhile
+from .tilings import menu, root, uncut, worthwhile
 from .together import together
 
 SECONDS = 6.0  # deterministic time of the search
@@ -150,7 +150,7 @@ def alone(
         raise ScratchpadError(node, smallest)
     return [
         Decision(
-            {n.name: min((w for w in ways if w.least <= capacity), key=time_of) for n, ways in menu.items()},
+            {n.name: min((w for w in ways if w.least <= capacity), key=Tiled.time) for n, ways in menu.items()},
             frozenset(),
         )
         for menu in options
@@ -191,32 +191,36 @@ class _Model:
         picks = [self.model.new_bool_var(f"{node.name} {way.tile}") for way in fitting]
         self.model.add_exactly_one(picks)
         self.picks[node.name] = list(zip(fitting, picks, strict=True))
-        compute, serial = [], []
+        cores, serial = [], []  # terms of cycles: of the cores and of transfers that they wait for; of all transfers
         for way, pick in self.picks[node.name]:
             self.load[step].append(way.own * pick)
-            compute.append(round(way.cycles) * pick)
-            if way.count > 1 and way.depth == 1:
-                serial.append(round(way.cycles) * pick)
+            own = way.cycles + way.around + (way.constants.issue if way.constants else 0)
+            cores.append(round(own) * pick)
+            if way.serial:
+                serial.append(round(own) * pick)
             if way.constants:
                 serial.append(round(way.constants.cycles) * pick)
             for stream in way.streams:
-                value, _ = root(self.graph, node.operands[stream.operand])
-                near = self.near.get(value)
-                size = aligned(stream.size) * way.depth
-                if near is None:
-                    self.load[step].append(size * pick)
-                    serial.append(round(stream.cycles) * pick)
-                    continue
-                if not stream.near:
-                    self.model.add_implication(pick, ~near)
-                far = self.model.new_bool_var(f"{node.name} {way.tile} {stream.operand} far")
-                self.model.add(far >= pick - near)
-                self.load[step].append(size * far)
-                serial.append(round(stream.cycles) * far)
+                far = self._far(way, pick, node, stream)
+                self.load[step].append(aligned(stream.size) * way.depth * far)
+                cores.append(round(stream.issue + stream.cycles / way.count) * far)
+                serial.append(round(stream.cycles + (stream.issue if way.serial else 0)) * far)
         time = self.model.new_int_var(0, 1 << 40, f"{node.name} cycles")
-        self.model.add(time >= sum(compute))
+        self.model.add(time >= sum(cores))
         self.model.add(time >= sum(serial))
         self.costs.append(time)
+
+    def _far(self, way: Tiled, pick: Any, node: Node, stream: Stream) -> Any:
+        """Whether the node runs this way and the stream's value does not stay in the scratchpad."""
+        value, _ = root(self.graph, node.operands[stream.operand])
+        near = self.near.get(value)
+        if near is None:
+            return pick
+        if not stream.near:
+            self.model.add_implication(pick, ~near)
+        far = self.model.new_bool_var(f"{node.name} {way.tile} {stream.operand} far")
+        self.model.add(far >= pick - near)
+        return far
 
     def _values(self) -> None:
         assert self.dma is not None
@@ -226,7 +230,8 @@ class _Model:
             for step in range(life.first, life.last + 1):
                 self.load[step].append(aligned(value.type.bytes) * near)
             if value.kind is Kind.INPUT or value in outputs:
-                self.costs.append(round(self.dma.cycles(value.type.bytes)) * near)
+                moving = self.dma.issue + self.dma.cycles(value.type.bytes, outward=value in outputs)
+                self.costs.append(round(moving) * near)
 
     def solve(self) -> Decision | None:
         for terms in self.load:

@@ -103,11 +103,6 @@ def _bytes(way: Tiled, moving: set[str]) -> int:
     return way.own + sum(aligned(s.size) * way.depth for s in way.streams if s.operand in moving)
 
 
-def _time(way: Tiled, moving: set[str]) -> float:
-    dma = sum(s.cycles for s in way.streams if s.operand in moving) + (way.constants.cycles if way.constants else 0)
-    return max(way.cycles, dma) if way.depth > 1 or way.count == 1 else way.cycles + dma
-
-
 def _alternatives(entry: EntryPlan, node: Node, choice: Choice, plan: Plan, target: Target) -> list[dict[str, Any]]:
     """The nearest of the other ways: quicker ones first, each with what spoke against it."""
     way, step = choice.tiled, entry.graph.nodes.index(node)
@@ -121,11 +116,11 @@ def _alternatives(entry: EntryPlan, node: Node, choice: Choice, plan: Plan, targ
     limit = next(m.bytes for m in target.memories if m.name == pad) or 0
     limit -= sum(aligned(v.type.bytes) for v in entry.graph.states) if plan.levels[Kind.STATE] == pad else 0
     found = []
-    cost, size = _time(way, moving), _bytes(way, moving)
+    cost, size = way.time(moving), _bytes(way, moving)
     others = [other for other in choice.offered if other != way]
-    others.sort(key=lambda other: abs(_time(other, moving) - cost))
-    for other in sorted(others[:MOST], key=lambda other: _time(other, moving)):
-        theirs, wanted = _time(other, moving), _bytes(other, moving)
+    others.sort(key=lambda other: abs(other.time(moving) - cost))
+    for other in sorted(others[:MOST], key=lambda other: other.time(moving)):
+        theirs, wanted = other.time(moving), _bytes(other, moving)
         if any(not s.near and s.operand not in moving for s in other.streams):
             why = "needs an operand tile by tile that lies whole in the scratchpad"
         elif wanted + beside > limit:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from ..ir.domain import Box
 from ..ir.graph import Graph, Node
 from ..ir.op import RuleError
 from ..ir.plan import Stream, Tile, Tiled, aligned
-from ..ir.types import Dim, Expr, Kind, Value, maximum
-from ..targets.base import Dma, Kernel, Target
+from ..ir.regions import box_region
+from ..ir.types import Dim, DType, Expr, Kind, Value, maximum
+from ..targets.base import Dma, Kernel, Packing, Target
 from .menu import growth_of
 from .parts import Part, packed_bytes
 from .tiles import Piece, Tiling, contiguous, cuttable, first_stored
@@ -51,7 +52,7 @@ def menu(node: Node, kernel: Kernel, target: Target, states_near: bool) -> list[
 def worthwhile(found: Sequence[Tiled]) -> list[Tiled]:
     """Fewest cycles first, each cheaper in bytes than those before; what is not cut stays."""
     kept: list[Tiled] = []
-    for way in sorted(found, key=lambda way: (time_of(way), way.least)):
+    for way in sorted(found, key=lambda way: (way.time(), way.least)):
         if all(way.least < other.least for other in kept):
             kept.append(way)
     if len(kept) > MENU:  # an even choice, the quickest and the smallest among it
@@ -59,12 +60,6 @@ def worthwhile(found: Sequence[Tiled]) -> list[Tiled]:
         kept = [kept[i] for i in picks]
     whole = [way for way in found if not way.tile and way not in kept]  # what is near costs its buffers nothing
     return whole + kept
-
-
-def time_of(way: Tiled) -> float:
-    """Predicted cycles with everything in other memories."""
-    dma = sum(s.cycles for s in way.streams) + (way.constants.cycles if way.constants else 0)
-    return max(way.cycles, dma) if way.depth > 1 or way.count == 1 else way.cycles + dma
 
 
 def _tiles(node: Node) -> Iterator[Tile]:
@@ -106,6 +101,7 @@ def _even(extent: int, size: int) -> int:
 def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: bool) -> list[Tiled]:
     """With one buffer per stream, and with two where there is more than one tile; none where the tile is not legal."""
     assert target.dma is not None
+    assert target.overhead is not None
     try:
         tiling = Tiling(node, tile)
         kinds, count = tiling.kinds(), len(tiling)
@@ -125,7 +121,7 @@ def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: b
             return []
         streams.append(stream)
     bundle = _bundle(tiling, constants, kernel, kinds, target.dma) if constants else None
-    growth = growth_of(node)
+    growth, around = growth_of(node), count * target.overhead.tile
     found = []
     shares = _shares(kernel, node, target) if each else (0,)
     numbers = [cores or target.cores for cores in shares]
@@ -143,6 +139,7 @@ def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: b
                 n,
                 count,
                 slow,
+                around,
                 slow * growth,
                 scratch,
                 tuple(streams),
@@ -192,27 +189,22 @@ def _stream(tiling: Tiling, name: str, kernel: Kernel, kinds: list[tuple[int, Pi
     value = tiling.node.operands[name]
     packing = kernel.packing.get(name)
     shape = value.type.shape
-    largest, moved, transfers, cycles, near = 0, 0.0, 0.0, 0.0, True
+    largest, moved, transfers, cycles, issue, near = 0, 0.0, 0.0, 0.0, 0.0, True
+    outward = value in tiling.node.outputs
     for number, piece in kinds:
         box, kind = piece.boxes[name], piece.node.operands[name].type
-        if packing is None:
-            runs = lines_of(box, shape, kind.dtype.bits)
-            near = near and contiguous(box, shape)
-        else:
-            region = (
-                (0, packing.elements(kind.static_shape)) if not tiling.tile else packing.region(box, _static(shape))
-            )
-            if region is None:
-                return None
-            runs = [(0, 1, region[1] * kind.dtype.bits // 8, 0)]
-            near = False
+        found = moves(box, shape, kind.dtype, packing)
+        if found is None:
+            return None
+        near = near and packing is None and contiguous(box, shape)
         largest = max(largest, packed_bytes(kind, kernel, name))
-        for _, lines, size, _ in runs:
-            moved += number * lines * size
-            transfers += number
-            cycles += number * dma.cycles(lines * size, lines)
+        for move in found:
+            moved += number * move.blocks * move.lines * move.bytes
+            transfers += number * move.blocks
+            cycles += number * move.blocks * dma.cycles(move.lines * move.bytes, move.lines, outward=outward)
+            issue += number * (dma.issue + (move.blocks - 1) * dma.block)
     share = reloads(tiling, [name]) / len(tiling)
-    return Stream(name, largest, moved * share, transfers * share, cycles * share, near)
+    return Stream(name, largest, moved * share, transfers * share, cycles * share, issue * share, near)
 
 
 def _static(shape: tuple[Dim, ...]) -> tuple[int, ...]:
@@ -228,32 +220,33 @@ def _bundle(tiling: Tiling, names: Sequence[str], kernel: Kernel, kinds: list[tu
         cycles += number * dma.cycles(size)
     times = reloads(tiling, names)
     share = times / len(tiling)
-    return Stream("constants", largest, moved * share, times, cycles * share, near=False)
+    return Stream("constants", largest, moved * share, times, cycles * share, times * dma.issue, near=False)
 
 
-def lines_of(box: Box, shape: tuple[Dim, ...], bits: int) -> list[tuple[int, int, int, int]]:
-    """Transfers that move a box of a row-major tensor: (first byte, lines, bytes of a line, bytes between lines)."""
-    sizes = [high - low for low, high in box]
-    extents = _static(shape)
-    steps = [math.prod(extents[i + 1 :]) for i in range(len(extents))]
-    axis = len(sizes)
-    run = 1
-    while axis > 0:  # axes that follow each other without a gap
-        axis -= 1
-        run *= sizes[axis]
-        if sizes[axis] != extents[axis]:
-            break
-    outer = [i for i in range(axis) if sizes[i] > 1]
-    start = sum(low * step for (low, _), step in zip(box, steps, strict=True))
-    scale = bits / 8
-    if not outer:
-        return [(int(start * scale), 1, int(run * scale), 0)]
-    *rest, last = outer
-    found = []
-    for picks in itertools.product(*(range(sizes[i]) for i in rest)):
-        offset = start + sum(pick * steps[i] for pick, i in zip(picks, rest, strict=True))
-        found.append((int(offset * scale), sizes[last], int(run * scale), int(steps[last] * scale)))
-    return found
+@dataclass(frozen=True)
+class Move:
+    """A transfer of part of a value: its first byte there, and lines and blocks as a `Copy` has them."""
+
+    first: int
+    bytes: int
+    lines: int = 1
+    stride: int = 0
+    blocks: int = 1
+    apart: int = 0
+
+
+def moves(box: Box, shape: tuple[Dim, ...], dtype: DType, packing: Packing | None) -> list[Move] | None:
+    """Transfers that move a box of a value; None where its packed form has no run for it."""
+    extents, size = _static(shape), dtype.bits // 8
+    if packing is not None:
+        whole = box == tuple((0, extent) for extent in extents)
+        part = (0, packing.elements(extents)) if whole else packing.region(box, extents)
+        return None if part is None else [Move(part[0] * size, part[1] * size)]
+    region = box_region(box, extents, size)
+    *outer, (run, _) = zip(region.shape, region.strides, strict=True)
+    rest, (blocks, apart), (lines, stride) = outer[:-2], *([(1, 0), (1, 0), *outer][-2:])
+    starts = itertools.product(*(range(0, count * step, step) for count, step in rest))
+    return [Move(region.first + sum(at), run, lines, stride, blocks, apart) for at in starts]
 
 
 def root(graph: Graph, value: Value) -> tuple[Value, Dim]:

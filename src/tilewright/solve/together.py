@@ -117,7 +117,8 @@ class _Pairs:
         assert self.target.dma is not None
         cycles, (late, _) = max(times), self._late(size)
         bytes_ = sum(part.constant_bytes for part in pair)
-        constants = Stream("constants", bytes_, bytes_, 1, self.target.dma.cycles(bytes_), near=False)
+        dma = self.target.dma
+        constants = Stream("constants", bytes_, bytes_, 1, dma.cycles(bytes_), dma.issue, near=False)
         return replace(
             self.whole, cycles=cycles, worst_cycles=cycles * growth_of(self.node), constants=constants,
             partner=Partner(pair[0].kernel, self._dim, size, late), aside=True,

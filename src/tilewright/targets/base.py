@@ -158,16 +158,37 @@ class Memory:
 
 @dataclass(frozen=True)
 class Dma:
-    """Transfers between the scratchpad and other memories, one after the other; cycles."""
+    """Transfers between the scratchpad and other memories, one after the other in each direction; cycles."""
 
     issue: float  # of the core that starts a transfer
+    block: float  # of that core for each block of a transfer behind the first
+    queue: int  # transfers of a core that may be under way until the next start waits
     latency: float
     bytes_per_cycle: float
-    line: float  # for each line of a transfer of lines
+    width: int  # bytes that go out at once; half of them come in
+    burst: int  # bytes of a line, at most, that the DMA asks for at once
 
-    def cycles(self, size: float, lines: float = 1) -> float:
-        """How long a transfer occupies the DMA."""
-        return size / self.bytes_per_cycle + (self.line * lines if lines > 1 else 0)
+    def cycles(self, size: float, lines: float = 1, *, outward: bool = False) -> float:
+        """How long a transfer, or a block of one, occupies it: at least a cycle a burst, on its way out one more."""
+        bursts = lines * math.ceil(size / lines / self.burst)
+        word = self.width if outward else self.width // 2
+        moved = lines * math.ceil(size / lines / word) * word / self.bytes_per_cycle
+        return moved + bursts if outward else max(moved, bursts)
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """What a program costs beside its kernels and transfers; cycles."""
+
+    barrier: float  # from the last core's arrival until all go on, the call included
+    wait: float  # of a wait for a transfer that is done
+    phase: float  # around the calls of a phase: shares, arguments, code that has to be fetched
+    turn: float  # a round of a loop, without its body
+
+    @property
+    def tile(self) -> float:
+        """Of a tile whose operands arrive: its phase, and barriers before and behind it."""
+        return self.wait + self.phase + 2 * self.barrier
 
 
 @dataclass(frozen=True)
@@ -284,6 +305,7 @@ class Target:
     scratchpad: str | None = None  # the memory that kernels work in, where others are reached by DMA
     tables: int = 0  # bytes of the scratchpad, beside what plans may use, for tables of loops and of arguments
     dma: Dma | None = None
+    overhead: Overhead | None = None
     export: Callable[[Any, Mapping[str, Any], Mapping[str, str]], dict[str, str]] | None = None
     # (compiled network, plan.json, files of every target) -> files of this target, which may replace others
 

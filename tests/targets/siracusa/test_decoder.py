@@ -17,11 +17,11 @@ from tilewright.ops import IntegerAttention, IntegerRMSNorm, RotateHeads, TableB
 from tilewright.ops.integer_attention import largest_exponential
 from tilewright.targets.base import Kernel, Packing
 from tilewright.targets.siracusa.bench import Case, Outcome, measure
-from tilewright.targets.siracusa.decoder import CENTRED, DECODER, REVERSED
+from tilewright.targets.siracusa.decoder import BOUNDED, CENTRED, DECODER, REVERSED, REVERSED_255, bound_of
 from tilewright.targets.siracusa.norm import DOUBLED, ONE_ROW
 
 BYTES, WORDS, ONE = TensorType((256,), I8), TensorType((256,), I32), TensorType((1,), I32)
-TURN, JOIN, ATTEND = DECODER
+TURN, JOIN, ROW, ATTEND = DECODER
 
 
 def expected(case: Case) -> Array:
@@ -47,6 +47,11 @@ def case_of(kernel: Kernel, op: Op, types: list[TensorType | None], rng: np.rand
     node = replace(node, inputs=tuple(inputs))
     assert kernel.misfit(node) is None
     return Case(kernel, node, arrays)
+
+
+def with_row(case: Case) -> Case:
+    """The same call of the kernel for a single row, where it runs it."""
+    return case if ROW.misfit(case.node) else replace(case, kernel=ROW)
 
 
 def turn(tokens: int, heads: int, own: bool, table: bool, rng: np.random.Generator, **fixed: Any) -> Case:
@@ -93,6 +98,12 @@ def test_random_instances_are_exact(cores: int, seed: int) -> None:
         hd, levels = int(rng.choice([4, 4, 8, 12])), int(rng.choice([2, 100, 128, 255, 256]))
         cases.append(attend(seen, tokens, rng, kv=kv, group=group, hd=hd, levels=levels, **more,
                             mask=mask.astype(np.int8) if rng.random() < 0.7 else None))  # fmt: skip
+        numbers = [2 * rng.integers(128, 1 << 14) + 1, 1 << 15, *rng.integers(-500, 500, 2)]
+        falls = np.sort(rng.integers(0, 66000, 256))[::-1] >> rng.integers(17)
+        falls[1:] = rng.permutation(falls[1:]) if rng.random() < 0.3 else falls[1:]
+        falls[0] = max(falls[0], 1)
+        cases.append(with_row(attend(seen, 1, rng, kv=kv, group=group, numbers=numbers, exp=falls)))
+        assert cases[-1].kernel is ROW
     check([replace(case, shift=int(rng.integers(0, 4))) for case in cases], cores)
 
 
@@ -105,6 +116,7 @@ def test_masks_of_zeros_and_of_some(tokens: int) -> None:
             mask = np.zeros((tokens, seen), np.int8)
             mask[:some, rng.integers(seen)] = -100
             cases.append(attend(seen, tokens, rng, mask=mask))
+            cases.append(with_row(cases[-1]))
     check(cases)
 
 
@@ -116,7 +128,8 @@ def test_few_different_scores(exp: str) -> None:
         for spread in (1, 2, 9, 19, 20, 21, 64, 255):
             plain = rng.integers(0, spread, 256) - rng.integers(-127 + spread, 129)
             given = {"exp": values if exp == "falls" else values[::-1], "plain": plain}
-            cases.append(attend(seen, 2, rng, kv=3, group=2, **given))
+            cases += [attend(seen, 2, rng, kv=3, group=2, **given), attend(seen, 1, rng, kv=3, group=2, **given)]
+            cases.append(with_row(cases[-1]))
     check(cases)
 
 
@@ -126,8 +139,20 @@ def test_sums_of_any_size(exp: list[int]) -> None:
     check([attend(seen, 2, np.random.default_rng(seen), exp=exp, levels=128) for seen in (1, 5, 140)])
 
 
+def test_sums_are_clipped_before_they_are_scaled() -> None:
+    """What the bound of scores says, over all sums of four products."""
+    rng, sums = np.random.default_rng(0), np.arange(-65536, 65537)
+    for mul in (*range(300), *rng.integers(256, 1 << 15, 200), (1 << 15) - 1, 1 << 15):
+        bound = bound_of(np.array([mul, 1 << 15, 0, 0]))
+        assert (bound > 0) == (256 <= mul < 1 << 15 and (255 << 15) % mul > 0), mul
+        if bound:
+            scaled = (np.clip(sums, -bound - 1, bound) * int(mul) + (1 << 15)) >> 16
+            np.testing.assert_array_equal(scaled, np.clip((sums * int(mul) + (1 << 15)) >> 16, -128, 127))
+    assert bound_of(np.array([700, 0, 0, 0])) == bound_of(np.array([-700, 1 << 15, 0, 0])) == 0
+
+
 def test_quotients_need_one_correction_at_most() -> None:
-    """What kernels/decoder.c says of exponentials: e (levels - 1) / total from the upper halves, or one less."""
+    """As kernels/attention_tables.c says: e (levels - 1) / total from the upper halves, or one less."""
     rng = np.random.default_rng(0)
     for levels in (2, 3, 128, 255, 256):
         most = levels - 1
@@ -158,6 +183,7 @@ def shapes() -> list[Case]:
         for seen in (8, 17, 65, 129):
             cases.append(attend(seen, tokens, rng))
             cases.append(attend(seen, tokens, rng, mask=np.zeros((tokens, seen), np.int8)))
+            cases += [with_row(case) for case in cases[-2:] if tokens == 1]
     return [*cases, attend(8, 8, rng, mask=np.triu(np.full((8, 8), -128, np.int8), 1))]
 
 
@@ -169,10 +195,18 @@ def test_shapes_of_networks_are_exact_and_about_as_fast_as_predicted() -> None:
             assert abs(predicted - outcome.cycles) <= 0.12 * outcome.cycles + 30, (case.kernel.symbol, outcome.cycles)
 
 
-@pytest.mark.parametrize("packing", [CENTRED, REVERSED], ids=lambda packing: packing.name)
+@pytest.mark.parametrize("packing", [CENTRED, REVERSED, REVERSED_255], ids=lambda packing: packing.name)
 def test_packings_are_undone_exactly(packing: Packing) -> None:
     table = np.random.default_rng(0).integers(-128, 128, 256).astype(np.int32)
     np.testing.assert_array_equal(packing.unpack(packing.pack(table), (256,)), table)
+
+
+def test_a_bound_lies_behind_the_numbers() -> None:
+    numbers = np.array([700, 1 << 15, -3, 4], np.int32)
+    packed = BOUNDED.pack(numbers)
+    np.testing.assert_array_equal(BOUNDED.unpack(packed, (4,)), numbers)
+    assert packed.dtype == np.int32
+    assert packed.tolist() == [700, 1 << 15, -3, 4, ((255 << 15) - 1) // 700]
 
 
 def norm(n: int, shift: int, x: Array, w: Array) -> Case:

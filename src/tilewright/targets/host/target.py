@@ -15,6 +15,7 @@ from .generic_reduce import REDUCE
 from .integer import INTEGER
 from .integer_heads import INTEGER_HEADS
 from .language import LANGUAGE
+from .linear_tables import LINEAR_TABLES
 from .one_call import ONE_CALL
 from .pointwise_i8 import POINTWISE_I8
 from .product import PRODUCT
@@ -29,7 +30,18 @@ HOST = Target(
     description="portable C99 with static memory, for this machine and any microcontroller with a C compiler",
     memories=(Memory("flash", None, "const", alignment=64), Memory("ram", None, "data", alignment=64)),
     engines=(Engine("cpu", cores=1),),
-    kernels=(*LANGUAGE, *QUANTISED, *ONE_CALL, *VISION, *INTEGER, *PRODUCT, *POINTWISE_I8, *GENERIC, *INTEGER_HEADS),
+    kernels=(
+        *LANGUAGE,
+        *QUANTISED,
+        *ONE_CALL,
+        *LINEAR_TABLES,
+        *VISION,
+        *INTEGER,
+        *PRODUCT,
+        *POINTWISE_I8,
+        *GENERIC,
+        *INTEGER_HEADS,
+    ),
     kernel_folders=(KERNELS,),
     headers=tuple(sorted(path.name for path in KERNELS.glob("*.h"))),
 )

@@ -34,8 +34,35 @@ def _reverse(table: Array) -> Array:
     return np.ascontiguousarray(table[::-1])
 
 
+def _reverse_255(table: Array) -> Array:
+    """255 times as large, last entry first; then the greatest of all from each eighth entry on."""
+    later = np.maximum.accumulate(table[::-1])[::-1][::8]
+    return np.asarray(np.concatenate([table[::-1], later]).astype(np.int64) * 255).astype(table.dtype)
+
+
+def _unreverse_255(packed: Array, _: tuple[int, ...]) -> Array:
+    return np.asarray(packed[255::-1] // 255)
+
+
+def bound_of(numbers: Array) -> int:
+    """The b of clip((sum mul + add) >> 16) = (clip(sum, -b - 1, b) mul + 2^15) >> 16, in 16-bit factors; 0: none."""
+    mul, add = int(numbers[0]), int(numbers[1])
+    if add != 1 << 15 or not 0 < mul < 1 << 15:
+        return 0
+    bound = ((255 << 15) - 1) // mul
+    return bound if bound < 1 << 15 and (bound + 1) * mul > 255 << 15 else 0
+
+
+def _bound(numbers: Array) -> Array:
+    return np.append(numbers, numbers.dtype.type(bound_of(numbers)))
+
+
 CENTRED = Packing("from the entry of -128 on", _centre, _uncentre)
 REVERSED = Packing("last entry first", _reverse, lambda packed, shape: _reverse(packed.reshape(shape)))
+REVERSED_255 = Packing(
+    "255 times, last entry first, and what is greatest from each eighth on", _reverse_255, _unreverse_255
+)
+BOUNDED = Packing("and where sums are clipped", _bound, lambda packed, _: packed[:4].copy())
 
 
 def _fits(most: int, mul: np.int64, add: np.int64, shift: int) -> bool:
@@ -85,10 +112,14 @@ def _join(node: Node) -> Arguments:
     return {"product": int(op.function == "mul"), "shift": op.shift}
 
 
-def _first_is_greatest(node: Node) -> bool:
-    """Whether the distance 0 has the greatest exponential: then none exceeds the sum that it is divided by."""
-    exp = node.operands["exp"].data
-    return exp is not None and bool(exp.max() == exp[0])
+def one_usual_row(node: Node) -> bool:
+    """One row, 256 levels, scores shifted by 16 and rounded, exponentials of which the first is greatest and small"""
+    op, exp, numbers = cast(IntegerAttention, node.op), node.operands["exp"].data, node.operands["numbers"].data
+    if exp is None or numbers is None or type_of(node, "q").static_shape[0] > 1:
+        return False
+    first, seen = int(exp[0]), type_of(node, "k").static_shape[0]
+    small = exp.min() >= 0 and 0 < first == exp.max() and first * 255 * max(255, seen) < 1 << 32
+    return small and op.levels == 256 and op.shift == 16 and bound_of(numbers) > 0
 
 
 def _attention(node: Node) -> Arguments:
@@ -98,22 +129,25 @@ def _attention(node: Node) -> Arguments:
     return {
         "seen": seen, "group": op.heads // op.kv_heads, "kv_heads": op.kv_heads, "hd": width // op.heads,
         "pitch": pitch_of(seen), "mask_step": seen if rows > 1 else 0, "shift": op.shift, "out_shift": op.out_shift,
-        "levels": op.levels, "greatest": int(_first_is_greatest(node)),
+        "levels": op.levels, "stride": type_of(node, "k").static_shape[1],
     }  # fmt: skip
 
 
-def _turned_heads(_: Node) -> Split:
+def turned_heads(_: Node) -> Split:
     return Split(("t", "h"))
 
 
-def _cached_heads(_: Node) -> Split:
+def cached_heads(_: Node) -> Split:
     """A core has whole heads of the cache, with all heads of the row that share one."""
     return Split(("t", "g"))
 
 
 def _scratch(node: Node) -> int:
-    """Bytes of a core: an exponential and a byte for every position, whole words, and a word."""
-    return 4 + 20 * -(-type_of(node, "k").static_shape[0] // 4)
+    """Bytes of a core: an exponential and a byte for every position, whole words, and a word.
+
+    An odd number of lines, so that cores in step with each other do not all want the same bank.
+    """
+    return 16 * ((4 + 20 * -(-type_of(node, "k").static_shape[0] // 4) + 15) // 16 | 1)
 
 
 # Cluster cycles of a warm call, fitted to calls on the simulator with `--timing gvsoc`.
@@ -135,17 +169,30 @@ def _attention_cycles(node: Node) -> float:
     return 368.0 + own * (211.0 + seen * scores + 4 * -(-seen // 4) * (16.7 + 0.58 * hd))
 
 
+def _row_cycles(node: Node) -> float:
+    op, seen = cast(IntegerAttention, node.op), type_of(node, "k").static_shape[0]
+    own = per_core(op.kv_heads) * op.heads // op.kv_heads
+    return 250.0 + own * (150.0 + 20.0 * seen)
+
+
 def _join_cycles(node: Node) -> float:
     own = per_core(elements(node))
     return 135.0 + 11.4 * own if cast(TableBinary, node.op).function == "mul" else 70.0 + 13.8 * own
 
+
+_TABLES = (
+    "const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v, const int8_t *restrict plain,"
+    " const int32_t *restrict exp, const int8_t *restrict weight, const int32_t *restrict numbers,"
+    " const int8_t *restrict mask, const int8_t *restrict scale, const int8_t *restrict hide,"
+    " const int8_t *restrict join, int8_t *restrict y, uint32_t *restrict scratch, int seen,"
+)
 
 DECODER = (
     Kernel(
         RotateHeads, "decoder.c", "tw_turn_heads",
         "const int8_t *restrict x, const int8_t *restrict r, const int32_t *restrict mul, const void *restrict add,"
         f" const int8_t *restrict table, int8_t *restrict y, int heads, int step, int shift, {_RANGE}",
-        {}, _turn, (of_four, of_32_bits), split=_turned_heads, cycles=_turn_cycles,
+        {}, _turn, (of_four, of_32_bits), split=turned_heads, cycles=_turn_cycles,
     ),
     Kernel(
         TableBinary, "decoder.c", "tw_join_tables",
@@ -154,14 +201,16 @@ DECODER = (
         {}, _join, (of_32_bits,), split=flat, in_place={"y": "a"}, cycles=_join_cycles,
     ),
     Kernel(
-        IntegerAttention, "decoder.c", "tw_attend_tables",
-        "const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v, const int8_t *restrict plain,"
-        " const int32_t *restrict exp, const int8_t *restrict weight, const int32_t *restrict numbers,"
-        " const int8_t *restrict mask, const int8_t *restrict scale, const int8_t *restrict hide,"
-        " const int8_t *restrict join, int8_t *restrict y, uint32_t *restrict scratch, int seen, int group,"
-        " int kv_heads, int hd, int pitch, int mask_step, int shift, int out_shift, int levels, int greatest,"
+        IntegerAttention, "attention_tables.c", "tw_attend_row",
+        f"{_TABLES} int group, int stride, int pitch, int out_shift, {_RANGE}",
+        {}, _attention, (of_four, sums_of_32_bits, one_usual_row), scratch=_scratch, split=cached_heads,
+        packing={"v": VALUES, "plain": CENTRED, "exp": REVERSED_255, "numbers": BOUNDED}, cycles=_row_cycles,
+    ),
+    Kernel(
+        IntegerAttention, "attention_tables.c", "tw_attend_tables",
+        f"{_TABLES} int group, int kv_heads, int hd, int pitch, int mask_step, int shift, int out_shift, int levels,"
         f" {_RANGE}",
         {}, _attention, (whole_words, sums_of_32_bits), packing={"v": VALUES, "plain": CENTRED, "exp": REVERSED},
-        scratch=_scratch, split=_cached_heads, cycles=_attention_cycles,
+        scratch=_scratch, split=cached_heads, cycles=_attention_cycles,
     ),
 )  # fmt: skip

@@ -15,7 +15,7 @@ from ...ops import Linear, LinearAdd
 from ...quant.requant import accumulator_range, half
 from ..base import Kernel, Packing, Rule, Scalar, Split
 from ..host.arguments import clamp, product, type_of
-from .dense_cycles import eights, float_columns, gemm, gemv, stream, up
+from .dense_cycles import eights, float_columns, fours, gemm, gemv, stream, up
 from .requant import BYTES, MODE, NARROW, SUMS, WIDE, joined, results
 from .share import CORES
 
@@ -31,8 +31,17 @@ def pitch(cols: int) -> int:
 
 
 def _pack(weight: Array) -> Array:
+    return _filled(weight, pitch(weight.shape[1]))
+
+
+def _pack_apart(weight: Array) -> Array:
+    return _filled(weight, 4 * (up(weight.shape[1], 4) | 1))
+
+
+def _filled(weight: Array, width: int) -> Array:
+    """Rows with zeros behind them."""
     rows, cols = weight.shape
-    filled = np.zeros((rows, pitch(cols)), weight.dtype)
+    filled = np.zeros((rows, width), weight.dtype)
     filled[:, :cols] = weight
     return filled.reshape(-1)
 
@@ -55,6 +64,7 @@ def _unpack_fours(packed: Array, shape: tuple[int, ...]) -> Array:
 
 FOURS = Packing("panels of 4 rows", _pack_fours, _unpack_fours)
 ROWS = Packing("rows of whole words", _pack, _unpack)
+APART = Packing("rows of an odd number of words", _pack_apart, _unpack)
 
 
 def _sums(node: Node) -> tuple[Array | int, Array | int]:
@@ -111,6 +121,10 @@ def _streamed(node: Node) -> Mapping[str, Scalar]:
     return {"mul_step": int(type_of(node, "mul").size > 1), "shift": _told(node)["shift"]}
 
 
+def _fours(node: Node) -> Mapping[str, Scalar]:
+    return {**_sizes(node), **_streamed(node), "by_tokens": int(_fours_by_tokens(node))}
+
+
 def _linear_add(node: Node) -> Mapping[str, Scalar]:
     told = joined(node, *_sums(node))
     return {**_sizes(node), **told, "form": told["form"] | BY_TOKENS * by_tokens(node)}
@@ -135,6 +149,12 @@ def in_eights(node: Node) -> bool:
     """Rows of whole words of inputs, a multiple of eight of them"""
     rows, cols = type_of(node, "w").static_shape
     return rows % 8 == 0 and cols % 4 == 0
+
+
+def in_fours(node: Node) -> bool:
+    """Rows of more than one word of inputs, a multiple of four of them, and of four tokens"""
+    (rows, cols), tokens = type_of(node, "w").static_shape, product(type_of(node, "x").shape[:-1])
+    return rows % 4 == 0 and cols > 4 and isinstance(tokens, int) and tokens % 4 == 0
 
 
 def scaled_rows(node: Node) -> bool:
@@ -200,6 +220,26 @@ def _shares(node: Node) -> tuple[tuple[int, int], tuple[int, int]]:
 def _gemm_cycles(node: Node) -> float:
     cols, (name, tiled) = type_of(node, "w").static_shape[1], finish(_told(node), isinstance(node.op, LinearAdd))
     return max(gemm(rows, tokens, cols, name, tiled and "b" not in node.operands) for rows, tokens in _shares(node))
+
+
+def _fours_by_tokens(node: Node) -> bool:
+    """Whether cores share the tokens rather than the rows of the weights, in fours of both."""
+    rows, tokens = up(type_of(node, "w").static_shape[0], 4), up(_tokens(node), 4)
+    return up(tokens, CORES) * rows < tokens * up(rows, CORES)
+
+
+def _fours_split(node: Node) -> Split:
+    if _fours_by_tokens(node):
+        return Split(tuple(name for name in node.op.domain(*node.types).parallel if name != "o"), 4)
+    return Split(("o",), 4)
+
+
+def _fours_cycles(node: Node) -> float:
+    (rows, cols), tokens = type_of(node, "w").static_shape, up(_tokens(node), 4)
+    blocks = up(rows, 4)
+    if _fours_by_tokens(node):
+        return fours(blocks, up(tokens, CORES), cols)
+    return fours(up(blocks, CORES), tokens, cols)
 
 
 def _gemv_cycles(node: Node) -> float:
@@ -279,6 +319,14 @@ DENSE = (
         {"x": "i8", "w": "i8", "mul": "i32", "y": "i8"}, lambda node: {**_sizes(node), **_streamed(node)},
         requires=(one_row, in_eights, scaled_bytes), packing={"w": ROWS}, split=lambda _: Split(("o",), 8),
         cycles=_eights_cycles,
+    ),
+    Kernel(
+        Linear, "dense_i8.c", "tw_gemm_bytes",
+        "const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul, const int32_t *restrict add,"
+        " int8_t *restrict y, int tokens, int rows, int cols, int mul_step, int shift, int by_tokens, int first,"
+        " int last",
+        {"x": "i8", "w": "i8", "mul": "i32", "y": "i8"}, _fours, requires=(in_fours, scaled_bytes),
+        packing={"w": ROWS}, split=_fours_split, cycles=_fours_cycles,
     ),
     *(_row("tw_gemv_i8", "gemv_i8.c", _gemv_cycles, dtype, "int cols", one_row) for dtype in ("i8", "u8")),
     *(

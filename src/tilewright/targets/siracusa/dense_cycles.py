@@ -11,6 +11,7 @@ STREAM_CALL, STREAM_ROW = 152, 41
 EIGHTS_CALL, EIGHTS_BLOCK = 120, 120
 GEMV_CALL, GEMV_EIGHT, GEMV_FOUR = 238, 155, 160
 REGISTERS_CALL, REGISTERS_BLOCK, REGISTERS_ROW = 184, 184, 30.6
+FOURS_CALL, FOURS_BLOCK, FOURS_TILE = 200, 60, 100
 GEMM_CALL, GEMM_BLOCK = 320, 180
 # What follows the sums, by result: of a tile of eight, of a tile that goes through memory, of one row's.
 TILE = {"sums": 22, "bytes": 77, "halves": 82, "bounded": 95, "joined": 150, "wide": 170}
@@ -40,6 +41,11 @@ def gemv(rows: int, cols: int, registers: bool, finish: str) -> float:
     words, eights, fours = up(cols, 4), rows // 8, up(rows % 8, 4)
     inner = CONFLICTS * words * (17 * eights + 9 * fours)
     return GEMV_CALL + GEMV_EIGHT * eights + GEMV_FOUR * fours + inner + rows * ROW[finish]
+
+
+def fours(blocks: int, tokens: int, cols: int) -> float:
+    """Blocks of four rows of weights times four tokens each."""
+    return FOURS_CALL + blocks * (FOURS_BLOCK + tokens * (FOURS_TILE + CONFLICTS * 24 * up(cols, 4)))
 
 
 def gemm(rows: int, tokens: int, cols: int, finish: str, tiled: bool = True) -> float:

@@ -7,10 +7,20 @@ from dataclasses import replace
 
 from ...ir.graph import Node
 from ...ir.types import nominal
+from ...ops import Binary, Softmax
 from ..base import Kernel
+from ..host.generic import broadcast_rows
 
 CALL = 60.0  # cycles of a call, before its loops
 VISIT = 9.0  # cycles of a core for each point of the iteration domain: scalar code, loads, address arithmetic
+BROADCAST = 40.0  # for each run of elements of a pair that follow each other in both
+DIVISION = 14.1  # of a division, of which the cluster makes one at a time
+SOFTMAX = 105.0  # for each element: an exponential, a division, the host's three passes
+FUNCTIONS = {  # cycles of a core for an element of host functions, measured on the chip's simulator
+    "neg": 9.5, "abs": 11.0, "relu": 12.0, "floor": 21.0, "ceil": 24.5, "round": 16.0, "leaky": 11.0,
+    "hardsigmoid": 20.0, "hardswish": 21.0, "exp": 67.0, "sigmoid": 113.0, "silu": 113.0, "tanh": 90.0, "erf": 90.0,
+    "gelu": 91.0, "gelu_tanh": 92.0, "recip": DIVISION, "sqrt": DIVISION, "div": DIVISION,
+}  # fmt: skip
 RANK = 1e-3  # rows of the host that state a cost state a rank among rows of one operator
 
 
@@ -22,6 +32,18 @@ def portable(row: Kernel) -> Kernel:
         extents = node.op.domain(*node.types).extents(shapes).values()
         points = math.prod(nominal(extent) for extent in extents)
         touched = sum(math.prod(map(nominal, shape)) for shape in shapes.values())
-        return CALL + VISIT * max(points, touched) + (RANK * row.cycles(node) if row.costed else 0.0)
+        each = VISIT * max(points, touched) + _function(node) * points
+        return CALL + each + (RANK * row.cycles(node) if row.costed else 0.0)
 
     return replace(row, cycles=cycles)
+
+
+def _function(node: Node) -> float:
+    """Cycles of a point beside the loads and stores around it."""
+    if isinstance(node.op, Softmax):
+        return SOFTMAX
+    cycles = FUNCTIONS.get(str(node.op.attributes.get("function")), 0.0)
+    if isinstance(node.op, Binary):
+        runs = broadcast_rows(node, "a", "b")
+        cycles += BROADCAST / max(1, runs[2 + (runs[0] - 1) * 3])
+    return cycles

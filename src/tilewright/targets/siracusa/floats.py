@@ -17,17 +17,11 @@ from ..host.generic import CTYPES, RANGE, broadcast_rows, elements, few_axes, re
 from ..host.generic_elementwise import ELEMENTWISE, first_is_whole, one_of, same_types
 from ..host.generic_quantize import DIALECT, scaled
 from ..host.generic_reduce import few_reduced_axes, reduction
-from .fallback import portable
-from .share import CALL, flat, per_core
+from .fallback import DIVISION, FUNCTIONS, portable
+from .share import CALL, CORES, flat, per_core
 
 Arguments = Mapping[str, Argument]
 ARITHMETIC = ("add", "sub", "mul", "div", "min", "max")  # ADD .. in kernels/floats.c
-DIVISION = 14.1  # cycles of a division, of which the cluster makes one at a time
-_COSTS = {  # cycles of a core for an element of host functions, measured on the chip's simulator
-    "neg": 9.5, "abs": 11.0, "relu": 12.0, "floor": 21.0, "ceil": 24.5, "round": 16.0, "leaky": 11.0,
-    "hardsigmoid": 20.0, "hardswish": 21.0, "exp": 67.0, "sigmoid": 113.0, "silu": 113.0, "tanh": 90.0, "erf": 90.0,
-    "gelu": 91.0, "gelu_tanh": 92.0, "recip": 8 * DIVISION, "sqrt": 8 * DIVISION,
-}  # fmt: skip
 
 
 def _own(node: Node) -> int:
@@ -48,7 +42,8 @@ def _shared(row: Kernel, per_element: Callable[[Node], float]) -> Kernel:
 
 
 def _of_function(node: Node) -> float:
-    return _COSTS.get(node.op.attributes["function"], 400.0)
+    function = node.op.attributes["function"]
+    return CORES * DIVISION if function in ("recip", "sqrt") else FUNCTIONS.get(function, 400.0)
 
 
 def _pair(node: Node) -> Arguments:
@@ -59,7 +54,7 @@ def _pair(node: Node) -> Arguments:
 def _pair_cycles(node: Node) -> float:
     table = broadcast_rows(node, "a", "b")
     parts = math.ceil(_own(node) / max(1, table[2 + (table[0] - 1) * 3]))
-    each = {"div": 8 * DIVISION, "min": 16.0, "max": 16.0}.get(cast(Binary, node.op).function, 10.2)
+    each = {"div": CORES * DIVISION, "min": 16.0, "max": 16.0}.get(cast(Binary, node.op).function, 10.2)
     return 350.0 + each * _own(node) + 150.0 * (parts - 1)
 
 

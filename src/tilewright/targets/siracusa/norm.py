@@ -12,7 +12,7 @@ from ...ir.graph import Node
 from ...ir.op import Op
 from ...ir.types import DTYPES, Array, TensorType
 from ...ops import IntegerLayerNorm, IntegerRMSNorm, IntegerSoftmax, ShiftSoftmax
-from ..base import Argument, Kernel, Packing
+from ..base import Argument, Kernel, Packing, Split
 from ..host.arguments import type_of
 from ..host.generic import CTYPES, elements
 from ..host.generic_quantize import constants_fit
@@ -50,6 +50,14 @@ def one_short_row(node: Node) -> bool:
     """One row of 16, 32, 64 ... at most 2^14 channels, a shift of 1 at least"""
     shape, n = type_of(node, "x").static_shape, _length(node)
     return math.prod(shape) == n and n in (1 << bits for bits in range(4, 15)) and 0 < node.op.attributes["shift"] < 32
+
+
+def rows_of_one_weight(node: Node) -> bool:
+    """Several rows of 16, 32, 64 ... channels with one constant weight, positive and within 2^23, a shift below 32"""
+    shape, n, w = type_of(node, "x").static_shape, _length(node), node.operands["w"].data
+    if w is None or math.prod(shape) == n or n not in (1 << bits for bits in range(4, 15)):
+        return False
+    return bool(w.min() == w.max() and 0 < w.flat[0] < 1 << 23) and 0 <= node.op.attributes["shift"] < 32
 
 
 def small_weights(node: Node) -> bool:
@@ -161,6 +169,15 @@ ONE_ROW = (
         {"x": "i8"}, lambda node: {"bits": _length(node).bit_length() - 1, "shift": node.op.attributes["shift"]},
         (constants_fit, one_short_row, small_weights), packing={"w": DOUBLED}, split=flat,
         cycles=lambda node: 150.0 + 0.6 * _length(node) + 16.0 * per_core(elements(node)),
+    ),
+)  # fmt: skip
+ONE_WEIGHT = (
+    Kernel(
+        IntegerRMSNorm, "rows_i8.c", "tw_rms_norm_rows",
+        f"const int8_t *restrict x, const int32_t *restrict w, int8_t *restrict y, int bits, int shift, {_RANGE}",
+        {"x": "i8"}, lambda node: {"bits": _length(node).bit_length() - 1, "shift": node.op.attributes["shift"]},
+        (constants_fit, rows_of_one_weight), cycles=_rows_cost(250.0, 170.0, 0.6, 7.3),
+        split=lambda node: Split(flat(node).dims, 2),
     ),
 )  # fmt: skip
 NORM = (

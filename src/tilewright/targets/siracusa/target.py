@@ -6,21 +6,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..base import Dma, Engine, Memory, Target
+from ..base import Dma, Engine, Memory, Overhead, Target
 from ..host.target import HOST
+from .attention_rows import ATTENTION_ROWS
 from .decoder import DECODER
 from .dense import DENSE
 from .fallback import portable
 from .floats import FLOATS
 from .language import LANGUAGE
 from .language_float import LANGUAGE_FLOAT
+from .linear_tables import LINEAR_TABLES
 from .move import MOVE
 from .neureka import NEUREKA
 from .neureka_rows import DISPATCH, LATENCY
-from .norm import NORM, ONE_ROW
+from .norm import NORM, ONE_ROW, ONE_WEIGHT
 from .one_call import ONE_CALL
 from .pointwise import POINTWISE
 from .product import PRODUCT
+from .rows_between import ROWS_BETWEEN
 from .share import CORES as CORES
 from .vision import VISION
 
@@ -61,10 +64,14 @@ SIRACUSA = Target(
         *DENSE,
         *PRODUCT,
         *ONE_CALL,
+        *LINEAR_TABLES,
         *POINTWISE,
+        *ONE_WEIGHT,
         *NORM,
         *ONE_ROW,
         *MOVE,
+        *ATTENTION_ROWS,
+        *ROWS_BETWEEN,
         *DECODER,
         *FLOATS,
         *LANGUAGE,
@@ -77,6 +84,8 @@ SIRACUSA = Target(
     language_quant="int8",
     scratchpad="l1",
     tables=TABLES,
-    dma=Dma(issue=40.0, latency=18.0, bytes_per_cycle=7.5, line=0.0),  # beside eight busy cores; code of a start
+    # beside eight busy cores; a start's code has to be fetched
+    dma=Dma(issue=40.0, block=11.0, queue=10, latency=18.0, bytes_per_cycle=7.5, width=8, burst=256),
+    overhead=Overhead(barrier=12.0, wait=10.0, phase=40.0, turn=6.0),
     export=_export,
 )

@@ -103,13 +103,23 @@ def depthwise_cycles(node: Node, mode: int, *, by_channel: bool, along: int) -> 
     return float(BANKS * (CALL + quads * (build + work)))
 
 
+FLOAT_CALL = 500.0
+PAIR = 415.0  # two pixels: where their windows begin, which takes divisions
+RESULT = 52.0  # bias, clip, store
+ELEMENT = 76.0  # an element of the windows of two pixels, or 32 channels of it: where it is
+EIGHT = 19.2  # products, of 4 channels and 2 pixels: the cores share four floating-point units
+RUN = 32  # channels of an element at a time, as in kernels/cluster_conv_f32.c
+
+
 def float_cycles(node: Node) -> float:
-    """Cycles of an fp32 convolution: the cores share four floating-point units, so that a product costs about 3."""
+    """Cycles of an fp32 convolution; pixels go in pairs, and a single one takes as long."""
     n, oy, ox, channels = type_of(node, "y").static_shape
     pixels, groups, w = -(-n * oy * ox // CORES), -(-channels // 4), type_of(node, "w").static_shape
     if len(w) == 3:
-        return CALL + pixels * (60.0 + groups * (200.0 + 40.0 * w[0] + 20.0 * w[0] * w[1]))
-    return CALL + pixels * (100.0 + groups * (130.0 + 16.0 * w[1] * w[2] + 12.6 * math.prod(w[1:])))
+        return FLOAT_CALL + pixels * (60.0 + groups * (200.0 + 40.0 * w[0] + 20.0 * w[0] * w[1]))
+    _, ky, kx, ci = w
+    each = ky * kx * (ELEMENT * -(-ci // RUN) + EIGHT * ci)
+    return FLOAT_CALL + -(-pixels // 2) * (PAIR + groups * each) + pixels * channels * RESULT
 
 
 def pool_cycles(node: Node, *, by_channel: bool, lanes: int) -> float:

@@ -21,10 +21,25 @@ void tw_cluster_append_channels(int8_t *restrict state, const int8_t *restrict x
                                 int last)
 {
     int t = first < n ? 0 : first / n, c = first - t * n;
-    for (int i = first; i < last; i++) {
-        state[c * pitch + pos + t] = x[i];
-        if (++c == n)
-            c = 0, t++;
+    x += first;
+    for (int i = first, count; i < last; i += count, c = 0, t++) {
+        int8_t *y = state + c * pitch + pos + t;
+        count = n - c < last - i ? n - c : last - i;
+        int left = count;
+#ifdef __riscv
+        if (left > 1) {
+            int32_t a, b;
+            __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[pairs]", "4") TW_LB("%[a]", "%[x]", "1")
+                                 TW_LB("%[b]", "%[x]", "1") TW_SB_BY("%[a]", "%[y]", "%[pitch]")
+                                     TW_SB_BY("%[b]", "%[y]", "%[pitch]") TW_ASM_END
+                             : [x] "+r"(x), [y] "+r"(y), [a] "=&r"(a), [b] "=&r"(b)
+                             : [pairs] "r"(left >> 1), [pitch] "r"(pitch)
+                             : "memory");
+            left &= 1;
+        }
+#endif
+        for (; left > 0; left--, y += pitch)
+            *y = *x++;
     }
 }
 

@@ -3,44 +3,25 @@
 #include "tw_gemm.h"
 #include "tw_llama.h"
 #include "tw_results.h"
+#include "tw_stream.h"
 
-enum { ROW = 64, BLOCK = 32 }; /* inputs that fit into registers; sums that wait for what follows */
-
-/* A row of 64 inputs stays in registers, weights stream by: 32 instructions for 64 products, and what `tail` adds. */
-#define LOAD_8(a, b, c, d, e, f, g, h)                                                                                 \
-    TW_LW(a, "%[x]", "4") TW_LW(b, "%[x]", "4") TW_LW(c, "%[x]", "4") TW_LW(d, "%[x]", "4")                            \
-    TW_LW(e, "%[x]", "4") TW_LW(f, "%[x]", "4") TW_LW(g, "%[x]", "4") TW_LW(h, "%[x]", "4")
-#define NEXT_A(x) TW_LW("%[a]", "%[w]", "4") TW_DOT(TW_SDOTSP, "%[s]", x, "%[b]")
-#define NEXT_B(x) TW_LW("%[b]", "%[w]", "4") TW_DOT(TW_SDOTSP, "%[s]", x, "%[a]")
-#define STREAM(size, tail)                                                                                             \
-    TW_ASM_BEGIN LOAD_8("%[x0]", "%[x1]", "%[x2]", "%[x3]", "%[x4]", "%[x5]", "%[x6]", "%[x7]")                        \
-    LOAD_8("%[x8]", "%[x9]", "%[x10]", "%[x11]", "%[x12]", "%[x13]", "%[x14]", "%[x15]")                               \
-    TW_LOOP("0", "%[s]", "32+" size) TW_LW("%[a]", "%[w]", "4") TW_LW("%[b]", "%[w]", "4")                             \
-    TW_DOT(TW_DOTSP, "%[s]", "%[x0]", "%[a]") NEXT_A("%[x1]") NEXT_B("%[x2]") NEXT_A("%[x3]") NEXT_B("%[x4]")          \
-    NEXT_A("%[x5]") NEXT_B("%[x6]") NEXT_A("%[x7]") NEXT_B("%[x8]") NEXT_A("%[x9]") NEXT_B("%[x10]")                   \
-    NEXT_A("%[x11]") NEXT_B("%[x12]") NEXT_A("%[x13]") NEXT_B("%[x14]") TW_DOT(TW_SDOTSP, "%[s]", "%[x15]", "%[b]")    \
-    tail TW_ASM_END
-#define REGISTERS                                                                                                      \
-    [x0] "=&r"(v[0]), [x1] "=&r"(v[1]), [x2] "=&r"(v[2]), [x3] "=&r"(v[3]), [x4] "=&r"(v[4]), [x5] "=&r"(v[5]),        \
-        [x6] "=&r"(v[6]), [x7] "=&r"(v[7]), [x8] "=&r"(v[8]), [x9] "=&r"(v[9]), [x10] "=&r"(v[10]),                    \
-        [x11] "=&r"(v[11]), [x12] "=&r"(v[12]), [x13] "=&r"(v[13]), [x14] "=&r"(v[14]), [x15] "=&r"(v[15]),            \
-        [a] "=&r"(v[16]), [b] "=&r"(v[17]), [s] "+r"(count), [w] "+r"(w), [x] "+r"(x)
+enum { BLOCK = 32 }; /* sums that wait for what follows */
 
 /* Sums of `count` rows of 64 weights. */
 static void stream(int32_t *y, const int8_t *w, const int8_t *x, int count)
 {
 #ifdef __riscv
-    int32_t v[18];
-    __asm__ volatile(STREAM("1", TW_SW("%[s]", "%[y]", "4")) : REGISTERS, [y] "+r"(y) : : "memory");
+    int32_t v[17];
+    __asm__ volatile(TW_STREAM("1", TW_SW("%[s]", "%[y]", "4")) : TW_REGISTERS, [y] "+r"(y) : : "memory");
 #else
     for (int i = 0; i < count; i++)
-        y[i] = tw_dot_row(0, w + i * ROW, x, ROW, 1);
+        y[i] = tw_dot_row(0, w + i * TW_ROW, x, TW_ROW, 1);
 #endif
 }
 
 /* Results of such rows: multipliers of 8 bits per row, one addend, 32 bits enough. 7 instructions more. */
 #define SCALED(put)                                                                                                    \
-    STREAM("7", TW_LBU("%[a]", "%[mul]", "1") "mv %[b], %[add]\n" TW_MAC("%[b]", "%[s]", "%[a]")                       \
+    TW_STREAM("7", TW_LBU("%[a]", "%[mul]", "1") "mv %[b], %[add]\n" TW_MAC("%[b]", "%[s]", "%[a]")                    \
                 "sra %[b], %[b], %[shift]\n" TW_MAX("%[b]", "%[b]", "%[low]") TW_MIN("%[b]", "%[b]", "%[high]") put)
 /* x: [64], w: [rows][64], mul: [rows], add: [1], y: [rows]. */
 #define STREAM_SCALED(name, type, put)                                                                                 \
@@ -52,15 +33,15 @@ static void stream(int32_t *y, const int8_t *w, const int8_t *x, int count)
         int32_t count = last - first, half = *add;                                                                     \
         if (count <= 0)                                                                                                \
             return;                                                                                                    \
-        w += first * ROW, mul += first, y += first;                                                                    \
+        w += first * TW_ROW, mul += first, y += first;                                                                 \
         TW_SAY(                                                                                                        \
-            int32_t v[18];                                                                                             \
+            int32_t v[17];                                                                                             \
             __asm__ volatile(SCALED(put)                                                                               \
-                             : REGISTERS, [y] "+r"(y), [mul] "+r"(mul)                                                 \
+                             : TW_REGISTERS, [y] "+r"(y), [mul] "+r"(mul)                                              \
                              : [add] "r"(half), [shift] "r"(shift), [low] "r"(low), [high] "r"(high)                   \
                              : "memory"),                                                                              \
             for (int i = 0; i < count; i++) y[i] = (type)tw_between(                                                   \
-                tw_pmac(half, tw_dot_row(0, w + i * ROW, x, ROW, 1), mul[i]) >> shift, low, high));                    \
+                tw_pmac(half, tw_dot_row(0, w + i * TW_ROW, x, TW_ROW, 1), mul[i]) >> shift, low, high));              \
     }
 STREAM_SCALED(tw_stream_i8, int8_t, TW_SB("%[b]", "%[y]", "1"))
 STREAM_SCALED(tw_stream_i16, int16_t, TW_SH("%[b]", "%[y]", "2"))
@@ -73,18 +54,18 @@ void tw_stream_bytes(const int8_t *restrict x, const int8_t *restrict w, const i
     int32_t count = last - first, half = *add;
     if (count <= 0)
         return;
-    w += first * ROW, mul += first * mul_step, y += first;
+    w += first * TW_ROW, mul += first * mul_step, y += first;
 #ifdef __riscv
-    int32_t v[18];
+    int32_t v[17];
     __asm__ volatile(
-        STREAM("6", TW_LW_BY("%[a]", "%[mul]", "%[step]") "mv %[b], %[add]\n" TW_MAC("%[b]", "%[s]", "%[a]")
+        TW_STREAM("6", TW_LW_BY("%[a]", "%[mul]", "%[step]") "mv %[b], %[add]\n" TW_MAC("%[b]", "%[s]", "%[a]")
                         "sra %[b], %[b], %[shift]\n.insn r 0x33, 1, 0x0a, %[b], %[b], x8\n" TW_SB("%[b]", "%[y]", "1"))
-        : REGISTERS, [y] "+r"(y), [mul] "+r"(mul)
+        : TW_REGISTERS, [y] "+r"(y), [mul] "+r"(mul)
         : [add] "r"(half), [shift] "r"(shift), [step] "r"(4 * mul_step)
         : "memory");
 #else
     for (int i = 0; i < count; i++, mul += mul_step)
-        y[i] = (int8_t)tw_pclip(tw_pmac(half, tw_dot_row(0, w + i * ROW, x, ROW, 1), *mul) >> shift, 8);
+        y[i] = (int8_t)tw_pclip(tw_pmac(half, tw_dot_row(0, w + i * TW_ROW, x, TW_ROW, 1), *mul) >> shift, 8);
 #endif
 }
 
@@ -97,7 +78,7 @@ TW_HOT void tw_gated_i8(const int8_t *restrict x, const int8_t *restrict w_gate,
     int32_t half = tw_half(gate_shift);
     tw_stream_i8(x, w_gate, mul_gate, &half, y, gate_shift, -128, 127, first, last);
     half = tw_half(up_shift);
-    tw_stream_i8(x, w_up + first * ROW, mul_up + first, &half, scratch, up_shift, -128, 127, 0, last - first);
+    tw_stream_i8(x, w_up + first * TW_ROW, mul_up + first, &half, scratch, up_shift, -128, 127, 0, last - first);
     tw_swiglu(y + first, scratch, table, y + first, shift, 0, last - first);
 }
 
@@ -173,18 +154,19 @@ void tw_stream_add(const int8_t *restrict x, const int8_t *restrict w, const int
     int32_t count = last - first;
     if (count <= 0)
         return;
-    w += first * ROW, mul += first, y += first, r += first;
+    w += first * TW_ROW, mul += first, y += first, r += first;
 #ifdef __riscv
-    int32_t v[18];
-    __asm__ volatile(STREAM("8", TW_LBU("%[a]", "%[mul]", "1") "mv %[b], %[half]\n" TW_MAC("%[b]", "%[s]", "%[a]")
+    int32_t v[17];
+    __asm__ volatile(TW_STREAM("8", TW_LBU("%[a]", "%[mul]", "1") "mv %[b], %[half]\n" TW_MAC("%[b]", "%[s]", "%[a]")
                                  TW_LH("%[a]", "%[r]", "2") "sra %[b], %[b], %[shift]\nadd %[b], %[b], %[a]\n"
                                  ".insn r 0x33, 1, 0x0a, %[b], %[b], x16\n" TW_SH("%[b]", "%[y]", "2"))
-                     : REGISTERS, [y] "+r"(y), [r] "+r"(r), [mul] "+r"(mul)
+                     : TW_REGISTERS, [y] "+r"(y), [r] "+r"(r), [mul] "+r"(mul)
                      : [half] "r"(half), [shift] "r"(shift)
                      : "memory");
 #else
     for (int i = 0; i < count; i++)
-        y[i] = (int16_t)tw_pclip((tw_pmac(half, tw_dot_row(0, w + i * ROW, x, ROW, 1), mul[i]) >> shift) + r[i], 16);
+        y[i] = (int16_t)tw_pclip(
+            (tw_pmac(half, tw_dot_row(0, w + i * TW_ROW, x, TW_ROW, 1), mul[i]) >> shift) + r[i], 16);
 #endif
 }
 
@@ -242,8 +224,8 @@ static void rows_of_any(const struct tw_results *f, const int8_t *x, const int8_
 
 static void rows_of_64(const struct tw_results *f, const int8_t *x, const int8_t *w, int first, int last)
 {
-    w += first * ROW;
-    for (int r = first, count; r < last; r += count, w += BLOCK * ROW) {
+    w += first * TW_ROW;
+    for (int r = first, count; r < last; r += count, w += BLOCK * TW_ROW) {
         int32_t s[BLOCK];
         count = last - r < BLOCK ? last - r : BLOCK;
         stream(s, w, x, count);
@@ -253,7 +235,7 @@ static void rows_of_64(const struct tw_results *f, const int8_t *x, const int8_t
 
 static void part(const struct tw_results *f, const int8_t *x, const int8_t *w, int cols, int first, int last)
 {
-    if (cols == ROW && f->form & TW_X_SIGNED)
+    if (cols == TW_ROW && f->form & TW_X_SIGNED)
         rows_of_64(f, x, w, first, last);
     else
         rows_of_any(f, x, w, cols, first, last);

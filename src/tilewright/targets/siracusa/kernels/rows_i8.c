@@ -248,6 +248,41 @@ void tw_rms_norm_i8(const int8_t *x, const int32_t *w, int8_t *y, int n, uint32_
     }
 }
 
+/* The same of 2^bits channels with one weight, 0 < w < 2^23, and a shift below 32.
+ *
+ * P = w / root has its whole part in `whole` and 15 bits more, with one too much in the last, in `part`: x times that is
+ * at most 127 / 2^15 more than x P, or less where x is negative. Whole numbers and x P are at least 1 / 128 apart, if not
+ * equal, so that floor(x P) is found; where x is negative, floor(x P + 1 - 1 / root) is wanted, which is what one more
+ * than floor(x P') gives, as x P' is below x P.
+ */
+#ifdef __riscv
+#define NORMED(x, t)                                                                                                   \
+    ".insn r 0x5b, 0, 2<<5|15, " t ", " x ", %[part]\n" TW_MAC(t, x, "%[whole]") "srli " x ", " x ", 31\n"             \
+    ".insn r 0x5b, 2, 0x20, " t ", " x ", %[shift]\n.insn r 0x33, 1, 0x0a, " t ", " t ", x8\n" TW_SB(t, "%[y]", "1")
+#endif
+void tw_rms_norm_rows(const int8_t *restrict x, const int32_t *restrict w, int8_t *restrict y, int bits, int shift,
+                      int first, int last)
+{
+    x += first, y += first;
+    for (int n = 1 << bits, count; first < last; first += count) {
+        int c = first & (n - 1);
+        int32_t root = root_of((squares_of(x - c, n) >> bits) + 1), whole = *w / root;
+        int32_t part = ((*w - whole * root) << 15) / root + 1;
+        count = n - c < last - first ? n - c : last - first;
+#ifdef __riscv
+        int32_t u, v, s, t;
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "14") TW_LB("%[u]", "%[x]", "1") TW_LB("%[v]", "%[x]", "1")
+                             NORMED("%[u]", "%[s]") NORMED("%[v]", "%[t]") TW_ASM_END
+                         : [x] "+r"(x), [y] "+r"(y), [u] "=&r"(u), [v] "=&r"(v), [s] "=&r"(s), [t] "=&r"(t)
+                         : [n] "r"(count >> 1), [whole] "r"(whole), [part] "r"(part), [shift] "r"(shift)
+                         : "memory");
+#else
+        for (int i = 0; i < count; i++, x++, y++)
+            *y = (int8_t)tw_pclip((tw_pmac(tw_pmulsn(*x, part, 15), *x, whole) + (*x < 0)) >> shift, 8);
+#endif
+    }
+}
+
 /* ((x - mean) w / root + b) >> shift modulo 256, root = floor(sqrt(variance + 1)). */
 void tw_layer_norm_i8(const int8_t *x, const int32_t *w, const int32_t *b, int8_t *y, int n, uint32_t by_m,
                       int by_shift, int w_step, int b_step, int shift, int first, int last)

@@ -3,7 +3,7 @@
 #define TW_BLOCKS_H
 
 #include "tw_results.h"
-#include "tw_tiles.h"
+#include "tw_tiles_4x4.h"
 
 /* x: rows of `cols` bytes; weights: rows of `pitch` bytes; results: rows of `rows` elements, see tw_results.h. */
 struct tw_product {
@@ -94,48 +94,78 @@ static void tw_block_by_sums(const struct tw_product *p, const int8_t *x, const 
 }
 
 #ifdef __riscv
-typedef void tw_tiles(const struct tw_tile *t, const int8_t *w, int pitch, const void *x, const void *z, int cols,
+typedef void tw_fours(struct tw_tile *t, const int8_t *w, int pitch, int cols);
+typedef void tw_pairs(const struct tw_tile *t, const int8_t *w, int pitch, const void *x, const void *z, int cols,
                       void *y, int pairs);
+struct tw_tiles {
+    tw_fours *fours; /* of rows of inputs; null where no tiles finish so */
+    tw_pairs *pairs;
+};
 
-/* The tiles of tw_tiles.h that finish so, null where there are none. */
-TW_X tw_tiles *tw_tiles_for(const struct tw_results *f)
+/* The tiles that finish so. */
+TW_X struct tw_tiles tw_tiles_for(const struct tw_results *f)
 {
     int mode = tw_mode_of(f), bytes = tw_bytes_per_result(f), is_signed = f->form & TW_X_SIGNED;
+#define TW_SIGNED(name) is_signed ? (struct tw_tiles){tw_fours_##name##i8, tw_tiles_##name##i8} : (struct tw_tiles){tw_fours_##name##u8, tw_tiles_##name##u8}
     if (f->b != 0)
-        return 0;
+        return (struct tw_tiles){0, 0};
     if (mode == TW_SUMS)
-        return is_signed ? tw_tiles_sums_i8 : tw_tiles_sums_u8;
+        return TW_SIGNED(sums_);
     if (bytes == 2 && mode == TW_NARROW && is_signed)
-        return f->r != 0 ? tw_tiles_join_i8 : tw_tiles_halves_i8;
+        return f->r != 0 ? (struct tw_tiles){tw_fours_join_i8, tw_tiles_join_i8}
+                         : (struct tw_tiles){tw_fours_halves_i8, tw_tiles_halves_i8};
     if (bytes != 1 || (mode == TW_WIDE && f->shift < 32))
-        return 0;
+        return (struct tw_tiles){0, 0};
     if (mode == TW_WIDE)
-        return is_signed ? tw_tiles_wide_i8 : tw_tiles_wide_u8;
+        return TW_SIGNED(wide_);
     if (mode == TW_BOUNDED)
-        return is_signed ? tw_tiles_bounded_i8 : tw_tiles_bounded_u8;
-    return is_signed ? tw_tiles_i8 : tw_tiles_u8;
+        return TW_SIGNED(bounded_);
+    if (f->low != -f->high - 1)
+        return is_signed ? (struct tw_tiles){tw_fours_between_i8, tw_tiles_i8}
+                         : (struct tw_tiles){tw_fours_between_u8, tw_tiles_u8};
+    return TW_SIGNED();
+#undef TW_SIGNED
 }
 
-/* Four rows of weights in tiles; `c` holds what all blocks have in common. The last token of an odd number is computed
- * twice; not in place, where it would join its residual twice. */
-static void tw_block_by_tiles(const struct tw_product *p, struct tw_tile *c, tw_tiles *tiles, const int8_t *x,
+/* `blocks` times four rows of weights, `fours` times four tokens. */
+static void tw_columns(const struct tw_product *p, struct tw_tile *c, tw_fours *tiles, const int8_t *x, const int8_t *w,
+                       int fours, int blocks, int channel, int at)
+{
+    const struct tw_results *f = &p->to;
+    int bytes = tw_bytes_per_result(f), mul_step = tw_mul_step(f), add_step = tw_add_step(f), words = TW_WORDS(p->cols);
+    int together = tw_mode_of(f) == TW_WIDE ? 1 : blocks; /* 64 bits are split outside of the tiles */
+    for (int done = 0; done < blocks; done += together, channel += 4 * together, w += 4 * together * p->pitch) {
+        c->columns = (struct tw_columns){
+            words - 1, (char *)f->y + (at + 4 * done) * bytes, 4 * (p->cols - words), x, fours, together,
+            (4 - 4 * fours * p->rows) * bytes, (const char *)f->mul + channel * mul_step, mul_step,
+            f->form & TW_MUL_U8 ? 255 : -1, (const char *)f->add + channel * add_step, add_step, -4 * words,
+            mul_step | add_step,
+        };
+        if (together < blocks || tw_mode_of(f) == TW_WIDE)
+            tw_tile_channels(c, p, channel, 4);
+        tiles(c, w, p->pitch, p->cols);
+    }
+}
+
+/* Four rows of weights, a few tokens, in tiles. The last token of an odd number is computed twice; not in place,
+ * where it would join its residual twice. */
+static void tw_block_by_pairs(const struct tw_product *p, struct tw_tile *c, tw_pairs *tiles, const int8_t *x,
                               const int8_t *w, int tokens, int channel, int at)
 {
-    int pairs = tokens / 2, bytes = tw_bytes_per_result(&p->to), done = 2 * pairs;
-    char *y = (char *)p->to.y + at * bytes;
+    int bytes = tw_bytes_per_result(&p->to), pairs = tokens / 2;
     tw_tile_channels(c, p, channel, 4);
     if (pairs > 0)
-        tiles(c, w, p->pitch, x, x + p->cols, p->cols, y, pairs);
-    if (done == tokens)
+        tiles(c, w, p->pitch, x, x + p->cols, p->cols, (char *)p->to.y + at * bytes, pairs);
+    if (tokens % 2 == 0)
         return;
+    x += (tokens - 1) * p->cols, at += (tokens - 1) * p->rows;
     if (p->to.r != 0) {
-        tw_block_by_sums(p, x + done * p->cols, w, 1, channel, at + done * p->rows, 4);
+        tw_block_by_sums(p, x, w, 1, channel, at, 4);
         return;
     }
-    x += done * p->cols;
     int y_step = c->y_step;
     c->y_step = 0;
-    tiles(c, w, p->pitch, x, x, p->cols, y + done * p->rows * bytes, 1);
+    tiles(c, w, p->pitch, x, x, p->cols, (char *)p->to.y + at * bytes, 1);
     c->y_step = y_step;
 }
 #endif
@@ -146,13 +176,19 @@ TW_X void tw_blocks(const struct tw_product *p, const int8_t *x, const int8_t *w
 {
     w += first * p->pitch;
 #ifdef __riscv
-    tw_tiles *tiles = tw_tiles_for(&p->to);
-    struct tw_tile c;
-    if (tiles != 0) {
+    struct tw_tiles tiles = tw_tiles_for(&p->to);
+    if (tiles.fours != 0) {
+        int fours = p->cols > 4 ? tokens / 4 : 0, blocks = (last - first) / 4, stop = first + 4 * blocks;
+        struct tw_tile c;
         tw_tile_begin(&c, p);
         c.r_step = (int32_t)((const char *)p->to.r - (const char *)p->to.y);
-        for (; last - first >= 4; first += 4, w += 4 * p->pitch)
-            tw_block_by_tiles(p, &c, tiles, x, w, tokens, first, at + first);
+        if (fours > 0 && blocks > 0)
+            tw_columns(p, &c, tiles.fours, x, w, fours, blocks, first, at + first);
+        if (tokens == 4 * fours)
+            w += 4 * blocks * p->pitch, first = stop;
+        for (int done = 4 * fours; first < stop; first += 4, w += 4 * p->pitch)
+            tw_block_by_pairs(p, &c, tiles.pairs, x + done * p->cols, w, tokens - done, first,
+                              at + first + done * p->rows);
     }
 #endif
     for (; first < last; first += 4, w += 4 * p->pitch)

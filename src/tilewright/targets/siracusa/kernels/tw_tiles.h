@@ -13,6 +13,17 @@
 struct tw_tile {
     int32_t mul[4], add[4], add_high[4];
     int32_t low, high, acc_low, acc_high, shift, x_step, y_step, r_step;
+    struct tw_columns {
+        int32_t more; /* words behind the first of a row */
+        char *y;
+        int32_t x_step;
+        const void *x;
+        int32_t fours, blocks, y_next; /* from the last row of results to the first of the next block */
+        const void *mul;
+        int32_t mul_step, mul_mask;
+        const void *add;
+        int32_t add_step, w_step, numbers; /* whether blocks have numbers of their own */
+    } columns; /* of tw_tiles_4x4.h */
 };
 
 #ifdef __riscv

@@ -18,10 +18,18 @@ TW_X void tw_set_word(void *at, int32_t value)
     TW_SAY(__asm__("sw %1, %0" : "=m"(*(char (*)[4])at) : "r"(value)), memcpy(at, &value, sizeof value));
 }
 
+/* clip((sum mul + add) >> shift) */
+TW_X int32_t tw_scaled(int32_t sum, int32_t mul, int32_t add, int32_t shift)
+{
+    return tw_pclip(tw_pmac(add, sum, mul) >> shift, 8);
+}
+
 #define TW_SDOTUP "0x28<<1"
 #define TW_DOT_H(code, rd, a, b) ".insn r 0x57, 0, " code ", " rd ", " a ", " b "\n"
 #define TW_MINU(rd, a, b) ".insn r 0x33, 5, 0x02, " rd ", " a ", " b "\n"
 #define TW_ADDN(rd, a, shift) ".insn r 0x5b, 2, 0x20, " rd ", " a ", " shift "\n"     /* rd = (rd + a) >> shift */
+#define TW_ADDRN(rd, a, shift) ".insn r 0x5b, 6, 0x20, " rd ", " a ", " shift "\n"    /* rounded; shift >= 1 */
+#define TW_MULS(rd, a, b) ".insn r 0x5b, 0, 0x40, " rd ", " a ", " b "\n"             /* product of lower halves */
 #define TW_LBU_AT(rd, at, index) ".insn r 0x03, 7, 0x20, " rd ", " at ", " index "\n" /* rd = at[index] */
 #define TW_LB_AT(rd, at, index) ".insn r 0x03, 7, 0, " rd ", " at ", " index "\n"
 #define TW_LW_AT(rd, at, index) ".insn r 0x03, 7, 0x10, " rd ", " at ", " index "\n"    /* `index` in bytes */
@@ -31,6 +39,8 @@ TW_X void tw_set_word(void *at, int32_t value)
 #define TW_PACKHI(rd, b3, b2) ".insn r 0x57, 1, 0x6c, " rd ", " b3 ", " b2 "\n"
 #define TW_LH(rd, at, step) ".insn i 0x0b, 1, " rd ", " at ", " step "\n"
 #define TW_LH_AT(rd, at, index) ".insn r 0x03, 7, 0x08, " rd ", " at ", " index "\n" /* `index` in bytes */
+#define TW_MIN_B(rd, a, b) ".insn r 0x57, 1, 0x10, " rd ", " a ", " b "\n"
+#define TW_ROUNDED_PRODUCT(rd, a, b, shift) ".insn r 0x5b, 4, 2<<5|" shift ", " rd ", " a ", " b "\n" /* of lower halves */
 #define TW_CLIP(rd, a, bits) ".insn r 0x33, 1, 0x0a, " rd ", " a ", x" bits "\n"
 #define TW_SHUFFLE2(rd, a, lanes) ".insn r 0x57, 1, 0x64, " rd ", " a ", " lanes "\n"
 

@@ -138,6 +138,25 @@ static inline void tw_copy_lines_out(void *to, const void *from, uint32_t bytes,
     tw_copy_start_lines(0, from, to, bytes, lines, stride);
 }
 
+/* `blocks` blocks of such lines, `apart` bytes apart outside L1, one behind the other in it. */
+static inline void tw_copy_blocks_in(void *to, const void *from, uint32_t bytes, uint32_t lines, uint32_t stride,
+    uint32_t blocks, uint32_t apart)
+{
+    char *near = to;
+    const char *far = from;
+    for (; blocks != 0; blocks--, near += bytes * lines, far += apart)
+        tw_copy_start_lines(TW_DMA_IN, near, far, bytes, lines, stride);
+}
+
+static inline void tw_copy_blocks_out(void *to, const void *from, uint32_t bytes, uint32_t lines, uint32_t stride,
+    uint32_t blocks, uint32_t apart)
+{
+    const char *near = from;
+    char *far = to;
+    for (; blocks != 0; blocks--, near += bytes * lines, far += apart)
+        tw_copy_start_lines(0, near, far, bytes, lines, stride);
+}
+
 /* Wait until every transfer of a token is done; the token is free again. */
 static inline void tw_wait(uint32_t token)
 {

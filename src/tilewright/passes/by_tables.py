@@ -1,0 +1,94 @@
+"""Products of QuantLib's decoders with the sum or product through tables that follows them, as one operator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..ir.graph import Node
+from ..ir.types import I8, I32, Array, Value
+from ..ops import Linear, LinearGate, LinearJoin, Requantise, TableBinary
+from ..targets.base import Target
+from .cheaper import cheaper
+from .rewrite import Results, Rewriter, Rule
+
+
+@dataclass(frozen=True)
+class _Product:
+    """A product of bytes with constant weights, requantised to any byte with one number of each."""
+
+    node: Node
+    x: Value
+    w: Value
+    shift: int
+    numbers: Array  # multiplier and addend
+
+
+def by_tables(target: Target) -> Rule:
+    """The rule that joins products with what follows them, where that costs fewer cycles."""
+
+    def rule(r: Rewriter, node: Node) -> Results:
+        found = _joined(r, node)
+        if found is None:
+            return None
+        new, products = found
+        return r.add(new.op, new.inputs, node) if cheaper(target, new, [*(p.node for p in products), node]) else None
+
+    return rule
+
+
+def _joined(r: Rewriter, node: Node) -> tuple[Node, list[_Product]] | None:
+    """A sum with one of its operands' products, or a product with those of both; and these."""
+    if not isinstance(node.op, TableBinary):
+        return None
+    numbers = _numbers(node.inputs[4], node.inputs[5])
+    products = [_product(r, value) for value in node.inputs[:2]]
+    if numbers is None:
+        return None
+    if node.op.function == "mul":
+        a, b = products
+        pair = _gate(r, node, a, b, numbers) if a is not None and b is not None else None
+        return (pair, [a, b]) if pair is not None and a is not None and b is not None else None
+    for at in (1, 0):
+        p = products[at]
+        if p is not None:
+            op = LinearJoin(p.shift, node.op.shift)
+            r_and_tables = node.inputs[1 - at], node.inputs[3 - at], node.inputs[2 + at]
+            constant = r.const(f"{node.name}.numbers", np.concatenate([p.numbers, numbers]), I32)
+            return Node(op, (p.x, p.w, *r_and_tables, constant), node.outputs, node.name), [p]
+    return None
+
+
+def _gate(r: Rewriter, node: Node, a: _Product, b: _Product, numbers: Array) -> Node | None:
+    """The product of two products of one row, whose weights are used nowhere else."""
+    shared = r.graph.syms or any(r.uses[p.w] > 1 for p in (a, b))
+    if a.node is b.node or a.x is not b.x or a.w.type != b.w.type or shared:
+        return None
+    assert isinstance(node.op, TableBinary)
+    assert a.w.data is not None
+    assert b.w.data is not None
+    op = LinearGate(a.shift, b.shift, node.op.shift)
+    w = r.const(f"{node.name}.w", np.stack([a.w.data, b.w.data], axis=1).reshape(-1, a.w.type.static_shape[1]), I8)
+    constant = r.const(f"{node.name}.numbers", np.concatenate([a.numbers, b.numbers, numbers]), I32)
+    return Node(op, (a.x, w, *node.inputs[2:4], constant), node.outputs, node.name)
+
+
+def _product(r: Rewriter, value: Value | None) -> _Product | None:
+    """What makes a value that nobody else reads."""
+    maker = r.producer(value, Linear)
+    if maker is None or value is None or not r.single(value) or len(maker.inputs) != 5:
+        return None
+    assert isinstance(maker.op, Linear)
+    (x, w, b), epilogue, numbers = maker.inputs[:3], maker.op.epilogue, _numbers(*maker.inputs[3:])
+    if x is None or w is None or w.data is None or b is not None or numbers is None:
+        return None
+    if not isinstance(epilogue, Requantise) or (epilogue.low, epilogue.high, epilogue.dtype) != (I8.low, I8.high, I8):
+        return None
+    return _Product(maker, x, w, epilogue.shift, numbers) if x.type.dtype == w.type.dtype == I8 else None
+
+
+def _numbers(mul: Value | None, add: Value | None) -> Array | None:
+    """Multiplier and addend, where they are single constants of 32 bits."""
+    arrays = [v.data.reshape(-1) for v in (mul, add) if v is not None and v.data is not None and v.type.dtype == I32]
+    return np.concatenate(arrays) if [a.size for a in arrays] == [1, 1] else None

@@ -1,0 +1,81 @@
+/* Products of one row of bytes with what follows them in QuantLib's decoders: a residual that joins by tables, a gate.
+ *
+ * All requantisations round half up, by one shift of at least 1, within 32 bits: rows of the table of kernels see to
+ * that. The entry of a byte with sign c is at 128 + c in tables, but in those of residuals.
+ */
+#include "tw_gemm.h"
+#include "tw_kernels.h"
+#include "tw_stream.h"
+
+/* y = rounded(value * mul), y 0 before; `mul` of the cores takes longer than this with a move. */
+#define ROUNDED(y, value, mul) TW_MAC(y, value, mul) TW_ADDRN(y, "x0", "%[shift]") TW_CLIP(y, y, "8")
+
+TW_X int32_t rounded(int32_t value, int32_t shift)
+{
+    return tw_pclip(tw_pmac(1 << (shift - 1), value, 1) >> shift, 8);
+}
+
+/* y = r and products of rows of whole words, by tables. Rows of w have an odd number of words, so that eight lie in
+ * different banks; first and last are multiples of eight. numbers: [4]. y and r may be the same. */
+TW_HOT void tw_eights_join(const int8_t *restrict x, const int8_t *restrict w, const void *bytes_r,
+                           const int8_t *restrict table_r, const int8_t *restrict table,
+                           const int32_t *restrict numbers, int8_t *y, int cols, int shift, int first, int last)
+{
+    const uint8_t *r = (const uint8_t *)bytes_r + first;
+    int pitch = cols + 4 - (cols & 4);
+    w += first * pitch, y += first, table += 128;
+    for (; first < last; first += 8, w += 8 * pitch) {
+        int32_t sums[8] = {0};
+        tw_dots_8x1_i8(sums, w, pitch, x, cols);
+#ifdef __riscv
+        const int32_t *sum = sums;
+        int32_t a, b, v;
+        /* clang-format off */
+        __asm__ volatile(
+            TW_ASM_BEGIN TW_LOOP("0", "%[n]", "14") TW_LW("%[v]", "%[sum]", "4") TW_LBU("%[a]", "%[r]", "1")
+            "mv %[b], x0\n" ROUNDED("%[b]", "%[v]", "%[mul]") TW_LB_AT("%[a]", "%[table_r]", "%[a]")
+            TW_LB_AT("%[b]", "%[table]", "%[b]") "mv %[v], x0\n" "add %[a], %[a], %[b]\n"
+            ROUNDED("%[v]", "%[a]", "%[out]") TW_SB("%[v]", "%[y]", "1") TW_ASM_END
+            : [v] "=&r"(v), [a] "=&r"(a), [b] "=&r"(b), [sum] "+r"(sum), [y] "+r"(y), [r] "+r"(r)
+            : [n] "r"(8), [mul] "r"(numbers[0]), [out] "r"(numbers[2]), [table_r] "r"(table_r), [table] "r"(table),
+              [shift] "r"(shift)
+            : "memory");
+        /* clang-format on */
+#else
+        for (int i = 0; i < 8; i++) {
+            int32_t v = table[rounded(sums[i] * numbers[0], shift)];
+            *y++ = (int8_t)rounded((table_r[*r++] + v) * numbers[2], shift);
+        }
+#endif
+    }
+}
+
+/* y = table_a[a] * table_b[b], rounded, of products a and b of rows of 64 inputs, in turns in w. numbers: [6]. */
+TW_HOT void tw_stream_gate(const int8_t *restrict x, const int8_t *restrict w, const int8_t *restrict table_a,
+                           const int8_t *restrict table_b, const int32_t *restrict numbers, int8_t *restrict y,
+                           int shift, int first, int last)
+{
+    int32_t count = last - first;
+    if (count <= 0)
+        return;
+    w += 2 * first * TW_ROW, y += first, table_a += 128, table_b += 128;
+#ifdef __riscv
+    int32_t v[17], p;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_STREAM("48", "mv %[p], x0\n" ROUNDED("%[p]", "%[s]", "%[mul_a]") TW_LB_AT("%[p]", "%[table_a]", "%[p]")
+        TW_SUM_ROW "mv %[a], x0\n" ROUNDED("%[a]", "%[s]", "%[mul_b]") TW_LB_AT("%[a]", "%[table_b]", "%[a]")
+        "mv %[s], x0\n" TW_MULS("%[p]", "%[p]", "%[a]") ROUNDED("%[s]", "%[p]", "%[out]") TW_SB("%[s]", "%[y]", "1"))
+        : TW_REGISTERS, [y] "+r"(y), [p] "=&r"(p)
+        : [mul_a] "r"(numbers[0]), [mul_b] "r"(numbers[2]), [out] "r"(numbers[4]), [table_a] "r"(table_a),
+          [table_b] "r"(table_b), [shift] "r"(shift)
+        : "memory");
+    /* clang-format on */
+#else
+    for (int i = 0; i < count; i++, w += 2 * TW_ROW) {
+        int32_t a = table_a[rounded(tw_dot_row(0, w, x, TW_ROW, 1) * numbers[0], shift)];
+        int32_t b = table_b[rounded(tw_dot_row(0, w + TW_ROW, x, TW_ROW, 1) * numbers[2], shift)];
+        y[i] = (int8_t)rounded(a * b * numbers[4], shift);
+    }
+#endif
+}

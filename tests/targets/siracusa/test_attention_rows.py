@@ -1,0 +1,63 @@
+"""Attention by tables of rows with masks of their own: exact against its definition, and about as fast as it says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.targets.siracusa.test_decoder import BYTES, WORDS, case_of, check
+from tilewright.ir.types import I8, TensorType
+from tilewright.ops import IntegerAttention
+from tilewright.ops.integer_attention import largest_exponential
+from tilewright.targets.siracusa.attention_rows import ATTENTION_ROWS
+from tilewright.targets.siracusa.bench import Case
+
+(ROWS,) = ATTENTION_ROWS
+
+
+def attend(tokens: int, seen: int, heads: int, rng: np.random.Generator, **fixed: Any) -> Case:
+    """Random tables; what zeros of the mask give is what join gives for them."""
+    q, cache = TensorType((tokens, 4 * heads), I8), TensorType((seen, 4 * heads), I8)
+    mask = TensorType((int(rng.choice([1, tokens])), seen), I8)
+    scale, hide, join = (rng.integers(-128, 128, n, np.int8) for n in (256, 256, 512))
+    told: dict[str, Any] = {
+        "numbers": (int(rng.integers(1, 900)), 1 << 15, int(rng.integers(1, 60)), 1 << 15),
+        "exp": np.sort(rng.integers(0, min(10_000, largest_exponential(256, seen)), 256))[::-1],
+        "scale": scale, "hide": hide, "join": join,
+        "plain": join[scale.astype(np.int64) + hide[0] + 256],
+    }  # fmt: skip
+    types = [q, cache, cache, BYTES, WORDS, BYTES, TensorType((4,), WORDS.dtype), mask, BYTES, BYTES]
+    return case_of(
+        ROWS, IntegerAttention(heads, heads, 16, 16), [*types, TensorType((512,), I8)], rng, **(told | fixed)
+    )
+
+
+@pytest.mark.parametrize("cores", [1, 8])
+def test_random_instances_are_exact(cores: int) -> None:
+    rng = np.random.default_rng(cores)
+    sizes = [[int(rng.integers(low, high)) for low, high in ((2, 12), (1, 80), (1, 20))] for _ in range(25)]
+    check([attend(*size, rng) for size in [*sizes, [3, 300, 3], [2, 1, 1]]], cores)
+
+
+@pytest.mark.parametrize("exp", [[0] * 256, [1] + [0] * 255, [30_000_000] * 256, [0] * 255 + [7]])
+def test_sums_of_any_size(exp: list[int]) -> None:
+    rng = np.random.default_rng(3)
+    check([attend(3, seen, 5, rng, exp=exp) for seen in (1, 8, 9)])
+
+
+def test_masks_whose_zeros_differ_are_left_to_the_general_row() -> None:
+    case = attend(4, 8, 4, np.random.default_rng(0))
+    assert ROWS.misfit(case.node) is None
+    plain = case.node.operands["plain"].data
+    assert plain is not None
+    plain[3] ^= 1
+    assert ROWS.misfit(case.node) == "A mask whose zeros give what its other numbers give by constant tables"
+
+
+@pytest.mark.parametrize(("tokens", "seen", "heads"), [(8, 8, 16), (8, 64, 16), (32, 32, 8), (16, 10, 3), (8, 300, 16)])
+def test_cycles_are_as_predicted(tokens: int, seen: int, heads: int) -> None:
+    case = attend(tokens, seen, heads, np.random.default_rng(1))
+    cycles = sorted(outcome.cycles for outcome in check([case] * 3))[1]
+    assert cycles == pytest.approx(ROWS.cycles(case.node), rel=0.1)

@@ -1,0 +1,79 @@
+"""Products of one token with the sum or product through tables that follows them: exact, about as fast as they say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.instances import node_of, random_operands
+from tests.targets.siracusa.cases import check, with_constants
+from tilewright.ir.types import I8, I32, U8, Array, TensorType
+from tilewright.ops import LinearGate, LinearJoin
+from tilewright.targets.siracusa.bench import Case
+from tilewright.targets.siracusa.linear_tables import LINEAR_TABLES
+
+TABLE = TensorType((256,), I8)
+CONSTANTS = ("w", "table", "table_r", "table_a", "table_b", "numbers")
+JOIN, GATE = LINEAR_TABLES
+
+
+def numbers_of(shift: int, *spread: int) -> Array:
+    """Multipliers that bring values of some size to bytes, with halves as addends."""
+    return np.array([v for most in spread for v in (max(1, (200 << shift) // most), 1 << (shift - 1))], np.int32)
+
+
+def join(rng: np.random.Generator, rows: int, cols: int, shift: int = 16) -> Case:
+    r = TensorType((1, rows), rng.choice([I8, U8]))
+    types = TensorType((1, cols), I8), TensorType((rows, cols), I8), r, TABLE, TABLE, TensorType((4,), I32)
+    node = node_of(LinearJoin(shift, shift), *types)
+    arrays = random_operands(node, rng) | {"numbers": numbers_of(shift, 40000 + int(rng.integers(50000)), 260)}
+    return Case(JOIN, with_constants(node, arrays, CONSTANTS), arrays, shift=int(rng.integers(0, 4)))
+
+
+def gate(rng: np.random.Generator, rows: int, shift: int = 16) -> Case:
+    types = TensorType((1, 64), I8), TensorType((2 * rows, 64), I8), TABLE, TABLE, TensorType((6,), I32)
+    node = node_of(LinearGate(shift, shift, shift), *types)
+    arrays = random_operands(node, rng) | {"numbers": numbers_of(shift, 90000, 70000, 15000)}
+    return Case(GATE, with_constants(node, arrays, CONSTANTS), arrays, shift=int(rng.integers(0, 4)))
+
+
+@pytest.mark.parametrize("cores", [1, 8])
+def test_random_instances_are_exact(cores: int) -> None:
+    rng, cases = np.random.default_rng(cores), list[Case]()
+    for _ in range(10):
+        shift, rows = int(rng.integers(7, 18)), int(rng.integers(1, 60))
+        cases += [join(rng, 8 * rows, cols, shift) for cols in (64, 4 * int(rng.integers(1, 70)))]
+        cases.append(gate(rng, rows, shift))
+    assert all(case.kernel.misfit(case.node) is None for case in cases)
+    check([replace(c, overlay=c.kernel.in_place) if rng.random() < 0.5 else c for c in cases], cores)
+
+
+def test_cycles_are_as_predicted() -> None:
+    """The products per cycle that eight cores reach, too."""
+    rng = np.random.default_rng(3)
+    for case, rate in ((join(rng, 64, 64), 6.3), (join(rng, 64, 256), 11), (gate(rng, 256), 11.5)):
+        cycles = sorted(outcome.cycles for outcome in check([replace(case, shift=0)] * 5))[2]
+        assert cycles == pytest.approx(case.kernel.cycles(case.node), rel=0.08), case.node.op
+        assert case.node.operands["w"].type.size / cycles > rate
+
+
+@pytest.mark.parametrize(
+    ("op", "numbers"),
+    [
+        (LinearJoin(16, 16), [400, 1 << 15, 50000, 0]),
+        (LinearJoin(16, 16), [400, 1 << 15, 1 << 23, 1 << 15]),
+        (LinearJoin(16, 16), [4000, 1 << 15, 50000, 1 << 15]),
+        (LinearJoin(15, 16), [400, 1 << 14, 50000, 1 << 15]),
+        (LinearJoin(0, 0), [1, 0, 1, 0]),
+    ],
+)
+def test_what_does_not_round_alike_or_may_leave_32_bits_is_refused(op: LinearJoin, numbers: list[int]) -> None:
+    case = join(np.random.default_rng(0), 8, 64)
+    arrays = {**case.operands, "w": np.full((8, 64), -128, np.int8), "numbers": np.array(numbers, np.int32)}
+    assert JOIN.misfit(with_constants(node_of(op, *case.node.types[:-1]), arrays, CONSTANTS)) is not None
+    arrays["numbers"] = np.array([400, 1 << 15, 50000, 1 << 15], np.int32)
+    good = node_of(LinearJoin(16, 16), *case.node.types[:-1])
+    assert JOIN.misfit(with_constants(good, arrays, CONSTANTS)) is None
+    assert JOIN.misfit(good) is not None
