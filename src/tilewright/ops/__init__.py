@@ -23,7 +23,7 @@ from .matmul import MatMul
 from .move import Concat, Copy, Expand, Pad, Reshape, Slice, Transpose
 from .norm import LayerNorm, QuantisedRMSNorm, RMSNorm
 from .one_call import GatedLinear, TurnedLinear
-from .pointwise import Add, QuantisedSwiGLU, SwiGLU
+from .pointwise import Add, QuantisedSwiGLU, Saturate, SwiGLU
 from .pool import AveragePool2D, MaxPool2D
 from .quantize import Dequantize, LookUp, Quantize, QuantizedAdd, QuantizedMul, Requant
 from .reduce import ArgReduce, Cumulative, Reduce, Softmax
@@ -88,6 +88,7 @@ __all__ = [
     "RoPE",
     "RotateHeads",
     "Row",
+    "Saturate",
     "Scatter",
     "Select",
     "ShiftSoftmax",

@@ -63,7 +63,8 @@ class Menus:
         self.target = target
         self.alike: dict[object, list[Node]] = {}
         for node in (n for graph in graphs for n in graph.nodes if not n.op.view):
-            self.alike.setdefault(_shape(node), []).append(node)
+            self.alike.setdefault(node.shape, []).append(node)
+        self.common: dict[object, tuple[Kernel, ...]] = {}
         self.others: dict[object, tuple[Kernel, ...]] = {}
         self.menus: dict[object, list[Tiled]] = {}
         self.wholes: dict[object, Tiled | None] = {}
@@ -75,7 +76,7 @@ class Menus:
             found = menu(node, choice.kernel, self.target, states_near)
             if others := self.beside(node):
                 found += [way for kernel in others for way in menu(node, kernel, self.target, states_near)]
-                mixed = together(node, choice.kernel, self.like(node), self.target, states_near)
+                mixed = together(node, choice.kernel, self.rows(node), self.like(node), self.target, states_near)
                 found = worthwhile([*found, *mixed])
             self.menus[key] = found
         return self.menus[key]
@@ -92,33 +93,33 @@ class Menus:
             kernels = (choice.kernel, *others)
             found = [way for kernel in kernels if (way := uncut(node, kernel, self.target, states_near))]
             if others:
-                found += together(node, choice.kernel, self.like(node), self.target, states_near)
+                found += together(node, choice.kernel, self.rows(node), self.like(node), self.target, states_near)
             self.wholes[key] = min(found, key=lambda way: way.cycles, default=None)
         return self.wholes[key]
 
     def beside(self, node: Node) -> tuple[Kernel, ...]:
         """Kernels of asynchronous engines that can run the node, each bound to all nodes alike that it can run."""
-        rows = self.target.beside(node)
-        if not rows:
-            return ()
-        key = _shape(node), tuple(map(id, rows))
+        rows = self.rows(node)
+        key = node.shape, tuple(map(id, rows))
         if key not in self.others:
-            like = self.like(node)
+            like = self.like(node) if rows else []
             self.others[key] = tuple(row.bound(like) for row in rows)
         return self.others[key]
 
+    def rows(self, node: Node) -> tuple[Kernel, ...]:
+        """The same before they are bound: those that all nodes of the shape have, if any, so that layers stay alike."""
+        if node.shape not in self.common:
+            each = [self.target.beside(n) for n in self.alike[node.shape]]
+            self.common[node.shape] = tuple(row for row in each[0] if all(row in rows for rows in each))
+        return self.common[node.shape] or self.target.beside(node)
+
     def like(self, node: Node) -> list[Node]:
         """Nodes of one shape for which the same kernels are beside the cores, this one among them."""
-        rows = self.target.beside(node)
-        return [n for n in self.alike[_shape(node)] if self.target.beside(n) == rows]
+        return [n for n in self.alike[node.shape] if self.rows(n) == self.rows(node)]
 
     def _key(self, node: Node, choice: Choice, states_near: bool) -> object:
         rows = (choice.kernel, *self.beside(node))  # rows may share a function
-        return _shape(node), tuple(map(id, rows)), states_near
-
-
-def _shape(node: Node) -> object:
-    return node.op, tuple((name, value.type, value.kind) for name, value in node.operands.items())
+        return node.shape, tuple(map(id, rows)), states_near
 
 
 def whole(graph: Graph, choices: Mapping[str, Choice], menus: Menus, states_near: bool) -> Decision | None:
