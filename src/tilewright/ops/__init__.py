@@ -20,7 +20,7 @@ from .integer_attention import IntegerAttention
 from .linear import Linear, LinearAdd
 from .linear_tables import LinearGate, LinearJoin
 from .matmul import MatMul
-from .move import Concat, Copy, Expand, Pad, Reshape, Slice, Transpose
+from .move import Concat, Copy, Expand, Pad, Reshape, Slice, Transpose, Windows
 from .norm import LayerNorm, QuantisedRMSNorm, RMSNorm
 from .one_call import GatedLinear, TurnedLinear
 from .pointwise import Add, QuantisedSwiGLU, Saturate, SwiGLU
@@ -102,4 +102,5 @@ __all__ = [
     "Unary",
     "WeightOnlyEmbed",
     "WeightOnlyLinear",
+    "Windows",
 ]

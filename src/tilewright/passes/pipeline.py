@@ -10,6 +10,7 @@ from ..ir.graph import Graph
 from ..ir.text import text
 from ..ir.verify import verify
 from ..targets.base import Target
+from .beside import beside
 from .bias import bias_apart
 from .caches import caches
 from .fold import fold
@@ -42,6 +43,7 @@ PIPELINE: tuple[Pass, ...] = (
     layout,
     tidy,
     fold,
+    beside,
     bias_apart,
     one_call,
     saturate_apart,
