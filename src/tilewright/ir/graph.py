@@ -25,8 +25,8 @@ class Node:
 
     @property
     def shape(self) -> Hashable:
-        """Equal for nodes that compute the same on operands of the same types and kinds."""
-        return self.op, tuple((name, value.type, value.kind) for name, value in self.operands.items())
+        """Equal for nodes that compute the same on operands of the same types, constants or not."""
+        return self.op, tuple((name, value.type, value.kind is Kind.CONST) for name, value in self.operands.items())
 
     @cached_property
     def operands(self) -> Mapping[str, Value]:

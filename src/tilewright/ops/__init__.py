@@ -21,6 +21,7 @@ from .linear import Linear, LinearAdd
 from .linear_tables import LinearGate, LinearJoin
 from .matmul import MatMul
 from .move import Concat, Copy, Expand, Pad, Reshape, Slice, Transpose, Windows
+from .new_heads import NewHeads
 from .norm import LayerNorm, QuantisedRMSNorm, RMSNorm
 from .one_call import GatedLinear, TurnedLinear
 from .pointwise import Add, QuantisedSwiGLU, Saturate, SwiGLU
@@ -70,6 +71,7 @@ __all__ = [
     "LookUp",
     "MatMul",
     "MaxPool2D",
+    "NewHeads",
     "Pad",
     "QuantisedAttention",
     "QuantisedEmbed",

@@ -119,6 +119,8 @@ class Synchronisation:
             yield self.wait(token)
         while len(transfers := [t for t in self.flying if t < FIRST_JOB]) >= MOST_TRANSFERS:
             yield self.wait(transfers[0])
+        if self.clash(mine) or self.clash(behind):  # one barrier for this, and for what the phase behind waits for
+            yield from self.arrived(behind)
         yield from self.settle(mine)
         yield from self.meet(behind)
         if token is None:
@@ -159,12 +161,16 @@ class Synchronisation:
 
     def settle(self, mine: list[Access]) -> Iterator[Step]:
         """What has to happen before a step may touch these bytes."""
+        yield from self.arrived(mine)
+        yield from self.meet(mine)
+
+    def arrived(self, mine: list[Access]) -> Iterator[Step]:
+        """Waits for transfers and jobs of these bytes."""
         clashing = [t for t, flying in self.flying.items() if any(m.clashes(f) for m in mine for f in flying)]
         last = {self.jobs[token][0]: token for token in clashing if token in self.jobs}
         for token in clashing:
             if token not in self.jobs or token in last.values():
                 yield self.wait(token)
-        yield from self.meet(mine)
 
     def meet(self, mine: list[Access]) -> Iterator[Step]:
         """A barrier, where other cores touched the bytes."""

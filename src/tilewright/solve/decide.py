@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..debug import debug
 from ..ir.graph import Graph, Node
 from ..ir.plan import Choice, Stream, Tiled, aligned
+from ..ir.repeats import layers
 from ..ir.types import Kind, Value
 from ..targets.base import Kernel, Target
 from .tilings import menu, root, uncut, worthwhile
 from .together import together
 
 SECONDS = 6.0  # deterministic time of the search
+TRIFLE = 1 << 10  # bytes of an input whose transfer costs more to start than to do
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ class Life:
     last: int
 
 
+def comes_first(value: Value) -> bool:
+    """Whether a value is an input so small that it comes before all else: later it would wait for large transfers."""
+    return value.kind is Kind.INPUT and value.type.bytes <= TRIFLE
+
+
 def lives(graph: Graph) -> dict[Value, Life]:
     """Of every value that has bytes of its own and is computed, or an input."""
     found: dict[Value, Life] = {}
@@ -51,7 +58,7 @@ def lives(graph: Graph) -> dict[Value, Life]:
             home, _ = root(graph, value)
             if home.kind in (Kind.CONST, Kind.STATE):
                 continue
-            life = found.get(home, Life(step, step))
+            life = found.get(home, Life(0 if comes_first(home) else step, step))
             found[home] = Life(life.first, step)
     return found
 
@@ -119,7 +126,8 @@ class Menus:
 
     def _key(self, node: Node, choice: Choice, states_near: bool) -> object:
         rows = (choice.kernel, *self.beside(node))  # rows may share a function
-        return node.shape, tuple(map(id, rows)), states_near
+        kinds = tuple(value.kind for value in node.operands.values())
+        return node.shape, kinds, tuple(map(id, rows)), states_near
 
 
 def whole(graph: Graph, choices: Mapping[str, Choice], menus: Menus, states_near: bool) -> Decision | None:
@@ -166,6 +174,8 @@ def decide(
 
 
 class _Model:
+    """Variables and constraints. Layers that repeat are cut alike and keep alike values near: they stay one loop."""
+
     def __init__(
         self, graph: Graph, choices: Mapping[str, Choice], menus: Menus, capacity: int, states_near: bool
     ) -> None:
@@ -173,9 +183,12 @@ class _Model:
 
         self.cp, self.model = cp_model, cp_model.CpModel()
         self.graph, self.capacity, self.dma = graph, capacity, menus.target.dma
-        self.lives = lives(graph)
+        options = {n.name: menus.of(n, choices[n.name], states_near) for n in graph.nodes if not n.op.view}
+        self.lives, self.repeat = lives(graph), layers(graph, {name: id(menu) for name, menu in options.items()})
+        self.alike: dict[Hashable, Any] = {}  # variables by the role of a node
+        made = {value: (self._role(step), i) for step, n in enumerate(graph.nodes) for i, value in enumerate(n.outputs)}
         self.near: dict[Value, Any] = {
-            value: self.model.new_bool_var(f"near {value.name}")
+            value: self._bool(f"near {value.name}", made.get(value, (None, 0)))
             for value in self.lives
             if aligned(value.type.bytes) <= capacity
         }
@@ -184,12 +197,24 @@ class _Model:
         self.picks: dict[str, list[tuple[Tiled, Any]]] = {}
         for step, node in enumerate(graph.nodes):
             if not node.op.view:
-                self._node(step, node, menus.of(node, choices[node.name], states_near))
+                self._node(step, node, options[node.name])
         self._values()
+
+    def _role(self, step: int) -> int | None:
+        return self.repeat.role(step) if self.repeat else None
+
+    def _bool(self, name: str, part: tuple[int | None, Hashable]) -> Any:
+        """A variable, the same one for what is the same part of each layer."""
+        if part[0] is None:
+            return self.model.new_bool_var(name)
+        if part not in self.alike:
+            self.alike[part] = self.model.new_bool_var(name)
+        return self.alike[part]
 
     def _node(self, step: int, node: Node, options: list[Tiled]) -> None:
         fitting = [way for way in options if way.own <= self.capacity]
-        picks = [self.model.new_bool_var(f"{node.name} {way.tile}") for way in fitting]
+        role = self._role(step)
+        picks = [self._bool(f"{node.name} {way.tile}", (role, f"way {i}")) for i, way in enumerate(fitting)]
         self.model.add_exactly_one(picks)
         self.picks[node.name] = list(zip(fitting, picks, strict=True))
         cores, serial = [], []  # terms of cycles: of the cores and of transfers that they wait for; of all transfers
