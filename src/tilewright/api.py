@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from .cgen.language import face_bytes
+from .cgen.language import face_bytes, sampler_bytes
 from .cgen.names import identifier
 from .cgen.printer import print_programs
 from .compiled import Compiled
@@ -27,7 +27,8 @@ def compile_model(model: Model, target: Target, options: Options, dump: Path | N
     """Passes, plan, programs and C for a model on a target."""
     began = time.process_time()
     graphs = [pipeline.apply(graph, target, dump) for graph in model.entries]
-    plan = solve(graphs, target, outputs_near=model.language is not None)
+    drawing = sampler_bytes(model.language, target) if model.language else 0
+    plan = solve(graphs, target, outputs_near=model.language is not None, room=drawing)
     debug(1, lambda: plan_text(plan))
     debug(2, lambda: "\n".join(map(kernels_text, plan.entries)))
     programs = lower(plan, target)
@@ -43,7 +44,7 @@ def compile_model(model: Model, target: Target, options: Options, dump: Path | N
 def compile_file(path: str, target: str, options: Options, dump: Path | None = None) -> Compiled:
     """`compile_model` for a model file and a target's name."""
     chosen = find(target, options)
-    options = replace(options, language_quant=chosen.language_quant)
+    options = replace(options, language_quant=chosen.language_quant, language_chunk=chosen.language_chunk)
     return compile_model(load(path, options), chosen, options, dump)
 
 

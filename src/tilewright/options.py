@@ -43,18 +43,19 @@ def _one_of(*allowed: str) -> object:
 
 @dataclass(frozen=True)
 class Options:
-    """`quant` of None means the target's default; `ram` and `l1` None mean all that there is."""
+    """`quant` and `chunk` of None mean the target's default; `ram` and `l1` None mean all that there is."""
 
     quant: str | None = field(default=None, metadata={"parse": _one_of(*QUANTS), "help": "|".join(QUANTS)})
     npu: str = field(default="on", metadata={"parse": _one_of("on", "off"), "help": "on|off"})
     ram: int | None = field(default=None, metadata={"parse": _bytes, "help": "BYTES of activations and state"})
     l1: int | None = field(default=None, metadata={"parse": _bytes, "help": "BYTES of scratchpad"})
-    chunk: int = field(default=16, metadata={"parse": _bytes, "help": "TOKENS of a prompt per pass"})
+    chunk: int | None = field(default=None, metadata={"parse": _bytes, "help": "TOKENS of a prompt per pass"})
     keep: str | None = field(
         default=None, metadata={"parse": _some, "help": "N costliest layers, or NAME,NAME, in fp32"}
     )
     calibrate: Path | None = field(default=None, metadata={"parse": _file, "help": "FILE: text, or npz of inputs"})
     language_quant: str = "none"  # of language models, where `quant` is None: the target's
+    language_chunk: int = 16  # tokens of a prompt per pass, where `chunk` is None: the target's
     tokenizer: Path | None = None
     name: str | None = None
 

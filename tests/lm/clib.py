@@ -44,10 +44,6 @@ class CSampler(ctypes.Structure):
     _fields_ = [(name, u32) for name in ["multiplier", "shift", "top_p", "state"]]
 
 
-class CSamplerWork(ctypes.Structure):
-    _fields_ = [("counts", u32 * 256), ("bins", ctypes.c_void_p)]
-
-
 class Tables:
     """The tables of an emitted vocabulary in memory."""
 
@@ -87,8 +83,7 @@ class LanguageLibrary:
 
     def sample(self, sampler: CSampler, logits: npt.NDArray[np.int32]) -> int:
         bins = np.zeros(max(len(logits), 1), np.uint8)
-        work = CSamplerWork(bins=bins.ctypes.data)
-        return int(self.c.tw_sample(ctypes.byref(sampler), ptr(logits), u32(len(logits)), ctypes.byref(work)))
+        return int(self.c.tw_sample(ctypes.byref(sampler), ptr(logits), u32(len(logits)), ptr(bins)))
 
     def settings(self, scale: float, temperature: float, top_p: float, seed: int) -> CSampler:
         sampler = CSampler()

@@ -203,7 +203,6 @@ int main(void)
         int32_t logits[7], count;
         float real[7];
         uint8_t bins[7];
-        tw_sampler_work scratch;
         tw_sampler sampler;
         for (uint32_t i = 0; i < size; i++) {
             x = x * 1664525u + 1013904223u;
@@ -217,9 +216,8 @@ int main(void)
             memcpy(&real[i], &x, 4);
         }
         tw_logits_to_int(real, logits, 7);
-        scratch.bins = bins;
         tw_sampler_set(&sampler, TW_LOGIT_SCALE, (round % 5) * 0.4, (round % 7) / 6.0, x);
-        if (tw_sample(&sampler, logits, 7, &scratch) < 0)
+        if (tw_sample(&sampler, logits, 7, bins) < 0)
             return 1;
         free(text), free(tokens), free(work);
     }

@@ -124,7 +124,7 @@ class Decoder:
         return self.any_requant(self.b(Binary("add", I32), self.any_requant(x), y))
 
     def norm(self, x: Value) -> Value:
-        return self.b(IntegerRMSNorm(16), x, self.number(np.full(self.shape.width, self.rng.integers(3e6, 5e6))))
+        return self.b(IntegerRMSNorm(16), x, self.number(np.full(self.shape.width, self.rng.integers(3e6, 4e6))))
 
     def graph(self) -> Graph:
         s, b = self.shape, self.b

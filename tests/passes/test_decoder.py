@@ -76,20 +76,34 @@ def test_a_block_is_few_operators(past: int, tokens: int, group: int, masked: bo
     assert len(graph.stores) == 6
 
 
-def test_products_take_sums_and_gates_along_where_a_chip_saves_by_it() -> None:
-    shape = Shape(blocks=3, heads=16, hidden=64, biased=False)
+@pytest.mark.parametrize(("group", "masked", "past"), [(1, True, 5), (2, False, 0), (4, True, 9)])
+def test_a_block_is_six_calls_where_a_chip_saves_by_it(group: int, masked: bool, past: int) -> None:
+    shape = Shape(blocks=3, heads=16, group=group, masked=masked, past=past, hidden=64, biased=False)
     before = Decoder(shape, 1).graph()
     after = apply(before, SIRACUSA)
-    found = counts(after)
-    assert (found["LinearJoin"], found["LinearGate"], found["TableBinary"], found["Linear"]) == (6, 3, 0, 3)
+    expected = {"NewHeads": 3, "IntegerAttention": 3, "LinearJoin": 6, "LinearGate": 3, "IntegerRMSNorm": 7}
+    assert counts(after) == expected
     agrees(before, after, 1)
+
+
+def test_what_the_kernels_of_one_call_do_not_run_stays() -> None:
+    shape = Shape(blocks=1, heads=16, hidden=64, biased=False)
     for other in (replace(shape, tokens=2), replace(shape, heads=12), replace(shape, biased=True)):
-        assert "LinearGate" not in counts(apply(Decoder(other, 1).graph(), SIRACUSA))
+        found = counts(apply(Decoder(other, 1).graph(), SIRACUSA))
+        assert not {"NewHeads", "LinearGate"} & set(found)
 
 
 def test_blocks_are_one_loop_whatever_is_an_identity_in_some() -> None:
     shape = Shape(blocks=6, heads=4, identities=True)
     (program,) = lower(solve([apply(Decoder(shape, 5).graph(), HOST)], HOST), HOST)
+    loops = [step for step in program.steps if isinstance(step, Loop)]
+    assert [len(loop.table.rows) for loop in loops] == [5]
+
+
+@pytest.mark.parametrize("past", [5, 600])  # weights stay, or stream
+def test_a_chip_runs_all_blocks_in_one_loop(past: int) -> None:
+    shape = Shape(blocks=5, heads=16, hidden=256, past=past, biased=False)
+    (program,) = lower(solve([apply(Decoder(shape, 5).graph(), SIRACUSA)], SIRACUSA), SIRACUSA)
     loops = [step for step in program.steps if isinstance(step, Loop)]
     assert [len(loop.table.rows) for loop in loops] == [5]
 

@@ -14,6 +14,7 @@ from tilewright.targets.siracusa.build import CLUSTER, compile_sources
 from tilewright.targets.siracusa.target import RUNTIME
 
 MODELS = QUANTLIB / "Models"
+NAMES = ["microLlama/INT8/microLlama16", "microLlama/INT8/microLlama8_parallel", "MLPerf/KeywordSpotting"]
 STRICT = ("-Wall", "-Wextra", "-Werror")
 
 
@@ -31,7 +32,7 @@ def test_language_model(tmp_path: Path) -> None:
 
 
 @needs_shared
-@pytest.mark.parametrize("name", ["microLlama/INT8/microLlama8_parallel", "MLPerf/KeywordSpotting"])
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("l1", [None, 16_000])
 def test_network(name: str, l1: int | None, tmp_path: Path) -> None:
     write(compile_file(str(MODELS / name), "siracusa", Options(l1=l1)), tmp_path / "net")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -118,6 +119,29 @@ def test_a_loop_streams_tiles_of_lines(tmp_path: Path, rows: int, width: int, ti
     wanted = given_x.reshape(rows, stride) * 5 + np.concatenate([w for _, w in data])
     for got in run(network, Path(mkdtemp(dir=tmp_path)), given_x):
         np.testing.assert_array_equal(got, wanted.reshape(-1))
+
+
+def test_columns_at_equal_distances_are_one(tmp_path: Path) -> None:
+    """Rounds that swap the halves of each row: one column of where the rows begin, and constants."""
+    rounds, width = 3, 5
+    x, y = caller("x", Kind.INPUT, 2 * width * rounds), caller("y", Kind.OUTPUT, 2 * width * rounds)
+    near = transient("near", 0, 2 * width)
+    order = (2, 0, 1)
+    table = Table(
+        "rows", ("right", "left", "to_right", "to_left"),
+        tuple(tuple(Ref(b, 2 * width * t + at) for b in (x, y) for at in (width, 0)) for t in order),
+    )  # fmt: skip
+    halves = [Ref(near), Ref(near, width)]
+    body: list[Step] = [
+        *(Copy(half, Column(c), 4 * width, 0) for half, c in zip(halves, (0, 1), strict=True)), Wait(0),
+        *(Copy(Column(c), half, 4 * width, 0) for half, c in zip(halves, (3, 2), strict=True)), Wait(0),
+    ]  # fmt: skip
+    network = compiled([Loop(table, tuple(body))], x, y, (near,), 8 * width)
+    assert re.findall(r"int32_t (\w+);", network.source.tables) == ["left", "to_left"]
+    given_x = numbers(2 * width * rounds, 4)
+    wanted = given_x.reshape(rounds, 2, width)[:, ::-1].reshape(-1)
+    for got in run(network, tmp_path / "c", given_x):
+        np.testing.assert_array_equal(got, wanted)
 
 
 def test_transfers_may_be_larger_than_one_of_the_dma(tmp_path: Path) -> None:

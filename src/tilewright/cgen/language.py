@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 HAND_WRITTEN = ("tokenizer.c", "tokenizer.h", "sampler.c", "sampler.h")
 FOR_FLOATS = ("sampler_float.c", "sampler_float.h")
 MIN_SYMBOLS = 1024
-SAMPLER_BYTES = 4 * (4 + 256 + 1)  # settings, and scratch without the bins
 
 
 def symbols(context: int) -> int:
@@ -28,12 +27,18 @@ def symbols(context: int) -> int:
     return max(MIN_SYMBOLS, 4 * context)
 
 
+def sampler_bytes(language: Language, target: Target) -> int:
+    """Of cores that draw together: logits of floats as integers, bins, settings, scratch and each core's part."""
+    integers = 4 if language.logit_scale is None else 0
+    return aligned((integers + 1) * len(language.vocabulary)) + aligned(4 * (4 + 23 + 17 * target.cores))
+
+
 def face_bytes(language: Language, target: Target) -> int:
     """RAM of the language face: position, logits, those of floats as integers too, bins, prompt buffers."""
     vocabulary, context = len(language.vocabulary), language.context
-    logits = 4 if language.logit_scale is not None else 4 + 4
-    shared = 2 * 4 + SAMPLER_BYTES if target.cores > 1 else 0
-    return 4 + (logits + 1) * vocabulary + 2 * 2 * symbols(context) + 4 * context + shared
+    integers = 4 if language.logit_scale is None else 0
+    drawing = 2 * 4 + sampler_bytes(language, target) if target.cores > 1 else (integers + 1) * vocabulary
+    return 4 + 4 * vocabulary + 2 * 2 * symbols(context) + 4 * context + drawing
 
 
 def near(language: Language, plan: Plan, target: Target) -> bool:
@@ -47,8 +52,7 @@ def near(language: Language, plan: Plan, target: Target) -> bool:
         taken += state_bytes(graphs, {entry.graph.name: entry.choices for entry in plan.entries})
     if plan.levels[Kind.OUTPUT] == memory.name:
         taken += max(sum(aligned(v.type.bytes) for v in graph.outputs) for graph in graphs)
-    integers = 4 if language.logit_scale is None else 0
-    return taken + aligned((integers + 1) * len(language.vocabulary) + SAMPLER_BYTES) <= memory.bytes
+    return taken + sampler_bytes(language, target) <= memory.bytes
 
 
 def language_files(compiled: Compiled) -> dict[str, str]:

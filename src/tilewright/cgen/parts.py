@@ -1,8 +1,8 @@
-"""One call in different sizes: what differs between the cores goes into a small table with a row per core."""
+"""What differs, in small tables: the sizes of one call by core, the operands of one step by round of a loop."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..ir.program import Column, Copy, Job, Loop, Operand, Parts, Phase, Ref, Step
@@ -45,6 +45,25 @@ def varied_number(values: Sequence[Dim]) -> Varied:
 def used_columns(loop: Loop) -> set[int]:
     """Columns that the C needs: of parts the first call's, from which the others' lie at a distance."""
     return {o.index for step in loop.body for o in _operands(step) if isinstance(o, Column)}
+
+
+def anchors(loop: Loop) -> list[tuple[int, int]]:
+    """For each column of a loop: one that lies at the same distance before it in every round, and elements from there.
+
+    Columns of transfers that some rounds leave out, and those of structs, stand for themselves.
+    """
+    nearest: dict[Hashable, tuple[int, int]] = {}  # of columns at equal distances: where the first of them begins
+    keys: list[tuple[Hashable, int]] = []
+    for k, refs in enumerate(zip(*loop.table.rows, strict=True)):
+        places = [(r.buffer, r.offset) for r in refs if r is not None and not r.buffer.members]
+        offsets = [offset for _, offset in places if isinstance(offset, int)]
+        if len(offsets) < len(refs):
+            keys.append((k, 0))
+        else:
+            keys.append((tuple((b, at - offsets[0]) for (b, _), at in zip(places, offsets, strict=True)), offsets[0]))
+        key, start = keys[-1]
+        nearest[key] = min(nearest.get(key, (start, k)), (start, k))
+    return [(nearest[key][1], start - nearest[key][0]) for key, start in keys]
 
 
 def _operands(step: Step) -> Iterator[Operand | None]:

@@ -34,7 +34,7 @@ from ..targets.base import Argument, Target
 from .addresses import Addresses
 from .layout import INDENT, comment, expression, wrap
 from .names import Names, short
-from .parts import used_columns, varied, varied_number
+from .parts import anchors, used_columns, varied, varied_number
 
 MOST_BYTES = 0x1FFF0  # of one line of a transfer
 _Member = Callable[[str, str, Sequence[str]], str]  # name, type, value per part -> the expression
@@ -87,6 +87,7 @@ class _Printer:
         """What is known inside one function."""
         self.places.current = program
         self.share: Share | None = None  # that first and last hold
+        self.anchors: list[tuple[int, int]] = []  # of the present loop's columns
         self.token: int | None = None  # that the next transfer may follow
         self.tokens: set[int] = set()
         self.knows_core = False
@@ -359,17 +360,18 @@ class _Printer:
     def operand(self, operand: Operand, loop: Loop | None) -> str:
         if isinstance(operand, Column):
             assert loop is not None
-            name = self.columns(loop)[operand.index]
-            if (buffer := self.offsets_into(loop, operand.index)) is not None:
-                return f"{self.places.base(buffer)} + block->{name}"
-            return f"{'given' if self.apart(loop, operand.index) else 'block'}->{name}"
+            column, distance = self.anchors[operand.index]
+            name, behind = self.columns(loop)[column], f" + {distance}" if distance else ""
+            if (buffer := self.offsets_into(loop, column)) is not None:
+                return f"{self.places.base(buffer)} + block->{name}{behind}"
+            return f"{'given' if self.apart(loop, column) else 'block'}->{name}{behind}"
         return self.places.address(operand)[1]
 
     # Loops
 
     def loop(self, loop: Loop, depth: int, alone: int | None) -> list[str]:
         pad = INDENT * depth
-        self.share = None
+        self.share, self.anchors = None, anchors(loop)
         lines, pointers = [], []
         for variable, outside in (("block", False), ("given", True)):
             found = self.loop_table(loop, variable, outside, pad)
@@ -388,7 +390,7 @@ class _Printer:
         Addresses of the caller's memory are known only in the call. With several cores, their columns have a table of
         their own, because every core makes one; a single core's are all in one.
         """
-        used = used_columns(loop)
+        used = {self.anchors[k][0] for k in used_columns(loop)}
         chosen = [k for k in range(len(loop.table.columns)) if k in used and outside == self.apart(loop, k)]
         if not chosen:
             return None

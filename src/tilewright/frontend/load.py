@@ -46,7 +46,7 @@ def load_language_model(path: Path, options: Options) -> Model:
     from .llm import load_model
 
     checkpoint, vocabulary = load_model(path, options.tokenizer)
-    chunk = min(options.chunk, checkpoint.config.context)
+    chunk = min(options.chunk or options.language_chunk, checkpoint.config.context)
     if (kind := options.quant or options.language_quant) != "none":
         from ..quant.calibrate import CalibrationText
         from ..quant.lower import Recipe, language_model

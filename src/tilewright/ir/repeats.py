@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .graph import Graph
-from .plan import Tiled
+from .types import Kind
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,17 @@ def best_run(keys: Sequence[Hashable], at: int) -> tuple[int, int]:
     return best
 
 
-def layers(graph: Graph, ways: Mapping[str, Tiled]) -> Repeat | None:
-    """The longest repetition of nodes that do the same in the same way; None where there is none worth a loop."""
+def layers(graph: Graph, does: Mapping[str, Hashable]) -> Repeat | None:
+    """The longest repetition of nodes that do the same; None where there is none worth a loop.
+
+    `does`: equal for nodes (by name) that run, or may run, in the same ways. Inputs of the network count as what others
+    compute: the first layer reads one.
+    """
     known: dict[Hashable, int] = {}
     keys = []
     for node in graph.nodes:
-        kinds = tuple((name, value.type, value.kind) for name, value in node.operands.items())
-        does = ways[node.name].does if node.name in ways else None
-        keys.append(known.setdefault((node.op, kinds, does), len(known)))
+        kinds = tuple((name, v.type, Kind.ACT if v.kind is Kind.INPUT else v.kind) for name, v in node.operands.items())
+        keys.append(known.setdefault((node.op, kinds, does.get(node.name)), len(known)))
     best: Repeat | None = None
     at = 0
     while at < len(keys):

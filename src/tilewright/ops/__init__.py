@@ -21,9 +21,10 @@ from .linear import Linear, LinearAdd
 from .linear_tables import LinearGate, LinearJoin
 from .matmul import MatMul
 from .move import Concat, Copy, Expand, Pad, Reshape, Slice, Transpose, Windows
+from .new_heads import NewHeads
 from .norm import LayerNorm, QuantisedRMSNorm, RMSNorm
 from .one_call import GatedLinear, TurnedLinear
-from .pointwise import Add, QuantisedSwiGLU, SwiGLU
+from .pointwise import Add, QuantisedSwiGLU, Saturate, SwiGLU
 from .pool import AveragePool2D, MaxPool2D
 from .quantize import Dequantize, LookUp, Quantize, QuantizedAdd, QuantizedMul, Requant
 from .reduce import ArgReduce, Cumulative, Reduce, Softmax
@@ -70,6 +71,7 @@ __all__ = [
     "LookUp",
     "MatMul",
     "MaxPool2D",
+    "NewHeads",
     "Pad",
     "QuantisedAttention",
     "QuantisedEmbed",
@@ -88,6 +90,7 @@ __all__ = [
     "RoPE",
     "RotateHeads",
     "Row",
+    "Saturate",
     "Scatter",
     "Select",
     "ShiftSoftmax",

@@ -25,6 +25,7 @@ from ..quant.requant import half
 from ..targets.base import Target
 from .by_tables import by_tables
 from .cheaper import cheaper
+from .new_heads import new_heads
 from .rewrite import Rewriter, rewrite
 
 Results = tuple[Value, ...] | None
@@ -33,7 +34,7 @@ Results = tuple[Value, ...] | None
 def one_call(graph: Graph, target: Target) -> Graph:
     """Gate, up and SwiGLU are one product, so are q, k and v with their rotations, where that costs fewer cycles.
 
-    So are products with the sum or product through tables that follows them.
+    So are products with the sum or product through tables that follows them, and what enters attentions by tables.
     """
     if target.cores == 1:
         return graph
@@ -71,7 +72,8 @@ def one_call(graph: Graph, target: Target) -> Graph:
             return None
         return r.add(op, operands, node)
 
-    return rewrite(rewrite(graph, turned, gated, rounds=1), by_tables(target), rounds=1)
+    graph = rewrite(rewrite(graph, turned, gated, rounds=1), by_tables(target), rounds=1)
+    return new_heads(graph, target)
 
 
 def _triple(graph: Graph, node: Node) -> list[Node]:

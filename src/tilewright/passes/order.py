@@ -37,14 +37,24 @@ def ordered(graph: Graph, _target: Target) -> Graph:
 
 
 def shared_views(graph: Graph, _target: Target) -> Graph:
-    """Views that show the same are one."""
+    """Views that show the same are one; those of inputs come first, so that the first layer is like the others."""
     known: dict[tuple[object, ...], tuple[Value, ...]] = {}
 
     def rule(_: Rewriter, node: Node) -> Results:
         seen = known.setdefault((node.op, node.inputs), node.outputs) if node.op.view else node.outputs
         return None if seen is node.outputs or node.outputs[0] in graph.outputs else seen
 
-    return rewrite(graph, rule, rounds=1)
+    graph = rewrite(graph, rule, rounds=1)
+    first = dict.fromkeys(n for n in graph.nodes if n.op.view and _of_input(graph, n))
+    return replace(graph, nodes=(*first, *(n for n in graph.nodes if n not in first)))
+
+
+def _of_input(graph: Graph, view: Node) -> bool:
+    """Whether a view shows an input of the graph, by way of others or not."""
+    value = view.inputs[0]
+    while value is not None and (node := graph.producers.get(value)) is not None and node.op.view:
+        value = node.inputs[0]
+    return value in graph.inputs
 
 
 def together(graph: Graph, _target: Target) -> Graph:

@@ -22,6 +22,7 @@ from .order import ordered, shared_views, together
 from .own import own_constants
 from .quantised import lower_quantised
 from .recognise import recognise
+from .saturate import saturate_apart
 from .tables import joins, tables
 from .tidy import outputs, tidy
 
@@ -45,6 +46,7 @@ PIPELINE: tuple[Pass, ...] = (
     beside,
     bias_apart,
     one_call,
+    saturate_apart,
     ordered,
     together,
     layout,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 from ..ir.program import Barrier, Call, Copy, Job, Loop, Once, Operand, Parts, Phase, Program, Ref, Share, Step, Wait
 from ..ir.types import Kind, nominal
-from ..targets.base import Target
+from ..targets.base import CodeCache, Target
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,35 @@ class Timeline:
 
 
 def estimate(program: Program, target: Target) -> Timeline:
-    """The timeline of one call. Kernels whose rows state no cost count as nothing."""
-    clock = _Clock(target)
+    """The timeline of a call that follows another. Kernels whose rows state no cost count as nothing."""
+    assert target.code is not None
+    code = _Code(target.code)
+    _Clock(target, code).steps(program.steps, ())
+    clock = _Clock(target, code)
     clock.steps(program.steps, ())
     clock.timeline.cycles = max(clock.cores)
     return clock.timeline
 
 
+class _Code:
+    """The instruction cache, as it is on average: what has to be fetched takes the place of something at random."""
+
+    def __init__(self, cache: CodeCache) -> None:
+        self.cache = cache
+        self.fetched = 0.0  # bytes until now
+        self.seen: dict[Hashable, float] = {}  # of code: bytes fetched when it last ran
+
+    def run(self, what: Hashable, size: int) -> float:
+        """Cycles that the cores wait for the code of a step or a kernel."""
+        since = self.fetched - self.seen[what] if what in self.seen else math.inf
+        missing = size * (1.0 - math.exp(-since / self.cache.bytes))
+        self.fetched += missing
+        self.seen[what] = self.fetched
+        return missing * self.cache.fetch
+
+
 class _Clock:
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, code: _Code) -> None:
         assert target.dma is not None
         assert target.overhead is not None
         self.target, self.dma, self.overhead, self.scratchpad = target, target.dma, target.overhead, target.scratchpad
@@ -54,7 +75,7 @@ class _Clock:
         self.queues: dict[str, list[float]] = {}  # of engines: when the latest jobs end
         self.done: dict[int, float] = {}
         self.timeline = Timeline()
-        self.phase = -1
+        self.phase, self.code = -1, code
 
     def steps(self, steps: Sequence[Step], row: tuple[Ref | None, ...]) -> None:
         for step in steps:
@@ -62,6 +83,7 @@ class _Clock:
                 case Phase():
                     self.phase += 1
                     cores = range(len(self.cores)) if step.share is not None else range(1)
+                    self.wait(self.code.run(id(step), self.code.cache.phase))
                     for call in step.calls:
                         self.call(call, cores, self.slower(call, step.share))
                 case Parts():
@@ -84,12 +106,17 @@ class _Clock:
                     pass  # not in the steady state
                 case Loop():
                     for entries in step.table.rows:
-                        self.cores = [time + self.overhead.turn for time in self.cores]
+                        self.wait(self.overhead.turn)
                         self.steps(step.body, entries)
+
+    def wait(self, cycles: float) -> None:
+        """All cores are late."""
+        self.cores = [time + cycles for time in self.cores]
 
     def call(self, call: Call, cores: range, slower: float = 1.0) -> None:
         """A call on cores in a row; the cost of a kernel is that on all, which fewer take `slower` to do."""
-        cycles = self.overhead.phase + (call.kernel.cycles(call.semantics) * slower if call.kernel.costed else 0.0)
+        cycles = self.overhead.phase + self.code.run(call.kernel.symbol, self.code.cache.call(call.kernel))
+        cycles += call.kernel.cycles(call.semantics) * slower if call.kernel.costed else 0.0
         start = max(self.cores[core] for core in cores)
         for core in cores:
             self.cores[core] += cycles

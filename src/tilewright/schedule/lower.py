@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -12,6 +12,7 @@ from ..ir.plan import Plan
 from ..ir.program import Barrier, Buffer, Call, Copy, Job, Loop, Once, Parts, Phase, Program, Ref, Step, Work
 from ..ir.repeats import layers
 from ..ir.types import Kind, Value
+from ..solve.decide import comes_first
 from ..solve.tilings import root
 from ..targets.base import Target
 from .ahead import ahead
@@ -29,19 +30,22 @@ def lower(plan: Plan, target: Target) -> tuple[Program, ...]:
     places = [Places(entry, plan, shared, target) for entry in plan.entries]
     if target.scratchpad is None:
         return tuple(_program(p, tuple(Phase((_call(n, p),)) for n in p.graph.nodes if not n.op.view)) for p in places)
-    nodes = [_nodes(p) for p in places]
+    groups = itertools.count()
+    nodes = [_nodes(p, groups) for p in places]
     kept = tuple(itertools.chain.from_iterable(map(_kept, nodes)))
     once = _once(kept, target.cores, target.scratchpad)
     return tuple(
-        _program(p, _scheduled(p, tiled, target), once, partial(_settled, target))
+        _program(p, _scheduled(p, tiled, groups, target), once, partial(_settled, target))
         for p, tiled in zip(places, nodes, strict=True)
     )
 
 
-def _scheduled(places: Places, nodes: dict[int, TiledNode], target: Target) -> tuple[Step, ...]:
+def _scheduled(
+    places: Places, nodes: dict[int, TiledNode], groups: Iterator[int], target: Target
+) -> tuple[Step, ...]:  # fmt: skip
     assert target.scratchpad is not None
     tokens: dict[int, int] = {}
-    steps = ahead(tuple(_tiled(places, nodes, tokens)), target)
+    steps = ahead(tuple(_tiled(places, nodes, groups, tokens)), target)
     return synchronise(steps, target.cores, target.scratchpad, tokens)
 
 
@@ -85,9 +89,8 @@ def _call(node: Node, places: Places) -> Call:
     return Call(kernel, node, tuple(operands), tuple(kernel.arguments(node).items()))
 
 
-def _nodes(places: Places) -> dict[int, TiledNode]:
+def _nodes(places: Places, groups: Iterator[int]) -> dict[int, TiledNode]:
     """The nodes that move or compute something, by their step."""
-    groups = itertools.count()
     return {
         step: TiledNode(node, places.entry.choices[node.name], places, groups)
         for step, node in enumerate(places.graph.nodes)
@@ -95,13 +98,15 @@ def _nodes(places: Places) -> dict[int, TiledNode]:
     }
 
 
-def _tiled(places: Places, nodes: dict[int, TiledNode], tokens: dict[int, int]) -> Iterator[Work]:
+def _tiled(
+    places: Places, nodes: dict[int, TiledNode], groups: Iterator[int], tokens: dict[int, int]
+) -> Iterator[Work]:
     """Copies (with numbers of groups for tokens) and phases, in the order in which they are issued.
 
     `tokens` receives a token of its own for every load of a layer that repeats.
     """
     graph = places.graph
-    repeat = layers(graph, {name: c.tiled for name, c in places.entry.choices.items() if c.tiled is not None})
+    repeat = layers(graph, {name: c.tiled.does for name, c in places.entry.choices.items() if c.tiled is not None})
     roles: dict[int, int] = {}
     issued: dict[int, list[Work]] = {}
     for step, tiled in nodes.items():
@@ -113,23 +118,25 @@ def _tiled(places: Places, nodes: dict[int, TiledNode], tokens: dict[int, int]) 
         if role is not None:
             tokens |= {load.token: roles.setdefault(role, len(roles)) % MOST_OWN for load in loads}
     arrived: set[Value] = set()
+    yield from _arrivals([v for v in graph.inputs if comes_first(v)], places, arrived, groups)
     for step, tiled in nodes.items():
         node = graph.nodes[step]
-        yield from _arrivals(node, places, arrived, tiled.groups)
+        yield from _arrivals(node.inputs, places, arrived, groups)
         yield from tiled.steps(issued.get(step, []))
-        yield from _departures(node, places, tiled.groups)
+        yield from _departures(node, places, groups)
 
 
-def _arrivals(node: Node, places: Places, arrived: set[Value], groups: Iterator[int]) -> Iterator[Copy]:
-    """Inputs that live in the scratchpad come before their first use."""
-    for value in node.inputs:
-        if value is None:
-            continue
-        home, _ = root(places.graph, value)
-        if home.kind is not Kind.INPUT or home in arrived or places.entry.homes[home].block is None:
-            continue
-        arrived.add(home)
-        yield Copy(places.ref(home), Ref(places.caller[home]), home.type.bytes, next(groups))
+def _arrivals(
+    values: Iterable[Value | None], places: Places, arrived: set[Value], groups: Iterator[int]
+) -> Iterator[Copy]:
+    """Those inputs among values that live in the scratchpad, together."""
+    homes = dict.fromkeys(root(places.graph, value)[0] for value in values if value is not None)
+    group = next(groups)
+    for home in homes:
+        near = home in places.entry.homes and places.entry.homes[home].block is not None
+        if home.kind is Kind.INPUT and home not in arrived and near:
+            arrived.add(home)
+            yield Copy(places.ref(home), Ref(places.caller[home]), home.type.bytes, group)
 
 
 def _departures(node: Node, places: Places, groups: Iterator[int]) -> Iterator[Copy]:

@@ -106,8 +106,8 @@ class Synchronisation:
                 yield from self.settle(mine)
                 yield step
                 self.remember(mine)
-        for token in list(self.flying):
-            yield self.wait(token)
+        while self.flying:
+            yield self.wait(next((t for t in self.flying if t not in self.jobs), [*self.flying][-1]))
 
     def copies(self, group: list[Copy], behind: list[Access]) -> Iterator[Step]:
         """Transfers that share a token. A barrier that the phase behind them needs stands before them, as it does
@@ -119,6 +119,8 @@ class Synchronisation:
             yield self.wait(token)
         while len(transfers := [t for t in self.flying if t < FIRST_JOB]) >= MOST_TRANSFERS:
             yield self.wait(transfers[0])
+        if self.clash(mine) or self.clash(behind):  # one barrier for this, and for what the phase behind waits for
+            yield from self.arrived(behind)
         yield from self.settle(mine)
         yield from self.meet(behind)
         if token is None:
@@ -159,10 +161,16 @@ class Synchronisation:
 
     def settle(self, mine: list[Access]) -> Iterator[Step]:
         """What has to happen before a step may touch these bytes."""
-        for token, flying in list(self.flying.items()):
-            if any(m.clashes(f) for m in mine for f in flying):
-                yield self.wait(token)
+        yield from self.arrived(mine)
         yield from self.meet(mine)
+
+    def arrived(self, mine: list[Access]) -> Iterator[Step]:
+        """Waits for transfers and jobs of these bytes."""
+        clashing = [t for t, flying in self.flying.items() if any(m.clashes(f) for m in mine for f in flying)]
+        last = {self.jobs[token][0]: token for token in clashing if token in self.jobs}
+        for token in clashing:
+            if token not in self.jobs or token in last.values():
+                yield self.wait(token)
 
     def meet(self, mine: list[Access]) -> Iterator[Step]:
         """A barrier, where other cores touched the bytes."""
@@ -188,9 +196,11 @@ class Synchronisation:
             self.recent.setdefault((access.region.place, access.core), {})[access] = None
 
     def wait(self, token: int) -> Wait:
-        """Jobs of an engine end in the order in which they start: those behind this one may go on."""
-        self.remember(self.flying.pop(token))
-        engine, number = self.jobs.pop(token, ("", 0))
+        """Jobs of an engine end in the order of their start: those before are done too, those behind may go on."""
+        engine, number = self.jobs.get(token, ("", 0))
+        for done in [t for t, (name, n) in self.jobs.items() if name == engine and n <= number] if engine else [token]:
+            self.remember(self.flying.pop(done))
+            self.jobs.pop(done, None)
         return Wait(token, engine=engine, behind=self.started[engine] - number)
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..debug import debug
 from ..ir.graph import Graph, Node
 from ..ir.plan import Choice, Stream, Tiled, aligned
+from ..ir.repeats import layers
 from ..ir.types import Kind, Value
 from ..targets.base import Kernel, Target
 from .tilings import menu, root, uncut, worthwhile
 from .together import together
 
 SECONDS = 6.0  # deterministic time of the search
+TRIFLE = 1 << 10  # bytes of an input whose transfer costs more to start than to do
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ class Life:
     last: int
 
 
+def comes_first(value: Value) -> bool:
+    """Whether a value is an input so small that it comes before all else: later it would wait for large transfers."""
+    return value.kind is Kind.INPUT and value.type.bytes <= TRIFLE
+
+
 def lives(graph: Graph) -> dict[Value, Life]:
     """Of every value that has bytes of its own and is computed, or an input."""
     found: dict[Value, Life] = {}
@@ -51,7 +58,7 @@ def lives(graph: Graph) -> dict[Value, Life]:
             home, _ = root(graph, value)
             if home.kind in (Kind.CONST, Kind.STATE):
                 continue
-            life = found.get(home, Life(step, step))
+            life = found.get(home, Life(0 if comes_first(home) else step, step))
             found[home] = Life(life.first, step)
     return found
 
@@ -63,7 +70,8 @@ class Menus:
         self.target = target
         self.alike: dict[object, list[Node]] = {}
         for node in (n for graph in graphs for n in graph.nodes if not n.op.view):
-            self.alike.setdefault(_shape(node), []).append(node)
+            self.alike.setdefault(node.shape, []).append(node)
+        self.common: dict[object, tuple[Kernel, ...]] = {}
         self.others: dict[object, tuple[Kernel, ...]] = {}
         self.menus: dict[object, list[Tiled]] = {}
         self.wholes: dict[object, Tiled | None] = {}
@@ -75,7 +83,7 @@ class Menus:
             found = menu(node, choice.kernel, self.target, states_near)
             if others := self.beside(node):
                 found += [way for kernel in others for way in menu(node, kernel, self.target, states_near)]
-                mixed = together(node, choice.kernel, self.like(node), self.target, states_near)
+                mixed = together(node, choice.kernel, self.rows(node), self.like(node), self.target, states_near)
                 found = worthwhile([*found, *mixed])
             self.menus[key] = found
         return self.menus[key]
@@ -92,33 +100,34 @@ class Menus:
             kernels = (choice.kernel, *others)
             found = [way for kernel in kernels if (way := uncut(node, kernel, self.target, states_near))]
             if others:
-                found += together(node, choice.kernel, self.like(node), self.target, states_near)
+                found += together(node, choice.kernel, self.rows(node), self.like(node), self.target, states_near)
             self.wholes[key] = min(found, key=lambda way: way.cycles, default=None)
         return self.wholes[key]
 
     def beside(self, node: Node) -> tuple[Kernel, ...]:
         """Kernels of asynchronous engines that can run the node, each bound to all nodes alike that it can run."""
-        rows = self.target.beside(node)
-        if not rows:
-            return ()
-        key = _shape(node), tuple(map(id, rows))
+        rows = self.rows(node)
+        key = node.shape, tuple(map(id, rows))
         if key not in self.others:
-            like = self.like(node)
+            like = self.like(node) if rows else []
             self.others[key] = tuple(row.bound(like) for row in rows)
         return self.others[key]
 
+    def rows(self, node: Node) -> tuple[Kernel, ...]:
+        """The same before they are bound: those that all nodes of the shape have, if any, so that layers stay alike."""
+        if node.shape not in self.common:
+            each = [self.target.beside(n) for n in self.alike[node.shape]]
+            self.common[node.shape] = tuple(row for row in each[0] if all(row in rows for rows in each))
+        return self.common[node.shape] or self.target.beside(node)
+
     def like(self, node: Node) -> list[Node]:
         """Nodes of one shape for which the same kernels are beside the cores, this one among them."""
-        rows = self.target.beside(node)
-        return [n for n in self.alike[_shape(node)] if self.target.beside(n) == rows]
+        return [n for n in self.alike[node.shape] if self.rows(n) == self.rows(node)]
 
     def _key(self, node: Node, choice: Choice, states_near: bool) -> object:
         rows = (choice.kernel, *self.beside(node))  # rows may share a function
-        return _shape(node), tuple(map(id, rows)), states_near
-
-
-def _shape(node: Node) -> object:
-    return node.op, tuple((name, value.type, value.kind) for name, value in node.operands.items())
+        kinds = tuple(value.kind for value in node.operands.values())
+        return node.shape, kinds, tuple(map(id, rows)), states_near
 
 
 def whole(graph: Graph, choices: Mapping[str, Choice], menus: Menus, states_near: bool) -> Decision | None:
@@ -165,6 +174,8 @@ def decide(
 
 
 class _Model:
+    """Variables and constraints. Layers that repeat are cut alike and keep alike values near: they stay one loop."""
+
     def __init__(
         self, graph: Graph, choices: Mapping[str, Choice], menus: Menus, capacity: int, states_near: bool
     ) -> None:
@@ -172,9 +183,12 @@ class _Model:
 
         self.cp, self.model = cp_model, cp_model.CpModel()
         self.graph, self.capacity, self.dma = graph, capacity, menus.target.dma
-        self.lives = lives(graph)
+        options = {n.name: menus.of(n, choices[n.name], states_near) for n in graph.nodes if not n.op.view}
+        self.lives, self.repeat = lives(graph), layers(graph, {name: id(menu) for name, menu in options.items()})
+        self.alike: dict[Hashable, Any] = {}  # variables by the role of a node
+        made = {value: (self._role(step), i) for step, n in enumerate(graph.nodes) for i, value in enumerate(n.outputs)}
         self.near: dict[Value, Any] = {
-            value: self.model.new_bool_var(f"near {value.name}")
+            value: self._bool(f"near {value.name}", made.get(value, (None, 0)))
             for value in self.lives
             if aligned(value.type.bytes) <= capacity
         }
@@ -183,12 +197,24 @@ class _Model:
         self.picks: dict[str, list[tuple[Tiled, Any]]] = {}
         for step, node in enumerate(graph.nodes):
             if not node.op.view:
-                self._node(step, node, menus.of(node, choices[node.name], states_near))
+                self._node(step, node, options[node.name])
         self._values()
+
+    def _role(self, step: int) -> int | None:
+        return self.repeat.role(step) if self.repeat else None
+
+    def _bool(self, name: str, part: tuple[int | None, Hashable]) -> Any:
+        """A variable, the same one for what is the same part of each layer."""
+        if part[0] is None:
+            return self.model.new_bool_var(name)
+        if part not in self.alike:
+            self.alike[part] = self.model.new_bool_var(name)
+        return self.alike[part]
 
     def _node(self, step: int, node: Node, options: list[Tiled]) -> None:
         fitting = [way for way in options if way.own <= self.capacity]
-        picks = [self.model.new_bool_var(f"{node.name} {way.tile}") for way in fitting]
+        role = self._role(step)
+        picks = [self._bool(f"{node.name} {way.tile}", (role, f"way {i}")) for i, way in enumerate(fitting)]
         self.model.add_exactly_one(picks)
         self.picks[node.name] = list(zip(fitting, picks, strict=True))
         cores, serial = [], []  # terms of cycles: of the cores and of transfers that they wait for; of all transfers

@@ -16,15 +16,16 @@ from .place import lower_bound, peak_step, place
 from .scratchpad import solve_scratchpad
 
 
-def solve(entries: Sequence[Graph], target: Target, *, outputs_near: bool = False) -> Plan:
+def solve(entries: Sequence[Graph], target: Target, *, outputs_near: bool = False, room: int = 0) -> Plan:
     """A checked plan for graphs that share constants and states, and whose transients share the memories.
 
-    `outputs_near`: where there is a scratchpad, the caller keeps the outputs in it (language models their logits).
+    `outputs_near`: where there is a scratchpad, the caller keeps the outputs in it (language models their logits),
+    and would like to have so many bytes of `room` there beside them.
     """
     choices, packings = choose(entries, target)
     if target.scratchpad is not None:
         _constants(entries, target)
-        return check(solve_scratchpad(entries, choices, packings, target, outputs_near), target)
+        return check(solve_scratchpad(entries, choices, packings, target, outputs_near, room), target)
     memories = [m for m in target.memories if m.holds in ("data", "both")]
     state = sum(v.type.bytes for v in dict.fromkeys(v for graph in entries for v in graph.states))
     constants = _constants(entries, target)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import product
 
 from ..errors import UserError
 from ..ir.graph import Graph
@@ -26,12 +27,20 @@ Choices = Mapping[str, Mapping[str, Choice]]
 
 
 def solve_scratchpad(
-    entries: Sequence[Graph], choices: Choices, packings: Mapping[Value, str], target: Target, outputs_near: bool
+    entries: Sequence[Graph],
+    choices: Choices,
+    packings: Mapping[Value, str],
+    target: Target,
+    outputs_near: bool,
+    room: int = 0,
 ) -> Plan:
-    """A plan for graphs that share constants and states. With `outputs_near` the caller's outputs are near as well."""
+    """A plan for graphs that share constants and states. With `outputs_near` the caller's outputs are near as well.
+
+    So many bytes of `room` are left beside them, if a plan allows it with states where they would be without.
+    """
     menus = Menus(target, entries)
     while True:
-        found = _attempt(entries, choices, packings, target, menus, outputs_near)
+        found = _attempt(entries, choices, packings, target, menus, outputs_near, room)
         if isinstance(found, Plan):
             return found
         least, error, pad = found
@@ -43,7 +52,7 @@ def solve_scratchpad(
 
 def _attempt(
     entries: Sequence[Graph], choices: Choices, packings: Mapping[Value, str], target: Target, menus: Menus,
-    outputs_near: bool,
+    outputs_near: bool, room: int,
 ) -> Plan | tuple[int, ScratchpadError, Memory]:  # fmt: skip
     """A plan with these kernels, or how many bytes it lacks and what does not fit."""
     pad = next(m for m in target.memories if m.name == target.scratchpad)
@@ -52,8 +61,8 @@ def _attempt(
     state = state_bytes(entries, choices)
     kept = max((sum(aligned(v.type.bytes) for v in g.outputs) for g in entries), default=0) if outputs_near else 0
     refusals = []
-    for states_near in (True, False) if state else (True,):
-        beside = kept + (state if states_near else 0)
+    for states_near, left in product((True, False) if state else (True,), dict.fromkeys((room, 0))):
+        beside = kept + left + (state if states_near else 0)
         budget = Budget(pad, far, pad.bytes - beside, states_near, outputs_near)
         try:
             plans = _plans(entries, choices, menus, budget)
@@ -130,7 +139,7 @@ def _entry(
     """The first decision whose blocks fit; those of `spare` always do."""
     pad, far, capacity = budget.pad, budget.far, budget.capacity - budget.taken
     for decision, seconds in _decisions(graph, choices, menus, budget, spare):
-        repeat = layers(graph, decision.ways)
+        repeat = layers(graph, {name: way.does for name, way in decision.ways.items()})
         for ahead in AHEAD:
             blocks, homes, early = _blocks(graph, decision, budget, int(capacity * ahead), repeat)
             near = [b for b in blocks if b.memory == pad.name and b.offset < 0]

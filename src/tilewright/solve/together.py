@@ -19,14 +19,14 @@ COARSE = 8  # into how many parts a dimension is cut, beside where both engines 
 
 
 def together(
-    node: Node, kernel: Kernel, like: Sequence[Node], target: Target, states_near: bool
+    node: Node, kernel: Kernel, others: Sequence[Kernel], like: Sequence[Node], target: Target, states_near: bool
 ) -> list[Tiled]:  # fmt: skip
-    """Ways to share the node between its kernel on the cores and one beside them; `like`: nodes that do as this one."""
+    """Ways to share the node between its kernel on the cores and one of others; `like`: nodes that do as this one."""
     whole = uncut(node, kernel, target, states_near)
     if whole is None or whole.constants is None:
         return []
     found = []
-    for other in target.beside(node):
+    for other in others:
         split = other.split(node)
         if split is None or len(split.dims) != 1:
             continue

@@ -182,13 +182,28 @@ class Overhead:
 
     barrier: float  # from the last core's arrival until all go on, the call included
     wait: float  # of a wait for a transfer that is done
-    phase: float  # around the calls of a phase: shares, arguments, code that has to be fetched
+    phase: float  # around the calls of a phase: shares, arguments
     turn: float  # a round of a loop, without its body
 
     @property
     def tile(self) -> float:
         """Of a tile whose operands arrive: its phase, and barriers before and behind it."""
         return self.wait + self.phase + 2 * self.barrier
+
+
+@dataclass(frozen=True)
+class CodeCache:
+    """The cores' cache of instructions, which makes room at random; bytes of machine code that steps pass through."""
+
+    bytes: int
+    fetch: float  # cycles for a byte that is not there
+    phase: int  # around the calls of a phase
+    kernels: Mapping[str, int]  # a call, by the kernel's symbol
+    other: int  # a call of a kernel that is not among them
+
+    def call(self, kernel: Kernel) -> int:
+        """Bytes that a call of the kernel passes through."""
+        return self.kernels.get(kernel.symbol, self.other)
 
 
 @dataclass(frozen=True)
@@ -302,10 +317,12 @@ class Target:
     kernel_folders: tuple[Path, ...]  # where kernel files and headers are; a name is in one of them
     headers: tuple[str, ...] = ()  # hand-written headers in these folders that every kernel may include
     language_quant: str = "none"  # how language models are quantised where the user does not say
+    language_chunk: int = 16  # tokens of a prompt per pass, where the user does not say
     scratchpad: str | None = None  # the memory that kernels work in, where others are reached by DMA
     tables: int = 0  # bytes of the scratchpad, beside what plans may use, for tables of loops and of arguments
     dma: Dma | None = None
     overhead: Overhead | None = None
+    code: CodeCache | None = None
     export: Callable[[Any, Mapping[str, Any], Mapping[str, str]], dict[str, str]] | None = None
     # (compiled network, plan.json, files of every target) -> files of this target, which may replace others
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.instances import node_of, random_operands
 from tilewright.ir.op import Op
 from tilewright.ir.types import I8, I32, Array, Kind, TensorType
-from tilewright.ops import IntegerAttention, IntegerRMSNorm, RotateHeads, TableBinary
+from tilewright.ops import IntegerAttention, IntegerRMSNorm, NewHeads, RotateHeads, TableBinary
 from tilewright.ops.integer_attention import largest_exponential
 from tilewright.targets.base import Kernel, Packing
 from tilewright.targets.siracusa.bench import Case, Outcome, measure
@@ -21,18 +21,20 @@ from tilewright.targets.siracusa.decoder import BOUNDED, CENTRED, DECODER, REVER
 from tilewright.targets.siracusa.norm import DOUBLED, ONE_ROW
 
 BYTES, WORDS, ONE = TensorType((256,), I8), TensorType((256,), I32), TensorType((1,), I32)
-TURN, JOIN, ROW, ATTEND = DECODER
+TURN, NEW, JOIN, ROW, ATTEND = DECODER
 
 
-def expected(case: Case) -> Array:
+def expected(case: Case) -> dict[str, Array]:
     names = (name.rstrip("?") for name in type(case.node.op).operands)
-    return np.asarray(case.node.op.reference(*(case.operands.get(name) for name in names)))
+    results = case.node.op.reference(*(case.operands.get(name) for name in names))
+    return dict(zip(case.node.op.results, results if isinstance(results, tuple) else (results,), strict=True))
 
 
 def check(cases: list[Case], cores: int = 8) -> list[Outcome]:
     outcomes = measure(cases, cores)
     for case, outcome in zip(cases, outcomes, strict=True):
-        np.testing.assert_array_equal(outcome.results["y"], expected(case), repr(case.node.op))
+        for name, want in expected(case).items():
+            np.testing.assert_array_equal(outcome.results[name], want, f"{name} of {case.node.op!r}")
     return outcomes
 
 
@@ -57,6 +59,16 @@ def with_row(case: Case) -> Case:
 def turn(tokens: int, heads: int, own: bool, table: bool, rng: np.random.Generator, **fixed: Any) -> Case:
     x, r = TensorType((tokens, 4 * heads), I8), TensorType((tokens if own else 1, 4, 4), I8)
     return case_of(TURN, RotateHeads(heads, 16), [x, r, ONE, ONE, BYTES if table else None], rng, **fixed)
+
+
+def new(kv: int, group: int, positions: int, pos: int, rng: np.random.Generator) -> Case:
+    rows, state = kv * (group + 2) * 4, TensorType((positions, 4 * kv), I8)
+    types = [state, state, TensorType((1, 64), I8), TensorType((rows, 64), I8), TensorType((rows,), I32)]
+    types += [TensorType((1, 4, 4), I8), BYTES, BYTES, TensorType((5,), I32)]
+    fixed = {"w": rng.integers(-128, 128, (rows, 64)), "mul": rng.integers(-300, 300, rows),
+             "numbers": [1 << 15, *rng.integers(-600, 600, 4)], "table_k": rng.integers(-128, 128, 256),
+             "table_v": rng.integers(-128, 128, 256)}  # fmt: skip
+    return case_of(NEW, NewHeads(kv * group, kv, 16, 16, 16, pos), list(types), rng, **fixed)
 
 
 def join(function: str, shape: tuple[int, ...], rng: np.random.Generator, shift: int = 16, **fixed: Any) -> Case:
@@ -89,6 +101,7 @@ def test_random_instances_are_exact(cores: int, seed: int) -> None:
         cases.append(
             turn(tokens, heads, rng.random() < 0.5, rng.random() < 0.5, rng, mul=[rng.integers(-800, 800)], add=half)
         )
+        cases.append(new(kv, group, seen, int(rng.integers(seen)), rng))
         shape, shift = tuple(map(int, rng.integers(1, 9, rng.integers(1, 4)))), int(rng.integers(0, 32))
         cases.append(join("add", shape, rng, shift, mul=rng.integers(-80000, 80000, 1), add=half))
         cases.append(join("mul", shape, rng, shift, mul=rng.integers(-60000, 60000, 1), add=half))
@@ -152,7 +165,7 @@ def test_sums_are_clipped_before_they_are_scaled() -> None:
 
 
 def test_quotients_need_one_correction_at_most() -> None:
-    """As kernels/attention_tables.c says: e (levels - 1) / total from the upper halves, or one less."""
+    """What attention_tables.c says of exponentials: e (levels - 1) / total from the upper halves, or one less."""
     rng = np.random.default_rng(0)
     for levels in (2, 3, 128, 255, 256):
         most = levels - 1
@@ -181,6 +194,7 @@ def shapes() -> list[Case]:
         cases.append(join("add", (tokens, 64), rng, mul=[50000], add=half))
         cases.append(join("mul", (tokens, 256), rng, mul=[1200], add=half))
         for seen in (8, 17, 65, 129):
+            cases += [new(16, 1, seen, seen - 1, rng)] * (tokens == 1)
             cases.append(attend(seen, tokens, rng))
             cases.append(attend(seen, tokens, rng, mask=np.zeros((tokens, seen), np.int8)))
             cases += [with_row(case) for case in cases[-2:] if tokens == 1]

@@ -17,7 +17,7 @@ from tests.kernels.conftest import CACHE
 from tilewright.interp.native import call, shared_library
 from tilewright.ir.graph import Node
 from tilewright.ir.op import Op
-from tilewright.ir.types import I8, I16, I32, U8, Array, TensorType, resolve
+from tilewright.ir.types import I8, I16, I32, U8, Array, Kind, TensorType, resolve
 from tilewright.ops import Append, QuantisedAttention, QuantisedEmbed, QuantisedRMSNorm, QuantisedRoPE, QuantisedSwiGLU
 from tilewright.targets.base import Kernel
 from tilewright.targets.siracusa.bench import Case, measure
@@ -74,9 +74,11 @@ def llama(
     return [
         ("embed", QuantisedEmbed(6), (((t,), I32), ((50, d), I8), ((50,), U8))),
         ("rmsnorm", QuantisedRMSNorm(15, 1000), (((t, d), I16), ((d,), I16))),
+        ("rmsnorm_row", QuantisedRMSNorm(15, 1000), (((t, d), I16), ((d,), I16))),
         ("rope", QuantisedRoPE(heads, 14, pos), (((t, d), I16), ((capacity, hd), I16))),
         ("append_rows", Append(pos), (cache, rows)),
         ("append_channels", Append(pos), (cache, rows)),
+        ("append_column", Append(pos), (cache, rows)),
         ("attention", QuantisedAttention(heads, kv, 14, 19, pos),
          (((t, d), I8), cache, cache, ((heads,), I32), ((heads,), I32), ((256,), U8))),
         ("swiglu", QuantisedSwiGLU(12), (((t, hidden), I8), ((t, hidden), I8), ((256,), I16))),
@@ -105,10 +107,10 @@ def test_shapes_of_networks_are_exact_and_about_as_fast_as_predicted(cores: int)
             assert abs(predicted - outcome.cycles) <= 0.2 * outcome.cycles + 30, case.kernel.symbol
 
 
-@pytest.mark.parametrize("n", [1, 2, 4, 5, 63, 64, 66, 130, 257])
+@pytest.mark.parametrize("n", [1, 2, 4, 5, 63, 64, 66, 128, 130, 257])
 def test_norms_of_extreme_rows_are_exact(n: int) -> None:
     """Sums of squares at and beyond 32 bits, and next to powers of two."""
-    kernel = next(k for k in LANGUAGE if k.op is QuantisedRMSNorm)
+    single, kernel = (k for k in LANGUAGE if k.op is QuantisedRMSNorm)
     rows = np.array([[-32768], [32767], [0], [1], [-256], [255], [-1], [16384], [181]], np.int16)
     x = np.concatenate([np.repeat(rows, n, 1), np.where(np.arange(n) % 3, -32768, 32767)[None]]).astype(np.int16)
     w = np.random.default_rng(n).integers(-32768, 32768, n).astype(np.int16)
@@ -116,18 +118,42 @@ def test_norms_of_extreme_rows_are_exact(n: int) -> None:
     for eps in (1, 3, (1 << 30) - 1, 1 << 32, (1 << 51) - 1):
         node = node_of(QuantisedRMSNorm(15, eps), TensorType(x.shape, I16), TensorType((n,), I16))
         cases.append(Case(kernel, node, {"x": x, "w": w}))
+        for row in x if n % 64 == 0 else ():
+            node = node_of(QuantisedRMSNorm(15, eps), TensorType((1, n), I16), TensorType((n,), I16))
+            cases.append(Case(single, node, {"x": row[None], "w": w}))
     for case, outcome in zip(cases, measure(cases), strict=True):
         np.testing.assert_array_equal(outcome.results["y"], expected(case.node, dict(case.operands)))
 
 
 def test_norms_of_every_magnitude_are_exact() -> None:
     """One element alone: its square runs through the roots."""
-    kernel = next(k for k in LANGUAGE if k.op is QuantisedRMSNorm)
+    kernel = next(k for k in LANGUAGE if k.symbol == "tw_cluster_rmsnorm")
     x = np.concatenate([np.arange(-32768, 32768, 7), np.arange(1, 64) ** 2]).astype(np.int16)[:, None]
     node = node_of(QuantisedRMSNorm(9, 1), TensorType(x.shape, I16), TensorType((1,), I16))
     operands = {"x": x, "w": np.array([32767], np.int16)}
     (outcome,) = measure([Case(kernel, node, operands)])
     np.testing.assert_array_equal(outcome.results["y"], expected(node, operands))
+
+
+def test_far_positions_take_any_of_the_last_entries() -> None:
+    """A constant table that ends in equal entries, and one that does not quite."""
+    rng, cases = np.random.default_rng(4), []
+    kernel = next(k for k in LANGUAGE if k.op is QuantisedAttention)
+    for last in (198, 199, 255):
+        for pos in (0, 5, 200):
+            kinds = [(1, 64), (256, 32), (256, 32)]
+            types = [*(TensorType(k, I8) for k in kinds), TensorType((4,), I32), TensorType((4,), I32)]
+            node = node_of(QuantisedAttention(4, 2, 14, 19, pos), *types, TensorType((256,), U8))
+            arrays = random_operands(node, rng)
+            arrays["table"] = np.where(np.arange(256) < last, np.maximum(255 - np.arange(256), 1), 7).astype(np.uint8)
+            table = node.inputs[5]
+            assert table is not None
+            fixed = dataclasses.replace(table, kind=Kind.CONST, data=arrays["table"])
+            node = dataclasses.replace(node, inputs=(*node.inputs[:5], fixed))
+            assert kernel.arguments(node)["apart"] == (last < 200)
+            cases.append(Case(kernel, node, arrays))
+    for case, outcome in zip(cases, measure(cases), strict=True):
+        np.testing.assert_array_equal(outcome.results["y"], expected(case.node, dict(case.operands)))
 
 
 @settings(max_examples=50, deadline=None)

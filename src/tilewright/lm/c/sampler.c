@@ -75,87 +75,157 @@ int32_t tw_argmax(const int32_t *logits, uint32_t count)
     return (int32_t)best;
 }
 
-/* The bin of every logit and how many each bin has, by 64-bit arithmetic. */
-static void fill_wide(const tw_sampler *s, const int32_t *logits, uint32_t count, uint32_t best, tw_sampler_work *work)
+/* The bins of logits first .. last, and in sums[] the weights of each group's, by 64-bit arithmetic. */
+static void fill_wide(const tw_sampler *s, const int32_t *logits, uint32_t first, uint32_t last, uint32_t most,
+                      uint8_t *bins, uint32_t *sums)
 {
     uint64_t half = ((uint64_t)1 << s->shift) >> 1;
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t bin = ((uint64_t)(best - (uint32_t)logits[i]) * s->multiplier + half) >> s->shift;
-        work->bins[i] = (uint8_t)(bin < TW_BINS - 1 ? bin : TW_BINS - 1);
-        work->counts[work->bins[i]]++;
+    for (uint32_t i = first; i < last; i++) {
+        uint64_t bin = ((uint64_t)(most - (uint32_t)logits[i]) * s->multiplier + half) >> s->shift;
+        bins[i] = (uint8_t)(bin < TW_BINS - 1 ? bin : TW_BINS - 1);
+        sums[bins[i] / TW_GROUP] += weights[bins[i]];
     }
 }
 
 /*
  * The same for shifts of 33 .. 53 and multipliers from 2^30 on, as most are: the upper word of the product is enough.
- * What is further away than `reach` is in the last bin and not counted; the nearest such distance is less than half a
+ * What is further away than `reach` is in the last bin, without weight; the nearest such distance is less than half a
  * bin too far, so that no other is beyond the last bin.
  */
-static void fill_narrow(const tw_sampler *s, const int32_t *logits, uint32_t count, uint32_t best,
-                        tw_sampler_work *work)
+static void fill_narrow(const tw_sampler *s, const int32_t *logits, uint32_t first, uint32_t last, uint32_t most,
+                        uint8_t *bins, uint32_t *sums)
 {
-    const int32_t *end = logits + count;
-    uint32_t down = s->shift - 32, half = (1u << down) >> 1, multiplier = s->multiplier, *counts = work->counts;
+    uint32_t down = s->shift - 32, half = (1u << down) >> 1, multiplier = s->multiplier;
     uint32_t inverse = 0xFFFFFFFFu / (multiplier >> 14) + 1; /* above 2^46 / multiplier */
     uint32_t reach = (uint32_t)((uint64_t)((uint32_t)(TW_BINS - 1) << down) * inverse >> 14);
-    for (uint8_t *bins = work->bins; logits < end; logits++, bins++) {
-        uint32_t distance = best - (uint32_t)*logits, bin;
-        *bins = TW_BINS - 1;
+    for (uint32_t i = first; i < last; i++) {
+        uint32_t distance = most - (uint32_t)logits[i], bin;
+        bins[i] = TW_BINS - 1;
         if (distance > reach)
             continue;
         bin = ((uint32_t)((uint64_t)distance * multiplier >> 32) + half) >> down;
-        *bins = (uint8_t)bin;
-        counts[bin]++;
+        bins[i] = (uint8_t)bin;
+        sums[bin / TW_GROUP] += weights[bin];
     }
 }
 
-/* Sort logits into bins of 1/16 octave of probability below the maximum; returns the sum of all weights. */
-static uint32_t fill_bins(const tw_sampler *s, const int32_t *logits, uint32_t count, tw_sampler_work *work)
+/* How many of the logits first .. last each bin of a group has, in sums[]. */
+static void count_group(const uint8_t *bins, uint32_t first, uint32_t last, uint32_t group, uint32_t *sums)
 {
-    uint32_t best = (uint32_t)logits[tw_argmax(logits, count)], total = 0;
-    for (uint32_t *c = work->counts; c < work->counts + TW_BINS; c += 4)
-        c[0] = c[1] = c[2] = c[3] = 0;
-    if (s->shift > 32 && s->shift <= 53 && s->multiplier >> 30)
-        fill_narrow(s, logits, count, best, work);
-    else
-        fill_wide(s, logits, count, best, work);
-    for (uint32_t b = 0; b < TW_BINS - 1; b++)
-        if (work->counts[b] > 0)
-            total += work->counts[b] * weights[b];
-    return total;
+    for (uint32_t b = 0; b < TW_GROUP; b++)
+        sums[b] = 0;
+    for (uint32_t i = first; i < last; i++)
+        if (bins[i] / TW_GROUP == group)
+            sums[bins[i] % TW_GROUP]++;
 }
 
-/*
- * The mass of the most probable tokens that together reach `top_p` of `total`: whole bins, and of the last bin as many
- * tokens as it takes.
- */
-static uint32_t kept_mass(const tw_sampler *s, const tw_sampler_work *work, uint32_t total)
+/* The bin of the group that has been counted in which `left` ends up, which then tells how far into it. */
+static uint32_t bin_of(tw_sampler_work *work, uint32_t cores)
 {
-    uint32_t need = (uint32_t)((uint64_t)total * s->top_p >> 32) + 1, mass = 0, b = 0;
-    if (need == total)
-        return total;
-    while (mass + work->counts[b] * weights[b] < need) {
-        mass += work->counts[b] * weights[b];
-        b++;
+    for (uint32_t bin = work->group * TW_GROUP;; bin++) {
+        uint32_t count = 0;
+        for (uint32_t p = 0; p < cores; p++)
+            count += work->parts[p].sums[bin % TW_GROUP];
+        if (work->left < count * weights[bin])
+            return bin;
+        work->left -= count * weights[bin];
     }
-    return mass + (need - mass + weights[b] - 1) / weights[b] * weights[b];
 }
 
-int32_t tw_sample(tw_sampler *s, const int32_t *logits, uint32_t count, tw_sampler_work *work)
+/* Go to the group that has the place x, with all mass laid out bin by bin and, within a bin, by index. */
+static void aim(tw_sampler_work *work, uint32_t x)
 {
-    uint32_t left, b = 0, i = 0;
+    uint32_t group = 0;
+    for (; x >= work->masses[group]; group++)
+        x -= work->masses[group];
+    work->recount = group != work->group;
+    work->group = group, work->left = x;
+}
+
+static uint32_t random_below(tw_sampler *s, uint32_t limit)
+{
+    return (uint32_t)((uint64_t)next_random(s) * limit >> 32);
+}
+
+/* Where to look first: for the last of the most probable tokens that together reach top_p, or, of all, for the one. */
+static void begin(tw_sampler *s, tw_sampler_work *work, uint32_t cores)
+{
+    uint32_t total = 0;
+    for (uint32_t g = 0; g < TW_GROUPS; g++) {
+        work->masses[g] = 0;
+        for (uint32_t p = 0; p < cores; p++)
+            work->masses[g] += work->parts[p].sums[g];
+        total += work->masses[g];
+    }
+    work->group = TW_GROUPS, work->token = -1;
+    work->need = (uint32_t)((uint64_t)total * s->top_p >> 32) + 1;
+    if (work->need == total)
+        work->need = 0;
+    aim(work, work->need > 0 ? work->need - 1 : random_below(s, total));
+}
+
+/* With a group counted: where to look for the token, or which one it is. `chunk` logits are a core's. */
+static void go_on(tw_sampler *s, tw_sampler_work *work, uint32_t cores, uint32_t chunk)
+{
+    uint32_t bin = bin_of(work, cores), weight = weights[bin], rank = work->left / weight, p = 0, i;
+    if (work->need > 0) { /* whole bins are kept, and of the last as many tokens as it takes */
+        uint32_t kept = work->need - 1 - work->left + (rank + 1) * weight;
+        work->need = 0;
+        aim(work, random_below(s, kept));
+        return;
+    }
+    for (; rank >= work->parts[p].sums[bin % TW_GROUP]; p++)
+        rank -= work->parts[p].sums[bin % TW_GROUP];
+    for (i = p * chunk; work->bins[i] != bin || rank > 0; i++)
+        rank -= work->bins[i] == bin;
+    work->token = (int32_t)i;
+}
+
+int32_t tw_sample_together(tw_sampler *s, const int32_t *logits, uint32_t count, tw_sampler_work *work,
+                           const tw_team *team)
+{
+    uint32_t cores = team->cores, chunk = cores > 1 ? (count + cores - 1) / cores : count, best = 0;
+    uint32_t first = team->core * chunk, last = first + chunk < count ? first + chunk : count;
+    tw_sampler_part *part = &work->parts[team->core];
     if (count == 0 || count > TW_MAX_TOKENS)
         return -1;
+    part->best = first < last ? first + (uint32_t)tw_argmax(logits + first, last - first) : 0;
+    team->meet();
+    for (uint32_t p = 0; p < cores; p++)
+        if (logits[work->parts[p].best] > logits[best] || p == 0)
+            best = work->parts[p].best;
     if (s->multiplier == 0)
-        return tw_argmax(logits, count);
-    left = kept_mass(s, work, fill_bins(s, logits, count, work));
-    left = (uint32_t)((uint64_t)next_random(s) * left >> 32);
-    /* The mass is laid out bin by bin and, within a bin, by index: find the bin, then the token in it. */
-    while (left >= work->counts[b] * weights[b]) {
-        left -= work->counts[b] * weights[b];
-        b++;
-    }
-    for (left /= weights[b]; work->bins[i] != b || left > 0; i++)
-        left -= work->bins[i] == b;
-    return (int32_t)i;
+        return (int32_t)best;
+    for (uint32_t g = 0; g < TW_GROUPS; g++)
+        part->sums[g] = 0;
+    if (s->shift > 32 && s->shift <= 53 && s->multiplier >> 30)
+        fill_narrow(s, logits, first, last, (uint32_t)logits[best], work->bins, part->sums);
+    else
+        fill_wide(s, logits, first, last, (uint32_t)logits[best], work->bins, part->sums);
+    team->meet();
+    if (team->core == 0)
+        begin(s, work, cores);
+    do {
+        team->meet();
+        if (work->recount)
+            count_group(work->bins, first, last, work->group, part->sums);
+        team->meet();
+        if (team->core == 0)
+            go_on(s, work, cores, chunk);
+        team->meet();
+    } while (work->token < 0);
+    return work->token;
+}
+
+static void meet_nobody(void)
+{
+}
+
+int32_t tw_sample(tw_sampler *s, const int32_t *logits, uint32_t count, uint8_t *bins)
+{
+    static const tw_team alone = {0, 1, meet_nobody};
+    tw_sampler_part part;
+    tw_sampler_work work;
+    work.bins = bins, work.parts = &part;
+    return tw_sample_together(s, logits, count, &work, &alone);
 }

@@ -7,7 +7,9 @@
 
 #include <stdint.h>
 
-#define TW_BINS 256
+#define TW_BINS 256  /* of 1/16 octave of probability below the greatest */
+#define TW_GROUP 16  /* bins in a group: an octave */
+#define TW_GROUPS 16 /* not fewer than bins in a group */
 #define TW_MAX_TOKENS 65536u
 
 typedef struct {
@@ -17,10 +19,23 @@ typedef struct {
     uint32_t state;      /* xorshift32, never 0 */
 } tw_sampler;
 
-/* Scratch of tw_sample: bins[] has one byte for each logit. */
+/* A core of several that draw a token together; `meet` returns when all of them have called it. */
 typedef struct {
-    uint32_t counts[TW_BINS];
+    uint32_t core, cores;
+    void (*meet)(void);
+} tw_team;
+
+/* What a core tells the others: its greatest logit, and of each group the mass, then of each bin of one the tokens. */
+typedef struct {
+    uint32_t best, sums[TW_GROUPS];
+} tw_sampler_part;
+
+/* Scratch: bins[] has one byte for each logit, parts[] one entry for each core. */
+typedef struct {
     uint8_t *bins;
+    tw_sampler_part *parts;
+    uint32_t masses[TW_GROUPS], group, recount, left, need;
+    int32_t token;
 } tw_sampler_work;
 
 /* Start the random numbers; similar seeds give unlike numbers. */
@@ -36,7 +51,11 @@ void tw_sampler_fixed(tw_sampler *s, uint64_t unit, int32_t exponent, uint32_t t
 /* The largest of logits[count], the lowest index among equals. */
 int32_t tw_argmax(const int32_t *logits, uint32_t count);
 
-/* A token drawn from logits[count]; -1 unless 1 <= count <= TW_MAX_TOKENS. */
-int32_t tw_sample(tw_sampler *s, const int32_t *logits, uint32_t count, tw_sampler_work *work);
+/* A token drawn from logits[count]; -1 unless 1 <= count <= TW_MAX_TOKENS. bins: one byte for each logit. */
+int32_t tw_sample(tw_sampler *s, const int32_t *logits, uint32_t count, uint8_t *bins);
+
+/* The same token, drawn by all cores of a team, each of which calls this. They meet between two calls. */
+int32_t tw_sample_together(tw_sampler *s, const int32_t *logits, uint32_t count, tw_sampler_work *work,
+                           const tw_team *team);
 
 #endif

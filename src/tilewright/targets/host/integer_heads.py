@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import cast
 
 from ...ir.graph import Node
-from ...ops import IntegerAttention, RotateHeads, TableBinary
+from ...ops import IntegerAttention, NewHeads, RotateHeads, TableBinary
 from ..base import Argument, Kernel
 from .arguments import type_of
 from .generic import elements
@@ -43,6 +43,15 @@ def _cached(node: Node) -> Arguments:
     return {**_attention(node), "row": 1, "channel": padded(type_of(node, "k").static_shape[0])}
 
 
+def _new(node: Node) -> Arguments:
+    op, (tokens, cols) = cast(NewHeads, node.op), type_of(node, "x").static_shape
+    matrices, hd, _ = type_of(node, "r").static_shape
+    return {
+        "tokens": tokens, "cols": cols, "kv_heads": op.kv_heads, "group": op.group, "hd": hd, "pos": op.pos,
+        "step": hd * hd if matrices > 1 else 0, "shift": op.shift, "q_shift": op.q_shift, "k_shift": op.k_shift,
+    }  # fmt: skip
+
+
 def _binary(node: Node) -> Arguments:
     op = cast(TableBinary, node.op)
     return {"n": elements(node), "product": int(op.function == "mul"), "shift": op.shift, "wide": _wide(node)}
@@ -58,6 +67,12 @@ _CACHED = Kernel(
     {}, _cached, packing={"k": CHANNELS, "v": CHANNELS}, scratch=lambda node: 4 * type_of(node, "k").static_shape[0],
 )  # fmt: skip
 
+NEW = (
+    "int8_t *restrict state_k, int8_t *restrict state_v, const int8_t *restrict x, const int8_t *restrict w,"
+    " const int32_t *restrict mul, const int8_t *restrict r, const int8_t *restrict table_k,"
+    " const int8_t *restrict table_v, const int32_t *restrict numbers, int8_t *restrict y"
+)
+
 INTEGER_HEADS = (
     Kernel(
         RotateHeads, "integer_heads.c", "tw_rotate_heads",
@@ -65,6 +80,12 @@ INTEGER_HEADS = (
         " const int8_t *restrict table, int8_t *restrict y, int tokens, int heads, int hd, int step, int shift,"
         " int wide",
         {}, _rotate,
+    ),
+    Kernel(
+        NewHeads, "integer_heads.c", "tw_heads_of_tokens",
+        f"{NEW}, int8_t *restrict scratch, int tokens, int cols, int kv_heads, int group, int hd, int pos, int step,"
+        " int shift, int q_shift, int k_shift",
+        {}, _new, scratch=lambda node: type_of(node, "r").static_shape[1],
     ),
     _CACHED,
     replace(_CACHED, arguments=_attention, packing={}),

@@ -24,7 +24,7 @@ from .toolchain import BOOT, CFLAGS, CLUSTER, LINK, ZIG
 ENTRIES = ("run", "reset", "position", "prefill", "decode", "generate", "encode", "piece")
 FIRST_FRAMES = 1024  # bytes of core 0's stack beside the network's: harness, boot, output, the compiler's functions
 CORE_FRAMES = 512  # of another core's
-ALONE = ("tw_sample", "tw_encode", "tw_decode", "tw_sampler_set", "tw_sampler_fixed", "tw_logits_to_int")  # core 0
+ALONE = ("tw_encode", "tw_decode", "tw_sampler_set", "tw_sampler_fixed")  # core 0
 
 
 @dataclass(frozen=True)

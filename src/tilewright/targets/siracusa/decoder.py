@@ -9,10 +9,14 @@ import numpy as np
 
 from ...ir.graph import Node
 from ...ir.types import Array
-from ...ops import IntegerAttention, RotateHeads, TableBinary
+from ...ops import IntegerAttention, NewHeads, RotateHeads, TableBinary
+from ...quant.requant import accumulator_range, fits32
 from ..base import Argument, Kernel, Packing, Split
 from ..host.arguments import type_of
 from ..host.generic import elements
+from ..host.integer_heads import NEW
+from .dense import ROWS
+from .dense_cycles import stream
 from .language import VALUES, pitch_of
 from .share import flat, per_core
 
@@ -45,7 +49,7 @@ def _unreverse_255(packed: Array, _: tuple[int, ...]) -> Array:
 
 
 def bound_of(numbers: Array) -> int:
-    """The b of clip((sum mul + add) >> 16) = (clip(sum, -b - 1, b) mul + 2^15) >> 16, in 16-bit factors; 0: none."""
+    """The b with clip((sum mul + add) >> 16) = (clip(sum, -b - 1, b) mul + 2^15) >> 16, all of 16 bits; 0: none."""
     mul, add = int(numbers[0]), int(numbers[1])
     if add != 1 << 15 or not 0 < mul < 1 << 15:
         return 0
@@ -107,6 +111,33 @@ def _turn(node: Node) -> Arguments:
     return {"heads": op.heads, "step": step, "shift": op.shift}
 
 
+def _new(node: Node) -> Arguments:
+    op, (positions, n) = cast(NewHeads, node.op), type_of(node, "state_v").static_shape
+    return {
+        "n": n, "group": op.group, "pitch": pitch_of(positions), "pos": op.pos, "shift": op.shift, "turn": op.q_shift,
+    }  # fmt: skip
+
+
+def _own_rows(node: Node) -> int:
+    """Rows of weights of the busiest core."""
+    return per_core(cast(NewHeads, node.op).kv_heads) * (cast(NewHeads, node.op).group + 2) * 4
+
+
+def one_token_of_64(node: Node) -> bool:
+    """One token of 64 inputs, heads of four channels"""
+    return type_of(node, "x").shape == (1, 64) and type_of(node, "r").shape == (1, 4, 4)
+
+
+def new_sums_of_32_bits(node: Node) -> bool:
+    """Constants with which sums stay within 32 bits up to their shifts, one shift for both rotations"""
+    op, constants = cast(NewHeads, node.op), [node.operands[name].data for name in ("w", "mul", "numbers")]
+    if any(c is None for c in constants) or op.q_shift != op.k_shift or op.shift > 31:
+        return False
+    w, mul, numbers = (c for c in constants if c is not None)
+    turns = all(_fits(4 << 14, numbers[i], numbers[i + 1], op.q_shift) for i in (1, 3))
+    return turns and fits32(*accumulator_range(w, -128, 127), mul, numbers[:1])
+
+
 def _join(node: Node) -> Arguments:
     op = cast(TableBinary, node.op)
     return {"product": int(op.function == "mul"), "shift": op.shift}
@@ -159,6 +190,11 @@ def _turn_cycles(node: Node) -> float:
     return 180.0 + own * (48.0 if "table" in node.operands else 37.0)
 
 
+def _new_cycles(node: Node) -> float:
+    op = cast(NewHeads, node.op)
+    return stream(_own_rows(node)) + 60 + per_core(op.kv_heads) * (35 * op.group + 85)
+
+
 def _attention_cycles(node: Node) -> float:
     op = cast(IntegerAttention, node.op)
     (tokens, width), seen = type_of(node, "q").static_shape, type_of(node, "k").static_shape[0]
@@ -172,7 +208,7 @@ def _attention_cycles(node: Node) -> float:
 def _row_cycles(node: Node) -> float:
     op, seen = cast(IntegerAttention, node.op), type_of(node, "k").static_shape[0]
     own = per_core(op.kv_heads) * op.heads // op.kv_heads
-    return 250.0 + own * (150.0 + 20.0 * seen)
+    return 190.0 + own * (195.0 + 25.4 * seen if seen < 40 else 700.0 + 21.5 * seen)
 
 
 def _join_cycles(node: Node) -> float:
@@ -193,6 +229,14 @@ DECODER = (
         "const int8_t *restrict x, const int8_t *restrict r, const int32_t *restrict mul, const void *restrict add,"
         f" const int8_t *restrict table, int8_t *restrict y, int heads, int step, int shift, {_RANGE}",
         {}, _turn, (of_four, of_32_bits), split=turned_heads, cycles=_turn_cycles,
+    ),
+    Kernel(
+        NewHeads, "decoder.c", "tw_new_heads",
+        f"{NEW}, int8_t *restrict scratch, int n, int group, int pitch, int pos, int shift, int turn, {_RANGE}",
+        {}, _new, (one_token_of_64, new_sums_of_32_bits),
+        packing={"w": ROWS, "table_k": CENTRED, "table_v": CENTRED, "state_v": VALUES, "v": VALUES},
+        scratch=lambda node: type_of(node, "mul").static_shape[0], split=cached_heads,
+        direct=frozenset({"state_k", "state_v"}), cycles=_new_cycles,
     ),
     Kernel(
         TableBinary, "decoder.c", "tw_join_tables",

@@ -1,7 +1,8 @@
 """Cycles of matrix products on eight cores: what the busiest one does, in calls, blocks of four rows, tiles, and words.
 
 All numbers are fitted to calls measured on the simulator (`--timing gvsoc`): warm calls, operands in L1. Inner loops
-(14 instructions for a word of a tile, 17 for one of eight rows) take 3 to 4 % more than that, from bank conflicts.
+(24 instructions for a word of a tile of four tokens, 14 for one of two, 17 for one of eight rows) take 1 to 4 % more
+than that, from bank conflicts.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ STREAM_CALL, STREAM_ROW = 152, 41
 EIGHTS_CALL, EIGHTS_BLOCK = 120, 120
 GEMV_CALL, GEMV_EIGHT, GEMV_FOUR = 238, 155, 160
 REGISTERS_CALL, REGISTERS_BLOCK, REGISTERS_ROW = 184, 184, 30.6
-FOURS_CALL, FOURS_BLOCK, FOURS_TILE = 200, 60, 100
-GEMM_CALL, GEMM_BLOCK = 320, 180
-# What follows the sums, by result: of a tile of eight, of a tile that goes through memory, of one row's.
+FOURS_WORD, PAIR_WORD = 24 * 1.01, 14 * CONFLICTS
+BYTES_CALL, BYTES_BLOCK, BYTES_TILE = 430, 60, 112
+GEMM_CALL, GEMM_BLOCK = 850, 80
+PAIR_CALL, PAIR_BLOCK = 480, 70
+# What follows the sums, by result: of a tile of 16, of a tile of eight, of one that goes through memory, of one row's.
+FOURS = {"sums": 55, "bytes": 120, "halves": 130, "bounded": 175, "joined": 235, "wide": 370}
 TILE = {"sums": 22, "bytes": 77, "halves": 82, "bounded": 95, "joined": 150, "wide": 170}
 LOOSE = {"sums": 190, "bytes": 380, "halves": 380, "bounded": 400, "joined": 440, "wide": 790}
 ROW = {"sums": 4, "bytes": 15, "halves": 15, "bounded": 20, "joined": 16, "wide": 57}
@@ -44,8 +48,8 @@ def gemv(rows: int, cols: int, registers: bool, finish: str) -> float:
 
 
 def fours(blocks: int, tokens: int, cols: int) -> float:
-    """Blocks of four rows of weights times four tokens each."""
-    return FOURS_CALL + blocks * (FOURS_BLOCK + tokens * (FOURS_TILE + CONFLICTS * 24 * up(cols, 4)))
+    """Blocks of four rows of weights times four tokens each, to bytes."""
+    return BYTES_CALL + blocks * (BYTES_BLOCK + tokens * (BYTES_TILE + FOURS_WORD * up(cols, 4)))
 
 
 def gemm(rows: int, tokens: int, cols: int, finish: str, tiled: bool = True) -> float:
@@ -54,15 +58,16 @@ def gemm(rows: int, tokens: int, cols: int, finish: str, tiled: bool = True) -> 
 
 
 def columns(rows: int, tokens: int, cols: int, finish: str, tiled: bool) -> float:
-    """The same without the call: blocks of four rows, pairs of tokens."""
+    """The same without the call: blocks of four rows times four tokens each, and what is left in pairs of them."""
     misaligned = {0: 0.0, 2: 1.0}.get(cols % 4, 1.5)  # words that are read in two accesses, of a pair of rows
-    pairs, word = up(tokens, 2), 14 * CONFLICTS + 1.45 * misaligned
-    inner = word * up(cols, 4)
-    whole, rest = rows // 4, rows % 4 > 0
-    calls = 1.5 if tokens % 2 and tokens > 1 else 1.0
-    blocks = whole * (GEMM_BLOCK * calls + pairs * (inner + TILE[finish])) if tiled else 0.0
-    loose = (rest if tiled else whole + rest) * (180 + pairs * (inner + LOOSE[finish]))
-    return blocks + loose
+    words, pairs, whole = up(cols, 4), up(tokens, 2), rows // 4 if tiled else 0
+    pair, loose = words * (PAIR_WORD + 1.45 * misaligned), up(rows - 4 * whole, 4)
+    done = 0 if words == 1 or (words < 48 and tokens // 2 == 3) else tokens // 4
+    calls = (tokens // 2 > 2 * done) + tokens % 2 if whole else 0
+    cycles = calls * PAIR_CALL + whole * (calls * PAIR_BLOCK + (pairs - 2 * done) * (pair + TILE[finish]))
+    if done:
+        cycles += whole * (GEMM_BLOCK + done * (FOURS[finish] + words * (FOURS_WORD + 2.9 * misaligned)))
+    return cycles + loose * (180 + pairs * (pair + LOOSE[finish]))
 
 
 def float_columns(rows: int, tokens: int, cols: int, far: bool = False) -> float:

@@ -32,14 +32,15 @@ def portable(row: Kernel) -> Kernel:
         extents = node.op.domain(*node.types).extents(shapes).values()
         points = math.prod(nominal(extent) for extent in extents)
         touched = sum(math.prod(map(nominal, shape)) for shape in shapes.values())
-        each = VISIT * max(points, touched) + _function(node) * points
+        results = sum(math.prod(map(nominal, value.type.shape)) for value in node.outputs)
+        each = VISIT * max(points, touched) + _function(node) * results
         return CALL + each + (RANK * row.cycles(node) if row.costed else 0.0)
 
     return replace(row, cycles=cycles)
 
 
 def _function(node: Node) -> float:
-    """Cycles of a point beside the loads and stores around it."""
+    """Cycles of an element of the result beside the loads and stores around it."""
     if isinstance(node.op, Softmax):
         return SOFTMAX
     cycles = FUNCTIONS.get(str(node.op.attributes.get("function")), 0.0)

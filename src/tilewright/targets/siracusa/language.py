@@ -11,8 +11,16 @@ import numpy as np
 from ...ir.domain import Box
 from ...ir.graph import Node
 from ...ir.op import Op
-from ...ir.types import I8, Array, TensorType, maximum, nominal
-from ...ops import Append, QuantisedAttention, QuantisedEmbed, QuantisedRMSNorm, QuantisedRoPE, QuantisedSwiGLU
+from ...ir.types import I8, I16, Array, TensorType, maximum, nominal
+from ...ops import (
+    Append,
+    QuantisedAttention,
+    QuantisedEmbed,
+    QuantisedRMSNorm,
+    QuantisedRoPE,
+    QuantisedSwiGLU,
+    Saturate,
+)
 from ..base import Kernel, Packing, Scalar, Split
 from ..host.arguments import type_of
 from .dense import ROWS, pitch
@@ -63,6 +71,20 @@ def _rmsnorm(node: Node) -> Mapping[str, Scalar]:
     return {"n": type_of(node, "w").shape[0], "shift": op.shift, "eps": op.eps}
 
 
+def one_row_of_64(node: Node) -> bool:
+    """One row of a multiple of 64 channels"""
+    n = maximum(type_of(node, "w").shape[0])
+    return n % 64 == 0 and math.prod(map(maximum, type_of(node, "x").shape)) == n
+
+
+def _row_examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+    from hypothesis import strategies as st
+
+    n = draw(st.sampled_from([64, 128, 192]))
+    op, _ = QuantisedRMSNorm.examples(draw)
+    return op, (TensorType((1, n), I16), TensorType((n,), I16))
+
+
 def _rope(node: Node) -> Mapping[str, Scalar]:
     op = cast(QuantisedRoPE, node.op)
     width = type_of(node, "x").shape[1]
@@ -75,12 +97,18 @@ def _append(node: Node) -> Mapping[str, Scalar]:
     }  # fmt: skip
 
 
+def _ends_evenly(node: Node) -> bool:
+    """Whether the last entries of the table are the same: what is far away may take any of them."""
+    table = node.operands["table"].data
+    return table is not None and bool((table[199:] == table[255]).all())
+
+
 def _attention(node: Node) -> Mapping[str, Scalar]:
     op = cast(QuantisedAttention, node.op)
     return {
         "pos": op.pos, "group": op.heads // op.kv_heads, "kv_width": type_of(node, "k").shape[1],
         "hd": maximum(type_of(node, "q").shape[1]) // op.heads, "pitch": _pitch(node, "k"),
-        "shift": op.shift, "out_shift": op.out_shift,
+        "shift": op.shift, "out_shift": op.out_shift, "apart": int(_ends_evenly(node)),
     }  # fmt: skip
 
 
@@ -91,6 +119,18 @@ def _hd(node: Node) -> int:
 def over(*dims: str, unit: int) -> Callable[[Node], Split]:
     """A split over these dimensions."""
     return lambda node: Split(dims, unit)  # noqa: ARG005
+
+
+def one_token(node: Node) -> bool:
+    """One token"""
+    return maximum(type_of(node, "x").shape[0]) == 1
+
+
+def _column_examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+    from hypothesis import strategies as st
+
+    pos, c = draw(st.integers(0, 6)), draw(st.integers(1, 40))
+    return Append(pos), (TensorType((pos + 1 + draw(st.integers(0, 3)), c), I8), TensorType((1, c), I8))
 
 
 def _append_examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
@@ -110,6 +150,10 @@ def elements(node: Node, operand: str = "y") -> int:
 def _rmsnorm_cycles(node: Node) -> float:
     chunk, n = per_core(elements(node)), maximum(type_of(node, "w").shape[0])
     return 200 + -(-chunk // n) * (122 + 1.53 * n) + 11.5 * chunk
+
+
+def _row_cycles(node: Node) -> float:
+    return 215 + 1.65 * type_of(node, "w").static_shape[0] + 11.5 * per_core(elements(node))
 
 
 def _rope_cycles(node: Node) -> float:
@@ -153,6 +197,11 @@ def _attention_cycles(node: Node) -> float:
     return 320 + 320 * heads + near + 1.3 * far
 
 
+_NORM = (
+    "const int16_t *restrict x, const int16_t *restrict w, int8_t *restrict y, int n, int shift, int64_t eps,"
+    " int first, int last"
+)
+
 LANGUAGE = (
     Kernel(
         QuantisedEmbed, "cluster_llama.c", "tw_cluster_embed",
@@ -163,10 +212,12 @@ LANGUAGE = (
         cycles=_embed_cycles,
     ),
     Kernel(
+        QuantisedRMSNorm, "cluster_llama.c", "tw_cluster_rmsnorm_row", _NORM, {"x": "i16", "w": "i16"}, _rmsnorm,
+        (one_row_of_64,), split=flat, cycles=_row_cycles, examples=_row_examples,
+    ),
+    Kernel(
         QuantisedRMSNorm, "cluster_llama.c", "tw_cluster_rmsnorm",
-        "const int16_t *restrict x, const int16_t *restrict w, int8_t *restrict y, int n, int shift, int64_t eps,"
-        " int first, int last",
-        {"x": "i16", "w": "i16"}, _rmsnorm, split=flat, cycles=_rmsnorm_cycles,
+        _NORM, {"x": "i16", "w": "i16"}, _rmsnorm, split=flat, cycles=_rmsnorm_cycles,
     ),
     Kernel(
         QuantisedRoPE, "cluster_llama.c", "tw_cluster_rope",
@@ -183,6 +234,13 @@ LANGUAGE = (
         examples=_append_examples,
     ),
     Kernel(
+        Append, "cluster_attention.c", "tw_cluster_append_column",
+        "int8_t *restrict state, const int8_t *restrict x, int pitch, int pos, int first, int last",
+        {"state": "i8", "x": "i8"}, lambda node: {k: v for k, v in _append(node).items() if k != "n"}, (one_token,),
+        packing={"state": VALUES, "y": VALUES}, split=flat, direct=frozenset({"state"}), cycles=_append_cycles(60, 9),
+        examples=_column_examples,
+    ),
+    Kernel(
         Append, "cluster_attention.c", "tw_cluster_append_channels",
         "int8_t *restrict state, const int8_t *restrict x, int n, int pitch, int pos, int first, int last",
         {"state": "i8", "x": "i8"}, _append, packing={"state": VALUES, "y": VALUES}, split=flat,
@@ -192,9 +250,10 @@ LANGUAGE = (
         QuantisedAttention, "cluster_attention.c", "tw_cluster_attention",
         "const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v, const int32_t *restrict mul,"
         " const int32_t *restrict out, const uint8_t *restrict table, int8_t *restrict y, int32_t *restrict scratch,"
-        " int pos, int group, int kv_width, int hd, int pitch, int shift, int out_shift, int first, int last",
+        " int pos, int group, int kv_width, int hd, int pitch, int shift, int out_shift, int apart, int first,"
+        " int last",
         {"q": "i8", "k": "i8", "v": "i8"}, _attention, packing={"v": VALUES},
-        split=over("t", "g", "e", unit=4), scratch=lambda node: 4 * _pitch(node, "k"),
+        split=over("t", "g", "e", unit=4), scratch=lambda node: 16 * (-(-_pitch(node, "k") // 4) | 1),
         cycles=_attention_cycles,
     ),
     Kernel(
@@ -203,5 +262,10 @@ LANGUAGE = (
         " int last",
         {"a": "i8", "b": "i8", "table": "i16"}, lambda node: {"shift": cast(QuantisedSwiGLU, node.op).shift},
         in_place={"y": "a"}, split=flat, cycles=lambda node: 89 + 10.4 * per_core(elements(node)),
+    ),
+    Kernel(
+        Saturate, "cluster_llama.c", "tw_cluster_saturate",
+        "const int32_t *restrict x, const int16_t *r, int16_t *y, int first, int last", {"x": "i32", "r": "i16"},
+        in_place={"y": "r"}, split=flat, cycles=lambda node: 60 + 9 * per_core(elements(node)),
     ),
 )  # fmt: skip

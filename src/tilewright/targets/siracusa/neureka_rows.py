@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import cast
 
 import numpy as np
 
 from ...ir.graph import Node
 from ...ir.op import Op
-from ...ir.types import I8, I32, U8, Array
+from ...ir.types import I8, I32, U8, Array, maximum
 from ...ops import DepthwiseConv2D, Linear
 from ...ops.epilogue import Requantise
 from ...quant.requant import accumulator_range
@@ -41,7 +40,7 @@ class Constants:
 
 @lru_cache(maxsize=512)
 def constants_of(node: Node) -> Constants:
-    w, outputs = node.operands["w"].data, type_of(node, "y").static_shape[-1]
+    w, outputs = node.operands["w"].data, maximum(type_of(node, "y").shape[-1])
     assert w is not None
     each = {name: node.operands[name].data for name in ("mul", "add") if name in node.operands}
     mul, changed = each.get("mul"), np.zeros(outputs - 1, bool)
@@ -73,8 +72,9 @@ def bytes_only(node: Node) -> bool:
 
 
 def fixed_sizes(node: Node) -> bool:
-    """All sizes are known when the network is compiled"""
-    return all(isinstance(d, int) for name in ("x", "y") for d in type_of(node, name).shape)
+    """All sizes are known when the network is compiled, but for the number of rows of a product"""
+    first = 1 if isinstance(node.op, Linear) else 0  # as many rows as there may be are computed
+    return all(isinstance(d, int) for name in ("x", "y") for d in type_of(node, name).shape[first:])
 
 
 def whole_range(node: Node) -> bool:
@@ -166,7 +166,7 @@ def all_of(outputs: int) -> Rule:
 
     def rule(piece: Node) -> bool:
         """All outputs at once: their weights are interleaved"""
-        return type_of(piece, "y").static_shape[-1] == outputs
+        return type_of(piece, "y").shape[-1] == outputs
 
     return rule
 
@@ -206,7 +206,7 @@ def grid(tokens: int) -> tuple[int, int, int]:
 
 def points(node: Node, constants: Constants, tokens: int, inputs: int) -> Sequence[Job]:
     """1x1 jobs for rows of inputs that follow each other in memory."""
-    outputs, job = type_of(node, "y").static_shape[-1], finished(node, constants)
+    outputs, job = maximum(type_of(node, "y").shape[-1]), finished(node, constants)
     size = type_of(node, "y").dtype.bits // 8 * outputs
 
     def block(rows: int, columns: int, step: int, first: int) -> Job:
@@ -224,7 +224,7 @@ def points(node: Node, constants: Constants, tokens: int, inputs: int) -> Sequen
 
 
 def _points(node: Node, constants: Constants) -> Sequence[Job]:
-    tokens = cast(int, product(type_of(node, "x").shape[:-1]))
+    tokens = maximum(product(type_of(node, "x").shape[:-1]))
     return points(node, constants, tokens, type_of(node, "w").static_shape[1])
 
 

@@ -35,19 +35,19 @@ def work(node: Node) -> tuple[float, float]:
     *lead, m, n = type_of(node, "y").static_shape
     batch = math.prod(lead)
     rows, blocks = up(batch * m, CORES), up(up(batch * n, 4), CORES)
-    column = _column(node)
-    by_row = up(rows, m) * 300 + up(n, 4) * column(min(rows, m)) * max(1.0, rows / m)
-    return by_row, up(4 * blocks, n) * 300 + blocks * column(m)
+    column, few = _column(node), min(rows, m)
+    by_row = 300 * up(rows, m) + (n // 4 * column(4, few) + (column(n % 4, few) if n % 4 else 0)) * max(1.0, rows / m)
+    return by_row, up(4 * blocks, n) * 300 + blocks * column(4 if n % 4 == 0 else min(n, 3), m)
 
 
-def _column(node: Node) -> Callable[[int], float]:
-    """Cycles of four columns of results, by the number of rows."""
+def _column(node: Node) -> Callable[[int, int], float]:
+    """Cycles of four columns of results, or fewer, by their number and that of rows."""
     k, turned = type_of(node, "a").static_shape[-1], transposed(node)
     if type_of(node, "a").dtype.is_float:
-        return lambda rows: float_columns(4, rows, k, turned)
+        return lambda count, rows: float_columns(count, rows, k, turned)
     name, tiled = finish(_told(node))
-    turn = 0 if turned and k % 4 == 0 else 40 * up(k, 4) if turned else 33 * up(k, 4)
-    return lambda rows: 45 + turn + columns(4, rows, k, name, tiled)
+    turn = 0 if turned and k % 4 == 0 else 150 + (40 if turned else 33) * up(k, 4)
+    return lambda count, rows: 60 + turn + columns(count, rows, k, name, tiled)
 
 
 def _cycles(node: Node) -> float:

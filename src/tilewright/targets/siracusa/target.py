@@ -9,6 +9,7 @@ from typing import Any
 from ..base import Dma, Engine, Memory, Overhead, Target
 from ..host.target import HOST
 from .attention_rows import ATTENTION_ROWS
+from .code import CODE
 from .decoder import DECODER
 from .dense import DENSE
 from .fallback import portable
@@ -82,10 +83,12 @@ SIRACUSA = Target(
     kernel_folders=(KERNELS, *HOST.kernel_folders),
     headers=(*sorted(path.name for path in KERNELS.glob("*.h")), *HOST.headers),
     language_quant="int8",
+    language_chunk=32,
     scratchpad="l1",
     tables=TABLES,
     # beside eight busy cores; a start's code has to be fetched
     dma=Dma(issue=40.0, block=11.0, queue=10, latency=18.0, bytes_per_cycle=7.5, width=8, burst=256),
-    overhead=Overhead(barrier=12.0, wait=10.0, phase=40.0, turn=6.0),
+    overhead=Overhead(barrier=12.0, wait=10.0, phase=25.0, turn=6.0),
+    code=CODE,
     export=_export,
 )

@@ -83,3 +83,38 @@ void tw_integer_attention(const int8_t *restrict q, const int8_t *restrict k, co
             }
         }
 }
+
+/* Queries of tokens, turned, and keys and values by tables into rows pos and on of caches of kv_heads * hd channels.
+ * x: [tokens][cols]; w, mul: for each head of the caches rows of `group` queries, of a key and of a value; r: matrices
+ * [hd][hd], `step` elements from one token's to the next; numbers: the product's addend, multipliers and addends of
+ * rotations; y: [tokens][kv_heads][group][hd]; scratch: [hd]. */
+void tw_heads_of_tokens(int8_t *restrict state_k, int8_t *restrict state_v, const int8_t *restrict x,
+                        const int8_t *restrict w, const int32_t *restrict mul, const int8_t *restrict r,
+                        const int8_t *restrict table_k, const int8_t *restrict table_v,
+                        const int32_t *restrict numbers, int8_t *restrict y, int8_t *restrict scratch, int tokens,
+                        int cols, int kv_heads, int group, int hd, int pos, int step, int shift, int q_shift,
+                        int k_shift)
+{
+    int8_t *k = state_k + pos * kv_heads * hd, *v = state_v + pos * kv_heads * hd;
+    for (int t = 0; t < tokens; t++, x += cols, r += step) {
+        int row = 0;
+        for (int h = 0; h < kv_heads; h++)
+            for (int m = 0; m < group + 2; m++) {
+                for (int j = 0; j < hd; j++, row++) {
+                    int32_t sum = 0;
+                    for (int i = 0; i < cols; i++)
+                        sum += x[i] * w[row * cols + i];
+                    scratch[j] = requantised(sum, mul[row], numbers[0], shift);
+                }
+                if (m < group) {
+                    tw_rotate_heads(scratch, r, numbers + 1, numbers + 2, 0, y, 1, 1, hd, 0, q_shift, 0);
+                    y += hd;
+                } else if (m == group) {
+                    tw_rotate_heads(scratch, r, numbers + 3, numbers + 4, table_k, k, 1, 1, hd, 0, k_shift, 0);
+                    k += hd;
+                } else
+                    for (int j = 0; j < hd; j++)
+                        *v++ = table_v[(uint8_t)scratch[j]];
+            }
+    }
+}

@@ -27,7 +27,7 @@ void tw_cluster_embed(const int32_t *restrict tokens, const int8_t *restrict tab
 }
 
 /* Sums over `words` pairs of words at x, modulo 2^32: of the squares, and of the squares of the upper bytes. */
-static void square_words(const int16_t *x, int words, int32_t *low, int32_t *high)
+TW_X void square_words(const int16_t *x, int words, int32_t *low, int32_t *high)
 {
     int32_t sum = 0, upper = 0, lanes = 0x03010705;
 #ifdef __riscv
@@ -52,17 +52,21 @@ static void square_words(const int16_t *x, int words, int32_t *low, int32_t *hig
     *low = sum, *high = upper;
 }
 
-/* Exact sum of x[i]^2 and eps. With x = 256 h + l of unsigned l, 65536 times the sum of h^2 is off by less than 2^31
- * over 64 elements, and so tells how often the sum modulo 2^32 went round. */
+/* Exact sum of x[i]^2 and total, over at most 16 pairs of words. With x = 256 h + l of unsigned l, 65536 times the sum
+ * of h^2 is off by less than 2^31 over 64 elements, and so tells how often the sum modulo 2^32 went round. */
+TW_X uint64_t with_squares(const int16_t *x, int words, uint64_t total)
+{
+    int32_t low, high;
+    square_words(x, words, &low, &high);
+    high = (high - (int32_t)((uint32_t)low >> 16) + 32768) >> 16;
+    return total + ((uint64_t)high << 32 | (uint32_t)low);
+}
+
 static uint64_t sum_of_squares(const int16_t *x, int n, uint64_t total)
 {
-    while (n >= 4) {
-        int32_t low, high;
-        int words = n < 64 ? n >> 2 : 16;
-        square_words(x, words, &low, &high);
-        x += 4 * words, n -= 4 * words;
-        high = (high - (int32_t)((uint32_t)low >> 16) + 32768) >> 16;
-        total += (uint64_t)high << 32 | (uint32_t)low;
+    for (int words; n >= 4; x += 4 * words, n -= 4 * words) {
+        words = n < 64 ? n >> 2 : 16;
+        total = with_squares(x, words, total);
     }
     for (int i = 0; i < n; i++)
         total += (uint32_t)(x[i] * x[i]);
@@ -71,7 +75,7 @@ static uint64_t sum_of_squares(const int16_t *x, int n, uint64_t total)
 
 /* floor(sqrt(value)) of value >= 2^30: a chord of one of twelve parts, right to one part in 500, and a step of
  * Newton's. */
-static uint32_t root(uint32_t value)
+TW_X uint32_t root(uint32_t value)
 {
     static const uint32_t nodes[17] = {0,     0,     0,     0,     32768, 36636, 40132, 43348, 46341,
                                        49152, 51811, 54340, 56756, 59073, 61303, 63455, 65536};
@@ -83,7 +87,7 @@ static uint32_t root(uint32_t value)
 }
 
 /* y = clip(((x * reciprocal >> down) * w + half) >> shift) for n elements. */
-static void scaled(const int16_t *x, const int16_t *w, int8_t *y, int n, int32_t reciprocal, int down, int shift)
+TW_X void scaled(const int16_t *x, const int16_t *w, int8_t *y, int n, int32_t reciprocal, int down, int shift)
 {
     int32_t half = tw_half(shift);
 #ifdef __riscv
@@ -104,6 +108,20 @@ static void scaled(const int16_t *x, const int16_t *w, int8_t *y, int n, int32_t
 #endif
 }
 
+/* The number by which x is multiplied, then shifted `down`, to be 2^15 x / sqrt(total). */
+TW_X int32_t reciprocal_root(uint64_t total, int *down)
+{
+    uint32_t low = (uint32_t)total, high = (uint32_t)(total >> 32);
+    if (high > 0) {
+        *down = (32 + tw_pfl1((int32_t)high)) >> 1;
+        low = high << (62 - 2 * *down) | low >> (2 * *down - 30);
+    } else {
+        *down = tw_pfl1((int32_t)low) >> 1;
+        low <<= 30 - 2 * *down;
+    }
+    return (int32_t)((1u << 30) / root(low));
+}
+
 /* y = clip((t * w + half) >> shift), t = 2^15 x / sqrt(sum(x^2) + eps), for every row. x, y: [rows][n], w: [n]. */
 TW_HOT
 void tw_cluster_rmsnorm(const int16_t *restrict x, const int16_t *restrict w, int8_t *restrict y, int n, int shift,
@@ -112,18 +130,27 @@ void tw_cluster_rmsnorm(const int16_t *restrict x, const int16_t *restrict w, in
     int i = first < n ? first : first % n;
     for (x += first - i; first < last; i = 0, x += n) {
         uint64_t total = sum_of_squares(x, n, (uint64_t)eps);
-        uint32_t low = (uint32_t)total, high = (uint32_t)(total >> 32);
-        int count = n - i < last - first ? n - i : last - first, down; /* x * reciprocal >> down is t */
-        if (high > 0) {
-            down = (32 + tw_pfl1((int32_t)high)) >> 1;
-            low = high << (62 - 2 * down) | low >> (2 * down - 30);
-        } else {
-            down = tw_pfl1((int32_t)low) >> 1;
-            low <<= 30 - 2 * down;
-        }
-        scaled(x + i, w + i, y + first, count, (int32_t)((1u << 30) / root(low)), down, shift);
+        int count = n - i < last - first ? n - i : last - first, down;
+        int32_t reciprocal = reciprocal_root(total, &down);
+        scaled(x + i, w + i, y + first, count, reciprocal, down, shift);
         first += count;
     }
+}
+
+/* The same for one row of n elements, a multiple of 64. */
+TW_HOT
+void __attribute__((minsize)) tw_cluster_rmsnorm_row(const int16_t *restrict x, const int16_t *restrict w,
+                                                     int8_t *restrict y, int n, int shift, int64_t eps, int first,
+                                                     int last)
+{
+    uint64_t total = (uint64_t)eps;
+    if (first >= last)
+        return;
+    for (const int16_t *at = x, *end = x + n; at < end; at += 64)
+        total = with_squares(at, 16, total);
+    int down;
+    int32_t reciprocal = reciprocal_root(total, &down);
+    scaled(x + first, w + first, y + first, last - first, reciprocal, down, shift);
 }
 
 /* Turn the pairs (2i, 2i + 1) of every head of row t by the angles of position pos + t. x, y: [tokens][heads][hd],
@@ -159,4 +186,15 @@ void tw_cluster_swiglu(const int8_t *a, const int8_t *restrict b, const int16_t 
                        int first, int last)
 {
     tw_swiglu(a, b, table, y, shift, first, last);
+}
+
+/* y = x + r, cut to 16 bits; r may be y, or 0. What is cut to 18 bits before stays beyond them. */
+void tw_cluster_saturate(const int32_t *restrict x, const int16_t *r, int16_t *y, int first, int last)
+{
+    if (r == 0)
+        for (int i = first; i < last; i++)
+            y[i] = (int16_t)tw_pclip(x[i], 16);
+    else
+        for (int i = first; i < last; i++)
+            y[i] = (int16_t)tw_pclip(tw_pclip(x[i], 18) + r[i], 16);
 }

@@ -4,13 +4,14 @@
 #include "tw_blocks.h"
 
 /* Rows (or tokens) first .. last of y = finish(x w^T). */
-static void part(const struct tw_product *p, const int8_t *x, const int8_t *w, int tokens, int first, int last)
+static void part(struct tw_product *p, const int8_t *x, const int8_t *w, int tokens, int first, int last)
 {
     int t = 0, end = tokens;
     if (first >= last)
         return;
     if (p->to.form & TW_BY_TOKENS)
         t = first, end = last, first = 0, last = p->rows;
+    tw_product_begin(p);
     tw_blocks(p, x + t * p->cols, w, end - t, first, last, t * p->rows);
 }
 
@@ -19,7 +20,9 @@ void tw_gemm_i8(const void *restrict x, const int8_t *restrict w, const int32_t 
                 const void *restrict add, void *restrict y, int tokens, int rows, int cols, int form, int shift,
                 int32_t low, int32_t high, int32_t acc_low, int32_t acc_high, int first, int last)
 {
-    struct tw_product p = {rows, cols, tw_pitch(cols), {b, mul, add, 0, y, form, shift, low, high, acc_low, acc_high}};
+    struct tw_tile tile;
+    struct tw_product p = {.rows = rows, .cols = cols, .pitch = tw_pitch(cols),
+                           .to = {b, mul, add, 0, y, form, shift, low, high, acc_low, acc_high}, .tile = &tile};
     part(&p, x, w, tokens, first, last);
 }
 
@@ -39,7 +42,7 @@ TW_HOT void tw_gemm_bytes(const int8_t *restrict x, const int8_t *restrict w, co
     struct tw_tile t;
     t.add[0] = *add, t.shift = shift, t.y_step = rows;
     t.columns = (struct tw_columns){
-        TW_WORDS(cols) - 1, (char *)y + token * rows + first, 4 * (cols - TW_WORDS(cols)), x + token * cols, tokens / 4,
+        TW_WORDS(cols), (char *)y + token * rows + first, 4 * (cols - TW_WORDS(cols)), x + token * cols, tokens / 4,
         (last - first) / 4, 4 - tokens * rows, mul + first * mul_step, 4 * mul_step, -1, add, 0, -4 * TW_WORDS(cols),
         mul_step,
     };
@@ -56,6 +59,8 @@ TW_HOT void tw_gemm_bytes(const int8_t *restrict x, const int8_t *restrict w, co
 void tw_gemm_add_i8(const int8_t *restrict x, const int8_t *restrict w, const int16_t *r, const uint8_t *restrict mul,
                     int16_t *y, int tokens, int rows, int cols, int form, int shift, int64_t half, int first, int last)
 {
-    struct tw_product p = {rows, cols, tw_pitch(cols), {0, mul, &half, r, y, form, shift, -65536, 65536, 0, 0}};
+    struct tw_tile tile;
+    struct tw_product p = {.rows = rows, .cols = cols, .pitch = tw_pitch(cols),
+                           .to = {0, mul, &half, r, y, form, shift, -65536, 65536, 0, 0}, .tile = &tile};
     part(&p, x, w, tokens, first, last);
 }

@@ -51,22 +51,9 @@ STREAM_SCALED(tw_stream_i32, int32_t, TW_SW("%[b]", "%[y]", "4"))
 void tw_stream_bytes(const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul,
                      const int32_t *restrict add, int8_t *restrict y, int mul_step, int shift, int first, int last)
 {
-    int32_t count = last - first, half = *add;
-    if (count <= 0)
-        return;
-    w += first * TW_ROW, mul += first * mul_step, y += first;
-#ifdef __riscv
-    int32_t v[17];
-    __asm__ volatile(
-        TW_STREAM("6", TW_LW_BY("%[a]", "%[mul]", "%[step]") "mv %[b], %[add]\n" TW_MAC("%[b]", "%[s]", "%[a]")
-                        "sra %[b], %[b], %[shift]\n.insn r 0x33, 1, 0x0a, %[b], %[b], x8\n" TW_SB("%[b]", "%[y]", "1"))
-        : TW_REGISTERS, [y] "+r"(y), [mul] "+r"(mul)
-        : [add] "r"(half), [shift] "r"(shift), [step] "r"(4 * mul_step)
-        : "memory");
-#else
-    for (int i = 0; i < count; i++, mul += mul_step)
-        y[i] = (int8_t)tw_pclip(tw_pmac(half, tw_dot_row(0, w + i * TW_ROW, x, TW_ROW, 1), *mul) >> shift, 8);
-#endif
+    if (first < last)
+        tw_bytes_of_rows(x, w + first * TW_ROW, mul + first * mul_step, *add, y + first, 4 * mul_step, shift,
+                         last - first);
 }
 
 /* y = SwiGLU of two such products, rounded. scratch: [last - first]. */

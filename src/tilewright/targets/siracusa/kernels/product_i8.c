@@ -41,14 +41,18 @@ void tw_product_i8(const void *restrict a, const int8_t *restrict b, const void 
 {
     int by_rows = form & TW_BY_TOKENS, turned = form & TW_TRANSPOSED, extent = by_rows ? m : n;
     int direct = turned && k % 4 == 0, down = turned ? 1 : n, right = turned ? k : 1, pitch = 4 * TW_WORDS(k);
-    struct tw_product p = {n, k, pitch, {0, mul, add, 0, y, form, shift, low, high, acc_low, acc_high}};
+    struct tw_tile tile;
+    struct tw_product p = {.rows = n, .cols = k, .pitch = pitch,
+                           .to = {0, mul, add, 0, y, form, shift, low, high, acc_low, acc_high}, .tile = &tile};
+    tw_product_begin(&p);
     for (int item = first / extent, begin = first % extent; first < last; item++, begin = 0) {
         int end = extent - begin < last - first ? extent : begin + last - first;
         int row = by_rows ? begin : 0, rows = by_rows ? end - begin : m;
         const int8_t *x = (const int8_t *)a + item * a_step + row * k, *columns = b + item * b_step;
-        for (int c = by_rows ? 0 : begin, stop = by_rows ? n : end; c < stop; c += 4) {
+        int stop = by_rows ? n : end, together = direct ? n : 4;
+        for (int c = by_rows ? 0 : begin; c < stop; c += together) {
             const int8_t *w = columns + c * right;
-            int count = stop - c < 4 ? stop - c : 4;
+            int count = stop - c < together ? stop - c : together;
             if (!direct) {
                 turn(scratch, w, k, count, down, right, pitch);
                 w = scratch;

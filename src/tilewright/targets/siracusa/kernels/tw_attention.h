@@ -95,14 +95,14 @@ TW_X int32_t tw_scores(const int8_t *q, const int8_t *k, int32_t *score, int see
                      : tw_scores_any(q, k, score, seen, stride, hd);
 }
 
-/* p[s] = table[(base - score[s] * mul) >> shift, at most 255], `words` words of bytes; returns the sum. p may begin
+/* p[s] = table[(base - score[s] * mul) >> shift, at most limit], `words` words of bytes; returns the sum. p may begin
  * where the scores do: a word is written after the four scores that lie there or further on have been read. */
 TW_X int32_t tw_exponentials(const int32_t *score, void *to, const uint8_t *table, int words, int32_t base, int32_t mul,
-                             int shift)
+                             int shift, int32_t limit)
 {
     int32_t sum = 0;
 #ifdef __riscv
-    uint32_t ones = 0x01010101u, limit = 255, w;
+    uint32_t ones = 0x01010101u, w;
     int32_t s0, s1, s2, s3, minus = -mul;
     int32_t *p = to;
     /* clang-format off */
@@ -128,7 +128,7 @@ TW_X int32_t tw_exponentials(const int32_t *score, void *to, const uint8_t *tabl
     uint8_t *p = to;
     for (int s = 0; s < 4 * words; s++) {
         int32_t index = (base - score[s] * mul) >> shift;
-        int32_t value = table[index < 255 ? index : 255];
+        int32_t value = table[index < limit ? index : limit];
         sum += value;
         p[s] = (uint8_t)value;
     }

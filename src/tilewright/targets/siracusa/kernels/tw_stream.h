@@ -2,6 +2,7 @@
 #ifndef TW_STREAM_H
 #define TW_STREAM_H
 
+#include "tw_gemm.h"
 #include "tw_words.h"
 
 enum { TW_ROW = 64 }; /* inputs that fit into registers */
@@ -28,5 +29,25 @@ enum { TW_ROW = 64 }; /* inputs that fit into registers */
         [x6] "=&r"(v[6]), [x7] "=&r"(v[7]), [x8] "=&r"(v[8]), [x9] "=&r"(v[9]), [x10] "=&r"(v[10]),                    \
         [x11] "=&r"(v[11]), [x12] "=&r"(v[12]), [x13] "=&r"(v[13]), [x14] "=&r"(v[14]), [x15] "=&r"(v[15]),            \
         [a] "=&r"(v[16]), [b] "+r"(x), [s] "+r"(count), [w] "+r"(w)
+
+/* y = clip((x w^T * mul + add) >> shift), bytes of `count` rows; mul: `step` bytes from one row's to the next. */
+TW_X void tw_bytes_of_rows(const int8_t *x, const int8_t *w, const int32_t *mul, int32_t add, int8_t *y, int step,
+                           int shift, int32_t count)
+{
+#ifdef __riscv
+    int32_t v[17];
+    /* clang-format off */
+    __asm__ volatile(
+        TW_STREAM("6", TW_LW_BY("%[a]", "%[mul]", "%[step]") "mv %[b], %[add]\n" TW_MAC("%[b]", "%[s]", "%[a]")
+        "sra %[b], %[b], %[shift]\n" TW_CLIP("%[b]", "%[b]", "8") TW_SB("%[b]", "%[y]", "1"))
+        : TW_REGISTERS, [y] "+r"(y), [mul] "+r"(mul)
+        : [add] "r"(add), [shift] "r"(shift), [step] "r"(step)
+        : "memory");
+    /* clang-format on */
+#else
+    for (int i = 0; i < count; i++, mul += step / 4)
+        y[i] = (int8_t)tw_scaled(tw_dot_row(0, w + i * TW_ROW, x, TW_ROW, 1), *mul, add, shift);
+#endif
+}
 
 #endif

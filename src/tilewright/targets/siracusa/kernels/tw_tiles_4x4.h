@@ -29,19 +29,26 @@
     f("8", "24", "40", "%[s2]", "%[s6]", "%[s10]", "%[s14]") f("12", "28", "44", "%[s3]", "%[s7]", "%[s11]", "%[s15]")
 /* Sums: the first words, the inner loop, weights back to their beginning, inputs on; 55 instructions. */
 #define TW_Q_SUMS(signs)                                                                                               \
-    TW_Q_INNER(TW_DOT##signs) "lw %[a], %[more]\n" TW_LOOP("0", "%[a]", "24") TW_Q_INNER(TW_SDOT##signs) \
-    "lw %[d], %[t]\nlw %[a], 128(%[d])\nlw %[b], 88(%[d])\nadd %[w], %[w], %[a]\nadd %[x], %[x], %[b]\n"
+    TW_Q_INNER(TW_DOT##signs) "lw %[a], %[more]\n" TW_LOOP("0", "%[a]", "24") TW_Q_INNER(TW_SDOT##signs)                \
+    "lw %[d], %[t]\nlw %[a], %[w_step]\nlw %[b], 88(%[d])\nadd %[w], %[w], %[a]\nadd %[x], %[x], %[b]\n"
 /* Multiplier, addend, shift: 41 instructions, 38 where the addend is the same. In 64 bits, of which the upper 32 are
  * shifted: 125. */
-#define TW_Q_SCALE_ALL(s, z, u, v)                                                                                     \
-    "mul " s ", " s ", %[p]\nmul " z ", " z ", %[p]\nmul " u ", " u ", %[p]\nmul " v ", " v ", %[p]\n"                 \
+#define TW_Q_SCALE_ALL(m, s, z, u, v)                                                                                  \
+    "mul " s ", " s ", " m "\nmul " z ", " z ", " m "\nmul " u ", " u ", " m "\nmul " v ", " v ", " m "\n"
+#define TW_Q_SHIFT(s, z, u, v)                                                                                         \
     TW_ADD_SRA(s, "%[a]", "%[c]") TW_ADD_SRA(z, "%[a]", "%[c]") TW_ADD_SRA(u, "%[a]", "%[c]")                          \
     TW_ADD_SRA(v, "%[a]", "%[c]")
 #define TW_Q_SCALE(mul, add, high, s, z, u, v)                                                                         \
-    "lw %[p], " mul "(%[d])\nlw %[a], " add "(%[d])\n" TW_Q_SCALE_ALL(s, z, u, v)
-#define TW_Q_SCALE_ONE_ADDEND(mul, add, high, s, z, u, v) "lw %[p], " mul "(%[d])\n" TW_Q_SCALE_ALL(s, z, u, v)
+    "lw %[p], " mul "(%[d])\nlw %[a], " add "(%[d])\n" TW_Q_SCALE_ALL("%[p]", s, z, u, v) TW_Q_SHIFT(s, z, u, v)
 #define TW_Q_SCALES "lw %[c], 64(%[d])\n" TW_Q_CHANNELS(TW_Q_SCALE)
-#define TW_Q_SCALES_ONE_ADDEND "lw %[a], 16(%[d])\nlw %[c], 64(%[d])\n" TW_Q_CHANNELS(TW_Q_SCALE_ONE_ADDEND)
+/* With one addend. */
+#define TW_Q_SCALES_ONE                                                                                                \
+    "lw %[p], 0(%[d])\nlw %[q], 4(%[d])\nlw %[a], 16(%[d])\nlw %[c], 64(%[d])\n"                                       \
+    TW_Q_SCALE_ALL("%[p]", "%[s0]", "%[s4]", "%[s8]", "%[s12]") TW_Q_SCALE_ALL("%[q]", "%[s1]", "%[s5]", "%[s9]", "%[s13]") \
+    "lw %[p], 8(%[d])\nlw %[q], 12(%[d])\n"                                                                            \
+    TW_Q_SHIFT("%[s0]", "%[s4]", "%[s8]", "%[s12]") TW_Q_SHIFT("%[s1]", "%[s5]", "%[s9]", "%[s13]")                    \
+    TW_Q_SCALE_ALL("%[p]", "%[s2]", "%[s6]", "%[s10]", "%[s14]") TW_Q_SCALE_ALL("%[q]", "%[s3]", "%[s7]", "%[s11]", "%[s15]") \
+    TW_Q_SHIFT("%[s2]", "%[s6]", "%[s10]", "%[s14]") TW_Q_SHIFT("%[s3]", "%[s7]", "%[s11]", "%[s15]")
 #define TW_Q_WIDE_ONE(s)                                                                                               \
     "mulh %[c], " s ", %[p]\nmul " s ", " s ", %[p]\nadd %[c], %[c], %[b]\nadd " s ", " s ", %[a]\n"                   \
     "sltu " s ", " s ", %[a]\nadd %[c], %[c], " s "\nsra " s ", %[c], %[q]\n"
@@ -75,14 +82,6 @@
 #define TW_Q_JOIN                                                                                                      \
     "lw %[a], 76(%[d])\nlw %[b], 84(%[d])\nadd %[a], %[a], %[b]\nlw %[b], 72(%[d])\n" TW_Q_ROWS(TW_Q_JOIN_ROW)
 
-/* The multipliers and addends of the next block. */
-#define TW_Q_TAKE(mul, add)                                                                                            \
-    TW_LW_BY("%[p]", "%[a]", "%[b]") TW_LW_BY("%[q]", "%[s1]", "%[s2]")                                                \
-    "and %[p], %[p], %[c]\nsw %[q], " add "(%[d])\nsw %[p], " mul "(%[d])\n"
-#define TW_Q_NUMBERS                                                                                                   \
-    "lw %[a], 108(%[d])\nlw %[b], 112(%[d])\nlw %[c], 116(%[d])\nlw %[s1], 120(%[d])\nlw %[s2], 124(%[d])\n"          \
-    TW_Q_TAKE("0", "16") TW_Q_TAKE("4", "20") TW_Q_TAKE("8", "24") TW_Q_TAKE("12", "28")                               \
-    "sw %[a], 108(%[d])\nsw %[s1], 120(%[d])\n"
 /* Weights and results of the next block. Numbers that are the same for all blocks are taken once. */
 #define TW_Q_NEXT                                                                                                      \
     "lw %[d], %[t]\nslli %[a], %[pitch], 2\nlw %[p], 100(%[d])\nadd %[w], %[w], %[a]\nlw %[a], 84(%[d])\n"            \
@@ -94,7 +93,7 @@
     static __attribute__((unused, noinline)) void name(struct tw_tile *t, const int8_t *w, int pitch, int cols)        \
     {                                                                                                                  \
         const void *x;                                                                                                 \
-        int32_t more = t->columns.more;                                                                                \
+        int32_t more = t->columns.words - 1, w_step = t->columns.w_step;                                                                                \
         int32_t s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15, a, b, c, d, p, q;                \
         __asm__ volatile(TW_ASM_BEGIN "lw %[d], %[t]\n1:\n" numbers ".p2align 4\nnop\n2:\nlw %[s0], 96(%[d])\n"        \
                                       "lw %[x], 92(%[d])\n" TW_LOOP("1", "%[s0]", "55+" size)                          \
@@ -105,23 +104,25 @@
                            [s15] "=&r"(s15), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [p] "=&r"(p),     \
                            [q] "=&r"(q), [x] "=&r"(x), [w] "+r"(w)                                                     \
                          : [pitch] "r"(pitch), [back] "r"(4 - 3 * pitch), [cols] "r"(cols),                            \
-                           [across] "r"(4 - 3 * cols), [t] "m"(t), [more] "m"(more)                                    \
+                           [across] "r"(4 - 3 * cols), [t] "m"(t), [more] "m"(more), [w_step] "m"(w_step)                                    \
                          : "memory");                                                                                  \
     }
-TW_TILES_4X4(tw_fours_bytes, SP, TW_Q_NUMBERS, "38+16+15",
-             TW_Q_SCALES_ONE_ADDEND TW_Q_ALL(TW_Q_BYTE_ONE) TW_Q_STORES(TW_Q_STORE_8))
-TW_TILES_4X4(tw_fours_i8, SP, TW_Q_NUMBERS, "41+17+15", TW_Q_SCALES TW_Q_CLIP TW_Q_STORES(TW_Q_STORE_8))
-TW_TILES_4X4(tw_fours_u8, USP, TW_Q_NUMBERS, "41+17+15", TW_Q_SCALES TW_Q_CLIP TW_Q_STORES(TW_Q_STORE_8))
-TW_TILES_4X4(tw_fours_between_i8, SP, TW_Q_NUMBERS, "41+34+15", TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))
-TW_TILES_4X4(tw_fours_between_u8, USP, TW_Q_NUMBERS, "41+34+15", TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))
-TW_TILES_4X4(tw_fours_bounded_i8, SP, TW_Q_NUMBERS, "34+41+34+15",
+TW_TILES_4X4(tw_fours_bytes, SP, TW_T_NUMBERS("%[d]"), "38+16+15",
+             TW_Q_SCALES_ONE TW_Q_ALL(TW_Q_BYTE_ONE) TW_Q_STORES(TW_Q_STORE_8))
+TW_TILES_4X4(tw_fours_i8, SP, TW_T_NUMBERS("%[d]"), "41+17+15", TW_Q_SCALES TW_Q_CLIP TW_Q_STORES(TW_Q_STORE_8))
+TW_TILES_4X4(tw_fours_u8, USP, TW_T_NUMBERS("%[d]"), "41+17+15", TW_Q_SCALES TW_Q_CLIP TW_Q_STORES(TW_Q_STORE_8))
+TW_TILES_4X4(tw_fours_between_i8, SP, TW_T_NUMBERS("%[d]"), "41+34+15", TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))
+TW_TILES_4X4(tw_fours_between_u8, USP, TW_T_NUMBERS("%[d]"), "41+34+15", TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))
+TW_TILES_4X4(tw_fours_bounded_i8, SP, TW_T_NUMBERS("%[d]"), "34+41+34+15",
              TW_Q_BOUND_SUMS TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))
-TW_TILES_4X4(tw_fours_bounded_u8, USP, TW_Q_NUMBERS, "34+41+34+15",
+TW_TILES_4X4(tw_fours_bounded_u8, USP, TW_T_NUMBERS("%[d]"), "34+41+34+15",
              TW_Q_BOUND_SUMS TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))
 TW_TILES_4X4(tw_fours_wide_i8, SP, "", "125+34+15", TW_Q_WIDES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))
 TW_TILES_4X4(tw_fours_wide_u8, USP, "", "125+34+15", TW_Q_WIDES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))
-TW_TILES_4X4(tw_fours_halves_i8, SP, TW_Q_NUMBERS, "41+34+19", TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_16))
-TW_TILES_4X4(tw_fours_join_i8, SP, TW_Q_NUMBERS, "41+34+56+19", TW_Q_SCALES TW_Q_BOUND TW_Q_JOIN TW_Q_STORES(TW_Q_STORE_16))
+TW_TILES_4X4(tw_fours_halves_i8, SP, TW_T_NUMBERS("%[d]"), "41+17+19", TW_Q_SCALES TW_Q_CLIP TW_Q_STORES(TW_Q_STORE_16))
+TW_TILES_4X4(tw_fours_halves_between_i8, SP, TW_T_NUMBERS("%[d]"), "41+34+19",
+             TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_16))
+TW_TILES_4X4(tw_fours_join_i8, SP, TW_T_NUMBERS("%[d]"), "41+56+19", TW_Q_SCALES TW_Q_JOIN TW_Q_STORES(TW_Q_STORE_16))
 TW_TILES_4X4(tw_fours_sums_i8, SP, "", "19", TW_Q_STORES(TW_Q_STORE_32))
 TW_TILES_4X4(tw_fours_sums_u8, USP, "", "19", TW_Q_STORES(TW_Q_STORE_32))
 #endif

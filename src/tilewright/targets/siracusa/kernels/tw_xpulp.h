@@ -315,6 +315,7 @@ TW_PUT(tw_put_i32, 2, int32_t)
 #define TW_LBU_BY(rd, at, step) ".insn r 0x0b, 7, 0x20, " rd ", " at ", " step "\n"
 #define TW_SW(value, at, step) ".insn s 0x2b, 2, " value ", " step "(" at ")\n"
 #define TW_SW_BY(value, at, step) ".insn r 0x2b, 6, 0, " step ", " at ", " value "\n"
+#define TW_SB_BY(value, at, step) ".insn r 0x2b, 4, 0, " step ", " at ", " value "\n"
 #define TW_SH(value, at, step) ".insn s 0x2b, 1, " value ", " step "(" at ")\n"
 #define TW_SB(value, at, step) ".insn s 0x2b, 0, " value ", " step "(" at ")\n"
 #define TW_SB_BY(value, at, step) ".insn r 0x2b, 4, 0, " step ", " at ", " value "\n"
