@@ -129,6 +129,8 @@ def _sums(node: Node) -> Form | None:
     x, w, b, mul, add = padded(node.inputs, 5)
     if b is not None or x is None or mul is None or mul.data is None or set(x.type.shape[:-1]) <= {1}:
         return None
+    if not all(isinstance(d, int) for d in x.type.shape):
+        return None
     whole = _node(replace(op, epilogue=None), (x, w), node)
     after = Requant(op.epilogue.shift, op.epilogue.low, op.epilogue.high, -1, op.epilogue.dtype)
     return [whole, _node(after, (*whole.outputs, const(mul.name, mul.data, I32), add), node)]
