@@ -50,7 +50,7 @@ def _entry(
     predicted: float | None,
 ) -> dict[str, Any]:  # fmt: skip
     graph = entry.graph
-    costed = all(c.kernel.costed for c in entry.choices.values())
+    costed = all(k.costed for c in entry.choices.values() for k in c.kernels)
     cut_up = {
         node.name: cut(entry, node, plan, target)
         for node in graph.nodes
