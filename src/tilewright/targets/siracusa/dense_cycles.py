@@ -64,7 +64,9 @@ def columns(rows: int, tokens: int, cols: int, finish: str, tiled: bool) -> floa
     pair, loose = words * (PAIR_WORD + 1.45 * misaligned), up(rows - 4 * whole, 4)
     done = 0 if words == 1 or (4 < tokens < 8 and cols < 300) else tokens // 4
     calls = (tokens // 2 > 2 * done) + tokens % 2 if whole else 0
-    cycles = max(0, calls - (done == 0)) * PAIR_CALL + whole * (calls * PAIR_BLOCK + (pairs - 2 * done) * (pair + TILE[finish]))
+    cycles = max(0, calls - (done == 0)) * PAIR_CALL + whole * (
+        calls * PAIR_BLOCK + (pairs - 2 * done) * (pair + TILE[finish])
+    )
     if done:
         cycles += whole * (GEMM_BLOCK + done * (FOURS[finish] + words * (FOURS_WORD + 2.9 * misaligned)))
     return cycles + loose * (180 + pairs * (pair + LOOSE[finish]))
