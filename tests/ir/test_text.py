@@ -38,7 +38,7 @@ def test_every_step_is_a_line() -> None:
         "    add(a=x, b=x + n, y=l@32)  # sum",
         "  parts",
         "    core 1: add(a=x, b=x + n, y=l@32)  # sum",
-        "  job #5 on core 2: add(a=x, b=x + n, y=l@32)  # sum",
+        "  job #5 of cpu on core 2: add(a=x, b=x + n, y=l@32)  # sum",
         "  wait #5 on core 2",
     ]
 

@@ -77,6 +77,7 @@ class _Printer:
         self.places = Addresses(programs, prefix, capacity, self.cores, external)
         self.table_names = Names()
         self.tables: dict[str, str] = {}
+        self.near_left = target.tables
         self.shared: set[str] = set()
         self.named: tuple[Loop | None, list[str]] = None, []  # the latest loop's columns
         self.once = False  # whether something is fetched once and stays
@@ -123,7 +124,7 @@ class _Printer:
         local = []
         if self.knows_core:
             local.append(f"{INDENT}const int core = tw_core();")
-        if any(line.strip().startswith("tw_share(") for line in lines):
+        if any(line.strip().startswith("tw_share") for line in lines):
             local.append(f"{INDENT}int32_t first, last;")
         if self.tokens:
             local.append(f"{INDENT}uint32_t {', '.join(f'token{t} = 0' for t in sorted(self.tokens))};")
@@ -175,7 +176,9 @@ class _Printer:
             case Copy():
                 return self.copy(step, depth, loop)
             case Job():
-                return [f"{pad}/* token {step.token} */", self.call(step.call, depth, loop)]
+                return [comment([step.call.semantics.name], depth, loop is not None), self.call(step.call, depth, loop)]
+            case Wait() if step.engine:
+                return [f"{pad}tw_{step.engine}_wait({step.behind});"]
             case Wait():
                 self.tokens.add(step.token)
                 return [f"{pad}tw_wait(token{step.token});"]
@@ -194,7 +197,8 @@ class _Printer:
         if share is not None and share != self.share:
             self.share, self.knows_core = share, True
             total = expression(share.total)
-            lines.insert(0, f"{INDENT * depth}tw_share(core, {total}, {share.unit}, &first, &last);")
+            name, late = ("tw_share_late", f", {share.late}") if share.late else ("tw_share", "")
+            lines.insert(0, f"{INDENT * depth}{name}(core, {total}, {share.unit}{late}, &first, &last);")
         if share is not None:
             self.shared |= {call.kernel.symbol for call in step.calls}
         return [*lines, *(self.call(call, depth, loop, share) for call in step.calls)]
@@ -338,9 +342,18 @@ class _Printer:
         if not isinstance(value, tuple):
             return expression(value, ctype)
         name = self.places.names.of(value, f"{self.prefix}_table")
-        text = f"static const int32_t {name}[{len(value)}] = {{{', '.join(map(expression, value))}}};"
-        self.tables[name] = wrap(text, 4)
+        if name not in self.tables:
+            where = self.where(len(value))
+            text = f"static const int32_t {name}[{len(value)}]{where} = {{{', '.join(map(expression, value))}}};"
+            self.tables[name] = wrap(text, 4)
         return name
+
+    def where(self, words: int) -> str:
+        """The attribute of a table: in the scratchpad, as long as there is room for tables."""
+        if 4 * words > self.near_left:
+            return ""
+        self.near_left -= 4 * words
+        return " TW_NEAR"
 
     # Operands
 
@@ -400,9 +413,10 @@ class _Printer:
         """The name of a table that is a constant; equal ones are one."""
         lines = [wrap(f"{INDENT}{{{row}}},", len(INDENT) + 4) for row in rows]
         name = self.table_names.of((tuple(fields), tuple(lines), ""), variable)
-        kind = f"struct {name} {{\n" + "\n".join(fields) + "\n};"
-        head = f"static const struct {name} {name}s[{len(rows)}] = {{"
-        self.tables[name] = f"{kind}\n\n{head}\n" + "\n".join(lines) + "\n};"
+        if name not in self.tables:
+            kind = f"struct {name} {{\n" + "\n".join(fields) + "\n};"
+            head = f"static const struct {name} {name}s[{len(rows)}]{self.where(len(rows) * len(fields))} = {{"
+            self.tables[name] = f"{kind}\n\n{head}\n" + "\n".join(lines) + "\n};"
         return name
 
     def entry(self, loop: Loop, row: tuple[Ref | None, ...], column: int) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from ..files import umask
 from ..ir.plan import EntryPlan
 from ..ir.types import Kind
 from ..report.html import html
-from ..report.timeline import entry_record
+from ..report.timeline import entry_record, on_cores
 from ..report.timeline import text as schedule_text
 from ..schedule.estimate import Event, Timeline, estimate
 from ..solve.place import peak_step
@@ -101,7 +101,8 @@ def network_files(compiled: Compiled) -> dict[str, str]:
 def kernel_files(compiled: Compiled) -> dict[str, str]:
     """The kernels that the network calls, byte for byte as in the package, the headers they include, prototypes."""
     target = compiled.target
-    wanted = sorted({choice.kernel.file for entry in compiled.plan.entries for choice in entry.choices.values()})
+    choices = [choice for entry in compiled.plan.entries for choice in entry.choices.values()]
+    wanted = sorted({kernel.file for choice in choices for kernel in choice.kernels})
     texts: dict[str, str] = {}
     while wanted:
         name = wanted.pop()
@@ -152,20 +153,26 @@ def _timelines(compiled: Compiled) -> dict[str, Timeline]:
 def _named(entry: EntryPlan, events: Sequence[Event]) -> list[Event]:
     """Calls under the names of their own nodes: a loop's calls have the names of its first round.
 
-    Phases come in the order of the graph, as many for a node as it has tiles; where they do not, names stay.
+    Phases of the cores come in the order of the graph, as many for a node as it has tiles, and so do jobs; where they
+    do not, names stay.
     """
-    owners = [
-        (node.name, choice)
-        for node in entry.graph.nodes
-        if (choice := entry.choices.get(node.name)) is not None and choice.tiled is not None
-        for _ in range(choice.tiled.count)
-    ]
-    calls = [event for event in events if event.phase >= 0]
-    if len(owners) != len({call.phase for call in calls}) or any(
-        owners[call.phase][1].kernel.symbol != call.kernel for call in calls
-    ):
-        return list(events)
-    return [event if event.phase < 0 else replace(event, name=owners[event.phase][0]) for event in events]
+    owners: tuple[list[tuple[str, str]], list[tuple[str, str]]] = [], []  # (node, kernel) of phases, and of jobs
+    for node in entry.graph.nodes:
+        choice = entry.choices.get(node.name)
+        if choice is None or choice.tiled is None:
+            continue
+        way, mate = choice.tiled, choice.tiled.partner
+        for _ in range(way.count):
+            if mate is not None:
+                owners[True].append((node.name, mate.kernel.symbol))
+            owners[way.aside and mate is None].append((node.name, choice.kernel.symbol))
+    names: dict[int, str] = {}
+    for jobs in (False, True):
+        calls = {e.phase: e.kernel for e in events if e.phase >= 0 and on_cores(e) != jobs}
+        if [calls[phase] for phase in sorted(calls)] != [kernel for _, kernel in owners[jobs]]:
+            return list(events)
+        names |= dict(zip(sorted(calls), (name for name, _ in owners[jobs]), strict=True))
+    return [event if event.phase < 0 else replace(event, name=names[event.phase]) for event in events]
 
 
 def _schedule(compiled: Compiled, timelines: Mapping[str, Timeline]) -> dict[str, Any] | None:
@@ -178,7 +185,7 @@ def _schedule(compiled: Compiled, timelines: Mapping[str, Timeline]) -> dict[str
         "entries": {
             entry.graph.name: entry_record(
                 function, timelines[entry.graph.name].cycles, _named(entry, timelines[entry.graph.name].events),
-                (c.kernel.symbol for c in entry.choices.values() if not c.kernel.costed),
+                (k.symbol for c in entry.choices.values() for k in c.kernels if not k.costed),
             )
             for entry, function in zip(compiled.plan.entries, functions, strict=True)
         },

@@ -156,7 +156,8 @@ def _text(found: Mapping[str, Any]) -> str:
     lines = [f"{found['name']} in {found['entry']}: {found['op']}, step {found['step']}{origin}"]
     if found["kernel"]:
         cycles = f", predicted {found['cycles']:,.0f} cycles" if found["cycles"] is not None else ""
-        lines.append(f"  runs as {found['kernel']} on {found['engine']}{cycles}; {found['macs']:,} MACs")
+        lines.append(f"  runs as {found['kernel']} on {found['engine'].split(', ')[0]}{cycles}; {found['macs']:,} MACs")
+        lines += [f"  {_shared(found['shared'])} at the same time"] if found.get("shared") else []
         lines += _cut(found) if "tiles" in found else []
         lines += [f"  not {other['kernel']}: {other['why']}" for other in found["others"]]
         if not found["others"]:
@@ -202,13 +203,24 @@ def _cut(found: Mapping[str, Any]) -> list[str]:
     bound = f"bound by {found['bound']}" if found["bound"] else "what bounds it is not known, the kernel states no cost"
     lines.append(f"  {bound}; at least {found['least_cycles']:,.0f} cycles whatever the program")
     lines += [
-        f"  not {_tile(other['tile'])} with buffers per stream: {other['buffers']} ({other['bytes']:,} bytes, "
-        f"{other['cycles']:,.0f} cycles): {other['why']}"
+        f"  not {_tile(other['tile'])}{_by(found, other)} with buffers per stream: {other['buffers']} "
+        f"({other['bytes']:,} bytes, {other['cycles']:,.0f} cycles): {other['why']}"
         for other in found["alternatives"]
     ]
     if not found["asked"]:
         lines.append("  no other tiling was asked for: everything fits into the scratchpad uncut")
     return lines
+
+
+def _shared(part: Mapping[str, Any]) -> str:
+    """What an engine beside the cores does of a node."""
+    return f"{part['engine']} does {part['dim']} {part['first']} to {part['stop']} of {part['of']} as {part['kernel']}"
+
+
+def _by(found: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """What else runs an alternative."""
+    kernel = f" as {other['kernel']}" if other["kernel"] != found["kernel"] else ""
+    return kernel + (f", {_shared(other['shared'])}," if other["shared"] else "")
 
 
 def _tile(tile: Mapping[str, int] | None) -> str:

@@ -76,6 +76,7 @@ class _Execution:
         self.races = Races(machine.cores, lambda place: len(self.memories.bytes[place]))
         self.accesses = Accesses(machine.memories, machine.cores, env)
         self.deliveries: dict[int, list[Callable[[], None]]] = {}
+        self.queues: dict[str, list[tuple[int, int]]] = {}  # of engines: jobs, and of how many each call is
 
     def steps(self, steps: Sequence[Step], row: Row, note: str) -> None:
         for step in steps:
@@ -92,9 +93,10 @@ class _Execution:
                     if not isinstance(step.source, Column) or row[step.source.index] is not None:
                         self.copy(step, row, note)
                 case Wait():
-                    self.races.finish(step.token, self.core(step.core))
-                    for deliver in self.deliveries.pop(step.token):
-                        deliver()
+                    for token in self.done(step):
+                        self.races.finish(token, self.core(step.core))
+                        for deliver in self.deliveries.pop(token):
+                            deliver()
                 case Loop():
                     for number, entries in enumerate(step.table.rows):
                         self.steps(step.body, entries, f" in round {number} of {step.table.name}")
@@ -104,6 +106,21 @@ class _Execution:
                     if not self.machine.called:
                         self.machine.called = True
                         self.steps(step.steps, row, note)
+
+    def done(self, step: Wait) -> list[int]:
+        """Tokens that a wait is for: jobs of an engine end in the order of their start."""
+        if not step.engine:
+            return [step.token]
+        queue = self.queues.setdefault(step.engine, [])
+        tokens = [token for token, _ in queue]
+        if step.token not in tokens:
+            raise RaceError(f"core {step.core} waits for job {step.token} of {step.engine}, which nothing started")
+        at = tokens.index(step.token) + 1
+        behind = sum(jobs for _, jobs in queue[at:])
+        if step.behind > behind:
+            raise RaceError(f"the wait for job {step.token} lets {step.behind} go on, {behind} started behind it")
+        del queue[:at]
+        return tokens[:at]
 
     def core(self, core: int) -> int:
         if not 0 <= core < self.cores:
@@ -143,6 +160,8 @@ class _Execution:
                 self.memories.write(spot, array)
 
         self.deliveries[step.token] = [deliver]
+        kernel = step.call.kernel
+        self.queues.setdefault(kernel.engine, []).append((step.token, kernel.jobs(step.call.semantics)))
 
     def copy(self, step: Copy, row: Row, note: str) -> None:
         target, source = self.spot(step.target, row), self.spot(step.source, row)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -22,6 +22,11 @@ class Node:
     outputs: tuple[Value, ...]
     name: str
     origin: str = ""
+
+    @property
+    def shape(self) -> Hashable:
+        """Equal for nodes that compute the same on operands of the same types, constants or not."""
+        return self.op, tuple((name, value.type, value.kind is Kind.CONST) for name, value in self.operands.items())
 
     @cached_property
     def operands(self) -> Mapping[str, Value]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 
 from ..targets.base import Kernel, Packing
@@ -26,9 +26,23 @@ class Stream:
 
 
 @dataclass(frozen=True)
-class Tiled:
-    """One way to run a node: the tile, buffers per stream (2: transfers overlap the tile before), cycles of kernels."""
+class Partner:
+    """What an asynchronous engine does of a node while the cores do the rest: the last `size` of a dimension.
 
+    Core 0, which starts it, has `late` units of the cores' share less than the others.
+    """
+
+    kernel: Kernel
+    dim: str
+    size: int
+    late: int = 0
+
+
+@dataclass(frozen=True)
+class Tiled:
+    """One way to run a node: kernel, tile, buffers per stream (2: transfers overlap the tile before), cycles."""
+
+    kernel: Kernel
     tile: Tile
     depth: int
     count: int  # tiles
@@ -39,6 +53,14 @@ class Tiled:
     streams: tuple[Stream, ...]  # activations, results, state
     constants: Stream | None
     cores: int = 0  # that share the work, where not all have scratch; 0: all
+    partner: Partner | None = None
+    aside: bool = False  # whether an asynchronous engine has it, or some of it
+
+    @property
+    def does(self) -> Hashable:
+        """Equal for ways that run nodes of one shape by the same code."""
+        mate = self.partner
+        return self.kernel.symbol, mate and (mate.kernel.symbol, mate.dim, mate.size, mate.late)
 
     @property
     def own(self) -> int:
@@ -93,6 +115,12 @@ class Choice:
     early: int = 0
     resident: bool = False
     offered: tuple[Tiled, ...] = ()
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """What runs the node: more than one where engines share it."""
+        mate = self.tiled.partner if self.tiled else None
+        return (self.kernel,) if mate is None else (self.kernel, mate.kernel)
 
 
 @dataclass(frozen=True)

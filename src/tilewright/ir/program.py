@@ -69,18 +69,23 @@ class Call:
 
 @dataclass(frozen=True)
 class Share:
-    """A core's part of a call: indices of 0 .. `total` in multiples of `unit`, as even as that allows."""
+    """A core's part of a call: indices of 0 .. `total` in multiples of `unit`, as even as that allows.
+
+    Core 0 has up to `late` units less than the others: it starts something before.
+    """
 
     total: Dim
     unit: int = 1
     dims: tuple[str, ...] = ()  # of the operator's domain, flat in this order
     cores: int = 0  # that get any, and have scratch; 0: all
+    late: int = 0
 
     def range_of(self, core: int, cores: int, total: int) -> tuple[int, int]:
         """First index and one past the last of a core: what the C computes."""
-        units = -(-total // self.unit)
-        chunk = -(units // -cores) * self.unit
-        return min(core * chunk, total), min((core + 1) * chunk, total)
+        units = -(-total // self.unit) + self.late
+        chunk, missing = -(units // -cores) * self.unit, self.late * self.unit
+        ends = (core * chunk - missing, (core + 1) * chunk - missing)
+        return min(max(0, ends[0]), total), min(max(0, ends[1]), total)
 
 
 @dataclass(frozen=True)
@@ -117,9 +122,12 @@ class Copy:
     apart: int = 0
 
 
+FIRST_JOB = 64  # tokens from here on are of jobs, those below of transfers
+
+
 @dataclass(frozen=True)
 class Job:
-    """Start a call on an accelerator; done at the Wait for the token."""
+    """Start a call on an asynchronous engine, which takes them in order; done at the Wait for the token."""
 
     call: Call
     token: int
@@ -128,10 +136,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Wait:
-    """The issuing core waits until the token's transfers or job are done."""
+    """The issuing core waits until the token's transfers are done, or its job and all that started before it.
+
+    `behind`: how many jobs started since then on that engine (of transfers the name is empty).
+    """
 
     token: int
     core: int = 0
+    engine: str = ""
+    behind: int = 0
 
 
 @dataclass(frozen=True)
@@ -166,7 +179,8 @@ class Once:
     steps: tuple[Step, ...]
 
 
-Step = Phase | Parts | Copy | Job | Wait | Barrier | Loop | Once
+Work = Phase | Parts | Copy | Job  # what touches bytes: where to wait and to meet follows from it
+Step = Work | Wait | Barrier | Loop | Once
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .graph import Graph
-from .plan import Choice
 from .types import Kind
 
 
@@ -38,17 +37,17 @@ def best_run(keys: Sequence[Hashable], at: int) -> tuple[int, int]:
     return best
 
 
-def layers(graph: Graph, choices: Mapping[str, Choice]) -> Repeat | None:
-    """The longest repetition of nodes that do the same with the same kernels; None where there is none worth a loop.
+def layers(graph: Graph, does: Mapping[str, Hashable]) -> Repeat | None:
+    """The longest repetition of nodes that do the same; None where there is none worth a loop.
 
-    Inputs of the network count as what others compute: the first layer reads one.
+    `does`: equal for nodes (by name) that run, or may run, in the same ways. Inputs of the network count as what others
+    compute: the first layer reads one.
     """
     known: dict[Hashable, int] = {}
     keys = []
     for node in graph.nodes:
         kinds = tuple((name, v.type, Kind.ACT if v.kind is Kind.INPUT else v.kind) for name, v in node.operands.items())
-        symbol = choices[node.name].kernel.symbol if node.name in choices else ""
-        keys.append(known.setdefault((node.op, kinds, symbol), len(known)))
+        keys.append(known.setdefault((node.op, kinds, does.get(node.name)), len(known)))
     best: Repeat | None = None
     at = 0
     while at < len(keys):

@@ -77,9 +77,11 @@ def _steps(steps: Sequence[Step], pad: str, table: Table | None) -> Iterator[str
                 target, source = _operand(step.target, table), _operand(step.source, table)
                 yield f"{pad}copy #{step.token} on core {step.core}: {target} = {source}, {step.bytes!r} bytes{lines}"
             case Job():
-                yield f"{pad}job #{step.token} on core {step.core}: {_call(step.call, table)}"
+                engine = step.call.kernel.engine
+                yield f"{pad}job #{step.token} of {engine} on core {step.core}: {_call(step.call, table)}"
             case Wait():
-                yield f"{pad}wait #{step.token} on core {step.core}"
+                rest = f", {step.behind} jobs go on" if step.behind else ""
+                yield f"{pad}wait #{step.token} on core {step.core}{rest}"
             case Barrier():
                 yield f"{pad}barrier"
             case Loop():
@@ -94,7 +96,8 @@ def _steps(steps: Sequence[Step], pad: str, table: Table | None) -> Iterator[str
 def _share(share: Share | None) -> str:
     if share is None:
         return "on core 0"
-    return f"on all cores: {share.total!r} of {' '.join(share.dims) or '?'} in steps of {share.unit}"
+    late = f", {share.late} fewer on core 0" if share.late else ""
+    return f"on all cores: {share.total!r} of {' '.join(share.dims) or '?'} in steps of {share.unit}{late}"
 
 
 def _call(call: Call, table: Table | None) -> str:

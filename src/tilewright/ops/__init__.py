@@ -20,11 +20,11 @@ from .integer_attention import IntegerAttention
 from .linear import Linear, LinearAdd
 from .linear_tables import LinearGate, LinearJoin
 from .matmul import MatMul
-from .move import Concat, Copy, Expand, Pad, Reshape, Slice, Transpose
+from .move import Concat, Copy, Expand, Pad, Reshape, Slice, Transpose, Windows
 from .new_heads import NewHeads
 from .norm import LayerNorm, QuantisedRMSNorm, RMSNorm
 from .one_call import GatedLinear, TurnedLinear
-from .pointwise import Add, QuantisedSwiGLU, SwiGLU
+from .pointwise import Add, QuantisedSwiGLU, Saturate, SwiGLU
 from .pool import AveragePool2D, MaxPool2D
 from .quantize import Dequantize, LookUp, Quantize, QuantizedAdd, QuantizedMul, Requant
 from .reduce import ArgReduce, Cumulative, Reduce, Softmax
@@ -90,6 +90,7 @@ __all__ = [
     "RoPE",
     "RotateHeads",
     "Row",
+    "Saturate",
     "Scatter",
     "Select",
     "ShiftSoftmax",
@@ -103,4 +104,5 @@ __all__ = [
     "Unary",
     "WeightOnlyEmbed",
     "WeightOnlyLinear",
+    "Windows",
 ]

@@ -227,6 +227,56 @@ class Concat(Op):
 
 
 @dataclass(frozen=True)
+class Windows(Op):
+    """y[n, oy, ox, ky, kx, c] = x[n, oy * sy + ky * dy, ox * sx + kx * dx, c]: windows of an image, side by side."""
+
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    operands = ("x",)
+
+    def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
+        (x,) = present(types)
+        require(x.rank == 4, f"x is [n, h, w, c], it has {x.rank} axes")
+        require(min(*self.kernel, *self.stride, *self.dilation) >= 1, "sizes, strides and dilations are positive")
+        n, *image, c = static(x.shape)
+        sizes = zip(image, self.kernel, self.stride, self.dilation, strict=True)
+        places = [(extent - dilation * (size - 1) - 1) // stride + 1 for extent, size, stride, dilation in sizes]
+        require(min(places) >= 1, "a window lies within its operand")
+        return (x.with_shape((n, *places, *self.kernel, c)),)
+
+    def domain(self, *types: TensorType | None) -> Domain:
+        (sy, sx), (dy, dx) = self.stride, self.dilation
+        maps = {"x": f"n, oy*{sy}+ky*{dy}, ox*{sx}+kx*{dx}, c", "y": "n, oy, ox, ky, kx, c"}
+        return Domain.of("n oy ox ky kx c", maps, macs=0)
+
+    def tiled(self, ranges: Ranges) -> Op:
+        """Over a footprint that was cut out: its windows are smaller where they are cut."""
+        ky, kx = (stop - first for first, stop in (ranges["ky"], ranges["kx"]))
+        return Windows((ky, kx), self.stride, self.dilation)
+
+    def reference(self, *arrays: Array | None) -> Array:
+        (x,) = present(arrays)
+        _, oy, ox, *_ = self.infer(TensorType(tuple(x.shape), I8))[0].static_shape
+        rows, columns = (
+            stride * np.arange(places)[:, None] + dilation * np.arange(size)
+            for places, size, stride, dilation in zip((oy, ox), self.kernel, self.stride, self.dilation, strict=True)
+        )
+        return np.ascontiguousarray(x[:, rows][:, :, :, columns].transpose(0, 1, 3, 2, 4, 5))
+
+    @classmethod
+    def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+        from hypothesis import strategies as st
+
+        kernel, stride, dilation = ((draw(st.integers(1, n)), draw(st.integers(1, n))) for n in (3, 2, 2))
+        least = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+        image = [draw(st.integers(size, size + 5)) for size in least]
+        return cls(kernel, stride, dilation), (
+            TensorType((draw(st.integers(1, 2)), *image, draw(st.integers(1, 5))), F32),
+        )
+
+
+@dataclass(frozen=True)
 class Pad(Op):
     """x within a border of one value: `before` and `after` elements per axis."""
 

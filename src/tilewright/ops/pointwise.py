@@ -9,9 +9,9 @@ import numpy as np
 
 from ..ir.domain import Domain
 from ..ir.op import Op, require
-from ..ir.types import F32, I8, I16, Array, TensorType
+from ..ir.types import F32, I8, I16, I32, Array, TensorType
 from ..quant.requant import half
-from .common import present
+from .common import padded, present
 
 
 def _same(rank: int, *operands: str) -> Domain:
@@ -101,3 +101,38 @@ class QuantisedSwiGLU(Op):
 
         kind = TensorType(tuple(draw(st.lists(st.integers(1, 9), min_size=1, max_size=3))), I8)
         return cls(draw(st.integers(0, 20))), (kind, kind, TensorType((256,), I16))
+
+
+@dataclass(frozen=True)
+class Saturate(Op):
+    """y = clip(x + r): sums that join a residual stream, or (without r) that are held in fewer bits.
+
+    x: i32, r: i16 of the same shape; y: i16.
+    """
+
+    operands = ("x", "r?")
+
+    def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
+        x, r = padded(types, 2)
+        require(x is not None and x.dtype == I32, "x is i32")
+        assert x is not None
+        require(r is None or (r.dtype == I16 and r.shape == x.shape), "the residual stream is i16 of the same shape")
+        return (TensorType(x.shape, I16),)
+
+    def domain(self, *types: TensorType | None) -> Domain:
+        x, r = padded(types[:-1], 2)
+        assert x is not None
+        return _same(x.rank, "x", *(("r",) if r is not None else ()), "y")
+
+    def reference(self, *arrays: Array | None) -> Array:
+        x, r = padded(arrays, 2)
+        assert x is not None
+        total = x.astype(np.int64) + (0 if r is None else r)
+        return np.asarray(np.clip(total, I16.low, I16.high), np.int16)
+
+    @classmethod
+    def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+        from hypothesis import strategies as st
+
+        shape = tuple(draw(st.lists(st.integers(1, 30), min_size=1, max_size=3)))
+        return cls(), (TensorType(shape, I32), TensorType(shape, I16) if draw(st.booleans()) else None)

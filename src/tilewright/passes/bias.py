@@ -16,6 +16,7 @@ from ..ir.types import I32, I64, Array, Value, const
 from ..ops import Conv2D, DepthwiseConv2D, Requantise, ResidualConv2D
 from ..quant.requant import accumulator_range, half
 from ..targets.base import Target
+from .cheaper import cost
 
 
 def bias_apart(graph: Graph, target: Target) -> Graph:
@@ -23,14 +24,8 @@ def bias_apart(graph: Graph, target: Target) -> Graph:
     nodes = []
     for node in graph.nodes:
         apart = _apart(node)
-        nodes.append(apart if apart is not None and _cost(apart, target) < _cost(node, target) else node)
+        nodes.append(apart if apart is not None and cost(target, [apart]) < cost(target, [node]) else node)
     return replace(graph, nodes=tuple(nodes))
-
-
-def _cost(node: Node, target: Target) -> float:
-    """Cycles of the cheapest kernel that runs the node, if any does."""
-    rows = (k for k in target.kernels if k.op is type(node.op) and k.misfit(node) is None)
-    return min((k.cycles(node) for k in rows), default=np.inf)
 
 
 def _apart(node: Node) -> Node | None:

@@ -14,9 +14,21 @@ MEETING = 60.0  # cycles of a barrier, and of starting the transfers of a call
 
 def cheaper(target: Target, new: Node, old: Sequence[Node]) -> bool:
     """Whether a kernel runs the node in fewer cycles than the others take one by one."""
-    return _cost(target, new) < sum(_cost(target, node) + MEETING for node in old) - MEETING
+    return cost(target, [new]) < cost(target, old)
+
+
+def cost(target: Target, nodes: Sequence[Node]) -> float:
+    """Cycles of nodes one by one."""
+    return sum(_cost(target, node) + MEETING for node in nodes) - MEETING
 
 
 def _cost(target: Target, node: Node) -> float:
-    rows = (k for k in target.kernels if k.op is type(node.op) and k.misfit(node) is None)
-    return min((k.cycles(node) for k in rows), default=np.inf)
+    """By the quickest kernel, or by two engines that share the node."""
+    rows = [k for k in target.kernels if k.op is type(node.op) and k.misfit(node) is None]
+    cores = min((k.cycles(node) for k in rows if not target.engine(k).asynchronous), default=np.inf)
+    best = cores
+    for kernel in target.beside(node):
+        engine, cycles = target.engine(kernel), kernel.cycles(node)
+        shared = kernel.split(node) is not None and cores < np.inf
+        best = min(best, engine.issue + engine.latency + (cycles * cores / (cycles + cores) if shared else cycles))
+    return best

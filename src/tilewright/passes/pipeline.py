@@ -10,6 +10,7 @@ from ..ir.graph import Graph
 from ..ir.text import text
 from ..ir.verify import verify
 from ..targets.base import Target
+from .beside import beside
 from .bias import bias_apart
 from .caches import caches
 from .fold import fold
@@ -21,6 +22,7 @@ from .order import ordered, shared_views, together
 from .own import own_constants
 from .quantised import lower_quantised
 from .recognise import recognise
+from .saturate import saturate_apart
 from .tables import joins, tables
 from .tidy import outputs, tidy
 
@@ -41,8 +43,10 @@ PIPELINE: tuple[Pass, ...] = (
     layout,
     tidy,
     fold,
+    beside,
     bias_apart,
     one_call,
+    saturate_apart,
     ordered,
     together,
     layout,

@@ -11,7 +11,7 @@ from typing import Any
 from ..schedule.estimate import Event
 from .pages import environment
 from .summary import facts, peak
-from .timeline import CORES, TRANSFERS, by_node, events_of, phases
+from .timeline import CORES, TRANSFERS, by_node, engines_of, events_of, on_cores, phases
 
 SKELETON = Path(__file__).parent / "skeleton"
 LANES = (CORES, *TRANSFERS)
@@ -117,9 +117,9 @@ def _lanes(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Per lane rows of [name, start, stop, cores]: a phase's calls of one name are one, from the first to the last."""
     names = {name: i for i, name in enumerate(entry["names"])}
     calls: dict[tuple[int, str], list[Event]] = {}
-    lanes: dict[str, list[list[Any]]] = {lane: [] for lane in LANES}
+    lanes: dict[str, list[list[Any]]] = {lane: [] for lane in (*LANES, *engines_of(entry))}
     for event in events_of(entry):
-        if event.phase >= 0:
+        if on_cores(event):
             calls.setdefault((event.phase, event.name), []).append(event)
         else:
             lanes[event.track].append([names[event.name], event.start, event.stop, event.bytes])

@@ -114,7 +114,7 @@ def layers(
             "cycles_predicted": n["cycles"] if schedule is None else _rounded(expected, n["name"]),
             "cycles_simulated": _rounded(took, n["name"]),
             "macs": n["macs"], "bytes": n["bytes"],
-            **{key: n[key] for key in ("tiles", "buffers", "dma_bytes", "dma_cycles", "bound") if key in n},
+            **{key: n[key] for key in ("tiles", "buffers", "shared", "dma_bytes", "dma_cycles", "bound") if key in n},
         }
         for n in entry["nodes"]
     ]  # fmt: skip

@@ -19,6 +19,7 @@ SIMULATED = "simulated.json"  # in DIR/build
 MAX_BYTES = 1 << 28
 CORES = "cores"  # the track of calls that all cores share
 TRANSFERS = ("dma in", "dma out")
+CORE = "core"  # with a number: the tracks of single cores
 FIELDS = ("track", "name", "start", "stop", "phase", "kernel", "bytes")  # of an event
 
 
@@ -45,6 +46,16 @@ def _short(number: float) -> float:
     """Without more digits than a prediction has."""
     rounded = round(number, 1)
     return int(rounded) if rounded == int(rounded) else rounded
+
+
+def on_cores(event: Event) -> bool:
+    """Whether it is a call on the cores, or on one of them."""
+    return event.track == CORES or event.track.startswith(f"{CORE} ")
+
+
+def engines_of(entry: Mapping[str, Any]) -> list[str]:
+    """The tracks of engines beside the cores."""
+    return [track for track in entry["tracks"] if track not in (CORES, *TRANSFERS) and not track.startswith(f"{CORE} ")]
 
 
 def events_of(entry: Mapping[str, Any]) -> Iterator[Event]:
@@ -96,14 +107,10 @@ def spans(entry: Mapping[str, Any]) -> list[Span]:
 
     What happens between two phases (barriers, waits for transfers) counts to the second; the end counts to the last.
     """
-    phases: dict[int, list[Event]] = {}
-    for event in events_of(entry):
-        if event.phase >= 0:
-            phases.setdefault(event.phase, []).append(event)
+    phases = _phases(entry)
     found: list[Span] = []
     reached = 0.0
-    for number, phase in enumerate(sorted(phases)):
-        calls = phases[phase]
+    for number, calls in enumerate(phases):
         stop = entry["cycles"] if number == len(phases) - 1 else max(call.stop for call in calls)
         cycles, reached = max(0.0, stop - reached), max(reached, stop)
         names = tuple(dict.fromkeys(call.name for call in calls))
@@ -117,6 +124,22 @@ def spans(entry: Mapping[str, Any]) -> list[Span]:
         for name in names:
             part = busy[name] / total if total else 1 / len(names)
             span.shares[name] = span.shares.get(name, 0.0) + cycles * part
+    return found
+
+
+def _phases(entry: Mapping[str, Any]) -> list[list[Event]]:
+    """Calls by phase; a job and what the cores do of the same node are one."""
+    phases: dict[int, list[Event]] = {}
+    for event in events_of(entry):
+        if event.phase >= 0:
+            phases.setdefault(event.phase, []).append(event)
+    found: list[list[Event]] = []
+    for phase in sorted(phases):
+        calls = phases[phase]
+        if found and not on_cores(found[-1][0]) and on_cores(calls[0]) and found[-1][-1].name == calls[0].name:
+            found[-1] += calls
+        else:
+            found.append(calls)
     return found
 
 
@@ -171,7 +194,8 @@ def phases(predicted: Mapping[str, Any], simulated: Mapping[str, Any] | None) ->
 
 def perfetto(schedule: Mapping[str, Any], simulated: Mapping[str, Any] | None) -> dict[str, Any]:
     """A file for ui.perfetto.dev: a process per side and entry, with the same tracks. Cycles show as microseconds."""
-    tracks = [f"core {core}" for core in range(schedule["cores"])] + [*TRANSFERS]
+    tracks = [f"{CORE} {core}" for core in range(schedule["cores"])] + [*TRANSFERS]
+    tracks += dict.fromkeys(track for entry in schedule["entries"].values() for track in engines_of(entry))
     made: list[dict[str, Any]] = []
     for side, record in (("predicted", schedule), ("simulated", simulated)):
         for name, entry in record["entries"].items() if record else ():

@@ -14,9 +14,10 @@ from ..targets.base import CodeCache, Target
 
 @dataclass(frozen=True)
 class Event:
-    """Something that occupies a track (`cores`, `core 0`, `dma in`, `dma out`) from one cycle to another.
+    """Something that occupies a track (`cores`, `core 0`, `dma in`, `dma out`, an engine) from one cycle to another.
 
-    Calls have a kernel and the number of their phase, in the order in which phases run; transfers have bytes.
+    Calls have a kernel and the number of their phase, in the order in which phases begin (a job is one of its own);
+    transfers have bytes.
     """
 
     track: str
@@ -68,9 +69,10 @@ class _Clock:
     def __init__(self, target: Target, code: _Code) -> None:
         assert target.dma is not None
         assert target.overhead is not None
-        self.dma, self.overhead, self.scratchpad = target.dma, target.overhead, target.scratchpad
+        self.target, self.dma, self.overhead, self.scratchpad = target, target.dma, target.overhead, target.scratchpad
         self.cores = [0.0] * target.cores
         self.moving: dict[str, deque[float]] = {track: deque([0.0], self.dma.queue) for track in ("dma in", "dma out")}
+        self.queues: dict[str, list[float]] = {}  # of engines: when the latest jobs end
         self.done: dict[int, float] = {}
         self.timeline = Timeline()
         self.phase, self.code = -1, code
@@ -93,7 +95,7 @@ class _Clock:
                     if isinstance(step.source, Ref) or row[step.source.index] is not None:
                         self.copy(step, row)
                 case Job():
-                    raise NotImplementedError("no engine takes jobs yet")
+                    self.job(step)
                 case Wait():
                     self.cores[step.core] = max(
                         self.cores[step.core] + self.overhead.wait, self.done.get(step.token, 0.0)
@@ -122,6 +124,19 @@ class _Clock:
         self.timeline.events.append(
             Event(track, call.semantics.name, start, start + cycles, self.phase, call.kernel.symbol)
         )
+
+    def job(self, step: Job) -> None:
+        """An engine does its jobs in order; where its queue is full, the core that starts one waits."""
+        self.phase += 1
+        kernel, node = step.call.kernel, step.call.semantics
+        engine = self.target.engine(kernel)
+        ends = self.queues.setdefault(engine.name, [0.0] * engine.queue)
+        self.cores[step.core] = max(self.cores[step.core], ends[-engine.queue]) + engine.issue
+        start = max(self.cores[step.core], ends[-1])
+        stop = start + (kernel.cycles(node) if kernel.costed else 0.0)
+        ends.append(stop)
+        self.done[step.token] = stop + engine.latency
+        self.timeline.events.append(Event(engine.name, node.name, start, stop, self.phase, kernel.symbol))
 
     def slower(self, call: Call, share: Share | None) -> float:
         """How much longer a call takes that only some of the cores share."""

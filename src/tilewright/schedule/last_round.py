@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ..ir.program import Barrier, Buffer, Copy, Phase, Ref, Step, Wait
+from ..ir.program import Barrier, Buffer, Copy, Job, Phase, Ref, Step, Wait
 from ..ir.types import U8, Kind
 
 Group = list[Step]  # a step, or transfers that share a token
@@ -41,7 +41,7 @@ def align(
     own: list[Step] = []  # waits of the last round alone
     at = 0
     for group, key in zip(block, wanted, strict=True):
-        while at < len(keys) and keys[at] != key and not isinstance(groups[at][0], Phase):
+        while at < len(keys) and keys[at] != key and not isinstance(groups[at][0], Phase | Job):
             if moves(groups[at]):
                 late.append(groups[at])
             own += [step for step in groups[at] if isinstance(step, Wait)]

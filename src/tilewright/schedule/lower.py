@@ -9,12 +9,13 @@ from functools import partial
 
 from ..ir.graph import Node
 from ..ir.plan import Plan
-from ..ir.program import Barrier, Buffer, Call, Copy, Loop, Once, Parts, Phase, Program, Ref, Step
+from ..ir.program import Barrier, Buffer, Call, Copy, Job, Loop, Once, Parts, Phase, Program, Ref, Step, Work
 from ..ir.repeats import layers
 from ..ir.types import Kind, Value
 from ..solve.decide import comes_first
 from ..solve.tilings import root
 from ..targets.base import Target
+from .ahead import ahead
 from .places import Places, Shared, pointer_operands
 from .roll import never, roll
 from .synchronise import settled, synchronise
@@ -26,7 +27,7 @@ MOST_OWN = 12  # tokens of layers that repeat; the DMA has 16 counters
 def lower(plan: Plan, target: Target) -> tuple[Program, ...]:
     """One program per entry; constants and states are the same buffers in all of them."""
     shared = Shared(plan)
-    places = [Places(entry, plan, shared) for entry in plan.entries]
+    places = [Places(entry, plan, shared, target) for entry in plan.entries]
     if target.scratchpad is None:
         return tuple(_program(p, tuple(Phase((_call(n, p),)) for n in p.graph.nodes if not n.op.view)) for p in places)
     groups = itertools.count()
@@ -34,17 +35,18 @@ def lower(plan: Plan, target: Target) -> tuple[Program, ...]:
     kept = tuple(itertools.chain.from_iterable(map(_kept, nodes)))
     once = _once(kept, target.cores, target.scratchpad)
     return tuple(
-        _program(p, _scheduled(p, tiled, groups, target.cores, target.scratchpad), once, partial(_settled, target))
+        _program(p, _scheduled(p, tiled, groups, target), once, partial(_settled, target))
         for p, tiled in zip(places, nodes, strict=True)
     )
 
 
 def _scheduled(
-    places: Places, nodes: dict[int, TiledNode], groups: Iterator[int], cores: int, scratchpad: str
-) -> tuple[Step, ...]:
+    places: Places, nodes: dict[int, TiledNode], groups: Iterator[int], target: Target
+) -> tuple[Step, ...]:  # fmt: skip
+    assert target.scratchpad is not None
     tokens: dict[int, int] = {}
-    steps = tuple(_tiled(places, nodes, groups, tokens))
-    return synchronise(steps, cores, scratchpad, tokens)
+    steps = ahead(tuple(_tiled(places, nodes, groups, tokens)), target)
+    return synchronise(steps, target.cores, target.scratchpad, tokens)
 
 
 def _settled(target: Target, steps: Sequence[Step]) -> bool:
@@ -98,15 +100,15 @@ def _nodes(places: Places, groups: Iterator[int]) -> dict[int, TiledNode]:
 
 def _tiled(
     places: Places, nodes: dict[int, TiledNode], groups: Iterator[int], tokens: dict[int, int]
-) -> Iterator[Step]:
+) -> Iterator[Work]:
     """Copies (with numbers of groups for tokens) and phases, in the order in which they are issued.
 
     `tokens` receives a token of its own for every load of a layer that repeats.
     """
     graph = places.graph
-    repeat = layers(graph, places.entry.choices)
+    repeat = layers(graph, {name: c.tiled.does for name, c in places.entry.choices.items() if c.tiled is not None})
     roles: dict[int, int] = {}
-    issued: dict[int, list[Step]] = {}
+    issued: dict[int, list[Work]] = {}
     for step, tiled in nodes.items():
         start = step - places.entry.choices[graph.nodes[step].name].early
         at = next(s for s in nodes if s >= start)
@@ -126,7 +128,7 @@ def _tiled(
 
 def _arrivals(
     values: Iterable[Value | None], places: Places, arrived: set[Value], groups: Iterator[int]
-) -> Iterator[Step]:
+) -> Iterator[Copy]:
     """Those inputs among values that live in the scratchpad, together."""
     homes = dict.fromkeys(root(places.graph, value)[0] for value in values if value is not None)
     group = next(groups)
@@ -137,7 +139,7 @@ def _arrivals(
             yield Copy(places.ref(home), Ref(places.caller[home]), home.type.bytes, group)
 
 
-def _departures(node: Node, places: Places, groups: Iterator[int]) -> Iterator[Step]:
+def _departures(node: Node, places: Places, groups: Iterator[int]) -> Iterator[Copy]:
     """Outputs that live in the scratchpad leave as soon as they are there."""
     for value in node.outputs:
         if value in places.caller and places.entry.homes[value].block is not None:
@@ -151,6 +153,8 @@ def _buffers(step: Step) -> Iterator[Buffer]:
                 for _, operand in call.operands if call is not None else ():
                     if isinstance(operand, Ref):
                         yield operand.buffer
+        case Job():
+            yield from (operand.buffer for _, operand in step.call.operands if isinstance(operand, Ref))
         case Copy():
             yield from (operand.buffer for operand in (step.target, step.source) if isinstance(operand, Ref))
         case Once():

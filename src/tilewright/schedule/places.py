@@ -12,7 +12,7 @@ from ..ir.op import operand_names
 from ..ir.plan import MEMBER_ALIGNMENT, Block, EntryPlan, Plan, aligned, packings_of
 from ..ir.program import Buffer, Operand, Ref
 from ..ir.types import DTYPES, I4, I8, U8, Array, DType, Expr, Kind, Value
-from ..targets.base import Kernel, Packing
+from ..targets.base import Kernel, Packing, Target
 
 Member = tuple[Value, Box, Packing | None]
 
@@ -24,6 +24,7 @@ class Shared:
         self.plan = plan
         self.whole: dict[Value, Buffer] = {}
         self.bundles: dict[object, Buffer] = {}
+        self.slices: dict[object, Buffer] = {}
 
     def of(self, value: Value, packing: Packing | None) -> Buffer:
         """A constant or a state as a whole."""
@@ -36,6 +37,15 @@ class Shared:
             self.whole[value] = Buffer(value.name, value.kind, memory, None, size, dtype, flat, packing)
         return self.whole[value]
 
+    def packed(self, value: Value, box: Box, packing: Packing) -> Buffer:
+        """What a kernel that reads it where it is wants of a constant, as it wants it."""
+        key = value, box, packing.name
+        if key not in self.slices:
+            flat = _cut(value, box, packing)
+            memory, dtype = self.plan.levels[Kind.CONST], element_type(value, packing)
+            self.slices[key] = Buffer(value.name, Kind.CONST, memory, None, flat.size, dtype, flat, packing)
+        return self.slices[key]
+
     def bundle(self, members: Sequence[Member]) -> Buffer:
         """Constants that travel together, each 8-aligned; the same ones are one buffer."""
         key = tuple((value, box, packing.name if packing else "") for value, box, packing in members)
@@ -44,10 +54,8 @@ class Shared:
             buffers: list[Buffer] = []
             at = 0
             for value, box, packing in members:
-                assert value.data is not None
-                cut = value.data[tuple(slice(low, high) for low, high in box)]
+                flat = _cut(value, box, packing)
                 dtype = element_type(value, packing)
-                flat = np.ascontiguousarray(packing.pack(cut) if packing else cut, dtype.numpy).reshape(-1)
                 buffers.append(Buffer(value.name, Kind.CONST, "", at, flat.size, dtype, flat, packing))
                 raw = flat.view(np.uint8)
                 size = aligned(raw.size, MEMBER_ALIGNMENT)
@@ -64,8 +72,8 @@ class Shared:
 class Places:
     """Where the values of one entry are."""
 
-    def __init__(self, entry: EntryPlan, plan: Plan, shared: Shared) -> None:
-        self.entry, self.graph, self.plan, self.shared = entry, entry.graph, plan, shared
+    def __init__(self, entry: EntryPlan, plan: Plan, shared: Shared, target: Target) -> None:
+        self.entry, self.graph, self.plan, self.shared, self.target = entry, entry.graph, plan, shared, target
         self.blocks: Mapping[str, Block] = {block.name: block for block in entry.blocks}
         self.local: dict[object, Buffer] = {}
         memory = plan.levels.get(Kind.OUTPUT, "caller")
@@ -121,6 +129,13 @@ def pointer_operands(
             yield from ((n, resolve(n)) for n in by_name if n.rstrip("0123456789") == name)
         elif name in names and "*" in ctype:
             yield name, resolve(name) if name in by_name else None
+
+
+def _cut(value: Value, box: Box, packing: Packing | None) -> Array:
+    """A box of a constant, packed and flat."""
+    assert value.data is not None
+    cut = value.data[tuple(slice(low, high) for low, high in box)]
+    return np.ascontiguousarray(packing.pack(cut) if packing else cut, element_type(value, packing).numpy).reshape(-1)
 
 
 def element_type(value: Value, packing: Packing | None) -> DType:

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from ..ir.program import Call, Column, Copy, Loop, Operand, Parts, Phase, Ref, Step, Table
+from ..ir.program import Call, Column, Copy, Job, Loop, Operand, Parts, Phase, Ref, Step, Table
 from ..ir.repeats import best_run
 from .last_round import NOTHING, Group, Pair, align, steps_of
 
@@ -72,6 +72,8 @@ def _key(step: Step) -> Hashable:
             return step.share, tuple(map(_call_key, step.calls))
         case Parts():
             return tuple(None if call is None else _call_key(call) for call in step.calls)
+        case Job():
+            return step.token, step.core, _call_key(step.call)
         case Copy():
             return replace(step, target=Column(0), source=Column(1)), _kind(step.target), _kind(step.source)
         case _:
@@ -120,6 +122,8 @@ def _refs(step: Step) -> list[Ref | None]:
     match step:
         case Phase() | Parts():
             operands = [o for call in step.calls if call is not None for _, o in call.operands]
+        case Job():
+            operands = [o for _, o in step.call.operands]
         case Copy():
             operands = [step.target, step.source]
         case _:
@@ -144,6 +148,8 @@ def _with_operands(step: Step, operands: Iterator[Operand | None]) -> Step:
             return replace(step, calls=tuple(_renewed(call, operands) for call in step.calls))
         case Parts():
             return replace(step, calls=tuple(c and _renewed(c, operands) for c in step.calls))
+        case Job():
+            return replace(step, call=_renewed(step.call, operands))
         case Copy():
             target, source = next(operands), next(operands)
             assert target is not None

@@ -2,16 +2,17 @@
 
 Every core runs every step. A phase of all cores may not touch what other cores touched since the last barrier, if one
 of the two writes: where each core has the same part of what lies between two phases, they follow each other without a
-barrier. A transfer's bytes may not be touched before the wait for it.
+barrier. The bytes of a transfer, or of an asynchronous engine's job, may not be touched before the wait for it.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ..ir.program import Barrier, Buffer, Call, Copy, Parts, Phase, Ref, Share, Step, Wait
+from ..ir.program import FIRST_JOB, Barrier, Buffer, Call, Copy, Job, Parts, Phase, Ref, Share, Step, Wait, Work
 from ..ir.regions import Place, Region, lines, run
 from ..ir.types import Kind, maximum
 from .portions import Portions, apart
@@ -22,22 +23,21 @@ ALL = -1  # every core
 
 def settled(steps: Sequence[Step], cores: int, scratchpad: str) -> bool:
     """Whether steps with tokens of their own wait and meet wherever they have to."""
-    check = _Synchronisation(cores, scratchpad, {})
+    check = Synchronisation(cores, scratchpad, {})
     group: int | None = None
     for step in steps:
         mine: list[Access] = []
-        if isinstance(step, Copy):
-            mine = check.copy_accesses(step)
+        if isinstance(step, Copy | Job):
+            mine = check.touches(step)
             if step.token != group and step.token in check.flying:
                 return False
             others = {token: flying for token, flying in check.flying.items() if token != step.token}
             if any(m.clashes(f) for m in mine for flying in others.values() for f in flying) or check.clash(mine):
                 return False
-            check.flying.setdefault(step.token, []).extend(mine)
+            check.launch(step, mine)
         elif isinstance(step, Wait):
-            if step.token not in check.flying:
+            if step.token not in check.flying or check.wait(step.token) != step:
                 return False
-            check.wait(step.token)
         elif isinstance(step, Barrier):
             check.recent = {}
         elif isinstance(step, Phase | Parts):
@@ -71,19 +71,21 @@ class Access:
 def synchronise(
     steps: Sequence[Step], cores: int, scratchpad: str, tokens: Mapping[int, int] | None = None
 ) -> tuple[Step, ...]:
-    """The steps (phases, parts and copies whose tokens are groups) with waits, barriers and few tokens.
+    """The steps (phases, parts, jobs, and copies whose tokens are groups) with waits, barriers and few tokens.
 
     `tokens`: those that groups should get, so that layers which repeat use the same ones.
     """
-    return tuple(_Synchronisation(cores, scratchpad, tokens or {}).run(steps))
+    return tuple(Synchronisation(cores, scratchpad, tokens or {}).run(steps))
 
 
-class _Synchronisation:
+class Synchronisation:
     def __init__(self, cores: int, scratchpad: str, tokens: Mapping[int, int]) -> None:
         self.cores, self.scratchpad, self.tokens = cores, scratchpad, tokens
         self.spare = 1 + max(tokens.values(), default=-1)  # the first token that no group has for its own
         self.recent: dict[tuple[object, int], dict[Access, None]] = {}  # since the last barrier; by place and core
         self.flying: dict[int, list[Access]] = {}  # by token, in the order of their start
+        self.jobs: dict[int, tuple[str, int]] = {}  # of jobs among them: the engine, and which of its jobs it is
+        self.started: Counter[str] = Counter()  # jobs of each engine
 
     def run(self, steps: Sequence[Step]) -> Iterator[Step]:
         grouped = itertools.groupby(steps, lambda step: step.token if isinstance(step, Copy) else None)
@@ -96,24 +98,27 @@ class _Synchronisation:
                 yield from self.copies([step for step in some if isinstance(step, Copy)], behind)
                 continue
             for step in some:
+                if isinstance(step, Job):
+                    yield from self.job(step)
+                    continue
                 assert isinstance(step, Phase | Parts)
                 mine = accesses(step, self.cores)
                 yield from self.settle(mine)
                 yield step
                 self.remember(mine)
-        for token in list(self.flying):
-            yield self.wait(token)
+        while self.flying:
+            yield self.wait(next((t for t in self.flying if t not in self.jobs), [*self.flying][-1]))
 
     def copies(self, group: list[Copy], behind: list[Access]) -> Iterator[Step]:
         """Transfers that share a token. A barrier that the phase behind them needs stands before them, as it does
         where they take the place of something that was in use: so layers that repeat begin like their first one.
         """
-        mine = [access for step in group for access in self.copy_accesses(step)]
+        mine = [access for step in group for access in self.touches(step)]
         token = self.tokens.get(group[0].token)
         if token in self.flying:
             yield self.wait(token)
-        while len(self.flying) >= MOST_TRANSFERS:
-            yield self.wait(next(iter(self.flying)))
+        while len(transfers := [t for t in self.flying if t < FIRST_JOB]) >= MOST_TRANSFERS:
+            yield self.wait(transfers[0])
         if self.clash(mine) or self.clash(behind):  # one barrier for this, and for what the phase behind waits for
             yield from self.arrived(behind)
         yield from self.settle(mine)
@@ -123,7 +128,27 @@ class _Synchronisation:
         self.flying[token] = mine
         yield from (replace(step, token=token) for step in group)
 
-    def copy_accesses(self, step: Copy) -> list[Access]:
+    def job(self, step: Job) -> Iterator[Step]:
+        """A job begins as soon as it may touch its bytes."""
+        mine = self.touches(step)
+        yield from self.settle(mine)
+        token = next(t for t in itertools.count(FIRST_JOB) if t not in self.flying)
+        started = replace(step, token=token)
+        self.launch(started, mine)
+        yield started
+
+    def launch(self, step: Copy | Job, mine: list[Access]) -> None:
+        """What a step with a token of its own starts."""
+        self.flying.setdefault(step.token, []).extend(mine)
+        if isinstance(step, Job):
+            engine = step.call.kernel.engine
+            self.started[engine] += step.call.kernel.jobs(step.call.semantics)
+            self.jobs[step.token] = engine, self.started[engine]
+
+    def touches(self, step: Work) -> list[Access]:
+        """What a step does to bytes, and when it is waited for."""
+        if not isinstance(step, Copy):
+            return accesses(step, self.cores)
         return [self.copy_access(step, step.source, False), self.copy_access(step, step.target, True)]
 
     def copy_access(self, step: Copy, ref: object, writes: bool) -> Access:
@@ -140,9 +165,11 @@ class _Synchronisation:
         yield from self.meet(mine)
 
     def arrived(self, mine: list[Access]) -> Iterator[Step]:
-        """Waits for transfers of these bytes."""
-        for token, flying in list(self.flying.items()):
-            if any(m.clashes(f) for m in mine for f in flying):
+        """Waits for transfers and jobs of these bytes."""
+        clashing = [t for t, flying in self.flying.items() if any(m.clashes(f) for m in mine for f in flying)]
+        last = {self.jobs[token][0]: token for token in clashing if token in self.jobs}
+        for token in clashing:
+            if token not in self.jobs or token in last.values():
                 yield self.wait(token)
 
     def meet(self, mine: list[Access]) -> Iterator[Step]:
@@ -169,12 +196,18 @@ class _Synchronisation:
             self.recent.setdefault((access.region.place, access.core), {})[access] = None
 
     def wait(self, token: int) -> Wait:
-        self.remember(self.flying.pop(token))
-        return Wait(token)
+        """Jobs of an engine end in the order of their start: those before are done too, those behind may go on."""
+        engine, number = self.jobs.get(token, ("", 0))
+        for done in [t for t, (name, n) in self.jobs.items() if name == engine and n <= number] if engine else [token]:
+            self.remember(self.flying.pop(done))
+            self.jobs.pop(done, None)
+        return Wait(token, engine=engine, behind=self.started[engine] - number)
 
 
-def accesses(step: Phase | Parts, cores: int) -> list[Access]:
+def accesses(step: Phase | Parts | Job, cores: int) -> list[Access]:
     """What a step touches; run-time sizes and places at their maximum."""
+    if isinstance(step, Job):
+        return [*call_accesses(step.call, step.core)]
     if isinstance(step, Phase):
         core = ALL if step.share is not None else 0
         return [access for call in step.calls for access in call_accesses(call, core, step.share, cores)]

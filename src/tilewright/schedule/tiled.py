@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from ..ir.domain import Box
 from ..ir.graph import Node
 from ..ir.plan import MEMBER_ALIGNMENT, Choice, aligned
-from ..ir.program import Buffer, Call, Copy, Phase, Ref, Share, Step
-from ..ir.types import U8, Dim, DType, Expr, TensorType, maximum
-from ..solve.tiles import Tiling, first_stored
-from ..solve.tilings import moves, packed_bytes, streamed
+from ..ir.program import Buffer, Call, Copy, Job, Phase, Ref, Share, Work
+from ..ir.types import U8, Dim, DType, Expr, Kind, TensorType, maximum
+from ..solve.parts import Part, packed_bytes, parts
+from ..solve.tiles import Tiling, first_element, first_stored
+from ..solve.tilings import moves
 from ..targets.base import Kernel, Packing
 from .places import Member, Places, element_type, pointer_operands
 
@@ -41,7 +42,7 @@ class TiledNode:
         self.node, self.kernel, self.way, self.resident = node, choice.kernel, choice.tiled, choice.resident
         self.places, self.groups = places, groups
         self.pieces = Tiling(node, self.way.tile).pieces
-        _, self.constants = streamed(node, self.kernel, states_near=True)
+        self.parts = parts(node, self.way)
         self.streams = [s.operand for s in self.way.streams if f"{node.name}.{s.operand}" in places.blocks]
         results = {name for name, value in node.operands.items() if value in node.outputs}
         self.inputs = [name for name in self.streams if name not in results]
@@ -52,12 +53,12 @@ class TiledNode:
         """For each tile, by stream: which buffer, and whether it has to be filled for this tile."""
         slots: dict[str, _Slot] = {name: _Slot() for name in (*self.streams, "constants")}
         found = []
-        for piece in self.pieces:
+        for tile, piece in enumerate(self.pieces):
             row = {}
             for name, slot in slots.items():
-                names = self.constants if name == "constants" else [name]
-                fresh = slot.next(tuple(piece.boxes[n] for n in names), self.way.depth)
-                row[name] = (slot.index, fresh and bool(names))
+                boxes = [box for _, box, _ in self._members(tile)] if name == "constants" else [piece.boxes[name]]
+                fresh = slot.next(tuple(boxes), self.way.depth)
+                row[name] = (slot.index, fresh and bool(boxes))
             found.append(row)
         return found
 
@@ -71,7 +72,7 @@ class TiledNode:
         """The load of constants that stay."""
         return self._load_constants(0) if self.resident else []
 
-    def steps(self, ahead: list[Step]) -> Iterator[Step]:
+    def steps(self, ahead: list[Work]) -> Iterator[Work]:
         """Everything but the first constants. `ahead`: loads for later nodes, issued before its first phase."""
         yield from self._load_inputs(0)
         yield from ahead
@@ -79,12 +80,12 @@ class TiledNode:
         for tile in range(len(self.pieces)):
             if deep:
                 yield from self._load(tile + 1)
-            yield self._phase(tile)
+            yield from self._calls(tile)
             yield from self._store(tile)
             if not deep:
                 yield from self._load(tile + 1)
 
-    def _load(self, tile: int) -> list[Step]:
+    def _load(self, tile: int) -> list[Work]:
         if tile >= len(self.pieces):
             return []
         return [*self._load_constants(tile), *self._load_inputs(tile)]
@@ -97,20 +98,20 @@ class TiledNode:
         target = self._near("constants", index, source.elements, U8, None)
         return [Copy(Ref(target), Ref(source), source.bytes, next(self.groups))]
 
-    def _load_inputs(self, tile: int) -> list[Step]:
-        found: list[Step] = []
+    def _load_inputs(self, tile: int) -> list[Work]:
+        found: list[Work] = []
         for name in self.inputs:
             index, fresh = self.sources[tile][name]
             if fresh:
                 found += self._moves(tile, name, index, inward=True)
         return found
 
-    def _store(self, tile: int) -> list[Step]:
+    def _store(self, tile: int) -> list[Work]:
         return [
             step for name in self.outputs for step in self._moves(tile, name, self.sources[tile][name][0], inward=False)
         ]
 
-    def _moves(self, tile: int, name: str, index: int, *, inward: bool) -> Iterator[Step]:
+    def _moves(self, tile: int, name: str, index: int, *, inward: bool) -> Iterator[Work]:
         """Copies between an operand's buffer and the value's home."""
         value, piece = self.node.operands[name], self.pieces[tile]
         kind, box = piece.node.operands[name].type, piece.boxes[name]
@@ -129,28 +130,40 @@ class TiledNode:
             )  # fmt: skip
             done += move.blocks * move.lines * move.bytes
 
-    def _phase(self, tile: int) -> Phase:
-        piece = self.pieces[tile]
-        operands = pointer_operands(
-            self.kernel, piece.node, lambda name: self._ref(tile, name), lambda c: self.places.scratch(self.node, c)
-        )  # fmt: skip
-        call = Call(self.kernel, piece.node, tuple(operands), tuple(self.kernel.arguments(piece.node).items()))
-        return Phase((call,), share_of(self.kernel, piece.node, self.way.cores))
+    def _calls(self, tile: int) -> Iterator[Work]:
+        """What the cores do of a tile; an asynchronous engine starts before them."""
+        for part in self.parts[tile]:
+            kernel, node = part.kernel, part.piece.node
+            operands = pointer_operands(
+                kernel, node, lambda name, part=part: self._ref(tile, part, name),  # type: ignore[misc]
+                lambda ctype: self.places.scratch(self.node, ctype),
+            )  # fmt: skip
+            call = Call(kernel, node, tuple(operands), tuple(kernel.arguments(node).items()))
+            if self.places.target.engine(kernel).asynchronous:
+                yield Job(call, next(self.groups))
+            else:
+                late = self.way.partner.late if self.way.partner else 0
+                yield Phase((call,), share_of(kernel, node, self.way.cores, late))
 
     # Operands
 
-    def _ref(self, tile: int, name: str) -> Ref:
-        value = self.node.operands[name]
-        index, _ = self.sources[tile].get(name, (0, False))
-        piece = self.pieces[tile]
+    def _ref(self, tile: int, part: Part, name: str) -> Ref:
+        value, box, packing = self.node.operands[name], part.piece.boxes[name], part.kernel.packing.get(name)
         if name in self.streams:
-            return Ref(self._operand(name, piece.node.operands[name].type, index))
-        if name in self.constants:
-            return Ref(self._member(tile, name))
+            index, _ = self.sources[tile][name]
+            whole = self.pieces[tile]
+            sizes = tuple(high - low for low, high in whole.boxes[name])
+            inside = tuple((low - at, high - at) for (low, high), (at, _) in zip(box, whole.boxes[name], strict=True))
+            first = 0 if packing else first_element(inside, sizes)
+            return Ref(self._operand(name, whole.node.operands[name].type, index), first)
+        if any(name == travelling for travelling, _, _, _ in part.travelling):
+            return Ref(self._member(tile, part, name))
+        if value.kind is Kind.CONST and packing is not None:
+            return Ref(self.places.shared.packed(value, box, packing))
         home = self.places.ref(value)
-        first = first_stored(piece.boxes[name], value.type.shape, home.buffer.packing)
-        assert first is not None
-        return Ref(home.buffer, (Expr.of(home.offset) + first).simplified())
+        first_there = first_stored(box, value.type.shape, home.buffer.packing)
+        assert first_there is not None
+        return Ref(home.buffer, (Expr.of(home.offset) + first_there).simplified())
 
     def _operand(self, name: str, kind: TensorType, index: int) -> Buffer:
         packing = self.kernel.packing.get(name)
@@ -164,27 +177,28 @@ class TiledNode:
         return self.places.part(block, offset, elements, dtype, packing)
 
     def _members(self, tile: int) -> list[Member]:
-        """The constants that travel with a tile."""
-        boxes = self.pieces[tile].boxes
-        return [(self.node.operands[n], boxes[n], self.kernel.packing.get(n)) for n in self.constants]
+        """The constants that travel with a tile, as wholes with what of them is wanted."""
+        return [
+            (self.node.operands[name], box, packing)
+            for part in self.parts[tile]
+            for name, _, box, packing in part.travelling
+        ]
 
-    def _member(self, tile: int, name: str) -> Buffer:
+    def _member(self, tile: int, part: Part, name: str) -> Buffer:
         """A constant's place in the scratchpad: within its bundle."""
         index, _ = self.sources[tile]["constants"]
         at = 0
-        for other in self.constants:
-            kind = self.pieces[tile].node.operands[other].type
-            if other == name:
-                packing = self.kernel.packing.get(name)
-                dtype = element_type(self.node.operands[name], packing)
-                elements = packing.elements(kind.static_shape) if packing else kind.size
-                return self._near("constants", index, elements, dtype, packing, at)
-            at = aligned(at + packed_bytes(kind, self.kernel, other), MEMBER_ALIGNMENT)
+        for owner in self.parts[tile]:
+            for other, value, _, packing in owner.travelling:
+                if owner is part and other == name:
+                    elements = packing.elements(value.type.static_shape) if packing else value.type.size
+                    return self._near("constants", index, elements, element_type(value, packing), packing, at)
+                at = aligned(at + packed_bytes(value.type, owner.kernel, other), MEMBER_ALIGNMENT)
         raise KeyError(name)
 
 
-def share_of(kernel: Kernel, node: Node, cores: int) -> Share | None:
-    """How the cores (0: all) share a call of the kernel."""
+def share_of(kernel: Kernel, node: Node, cores: int, late: int = 0) -> Share | None:
+    """How the cores (0: all) share a call of the kernel, where core 0 has `late` units less."""
     split = kernel.split(node)
     if split is None:
         return None
@@ -194,7 +208,7 @@ def share_of(kernel: Kernel, node: Node, cores: int) -> Share | None:
     for name in split.dims:
         total = product(total, extents[name])
     unit = aligned(-(-maximum(total) // cores), split.unit) if cores else split.unit
-    return Share(total, unit, split.dims, cores)
+    return Share(total, unit, split.dims, cores, late)
 
 
 def product(a: Dim, b: Dim) -> Dim:

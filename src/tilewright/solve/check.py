@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 
-from ..ir.domain import Domain
+from ..ir.domain import Domain, Ranges
 from ..ir.graph import Graph, Node
-from ..ir.plan import Block, Choice, EntryPlan, Plan
+from ..ir.plan import Block, Choice, EntryPlan, Plan, Tiled
 from ..ir.types import Kind, Value, maximum
 from ..targets.base import Packing, Target
+from .parts import halves
 from .tiles import Tiling
 
 
@@ -25,7 +26,7 @@ def check(plan: Plan, target: Target) -> Plan:
         if limit is not None and needed > limit:
             raise PlanError(f"{memory} needs {needed} bytes, it has {limit}")
     for entry in plan.entries:
-        _kernels(entry, plan)
+        _kernels(entry, plan, target)
         _addresses(entry, plan, {m.name: m.alignment for m in target.memories})
         _lifetimes(entry)
         if target.scratchpad is not None:
@@ -54,13 +55,13 @@ def _tile(entry: EntryPlan, plan: Plan, target: Target, step: int, node: Node) -
     if len(cuts) != len(choice.tiled.tile):
         raise PlanError(f"{node!r} is cut twice along one dimension")
     _scratch(node, choice, blocks, target, step)
-    travelling = 0
+    travelling = _divided(node, choice.tiled, domain, extents) if choice.tiled.partner else 0
     for name, value in node.operands.items():
         if name in choice.kernel.direct or name in node.op.aliases:
             continue
         needed = _largest(domain, name, value, extents, cuts, choice.kernel.packing.get(name))
         if value.kind is Kind.CONST:
-            travelling += needed
+            travelling += needed if choice.tiled.partner is None else 0
             continue
         home = entry.homes.get(_source(entry.graph, value))
         near = home is not None and home.block is not None and blocks[home.block].memory == target.scratchpad
@@ -72,26 +73,60 @@ def _tile(entry: EntryPlan, plan: Plan, target: Target, step: int, node: Node) -
         _buffer(node, "constants", blocks, target, step - choice.early, step, travelling * depth)
 
 
+def _divided(node: Node, way: Tiled, domain: Domain, extents: dict[str, int]) -> int:
+    """Bytes of the constants of a node that two engines share: both can do their part, and together they do all."""
+    mate, total = way.partner, 0
+    assert mate is not None
+    if way.tile or mate.dim not in domain.parallel or not 0 < mate.size < extents[mate.dim]:
+        raise PlanError(f"{node!r} cannot be shared, {mate.size} of {mate.dim}")
+    at = extents[mate.dim] - mate.size
+    for kernel, ends, piece in zip(
+        (mate.kernel, way.kernel), ((at, extents[mate.dim]), (0, at)), halves(node, mate), strict=True
+    ):
+        ranges = {dim: (0, extent) for dim, extent in extents.items()} | {mate.dim: ends}
+        if misfit := kernel.misfit(piece.node):
+            raise PlanError(f"{node!r} is shared with {kernel.symbol}: {misfit}")
+        total += sum(
+            _bytes_of(domain, name, value, ranges, kernel.packing.get(name))
+            for name, value in node.operands.items()
+            if value.kind is Kind.CONST and name not in kernel.direct
+        )
+    return total
+
+
 def _largest(
     domain: Domain, name: str, value: Value, extents: dict[str, int], cuts: dict[str, int], packing: Packing | None
 ) -> int:
     """Bytes of the largest tile of an operand."""
-    shape = tuple(maximum(d) for d in value.type.shape)
-    bits = max(8, value.type.dtype.bits) if packing else value.type.dtype.bits
-    if not cuts or name not in domain.access:
-        return (packing.elements(shape) if packing else math.prod(shape)) * bits // 8
+    if not cuts:
+        shape = tuple(maximum(d) for d in value.type.shape)
+        return _stored(shape, value, packing)
     starts = [[(dim, at) for at in range(0, extents[dim], size)] for dim, size in cuts.items()]
     most = 0
     for corner in itertools.product(*starts):
         ranges = {dim: (0, extent) for dim, extent in extents.items()}
         ranges |= {dim: (at, min(at + cuts[dim], extents[dim])) for dim, at in corner}
-        box = domain.footprint(name, ranges, shape)
-        sizes = tuple(
-            min(high, d) - max(low, 0) if isinstance(dim, int) else d
-            for (low, high), d, dim in zip(box, shape, value.type.shape, strict=True)
-        )
-        most = max(most, (packing.elements(sizes) if packing else math.prod(sizes)) * bits // 8)
+        most = max(most, _bytes_of(domain, name, value, ranges, packing))
     return most
+
+
+def _bytes_of(domain: Domain, name: str, value: Value, ranges: Ranges, packing: Packing | None) -> int:
+    """Bytes of what an operand has within the ranges."""
+    shape = tuple(maximum(d) for d in value.type.shape)
+    if name not in domain.access:
+        return _stored(shape, value, packing)
+    box = domain.footprint(name, ranges, shape)
+    sizes = tuple(
+        min(high, d) - max(low, 0) if isinstance(dim, int) else d
+        for (low, high), d, dim in zip(box, shape, value.type.shape, strict=True)
+    )
+    return _stored(sizes, value, packing)
+
+
+def _stored(sizes: tuple[int, ...], value: Value, packing: Packing | None) -> int:
+    """Bytes of so much of a value as the kernel wants it."""
+    bits = max(8, value.type.dtype.bits) if packing else value.type.dtype.bits
+    return (packing.elements(sizes) if packing else math.prod(sizes)) * bits // 8
 
 
 def _scratch(node: Node, choice: Choice, blocks: dict[str, Block], target: Target, step: int) -> None:
@@ -99,7 +134,7 @@ def _scratch(node: Node, choice: Choice, blocks: dict[str, Block], target: Targe
     assert choice.tiled is not None
     pieces = [piece.node for _, piece in Tiling(node, choice.tiled.tile).kinds()]
     cores = choice.tiled.cores or target.cores
-    cores = cores if any(choice.kernel.split(piece) is not None for piece in pieces) else 1
+    cores = cores if any(target.shared(choice.kernel, piece) is not None for piece in pieces) else 1
     needed = max(choice.kernel.scratch(piece) for piece in pieces) * cores
     if needed:
         _buffer(node, "scratch", blocks, target, step, step, needed)
@@ -193,7 +228,8 @@ def _source(graph: Graph, value: Value) -> Value:
     return value
 
 
-def _kernels(entry: EntryPlan, plan: Plan) -> None:
+def _kernels(entry: EntryPlan, plan: Plan, target: Target) -> None:
+    """Kernels can run their nodes, and agree on how constants lie; other engines have slices in forms of their own."""
     for node in entry.graph.nodes:
         if node.op.view:
             continue
@@ -202,6 +238,8 @@ def _kernels(entry: EntryPlan, plan: Plan) -> None:
         if misfit:
             raise PlanError(f"{node!r} was given {choice.kernel.symbol}: {misfit}")
         for name, value in node.operands.items():
+            if value.kind is Kind.CONST and target.engine(choice.kernel).asynchronous:
+                continue
             packing = choice.kernel.packing.get(name)
             layout = plan.packings.get(entry.graph.storage(value), "")
             if (packing.name if packing else "") != layout:

@@ -11,8 +11,9 @@ from ..ir.graph import Graph, Node
 from ..ir.plan import Choice, Stream, Tiled, aligned
 from ..ir.repeats import layers
 from ..ir.types import Kind, Value
-from ..targets.base import Target
-from .tilings import menu, root, uncut
+from ..targets.base import Kernel, Target
+from .tilings import menu, root, uncut, worthwhile
+from .together import together
 
 SECONDS = 6.0  # deterministic time of the search
 TRIFLE = 1 << 10  # bytes of an input whose transfer costs more to start than to do
@@ -65,33 +66,68 @@ def lives(graph: Graph) -> dict[Value, Life]:
 class Menus:
     """Menus of the nodes of graphs; nodes of one shape share one."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, graphs: Sequence[Graph]) -> None:
         self.target = target
+        self.alike: dict[object, list[Node]] = {}
+        for node in (n for graph in graphs for n in graph.nodes if not n.op.view):
+            self.alike.setdefault(node.shape, []).append(node)
+        self.common: dict[object, tuple[Kernel, ...]] = {}
+        self.others: dict[object, tuple[Kernel, ...]] = {}
         self.menus: dict[object, list[Tiled]] = {}
         self.wholes: dict[object, Tiled | None] = {}
 
     def of(self, node: Node, choice: Choice, states_near: bool) -> list[Tiled]:
-        """Ways to cut the node, and the node as a whole."""
-        key = _key(node, choice, states_near)
+        """Ways to run the node: whole or cut, by its kernel, by one beside the cores, or by both at once."""
+        key = self._key(node, choice, states_near)
         if key not in self.menus:
-            self.menus[key] = menu(node, choice.kernel, self.target, states_near)
+            found = menu(node, choice.kernel, self.target, states_near)
+            if others := self.beside(node):
+                found += [way for kernel in others for way in menu(node, kernel, self.target, states_near)]
+                mixed = together(node, choice.kernel, self.rows(node), self.like(node), self.target, states_near)
+                found = worthwhile([*found, *mixed])
+            self.menus[key] = found
         return self.menus[key]
 
     def offered(self, node: Node, choice: Choice, states_near: bool) -> tuple[Tiled, ...]:
         """What `of` gave for such a node, nothing where nobody asked."""
-        return tuple(self.menus.get(_key(node, choice, states_near), ()))
+        return tuple(self.menus.get(self._key(node, choice, states_near), ()))
 
     def whole(self, node: Node, choice: Choice, states_near: bool) -> Tiled | None:
-        """The node as a whole; None where it cannot be run so."""
-        key = _key(node, choice, states_near)
+        """The quickest way to run the node that cuts no tiles; None where it cannot be run so."""
+        key = self._key(node, choice, states_near)
         if key not in self.wholes:
-            self.wholes[key] = uncut(node, choice.kernel, self.target, states_near)
+            others = self.beside(node)
+            kernels = (choice.kernel, *others)
+            found = [way for kernel in kernels if (way := uncut(node, kernel, self.target, states_near))]
+            if others:
+                found += together(node, choice.kernel, self.rows(node), self.like(node), self.target, states_near)
+            self.wholes[key] = min(found, key=lambda way: way.cycles, default=None)
         return self.wholes[key]
 
+    def beside(self, node: Node) -> tuple[Kernel, ...]:
+        """Kernels of asynchronous engines that can run the node, each bound to all nodes alike that it can run."""
+        rows = self.rows(node)
+        key = node.shape, tuple(map(id, rows))
+        if key not in self.others:
+            like = self.like(node) if rows else []
+            self.others[key] = tuple(row.bound(like) for row in rows)
+        return self.others[key]
 
-def _key(node: Node, choice: Choice, states_near: bool) -> object:
-    kinds = tuple((name, value.type, value.kind) for name, value in node.operands.items())
-    return node.op, kinds, id(choice.kernel), states_near  # rows may share a function
+    def rows(self, node: Node) -> tuple[Kernel, ...]:
+        """The same before they are bound: those that all nodes of the shape have, if any, so that layers stay alike."""
+        if node.shape not in self.common:
+            each = [self.target.beside(n) for n in self.alike[node.shape]]
+            self.common[node.shape] = tuple(row for row in each[0] if all(row in rows for rows in each))
+        return self.common[node.shape] or self.target.beside(node)
+
+    def like(self, node: Node) -> list[Node]:
+        """Nodes of one shape for which the same kernels are beside the cores, this one among them."""
+        return [n for n in self.alike[node.shape] if self.rows(n) == self.rows(node)]
+
+    def _key(self, node: Node, choice: Choice, states_near: bool) -> object:
+        rows = (choice.kernel, *self.beside(node))  # rows may share a function
+        kinds = tuple(value.kind for value in node.operands.values())
+        return node.shape, kinds, tuple(map(id, rows)), states_near
 
 
 def whole(graph: Graph, choices: Mapping[str, Choice], menus: Menus, states_near: bool) -> Decision | None:
@@ -147,8 +183,9 @@ class _Model:
 
         self.cp, self.model = cp_model, cp_model.CpModel()
         self.graph, self.capacity, self.dma = graph, capacity, menus.target.dma
-        self.lives, self.repeat = lives(graph), layers(graph, choices)
-        self.alike: dict[Hashable, Any] = {}  # variables by the role of a node
+        options = {n.name: menus.of(n, choices[n.name], states_near) for n in graph.nodes if not n.op.view}
+        self.lives, self.repeat = lives(graph), layers(graph, {name: id(menu) for name, menu in options.items()})
+        self.alike: dict[Hashable, Any] = {}  # variables, by what they are of each layer or follow from
         made = {value: (self._role(step), i) for step, n in enumerate(graph.nodes) for i, value in enumerate(n.outputs)}
         self.near: dict[Value, Any] = {
             value: self._bool(f"near {value.name}", made.get(value, (None, 0)))
@@ -160,7 +197,7 @@ class _Model:
         self.picks: dict[str, list[tuple[Tiled, Any]]] = {}
         for step, node in enumerate(graph.nodes):
             if not node.op.view:
-                self._node(step, node, menus.of(node, choices[node.name], states_near))
+                self._node(step, node, options[node.name])
         self._values()
 
     def _role(self, step: int) -> int | None:
@@ -181,6 +218,7 @@ class _Model:
         self.model.add_exactly_one(picks)
         self.picks[node.name] = list(zip(fitting, picks, strict=True))
         cores, serial = [], []  # terms of cycles: of the cores and of transfers that they wait for; of all transfers
+        parts: list[int] = []  # the variables that decide them
         for way, pick in self.picks[node.name]:
             self.load[step].append(way.own * pick)
             own = way.cycles + way.around + (way.constants.issue if way.constants else 0)
@@ -191,12 +229,18 @@ class _Model:
                 serial.append(round(way.constants.cycles) * pick)
             for stream in way.streams:
                 far = self._far(way, pick, node, stream)
+                parts.append(far.index)
                 self.load[step].append(aligned(stream.size) * way.depth * far)
                 cores.append(round(stream.issue + stream.cycles / way.count) * far)
                 serial.append(round(stream.cycles + (stream.issue if way.serial else 0)) * far)
-        time = self.model.new_int_var(0, 1 << 40, f"{node.name} cycles")
-        self.model.add(time >= sum(cores))
-        self.model.add(time >= sum(serial))
+        alike = (role, tuple(parts))
+        time = self.alike.get(alike)
+        if time is None:
+            time = self.model.new_int_var(0, 1 << 40, f"{node.name} cycles")
+            self.model.add(time >= sum(cores))
+            self.model.add(time >= sum(serial))
+        if role is not None:
+            self.alike[alike] = time
         self.costs.append(time)
 
     def _far(self, way: Tiled, pick: Any, node: Node, stream: Stream) -> Any:
@@ -205,10 +249,13 @@ class _Model:
         near = self.near.get(value)
         if near is None:
             return pick
-        if not stream.near:
-            self.model.add_implication(pick, ~near)
-        far = self.model.new_bool_var(f"{node.name} {way.tile} {stream.operand} far")
-        self.model.add(far >= pick - near)
+        far = self.alike.get((pick.index, near.index, stream.near))
+        if far is None:
+            far = self.model.new_bool_var(f"{node.name} {way.tile} {stream.operand} far")
+            self.model.add(far >= pick - near)
+            self.alike[pick.index, near.index, stream.near] = far
+            if not stream.near:
+                self.model.add_implication(pick, ~near)
         return far
 
     def _values(self) -> None:

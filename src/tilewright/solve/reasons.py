@@ -7,8 +7,9 @@ from typing import Any
 
 from ..ir.graph import Node
 from ..ir.plan import Choice, EntryPlan, Plan, Stream, Tiled, aligned
-from ..ir.types import Kind, nominal
+from ..ir.types import Kind, maximum, nominal
 from ..targets.base import Target
+from .tiles import Tiling
 from .tilings import root
 
 MOST = 6  # alternatives that are told
@@ -27,6 +28,7 @@ def cut(entry: EntryPlan, node: Node, plan: Plan, target: Target) -> dict[str, A
         "tile": dict(way.tile) or None,
         "tiles": way.count,
         "buffers": way.depth,
+        "shared": shared(node, way),
         "streams": [_stream(s, way) for s in moving],
         "dma_bytes": round(sum(s.moved for s in moving)),
         "dma_transfers": round(sum(s.transfers for s in moving)),
@@ -34,7 +36,7 @@ def cut(entry: EntryPlan, node: Node, plan: Plan, target: Target) -> dict[str, A
         "least_cycles": round(_least(node, sum(s.moved for s in moving), target), 1),
         "early": choice.early,
         "resident": choice.resident,
-        "bound": _bound(way.cycles, dma, sum(s.transfers for s in moving), target) if choice.kernel.costed else None,
+        "bound": _bound(way, dma, sum(s.transfers for s in moving), target) if choice.kernel.costed else None,
         "operands": list(_operands(entry, node, plan)),
         "alternatives": _alternatives(entry, node, choice, plan, target),
         "asked": bool(choice.offered),
@@ -64,17 +66,34 @@ def _least(node: Node, moved: float, target: Target) -> float:
     macs = nominal(node.op.domain(*node.types).macs(shapes))
     kind = next((v.type.dtype.name for v in node.inputs if v is not None), "")
     rate = engine.macs_per_cycle.get(kind, engine.macs_per_cycle[""])
+    others = {kernel.engine: target.engine(kernel) for kernel in target.beside(node)}
+    rate += sum(other.macs_per_cycle.get(kind, 0.0) for other in others.values())
     touched = sum(value.type.bytes for name, value in node.operands.items() if value in node.outputs)
     return max(macs / rate, touched / engine.bytes_per_cycle, moved / target.dma.bytes_per_cycle)
 
 
-def _bound(compute: float, dma: float, transfers: float, target: Target) -> str:
-    """What decides how long the node takes: the cores' work, the DMA's, or the time to start it."""
+def shared(node: Node, way: Tiled) -> dict[str, Any] | None:
+    """What an engine beside the cores has of a node: indices `first` .. `stop` of `of` along a dimension."""
+    if way.partner is None:
+        return None
+    extent = maximum(Tiling(node, ()).extents[way.partner.dim])
+    return {
+        "engine": way.partner.kernel.engine, "kernel": way.partner.kernel.symbol, "dim": way.partner.dim,
+        "first": extent - way.partner.size, "stop": extent, "of": extent,
+    }  # fmt: skip
+
+
+def _bound(way: Tiled, dma: float, transfers: float, target: Target) -> str:
+    """What decides how long the node takes: the work of its engines, the DMA's, or the time to start it."""
     assert target.dma is not None
     started = transfers * (target.dma.issue + target.dma.latency)
-    if started > max(compute, dma) * SMALL:
+    if started > max(way.cycles, dma) * SMALL:
         return "latency"
-    return "DMA" if dma > compute else "cores"
+    if dma > way.cycles:
+        return "DMA"
+    if way.partner is not None:
+        return f"cores and {way.partner.kernel.engine}"
+    return way.kernel.engine if way.aside else "cores"
 
 
 def _operands(entry: EntryPlan, node: Node, plan: Plan) -> Iterator[dict[str, Any]]:
@@ -131,6 +150,6 @@ def _alternatives(entry: EntryPlan, node: Node, choice: Choice, plan: Plan, targ
             why = f"needs {wanted - size:,} bytes more, which others make better use of" if wanted > size else "no gain"
         found.append({
             "tile": dict(other.tile) or None, "buffers": other.depth, "tiles": other.count, "bytes": wanted,
-            "cycles": round(theirs, 1), "why": why,
+            "kernel": other.kernel.symbol, "shared": shared(node, other), "cycles": round(theirs, 1), "why": why,
         })  # fmt: skip
     return found

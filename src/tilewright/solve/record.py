@@ -30,6 +30,7 @@ def record(
                 "clock_mhz": e.clock_mhz,
                 "macs_per_cycle": dict(e.macs_per_cycle),
                 "bytes_per_cycle": e.bytes_per_cycle,
+                "queue": e.queue,
             }
             for e in target.engines
         },
@@ -50,7 +51,7 @@ def _entry(
     predicted: float | None,
 ) -> dict[str, Any]:  # fmt: skip
     graph = entry.graph
-    costed = all(c.kernel.costed for c in entry.choices.values())
+    costed = all(k.costed for c in entry.choices.values() for k in c.kernels)
     cut_up = {
         node.name: cut(entry, node, plan, target)
         for node in graph.nodes
@@ -89,7 +90,7 @@ def _node(
         "op": type(node.op).__name__,
         "origin": node.origin,
         "kernel": choice.kernel.symbol if choice else None,
-        "engine": choice.kernel.engine if choice else None,
+        "engine": ", ".join(kernel.engine for kernel in choice.kernels) if choice else None,
         "cycles": choice.cycles if choice and choice.kernel.costed else None,
         "worst_cycles": choice.worst_cycles if choice and choice.kernel.costed else None,
         "scratch": choice.scratch if choice else 0,
@@ -106,8 +107,9 @@ def _others(
 ) -> list[dict[str, str]]:
     """The target's other kernels for the operator, and why each was not taken; rows share a function."""
     found = []
+    taken = [kernel.symbol for kernel in choice.kernels]
     for kernel in target.kernels:
-        if kernel.op is not type(node.op) or kernel.symbol == choice.kernel.symbol:
+        if kernel.op is not type(node.op) or kernel.symbol in taken:
             continue
         why = kernel.misfit(node)
         if why is None:
@@ -115,6 +117,7 @@ def _others(
                 value.name
                 for name, value in node.operands.items()
                 if value.kind in (Kind.CONST, Kind.STATE)
+                and not target.engine(kernel).asynchronous
                 and kernel.layout(name) != layouts.get(graph.storage(value).name, "")
             ]
             cost = _cost(kernel, node, choice)

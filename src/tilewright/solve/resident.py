@@ -9,24 +9,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ..ir.domain import Box
 from ..ir.graph import Node
-from ..ir.plan import Choice, EntryPlan, Tiled, aligned
-from .tilings import streamed
+from ..ir.plan import EntryPlan, Tiled, aligned
+from .parts import parts
 
 if TYPE_CHECKING:
     from .scratchpad import Budget
 
-Bundle = tuple[tuple[int, str], ...]  # the constants by identity, and how each is packed
+Bundle = tuple[tuple[int, str, Box], ...]  # the constants by identity, how each is packed, and what of it
 TRIFLE = 1 << 10  # bytes of constants whose transfer costs more to start than to do: they stay first
 WINDOW = 40 << 10  # bytes of the scratchpad that are left to constants on their way
 
 
-def bundle_of(node: Node, choice: Choice, way: Tiled) -> Bundle | None:
+def bundle_of(node: Node, way: Tiled) -> Bundle | None:
     """The constants that travel with a node as a whole; None where it is cut."""
     if way.tile:
         return None
-    _, names = streamed(node, choice.kernel, states_near=True)
-    return tuple((id(node.operands[n]), choice.kernel.layout(n)) for n in names)
+    return tuple(
+        (id(node.operands[name]), packing.name if packing else "", box)
+        for part in parts(node, way)[0]
+        for name, _, box, packing in part.travelling
+    )
 
 
 def residents(plans: Sequence[EntryPlan], budget: Budget) -> Mapping[Bundle, int]:
@@ -37,7 +41,7 @@ def residents(plans: Sequence[EntryPlan], budget: Budget) -> Mapping[Bundle, int
         choice = plans[-1].choices.get(node.name)
         if choice is None or choice.tiled is None or choice.tiled.constants is None:
             continue
-        bundle = bundle_of(node, choice, choice.tiled)
+        bundle = bundle_of(node, choice.tiled)
         if bundle is not None:
             shapes = tuple(value.type.shape for value in node.operands.values())
             kinds.setdefault((type(node.op), shapes), {})[bundle] = aligned(choice.tiled.constants.size)

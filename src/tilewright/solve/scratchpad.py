@@ -15,6 +15,7 @@ from ..ir.repeats import Repeat, layers
 from ..ir.types import Kind, Value
 from ..targets.base import Memory, Target
 from .decide import Decision, Life, Menus, ScratchpadError, alone, decide, lives, whole
+from .flights import Flight, flights
 from .place import lower_bound, place
 from .resident import Bundle, bundle_of, residents
 from .smaller import smaller
@@ -37,7 +38,7 @@ def solve_scratchpad(
 
     So many bytes of `room` are left beside them, if a plan allows it with states where they would be without.
     """
-    menus = Menus(target)
+    menus = Menus(target, entries)
     while True:
         found = _attempt(entries, choices, packings, target, menus, outputs_near, room)
         if isinstance(found, Plan):
@@ -137,10 +138,10 @@ def _entry(
 ) -> EntryPlan:  # fmt: skip
     """The first decision whose blocks fit; those of `spare` always do."""
     pad, far, capacity = budget.pad, budget.far, budget.capacity - budget.taken
-    repeat = layers(graph, choices)
     for decision, seconds in _decisions(graph, choices, menus, budget, spare):
+        repeat = layers(graph, {name: way.does for name, way in decision.ways.items()})
         for ahead in AHEAD:
-            blocks, homes, early = _blocks(graph, choices, decision, budget, int(capacity * ahead), repeat)
+            blocks, homes, early = _blocks(graph, decision, budget, int(capacity * ahead), repeat)
             near = [b for b in blocks if b.memory == pad.name and b.offset < 0]
             if lower_bound(near) > capacity:
                 continue
@@ -151,9 +152,9 @@ def _entry(
                 outside, _ = place([b for b in blocks if b.memory != pad.name], far.alignment)
                 moved = [replace(b, offset=b.offset + budget.taken) for b in placed]
                 final = {
-                    node.name: _with(
-                        choice := choices[node.name], decision.ways[node.name], early.get(node.name),
-                        menus.offered(node, choice, budget.states_near),
+                    node.name: _choice(
+                        decision.ways[node.name], early.get(node.name),
+                        menus.offered(node, choices[node.name], budget.states_near),
                     )
                     for node in graph.nodes
                     if not node.op.view
@@ -185,13 +186,13 @@ def _decisions(
     yield last, 0.0
 
 
-def _with(choice: Choice, way: Tiled, early: int | None, offered: tuple[Tiled, ...]) -> Choice:
+def _choice(way: Tiled, early: int | None, offered: tuple[Tiled, ...]) -> Choice:
     stays = way.constants is not None and early is None
-    return Choice(choice.kernel, way.cycles, way.worst_cycles, way.scratch, way, early or 0, stays, offered)
+    return Choice(way.kernel, way.cycles, way.worst_cycles, way.scratch, way, early or 0, stays, offered)
 
 
 def _blocks(
-    graph: Graph, choices: Mapping[str, Choice], decision: Decision, budget: Budget, ahead: int, repeat: Repeat | None
+    graph: Graph, decision: Decision, budget: Budget, ahead: int, repeat: Repeat | None
 ) -> tuple[list[Block], dict[Value, Home], dict[str, int]]:
     """Blocks, where each value lives, and how many steps ahead the constants of nodes begin to arrive.
 
@@ -204,7 +205,9 @@ def _blocks(
     spans = lives(graph)
     outputs = {root(graph, v)[0] for v in graph.results}
     callers = outputs if budget.outputs_near else set()
-    hosted = _in_place(graph, choices, decision, spans, outputs)
+    hosted = _in_place(graph, decision, spans, outputs)
+    flying = flights(graph, decision.ways) if ahead else {}
+    spans = _while_flying(graph, spans, flying)
     for value, life in spans.items():
         host = value
         while host in hosted:
@@ -229,7 +232,7 @@ def _blocks(
         if way.scratch:
             sizes["scratch"] = way.scratch
         if way.constants:
-            size, key = aligned(way.constants.size), bundle_of(node, choices[node.name], way)
+            size, key = aligned(way.constants.size), bundle_of(node, way)
             if key is not None and key in budget.stays:
                 label = f"{node.name}.constants"
                 fixed.append(Block(label, pad.name, size, 0, len(graph.nodes) - 1, budget.offset(key)))
@@ -237,20 +240,34 @@ def _blocks(
                 sizes["constants"] = size * way.depth
         for name, size in sizes.items():
             label = f"{node.name}.{name}"
-            found[label] = Block(label, pad.name, size, step, step)
+            flight = flying.get(step, Flight(step, step)) if name == "constants" else Flight(step, step)
+            found[label] = Block(label, pad.name, size, flight.first, flight.last)
     early = _send_ahead(graph, found, pad.name, ahead, repeat)
     return [*fixed, *found.values()], homes, early
 
 
-def _in_place(
-    graph: Graph, choices: Mapping[str, Choice], decision: Decision, spans: Mapping[Value, Life], outputs: set[Value]
-) -> dict[Value, Value]:
+def _while_flying(
+    graph: Graph, spans: Mapping[Value, Life], flying: Mapping[int, Flight]
+) -> dict[Value, Life]:  # fmt: skip
+    """Lives of values, longer where calls in flight read or write them."""
+    found = dict(spans)
+    for step, flight in flying.items():
+        for value in (v for v in (*graph.nodes[step].inputs, *graph.nodes[step].outputs) if v is not None):
+            home, _ = root(graph, value)
+            if home in found:
+                life = found[home]
+                found[home] = Life(min(life.first, flight.first), max(life.last, flight.last))
+    return found
+
+
+def _in_place(graph: Graph, decision: Decision, spans: Mapping[Value, Life], outputs: set[Value]) -> dict[Value, Value]:
     """Results that take the place of an operand which dies where they are made: result -> operand."""
     hosted: dict[Value, Value] = {}
     for step, node in enumerate(graph.nodes):
-        if node.op.view:
+        way = decision.ways.get(node.name)
+        if way is None or way.partner is not None:  # a view, or two engines that know nothing of each other
             continue
-        for result, operand in choices[node.name].kernel.in_place.items():
+        for result, operand in way.kernel.in_place.items():
             mine, source = node.operands[result], node.operands.get(operand)
             if source is None or mine not in spans:
                 continue
@@ -283,7 +300,8 @@ def _send_ahead(
     for step, node in enumerate(graph.nodes):
         if not sizes[step]:
             continue
-        start = step
+        label = f"{node.name}.constants"
+        start = blocks[label].first
         while start > max(before, step - most):
             waiting = sum(sizes[start - 1 : step + 1]) if repeat else there[start - 1] + sizes[step]
             if waiting > limits[start - 1]:
@@ -291,7 +309,6 @@ def _send_ahead(
             start -= 1
             there[start] += sizes[step]
         before = start
-        label = f"{node.name}.constants"
         blocks[label] = replace(blocks[label], first=start)
         early[node.name] = step - start
     return early

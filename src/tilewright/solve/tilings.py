@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from ..ir.domain import Box
 from ..ir.graph import Graph, Node
 from ..ir.op import RuleError
-from ..ir.plan import MEMBER_ALIGNMENT, Stream, Tile, Tiled, aligned
+from ..ir.plan import Stream, Tile, Tiled, aligned
 from ..ir.regions import box_region
-from ..ir.types import Dim, DType, Expr, Kind, TensorType, Value, maximum
+from ..ir.types import Dim, DType, Expr, Kind, Value, maximum
 from ..targets.base import Dma, Kernel, Packing, Target
 from .menu import growth_of
+from .parts import Part, packed_bytes
 from .tiles import Piece, Tiling, contiguous, cuttable, first_stored
 
 PARTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 256)  # into how many a dimension is cut
@@ -45,9 +46,13 @@ def menu(node: Node, kernel: Kernel, target: Target, states_near: bool) -> list[
     found = [way for tile in _tiles(node) for way in _ways(node, tile, kernel, target, states_near)]
     if not any(way.least <= room for way in found):
         found += [way for tile in _small_tiles(node) for way in _ways(node, tile, kernel, target, states_near)]
-    found.sort(key=lambda way: (way.time(), way.least))
+    return worthwhile(found)
+
+
+def worthwhile(found: Sequence[Tiled]) -> list[Tiled]:
+    """Fewest cycles first, each cheaper in bytes than those before; what is not cut stays."""
     kept: list[Tiled] = []
-    for way in found:
+    for way in sorted(found, key=lambda way: (way.time(), way.least)):
         if all(way.least < other.least for other in kept):
             kept.append(way)
     if len(kept) > MENU:  # an even choice, the quickest and the smallest among it
@@ -104,7 +109,8 @@ def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: b
         return []
     if any(kernel.misfit(piece.node) or not _reachable(piece, kernel, node, states_near) for _, piece in kinds):
         return []
-    costs = [kernel.cycles(piece.node) for _, piece in kinds]
+    engine = target.engine(kernel)
+    costs = [kernel.cycles(piece.node) + engine.issue + engine.latency for _, piece in kinds]
     cycles = sum(number * cost for (number, _), cost in zip(kinds, costs, strict=True))
     each = max(aligned(kernel.scratch(piece.node)) for _, piece in kinds)
     others, constants = streamed(node, kernel, states_near)
@@ -125,26 +131,44 @@ def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: b
         if cores:
             busiest = zip(kinds, costs, chunks, strict=True)
             slow = sum(number * cost * chunk[i] / chunk[0] for (number, _), cost, chunk in busiest)
-        scratch = each * (numbers[i] if kernel.split(node) is not None else 1)
+        scratch = each * (numbers[i] if target.shared(kernel, node) is not None else 1)
         found += [
-            Tiled(tile, n, count, slow, around, slow * growth, scratch, tuple(streams), bundle, cores)
+            Tiled(
+                kernel,
+                tile,
+                n,
+                count,
+                slow,
+                around,
+                slow * growth,
+                scratch,
+                tuple(streams),
+                bundle,
+                cores,
+                aside=engine.asynchronous,
+            )
             for n in ((1, 2) if count > 1 else (1,))
         ]
     return found
 
 
 def _reachable(piece: Piece, kernel: Kernel, node: Node, states_near: bool) -> bool:
-    """Whether what is used where it is (looked up, state that is near) can be used there tile by tile."""
+    """Whether what is used where it is (looked up, state that is near) can be used there tile by tile.
+
+    Constants that are packed have a slice for each tile.
+    """
     return all(
         first_stored(piece.boxes[name], value.type.shape, kernel.packing.get(name)) is not None
         for name, value in node.operands.items()
-        if name in kernel.direct or name in node.op.aliases or (value.kind is Kind.STATE and states_near)
+        if (name in kernel.direct and not (value.kind is Kind.CONST and name in kernel.packing))
+        or name in node.op.aliases
+        or (value.kind is Kind.STATE and states_near)
     )
 
 
 def _shares(kernel: Kernel, node: Node, target: Target) -> tuple[int, ...]:
     """How many cores may share a call whose cores have scratch of their own: fewer need less of it. 0: all."""
-    if kernel.split(node) is None:
+    if target.shared(kernel, node) is None:
         return (0,)
     return (0, *(n for n in (4, 2, 1) if n < target.cores))
 
@@ -190,22 +214,13 @@ def _static(shape: tuple[Dim, ...]) -> tuple[int, ...]:
 def _bundle(tiling: Tiling, names: Sequence[str], kernel: Kernel, kinds: list[tuple[int, Piece]], dma: Dma) -> Stream:
     largest, moved, cycles = 0, 0.0, 0.0
     for number, piece in kinds:
-        size = sum(aligned(packed_bytes(piece.node.operands[n].type, kernel, n), MEMBER_ALIGNMENT) for n in names)
+        size = Part(kernel, piece).constant_bytes
         largest = max(largest, size)
         moved += number * size
         cycles += number * dma.cycles(size)
     times = reloads(tiling, names)
     share = times / len(tiling)
     return Stream("constants", largest, moved * share, times, cycles * share, times * dma.issue, near=False)
-
-
-def packed_bytes(kind: TensorType, kernel: Kernel, name: str) -> int:
-    """Bytes of an operand as the kernel wants it."""
-    packing = kernel.packing.get(name)
-    if packing is None:
-        return kind.bytes
-    bits = 8 if kind.dtype.bits < 8 else kind.dtype.bits
-    return packing.elements(kind.static_shape) * bits // 8
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,12 @@ class Kernel:
     cost in the engine's own unit. `examples` draws instances that the row runs, where the operator's rarely are.
 
     With a `split`, parameters `first` and `last` receive the range of the flat index that a core computes: it writes
-    those elements of the results and no other. `scratch` is then per core. `direct` names operands of which a call
-    touches little (tables that are looked up, a cache that is appended to): they are used in whatever memory they are.
+    those elements of the results and no other. `scratch` is then per core. On an asynchronous engine, which computes
+    a call alone, it says along which dimension the cores may take a part of the node. `direct` names operands of which
+    a call touches little (tables that are looked up, a cache that is appended to), or which its engine reads from
+    there: they are used in whatever memory they are. A scalar `jobs` says how many jobs of its engine a call is.
+
+    What depends on the values of a node's constants, such as a packing, is known once the row is bound to nodes.
     """
 
     op: type[Op]
@@ -74,6 +78,11 @@ class Kernel:
     direct: frozenset[str] = frozenset()
     examples: Callable[[Any], tuple[Op, tuple[TensorType | None, ...]]] | None = None
     engine: str = "cpu"
+    bind: Callable[[Kernel, Sequence[Node]], Kernel] | None = None
+
+    def bound(self, nodes: Sequence[Node]) -> Kernel:
+        """The row for nodes of one shape that it runs, and for their pieces: layers of a network are one loop."""
+        return self if self.bind is None else self.bind(self, nodes)
 
     @property
     def costed(self) -> bool:
@@ -100,6 +109,12 @@ class Kernel:
         total = math.prod(maximum(extents[name]) for name in split.dims)
         units = -(-total // split.unit)
         return [-(units // -number) * split.unit for number in cores]
+
+    def jobs(self, node: Node) -> int:
+        """How many jobs of its engine a call is."""
+        jobs = self.arguments(node).get("jobs", 1)
+        assert isinstance(jobs, int)
+        return jobs
 
     def layout(self, operand: str) -> str:
         """The name of the layout of an operand, "" for the logical one."""
@@ -196,6 +211,8 @@ class Engine:
     """Something that executes kernels. `cores` > 1: SPMD.
 
     What all cores do at most in a cycle: multiply-accumulates by type of the operands ("": any other), bytes.
+    With a `queue` it is asynchronous: a core starts its calls, of which it takes so many at once, and waits for them
+    later. Its kernels count the call's own cycles.
     """
 
     name: str
@@ -203,6 +220,13 @@ class Engine:
     clock_mhz: float | None = None
     macs_per_cycle: Mapping[str, float] = field(default_factory=dict)
     bytes_per_cycle: float | None = None
+    queue: int = 0
+    issue: float = 0.0  # cycles of the core that starts a call
+    latency: float = 0.0  # from a call's end until the core that waits goes on
+
+    @property
+    def asynchronous(self) -> bool:
+        return self.queue > 0
 
 
 class Built(Protocol):
@@ -295,6 +319,7 @@ class Target:
     language_quant: str = "none"  # how language models are quantised where the user does not say
     language_chunk: int = 16  # tokens of a prompt per pass, where the user does not say
     scratchpad: str | None = None  # the memory that kernels work in, where others are reached by DMA
+    tables: int = 0  # bytes of the scratchpad, beside what plans may use, for tables of loops and of arguments
     dma: Dma | None = None
     overhead: Overhead | None = None
     code: CodeCache | None = None
@@ -310,11 +335,24 @@ class Target:
         """Where a kernel file or a header of this target is."""
         return next(folder / name for folder in self.kernel_folders if (folder / name).exists())
 
+    def engine(self, kernel: Kernel) -> Engine:
+        """What executes a kernel."""
+        return next(engine for engine in self.engines if engine.name == kernel.engine)
+
+    def shared(self, kernel: Kernel, node: Node) -> Split | None:
+        """How the cores share a call; None where one core, or another engine, does it alone."""
+        return None if self.engine(kernel).asynchronous else kernel.split(node)
+
+    def beside(self, node: Node) -> tuple[Kernel, ...]:
+        """Kernels of asynchronous engines that can run a node, or some of it beside the cores."""
+        rows = [k for k in self.kernels if k.op is type(node.op) and self.engine(k).asynchronous]
+        return tuple(k for k in rows if k.misfit(node) is None and k.unpacked(node) is None)
+
     def candidates(self, node: Node) -> tuple[Kernel, ...]:
-        """Kernels that can run a node. UserError with every near miss where there is none."""
-        rows = [k for k in self.kernels if k.op is type(node.op)]
+        """Kernels of the cores that can run a node, bound to it. UserError with every near miss where there is none."""
+        rows = [k for k in self.kernels if k.op is type(node.op) and not self.engine(k).asynchronous]
         whys = [k.misfit(node) or k.unpacked(node) for k in rows]
-        fitting = tuple(k for k, why in zip(rows, whys, strict=True) if why is None)
+        fitting = tuple(k.bound([node]) for k, why in zip(rows, whys, strict=True) if why is None)
         if not fitting:
             misses = "; ".join(f"{k.symbol}: {why}" for k, why in zip(rows, whys, strict=True))
             misses = misses or "no kernel for this operator"

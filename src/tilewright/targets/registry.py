@@ -95,8 +95,12 @@ def storyteller(name: str, folder: Path, story: Story, timing: str = "chip") -> 
 
 
 def find(name: str, options: Options | None = None) -> Target:
-    """A target by name, its memories limited as the options say."""
+    """A target by name, its memories limited as the options say, its accelerators there or not."""
     target = TARGETS[known(name)]()
+    if options is not None and options.npu == "off":
+        engines = tuple(engine for engine in target.engines if not engine.asynchronous)
+        names = {engine.name for engine in engines}
+        target = replace(target, engines=engines, kernels=tuple(k for k in target.kernels if k.engine in names))
     limits = {"ram": options.ram, "l1": options.l1} if options else {}
     memories = tuple(
         replace(m, bytes=min(limit, m.bytes or limit)) if (limit := limits.get(m.name)) else m for m in target.memories

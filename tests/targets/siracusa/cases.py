@@ -47,7 +47,8 @@ def instance(
 
 def fitting(rows: Sequence[Kernel], node: Node, arrays: Mapping[str, Array], shift: int = 0) -> list[Case]:
     """A case for every row that runs the node."""
-    return [Case(k, node, arrays, shift=shift) for k in rows if k.misfit(node) is None and not k.unpacked(node)]
+    fit = [k for k in rows if k.misfit(node) is None and not k.unpacked(node)]
+    return [Case(k.bound([node]), node, arrays, shift=shift) for k in fit]
 
 
 def check(cases: Sequence[Case], cores: int = 8) -> list[Outcome]:

@@ -58,15 +58,15 @@ function schedule(entry) {
         rects.push({
           x0, x1, y0: at + (calls && more === 1 ? 0.5 : 0.1), y1: at + 0.9, label: short(text),
           hue: calls ? hues.get(operators.get(text)) ?? 210 : lane === "dma in" ? 180 : 95,
-          tip: `${text}\n${calls ? operators.get(text) || "" : `${number(more)} bytes`}${calls && more === 1 ? ", one core" : ""}\n` +
+          tip: `${text}\n${calls || !lane.startsWith("dma") ? operators.get(text) || "" : `${number(more)} bytes`}${calls && more === 1 ? ", one core" : ""}\n` +
             `${number(x1 - x0)} cycles, ${number(x0)} to ${number(x1)} (${side})`,
         });
       }
     });
     const used = Object.entries(busy).map(([lane, c]) => `${lane} ${percent(Math.min(1, c / total))}`).join(", ");
     return new Chart(side, `${number(total)} cycles${side === "simulated" ? `, --timing ${data.timing}` : ""}; busy: ${used}`, {
-      rects, rows: Object.keys(rows).map((lane, at) => [at + 0.62, lane, false]), width, height: 3, flip: false,
-      margin: 70, pixels: 108, least: 1, offset: 0,
+      rects, rows: Object.keys(rows).map((lane, at) => [at + 0.62, lane, false]), width, height: Object.keys(rows).length, flip: false,
+      margin: 70, pixels: 36 * Object.keys(rows).length, least: 1, offset: 0,
     });
   });
   for (const chart of made) chart.follows = made, show(chart, parent);
@@ -186,6 +186,8 @@ function layerTable(entry) {
     { title: "operator", value: n => n.op },
     { title: "kernel", value: n => n.kernel || "", text: n => n.kernel || "view, no code", code: true },
     { title: "engine", value: n => n.engine || "" },
+    { title: "beside the cores", value: n => n.shared ? `${n.shared.dim} ${n.shared.first} to ${n.shared.stop} of ${n.shared.of}` : "",
+      about: "what the other engine does of the node, at the same time" },
     { title: "tile", value: n => n.kernel ? tileText(n.tile) : "" },
     { title: "tiles", n: true, value: n => n.tiles, text: n => n.tiles ? `${n.tiles}${n.buffers > 1 ? ` \u00d7${n.buffers}` : ""}` : "",
       about: "number of tiles; \u00d72: two buffers, transfers overlap" },

@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 
 from ...ir.graph import Node
-from ...ops import Concat, Copy, Expand, Pad, Select, Slice, Transpose
+from ...ops import Concat, Copy, Expand, Pad, Select, Slice, Transpose, Windows
 from ..base import Argument, Kernel
 from .arguments import type_of
 from .generic import broadcast_rows, elements, few_axes, retyped, rows, size, split, steps, whole_bytes
@@ -31,6 +31,13 @@ def slice_(node: Node) -> Arguments:
 
 def expand(node: Node) -> Arguments:
     return {"size": size(node, "x"), "first": 0, "rows": broadcast_rows(node, "x")}
+
+
+def windows(node: Node) -> Arguments:
+    op, (n, down, aside, c) = cast(Windows, node.op), steps(type_of(node, "x").static_shape)
+    (sy, sx), (dy, dx) = op.stride, op.dilation
+    table = rows(type_of(node, "y").static_shape, [n, sy * down, sx * aside, dy * down, dx * aside, c])
+    return {"size": size(node, "x"), "first": 0, "rows": table}
 
 
 def _concat(node: Node) -> Arguments:
@@ -69,7 +76,7 @@ MOVE = (
             op, "generic_move.c", "tw_strided_copy", _STRIDED, {}, arguments, (whole_bytes, few_axes(arguments)),
             examples=retyped(op, "x"),
         )
-        for op, arguments in ((Transpose, transpose), (Slice, slice_), (Expand, expand))
+        for op, arguments in ((Transpose, transpose), (Slice, slice_), (Expand, expand), (Windows, windows))
     ),
     Kernel(
         Concat, "generic_move.c", "tw_concat",

@@ -18,6 +18,7 @@ from ...ops import (
     QuantisedRoPE,
     QuantisedSwiGLU,
     Requantise,
+    Saturate,
     WeightOnlyEmbed,
     WeightOnlyLinear,
 )
@@ -193,6 +194,10 @@ QUANTISED = (
         " int tokens, int pos, int heads, int kv_heads, int hd, int pitch, int shift, int out_shift",
         {"q": "i8", "k": "i8", "v": "i8"}, _attention, packing={"k": CHANNELS, "v": CHANNELS},
         scratch=lambda node: 4 * _pitch(type_of(node, "k")),
+    ),
+    Kernel(
+        Saturate, "llama_i8.c", "tw_saturate_i16", "const int32_t *restrict x, const int16_t *r, int16_t *y, int n",
+        {"x": "i32", "r": "i16"}, lambda node: {"n": product(type_of(node, "y").shape)}, in_place={"y": "r"},
     ),
     Kernel(
         QuantisedSwiGLU, "llama_i8.c", "tw_swiglu_i8",

@@ -103,7 +103,7 @@ class _Prepared:
         for name, kind in self.types.items():
             if name not in self.aliases:
                 self._place(name, kind, changes=name in changing)
-        split = kernel.split(node)
+        split = kernel.split(node) if kernel.engine == "cpu" else None
         self.total = self.chunk = 0
         if split is not None:
             shapes = {name: kind.shape for name, kind in self.types.items()}
@@ -169,6 +169,7 @@ class _Prepared:
             else:
                 words.append(self._address(name, number))
         call = f"    {kernel.symbol}({', '.join(words)});"
+        waits = [] if kernel.engine == "cpu" else [f"    tw_{kernel.engine}_wait(0);"]
         unused = "    (void)core, (void)first, (void)last;"
         return [
             f"static void call{number}(int core, int first, int last)",
@@ -176,6 +177,7 @@ class _Prepared:
             unused,
             *tables,
             call,
+            *waits,
             "}",
             "",
         ]
@@ -205,7 +207,7 @@ def _literal(ctype: str, value: float) -> str:
 def _run(batch: Sequence[_Prepared], timing: str) -> list[Outcome]:
     with tempfile.TemporaryDirectory(prefix="tilewright-bench-") as folder:
         elf = _program(batch, Path(folder))
-        with Simulation(elf, SimOptions(timing=timing)) as chip:
+        with Simulation(elf, SimOptions(timing=timing, strict=True)) as chip:
             result = chip.run(LIMIT)
             if result.error or result.status:
                 raise RuntimeError(f"the program failed on the chip: {result.error or result.output[-500:]}")
@@ -270,7 +272,7 @@ def _cases(batch: Sequence[_Prepared]) -> str:
     size = {pool: max(len(getattr(p, pool).content) for p in batch) for pool in ("near", "far")}
     collected = max(1, sum(p.result_bytes for p in batch))
     lines = [
-        f'#include "{HEADER}"', '#include "bench.h"', "",
+        f'#include "{HEADER}"', '#include "bench.h"', '#include "tw_cores.h"', "",
         f'uint8_t tw_near[{size["near"]}] __attribute__((aligned(16), section(".bss.near")));',
         f"uint8_t tw_far[{size['far']}] __attribute__((aligned(16)));",
         f"uint8_t tw_collected[{collected}];",

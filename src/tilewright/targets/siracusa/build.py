@@ -55,7 +55,8 @@ def build(folder: Path, job: Job | None = None) -> Built:
 def _sizes(plan: dict[str, Any], objects: Sequence[Path]) -> Sizes:
     """Sizes of the network. UserError where a stack is too small: core 0's, or that of one that never calls some."""
     entries = [f"{plan['prefix']}_{name}" for name in ENTRIES]
-    kernels = {node["kernel"] for entry in plan["entries"] for node in entry["nodes"] if node["kernel"]}
+    nodes = [node for entry in plan["entries"] for node in entry["nodes"] if node["kernel"]]
+    kernels = {part["kernel"] for node in nodes for part in (node, node.get("shared")) if part}
     sizes = measure(objects, entries, {*ALONE, *kernels} - {*plan["shared"]})
     for core, needed, there in (
         ("core 0", sizes.stack, FIRST_STACK - FIRST_FRAMES),

@@ -12,7 +12,15 @@ from ...ir.domain import Box
 from ...ir.graph import Node
 from ...ir.op import Op
 from ...ir.types import I8, I16, Array, TensorType, maximum, nominal
-from ...ops import Append, QuantisedAttention, QuantisedEmbed, QuantisedRMSNorm, QuantisedRoPE, QuantisedSwiGLU
+from ...ops import (
+    Append,
+    QuantisedAttention,
+    QuantisedEmbed,
+    QuantisedRMSNorm,
+    QuantisedRoPE,
+    QuantisedSwiGLU,
+    Saturate,
+)
 from ..base import Kernel, Packing, Scalar, Split
 from ..host.arguments import type_of
 from .dense import ROWS, pitch
@@ -252,5 +260,10 @@ LANGUAGE = (
         " int last",
         {"a": "i8", "b": "i8", "table": "i16"}, lambda node: {"shift": cast(QuantisedSwiGLU, node.op).shift},
         in_place={"y": "a"}, split=flat, cycles=lambda node: 89 + 10.4 * per_core(elements(node)),
+    ),
+    Kernel(
+        Saturate, "cluster_llama.c", "tw_cluster_saturate",
+        "const int32_t *restrict x, const int16_t *r, int16_t *y, int first, int last", {"x": "i32", "r": "i16"},
+        in_place={"y": "r"}, split=flat, cycles=lambda node: 60 + 9 * per_core(elements(node)),
     ),
 )  # fmt: skip

@@ -9,13 +9,13 @@ from typing import Any, cast
 from ...ir.graph import Node
 from ...ir.op import Op
 from ...ir.types import DTYPES, TensorType
-from ...ops import Concat, Copy, Expand, Gather, Pad, Slice, Transpose
+from ...ops import Concat, Copy, Expand, Gather, Pad, Slice, Transpose, Windows
 from ..base import Argument, Kernel, Split
 from ..host.arguments import type_of
 from ..host.generic import elements, few_axes, retyped, size, whole_bytes
 from ..host.generic import split as around
 from ..host.generic_index import gather
-from ..host.generic_move import expand, pad, slice_, transpose
+from ..host.generic_move import expand, pad, slice_, transpose, windows
 from .share import CORES, flat, per_core
 
 Arguments = Mapping[str, Argument]
@@ -165,7 +165,7 @@ MOVE = (
             (whole_bytes, few_axes(arguments)), split=_strided_split(arguments), cycles=_strided_cycles(arguments),
             examples=retyped(op, "x"),
         )
-        for op, arguments in ((Transpose, transpose), (Slice, slice_), (Expand, expand))
+        for op, arguments in ((Transpose, transpose), (Slice, slice_), (Expand, expand), (Windows, windows))
     ),
     Kernel(
         Concat, "move.c", "tw_concat_part",

@@ -35,6 +35,11 @@ def results(node: Node, low: Array | int, high: Array | int, x: str = "x") -> di
     }  # fmt: skip
 
 
+def mode_of(node: Node, low: Array | int, high: Array | int) -> int:
+    """How requantised sums within low .. high are held."""
+    return _mode(node, node.op.attributes["epilogue"], low, high)[0]
+
+
 def joined(node: Node, low: Array | int, high: Array | int) -> dict[str, int]:
     """The same for sums that join a residual stream."""
     op = cast(LinearAdd, node.op)

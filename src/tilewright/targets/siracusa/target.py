@@ -18,6 +18,8 @@ from .language import LANGUAGE
 from .language_float import LANGUAGE_FLOAT
 from .linear_tables import LINEAR_TABLES
 from .move import MOVE
+from .neureka import NEUREKA
+from .neureka_rows import DISPATCH, LATENCY
 from .norm import NORM, ONE_ROW, ONE_WEIGHT
 from .one_call import ONE_CALL
 from .pointwise import POINTWISE
@@ -30,10 +32,12 @@ CLOCK_MHZ = 360.0  # assumed: the published figures do not name theirs
 FIRST_STACK = 6144  # bytes, in L1: core 0 runs kernels that nobody shares, sampler and tokenizer
 CORE_STACK = 2048  # of each other core
 STACKS = FIRST_STACK + (CORES - 1) * CORE_STACK
-L1_BYTES = 0x3FFF0 - STACKS
+TABLES = 4096  # bytes, in L1: what cores read at every call
+L1_BYTES = 0x3FFF0 - STACKS - TABLES
 L2_BYTES = 0x1F0000 - (192 << 10)  # the rest is for code, text and the caller's data
 WEIGHT_BYTES = 8 << 20
 MACS_PER_CYCLE = {"i8": 4.0 * CORES, "u8": 4.0 * CORES, "i16": 2.0 * CORES, "f32": 4.0, "": 1.0 * CORES}
+NPU_MACS = {"i8": 1152.0, "u8": 1152.0}  # a cycle, of 36 pixels in 1x1 mode
 RUNTIME = Path(__file__).parent / "runtime"
 KERNELS = Path(__file__).parent / "kernels"
 
@@ -52,8 +56,12 @@ SIRACUSA = Target(
         Memory("l1", L1_BYTES, "data", alignment=16),
         Memory("l2", L2_BYTES, "data", alignment=16),
     ),
-    engines=(Engine("cpu", CORES, CLOCK_MHZ, MACS_PER_CYCLE, bytes_per_cycle=4.0 * CORES),),
+    engines=(
+        Engine("cpu", CORES, CLOCK_MHZ, MACS_PER_CYCLE, bytes_per_cycle=4.0 * CORES),
+        Engine("neureka", 1, CLOCK_MHZ, NPU_MACS, bytes_per_cycle=32.0, queue=2, issue=DISPATCH, latency=LATENCY),
+    ),
     kernels=(
+        *NEUREKA,
         *DENSE,
         *PRODUCT,
         *ONE_CALL,
@@ -77,6 +85,7 @@ SIRACUSA = Target(
     language_quant="int8",
     language_chunk=32,
     scratchpad="l1",
+    tables=TABLES,
     # beside eight busy cores; a start's code has to be fetched
     dma=Dma(issue=40.0, block=11.0, queue=10, latency=18.0, bytes_per_cycle=7.5, width=8, burst=256),
     overhead=Overhead(barrier=12.0, wait=10.0, phase=25.0, turn=6.0),

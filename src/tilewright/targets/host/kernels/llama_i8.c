@@ -66,3 +66,12 @@ void tw_swiglu_i8(const int8_t *a, const int8_t *restrict b, const int16_t *rest
     for (int i = 0; i < n; i++)
         y[i] = (int8_t)tw_clip((table[a[i] + 128] * b[i] + tw_half(shift)) >> shift, -128, 127);
 }
+
+/* y = x + r, cut to 16 bits; r may be y, or 0. */
+void tw_saturate_i16(const int32_t *restrict x, const int16_t *r, int16_t *y, int n)
+{
+    for (int i = 0; i < n; i++) {
+        int64_t sum = (int64_t)x[i] + (r != 0 ? r[i] : 0);
+        y[i] = (int16_t)(sum < INT16_MIN ? INT16_MIN : sum > INT16_MAX ? INT16_MAX : sum);
+    }
+}

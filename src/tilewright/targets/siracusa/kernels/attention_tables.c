@@ -235,7 +235,7 @@ TW_X void looked_up(const int8_t *table, int8_t *p, int words)
 /* Weights of many positions at p, for each number that scores may be where these are few, else for each position. exp
  * is 255 times as large; no entry is greater than the first, behind them are the greatest of what follows each eighth.
  */
-static __attribute__((noinline)) void SMALL weigh_many(const int8_t *q, const int8_t *k, int8_t *p, uint32_t *scratch,
+TW_HOT static __attribute__((noinline)) void SMALL weigh_many(const int8_t *q, const int8_t *k, int8_t *p, uint32_t *scratch,
                                                        int seen, int stride, const int8_t *plain,
                                                        const int32_t *exp, const int8_t *weight,
                                                        const int32_t *numbers_of)
@@ -361,6 +361,7 @@ void SMALL tw_attend_tables(const int8_t *restrict q, const int8_t *restrict k, 
 /* The same for a single row, heads of four channels, 256 levels and scores shifted by 16. exp: 255 times as large, none
  * greater than the first, and what `weigh_many` wants; numbers: and a bound, rounded products with sums clipped
  * to it are codes. */
+TW_HOT
 void SMALL tw_attend_row(const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v,
                          const int8_t *restrict plain, const int32_t *restrict exp, const int8_t *restrict weight,
                          const int32_t *restrict numbers, const int8_t *restrict mask, const int8_t *restrict scale,

@@ -187,3 +187,14 @@ void tw_cluster_swiglu(const int8_t *a, const int8_t *restrict b, const int16_t 
 {
     tw_swiglu(a, b, table, y, shift, first, last);
 }
+
+/* y = x + r, cut to 16 bits; r may be y, or 0. What is cut to 18 bits before stays beyond them. */
+void tw_cluster_saturate(const int32_t *restrict x, const int16_t *r, int16_t *y, int first, int last)
+{
+    if (r == 0)
+        for (int i = first; i < last; i++)
+            y[i] = (int16_t)tw_pclip(x[i], 16);
+    else
+        for (int i = first; i < last; i++)
+            y[i] = (int16_t)tw_pclip(tw_pclip(x[i], 18) + r[i], 16);
+}

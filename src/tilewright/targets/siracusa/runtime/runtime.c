@@ -7,6 +7,8 @@ volatile uint32_t tw_exit_code;
 static volatile uint32_t done;
 
 extern char tw_cluster_start[];
+extern uint32_t tw_near_begin[], tw_near_end[];
+extern const uint32_t tw_near_stored[];
 
 void tw_put(char c)
 {
@@ -47,6 +49,9 @@ void tw_cluster_main(int core)
         TW_REGISTER(TW_BARRIER + 0x00) = all; /* who takes part */
         TW_REGISTER(TW_BARRIER + 0x0c) = all; /* who is woken */
         TW_REGISTER(TW_CLUSTER_TIMER) = 1;
+        const uint32_t *from = tw_near_stored;
+        for (uint32_t *to = tw_near_begin; to != tw_near_end; to++)
+            *to = *from++;
         done = 1; /* the barrier is set up: the others may start */
     }
     tw_barrier();

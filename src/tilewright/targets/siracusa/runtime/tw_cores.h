@@ -9,11 +9,18 @@
 #endif
 
 #define TW_REGISTER(address) (*(volatile uint32_t *)(uintptr_t)(address))
+#define TW_NEAR __attribute__((section(".tw.near"))) /* tables that every call reads: in L1 from the start on */
 #define TW_ALIGNED __attribute__((aligned(16))) /* whole words of the memories, and of the DMA */
 
 enum {
     TW_EVENT_UNIT = 0x10204000, /* each core's own view */
+    TW_EVENT_MASK = TW_EVENT_UNIT,
+    TW_EVENT_TAKE = TW_EVENT_UNIT + 0x3c, /* wait for an event of the mask, and clear it */
+    TW_EVENT_NEUREKA = 12,
+    TW_EVENT_BARRIER = 16,
     TW_BARRIER = TW_EVENT_UNIT + 0x200,
+    TW_NEUREKA = 0x10201000,
+    TW_NEUREKA_STATUS = TW_NEUREKA + 0x0c, /* bits 0 and 8: a job is in that context */
     TW_DMA_COMMAND = 0x10204400, /* each core's own view */
     TW_DMA_STATUS = 0x10204404,
     TW_DMA_IN = 1 << 17, /* into L1 */
@@ -57,8 +64,23 @@ static inline void tw_share(int core, int32_t total, int32_t unit, int32_t *firs
 {
     uint32_t units = ((uint32_t)total + (uint32_t)unit - 1) / (uint32_t)unit;
     int32_t chunk = (int32_t)((units + TW_CORES - 1) / TW_CORES) * unit, begin = core * chunk;
+    if (chunk * TW_CORES <= total) { /* the compiler knows: less code */
+        *first = begin, *last = begin + chunk;
+        return;
+    }
     *first = begin < total ? begin : total;
     *last = begin + chunk < total ? begin + chunk : total;
+}
+
+/* The same where core 0 has up to `late` units less than the others: it starts something first. */
+static inline void tw_share_late(int core, int32_t total, int32_t unit, int32_t late, int32_t *first, int32_t *last)
+{
+    uint32_t units = ((uint32_t)total + (uint32_t)unit - 1) / (uint32_t)unit + (uint32_t)late;
+    int32_t chunk = (int32_t)((units + TW_CORES - 1) / TW_CORES) * unit;
+    int32_t begin = core * chunk - late * unit, end = begin + chunk;
+    begin = begin > 0 ? begin : 0, end = end > 0 ? end : 0;
+    *first = begin < total ? begin : total;
+    *last = end < total ? end : total;
 }
 
 /* A token for the transfers that this core starts from now on: one of the DMA's 16 counters. */
@@ -145,6 +167,35 @@ static inline void tw_wait(uint32_t token)
     while (TW_REGISTER(TW_DMA_STATUS) & 1u << token)
         ;
     TW_REGISTER(TW_DMA_STATUS) = 1u << token;
+    __asm__ volatile("" ::: "memory");
+}
+
+/* How many of N-EUREKA's jobs are not done, two at most. They end in the order of their start. */
+static inline uint32_t tw_neureka_jobs(void)
+{
+    uint32_t status = TW_REGISTER(TW_NEUREKA_STATUS);
+    return (status & 1) + (status >> 8 & 1);
+}
+
+/* Sleep until at most `left` jobs are not done. The event is in the core's mask only here: it would end a barrier. */
+static inline void tw_neureka_doze(uint32_t left)
+{
+    TW_REGISTER(TW_EVENT_MASK) = 1u << TW_EVENT_NEUREKA;
+    while (tw_neureka_jobs() > left)
+        tw_event_load(TW_EVENT_TAKE);
+    TW_REGISTER(TW_EVENT_MASK) = 1u << TW_EVENT_BARRIER;
+}
+
+static inline __attribute__((noinline, unused)) void tw_neureka_sleep(uint32_t left)
+{
+    tw_neureka_doze(left);
+}
+
+/* Wait until at most `left` jobs are not done. */
+static inline void tw_neureka_wait(uint32_t left)
+{
+    if (tw_neureka_jobs() > left)
+        tw_neureka_sleep(left);
     __asm__ volatile("" ::: "memory");
 }
 

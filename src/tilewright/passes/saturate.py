@@ -1,0 +1,73 @@
+"""Products with results of 16 bits in two steps, where an engine beside the cores is quick but has no such results."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..ir.graph import Graph, Node
+from ..ir.types import I16, I32, Value
+from ..ops import Linear, LinearAdd, Requantise, Saturate
+from ..quant.requant import half
+from ..targets.base import Target
+from .cheaper import cost
+from .rewrite import Results, Rewriter, rewrite
+
+
+def saturate_apart(graph: Graph, target: Target) -> Graph:
+    """Sums of several rows are scaled in 32 bits, then cut to 16 or joined with a residual, where that is cheaper.
+
+    Nodes of one shape are treated alike, so that layers stay so. One row has quicker functions on the cores.
+    """
+    groups: dict[object, list[Node]] = {}
+    for node in graph.nodes:
+        groups.setdefault(node.shape, []).append(node)
+    known: dict[object, bool] = {}
+
+    def pays(r: Rewriter, node: Node) -> bool:
+        pairs = [_steps(r, n) for n in groups.get(node.shape, ())]
+        if not pairs or any(pair is None or not target.beside(pair[0]) for pair in pairs):
+            return False
+        new = [step for pair in pairs if pair is not None for step in pair]
+        return cost(target, new) < cost(target, groups[node.shape])
+
+    def rule(r: Rewriter, node: Node) -> Results:
+        pair = _steps(r, node)
+        if pair is None:
+            return None
+        if node.shape not in known:
+            known[node.shape] = pays(r, node)
+        if not known[node.shape]:
+            return None
+        sums, last = pair
+        return r.add(last.op, (r.add(sums.op, sums.inputs, node)[0], *last.inputs[1:]), node)
+
+    asynchronous = any(engine.asynchronous for engine in target.engines)
+    return rewrite(graph, rule, rounds=1) if asynchronous else graph
+
+
+def _steps(r: Rewriter, node: Node) -> tuple[Node, Node] | None:
+    """The product with results of 32 bits, and what cuts them."""
+    found = _scaled(r, node)
+    if found is None:
+        return None
+    op, inputs, residual = found
+    (kind,) = op.infer(*(v.type if v is not None else None for v in inputs))
+    sums = Node(op, inputs, (Value(f"{node.name}.sums", kind),), f"{node.name}.sums", node.origin)
+    return sums, Node(Saturate(), (sums.outputs[0], residual), node.outputs, node.name)
+
+
+def _scaled(r: Rewriter, node: Node) -> tuple[Linear, tuple[Value | None, ...], Value | None] | None:
+    """The product with results of 32 bits, its operands, and what its results join."""
+    whole = I32.low, I32.high, I32
+    if not isinstance(node.op, Linear | LinearAdd) or node.inputs[0] is None:
+        return None
+    if set(node.inputs[0].type.shape[:-1]) <= {1}:
+        return None
+    if isinstance(node.op, LinearAdd):
+        x, w, residual, mul = node.inputs
+        add = r.const(f"{node.name}.half", np.array([half(node.op.shift)]), I32)
+        return Linear(Requantise(node.op.shift, *whole)), (x, w, None, mul, add), residual
+    cut = node.op.epilogue
+    if not isinstance(cut, Requantise) or (cut.dtype, cut.low, cut.high) != (I16, I16.low, I16.high):
+        return None
+    return Linear(Requantise(cut.shift, *whole)), node.inputs, None

@@ -1,0 +1,112 @@
+"""Networks for a chip with an asynchronous engine, run byte by byte: the graph's bits, whatever the engine takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.engines import toy
+from tests.graphs import SHIFT, random_graph, random_inputs
+from tilewright.interp import graph as interpreter
+from tilewright.interp.program import Machine, RaceError
+from tilewright.ir.graph import Builder, Graph
+from tilewright.ir.plan import Plan
+from tilewright.ir.program import Job, Loop, Phase, Program, Step, Wait
+from tilewright.ir.types import I8, TensorType, Value, const
+from tilewright.ops import Linear, QuantizedAdd, Requantise
+from tilewright.passes.pipeline import apply
+from tilewright.schedule.lower import lower
+from tilewright.solve.plan import solve
+from tilewright.targets.base import Target
+
+
+def runs_exactly(graph: Graph, plan: Plan, target: Target, seed: int) -> Program:
+    """Two runs on one machine, with different inputs, give what the graph's definition gives."""
+    (program,) = lower(plan, target)
+    machine = Machine((program,), plan.capacity, target.cores, "l1", seed)
+    for draw in (seed, seed + 1):
+        inputs = random_inputs(graph, draw)
+        wanted = interpreter.run(graph, inputs)
+        got = machine.run(program, list(inputs.values()))
+        for value, array in zip(graph.outputs, got, strict=True):
+            np.testing.assert_array_equal(array, wanted[value.name].reshape(-1), err_msg=value.name)
+    return program
+
+
+@given(
+    st.integers(0, 1 << 20), st.integers(1, 10), st.sampled_from([None, 20000, 40000]), st.sampled_from([1, 500, 900])
+)
+@settings(max_examples=40)
+def test_any_network_gives_the_bits_of_the_graph(seed: int, nodes: int, l1: int | None, cycles: float) -> None:
+    target = toy(l1, cycles)
+    graph = apply(random_graph(seed, nodes), target)
+    runs_exactly(graph, solve((graph,), target), target, seed)
+
+
+def product(b: Builder, x: Value, rows: int, seed: int) -> Value:
+    rng = np.random.default_rng(seed)
+    columns = x.type.static_shape[-1]
+    w = const(b.unique("w"), rng.integers(-128, 128, (rows, columns), np.int8))
+    mul, add = (const(b.unique(name), rng.integers(1, 60, 1, np.int32)) for name in ("mul", "add"))
+    return b(Linear(Requantise(SHIFT, -128, 127, I8)), x, w, None, mul, add)
+
+
+def three(rows: int) -> Graph:
+    """Three products of one row, added up, and a product of the sum."""
+    b = Builder("run")
+    x = b.input("x", TensorType((1, 64), I8))
+    q, k, v = (product(b, x, rows, seed) for seed in range(3))
+    same = QuantizedAdd(0, 1, 0, 1)
+    return b.finish((product(b, b(same, b(same, q, k), v), rows, 3),))
+
+
+def flat(steps: tuple[Step, ...]) -> Iterator[Step]:
+    for step in steps:
+        yield from flat(step.body) if isinstance(step, Loop) else (step,)
+
+
+def test_both_engines_share_a_product_and_end_together() -> None:
+    target, graph = toy(cycles=2000), three(512)
+    plan = solve((graph,), target)
+    ways = [choice.tiled for choice in plan.entries[0].choices.values()]
+    partners = [way.partner for way in ways if way is not None and way.partner is not None]
+    assert len(partners) >= 3
+    assert all(0 < partner.size < 512 for partner in partners)
+    steps = [*flat(runs_exactly(graph, plan, target, 0).steps)]
+    assert sum(isinstance(step, Job) for step in steps) >= len(partners)
+
+
+def test_a_quick_engine_has_it_all_and_jobs_queue() -> None:
+    target, graph = toy(cycles=10), three(512)
+    plan = solve((graph,), target)
+    steps = [*flat(runs_exactly(graph, plan, target, 0).steps)]
+    jobs = [at for at, step in enumerate(steps) if isinstance(step, Job)]
+    assert len(jobs) == 4
+    between = steps[jobs[0] + 1 : jobs[1]]
+    assert not any(isinstance(step, Wait) and step.engine for step in between), "the second product waits in the queue"
+    assert any(isinstance(step, Wait) and step.engine == "toy" and step.behind for step in steps)
+
+
+def test_every_wait_for_a_job_is_needed() -> None:
+    target, graph = toy(cycles=2000), three(512)
+    plan = solve((graph,), target)
+    program = runs_exactly(graph, plan, target, 0)
+    waits = [at for at, step in enumerate(program.steps) if isinstance(step, Wait) and step.engine]
+    assert waits
+    for at in waits:
+        mutant = replace(program, steps=(*program.steps[:at], *program.steps[at + 1 :]))
+        machine = Machine((mutant,), plan.capacity, target.cores, "l1", 0)
+        with pytest.raises(RaceError):
+            machine.run(mutant, [*random_inputs(graph, 0).values()])
+
+
+def test_a_slow_engine_has_nothing() -> None:
+    target, graph = toy(cycles=100_000), three(64)
+    steps = [*flat(runs_exactly(graph, solve((graph,), target), target, 0).steps)]
+    assert not any(isinstance(step, Job) for step in steps)
+    assert any(isinstance(step, Phase) for step in steps)
