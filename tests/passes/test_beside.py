@@ -9,7 +9,7 @@ import pytest
 
 from tilewright.interp.graph import run
 from tilewright.ir.graph import Builder, Graph
-from tilewright.ir.types import I8, I32, TensorType, const
+from tilewright.ir.types import I8, I16, I32, Sym, TensorType, const
 from tilewright.ops import (
     Conv2D,
     DepthwiseConv2D,
@@ -96,3 +96,15 @@ def test_what_the_engine_computes_stays() -> None:
     one = const("mul", np.array([3]), I32), const("add", np.array([9]), I32)
     graph = builder.finish(builder.add(Conv2D(epilogue=Requantise(9, -128, 127, I8)), x, w, None, *one))
     assert [type(node.op) for node in beside(graph, SIRACUSA).nodes] == [Conv2D]
+
+
+def test_run_time_sizes_stay() -> None:
+    builder = Builder("net")
+    rng = np.random.default_rng(0)
+    x, w = (
+        builder.input("x", TensorType((Sym("n", 64, 8), 256), I8)),
+        const("w", rng.integers(-9, 9, (32, 256), np.int8)),
+    )
+    one = const("mul", np.array([1 << 25]), I32), const("add", np.array([9]), I32)
+    graph = builder.finish(builder.add(Linear(Requantise(36, -(1 << 15), (1 << 15) - 1, I16)), x, w, None, *one))
+    assert [type(node.op) for node in beside(graph, SIRACUSA).nodes] == [Linear]

@@ -53,6 +53,9 @@ def _cost(form: Form, target: Target) -> float:
 
 
 def _forms(node: Node, target: Target) -> Iterator[Form]:
+    """Other forms of a node of fixed sizes."""
+    if any(not isinstance(d, int) for value in node.operands.values() for d in value.type.shape):
+        return
     if isinstance(node.op, ResidualConv2D):
         yield from _parted(node, target)
     for form in (_dense, _gathered, _sums):

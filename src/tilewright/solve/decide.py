@@ -185,7 +185,7 @@ class _Model:
         self.graph, self.capacity, self.dma = graph, capacity, menus.target.dma
         options = {n.name: menus.of(n, choices[n.name], states_near) for n in graph.nodes if not n.op.view}
         self.lives, self.repeat = lives(graph), layers(graph, {name: id(menu) for name, menu in options.items()})
-        self.alike: dict[Hashable, Any] = {}  # variables by the role of a node
+        self.alike: dict[Hashable, Any] = {}  # variables, by what they are of each layer or follow from
         made = {value: (self._role(step), i) for step, n in enumerate(graph.nodes) for i, value in enumerate(n.outputs)}
         self.near: dict[Value, Any] = {
             value: self._bool(f"near {value.name}", made.get(value, (None, 0)))
@@ -218,6 +218,7 @@ class _Model:
         self.model.add_exactly_one(picks)
         self.picks[node.name] = list(zip(fitting, picks, strict=True))
         cores, serial = [], []  # terms of cycles: of the cores and of transfers that they wait for; of all transfers
+        parts: list[int] = []  # the variables that decide them
         for way, pick in self.picks[node.name]:
             self.load[step].append(way.own * pick)
             own = way.cycles + way.around + (way.constants.issue if way.constants else 0)
@@ -228,12 +229,18 @@ class _Model:
                 serial.append(round(way.constants.cycles) * pick)
             for stream in way.streams:
                 far = self._far(way, pick, node, stream)
+                parts.append(far.index)
                 self.load[step].append(aligned(stream.size) * way.depth * far)
                 cores.append(round(stream.issue + stream.cycles / way.count) * far)
                 serial.append(round(stream.cycles + (stream.issue if way.serial else 0)) * far)
-        time = self.model.new_int_var(0, 1 << 40, f"{node.name} cycles")
-        self.model.add(time >= sum(cores))
-        self.model.add(time >= sum(serial))
+        alike = (role, tuple(parts))
+        time = self.alike.get(alike)
+        if time is None:
+            time = self.model.new_int_var(0, 1 << 40, f"{node.name} cycles")
+            self.model.add(time >= sum(cores))
+            self.model.add(time >= sum(serial))
+        if role is not None:
+            self.alike[alike] = time
         self.costs.append(time)
 
     def _far(self, way: Tiled, pick: Any, node: Node, stream: Stream) -> Any:
@@ -242,10 +249,13 @@ class _Model:
         near = self.near.get(value)
         if near is None:
             return pick
-        if not stream.near:
-            self.model.add_implication(pick, ~near)
-        far = self.model.new_bool_var(f"{node.name} {way.tile} {stream.operand} far")
-        self.model.add(far >= pick - near)
+        far = self.alike.get((pick.index, near.index, stream.near))
+        if far is None:
+            far = self.model.new_bool_var(f"{node.name} {way.tile} {stream.operand} far")
+            self.model.add(far >= pick - near)
+            self.alike[pick.index, near.index, stream.near] = far
+            if not stream.near:
+                self.model.add_implication(pick, ~near)
         return far
 
     def _values(self) -> None:

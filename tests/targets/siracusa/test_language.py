@@ -17,7 +17,7 @@ from tests.kernels.conftest import CACHE
 from tilewright.interp.native import call, shared_library
 from tilewright.ir.graph import Node
 from tilewright.ir.op import Op
-from tilewright.ir.types import I8, I16, I32, U8, Array, Kind, TensorType, resolve
+from tilewright.ir.types import I8, I16, I32, U8, Array, TensorType, resolve
 from tilewright.ops import Append, QuantisedAttention, QuantisedEmbed, QuantisedRMSNorm, QuantisedRoPE, QuantisedSwiGLU
 from tilewright.targets.base import Kernel
 from tilewright.targets.siracusa.bench import Case, measure
@@ -135,22 +135,17 @@ def test_norms_of_every_magnitude_are_exact() -> None:
     np.testing.assert_array_equal(outcome.results["y"], expected(node, operands))
 
 
-def test_far_positions_take_any_of_the_last_entries() -> None:
-    """A constant table that ends in equal entries, and one that does not quite."""
+def test_what_is_far_away_takes_the_last_entry() -> None:
+    """Distances of any size; no entry is like the last."""
     rng, cases = np.random.default_rng(4), []
     kernel = next(k for k in LANGUAGE if k.op is QuantisedAttention)
-    for last in (198, 199, 255):
+    types = [*(TensorType(shape, I8) for shape in ((1, 64), (256, 32), (256, 32))), TensorType((4,), I32)]
+    for mul in (1, 20, 300, 4000):
         for pos in (0, 5, 200):
-            kinds = [(1, 64), (256, 32), (256, 32)]
-            types = [*(TensorType(k, I8) for k in kinds), TensorType((4,), I32), TensorType((4,), I32)]
-            node = node_of(QuantisedAttention(4, 2, 14, 19, pos), *types, TensorType((256,), U8))
+            node = node_of(QuantisedAttention(4, 2, 14, 19, pos), *types, types[-1], TensorType((256,), U8))
             arrays = random_operands(node, rng)
-            arrays["table"] = np.where(np.arange(256) < last, np.maximum(255 - np.arange(256), 1), 7).astype(np.uint8)
-            table = node.inputs[5]
-            assert table is not None
-            fixed = dataclasses.replace(table, kind=Kind.CONST, data=arrays["table"])
-            node = dataclasses.replace(node, inputs=(*node.inputs[:5], fixed))
-            assert kernel.arguments(node)["apart"] == (last < 200)
+            arrays |= {"mul": np.full(4, mul, np.int32), "table": np.arange(255, -1, -1).astype(np.uint8)}
+            arrays["table"][-1] = 9
             cases.append(Case(kernel, node, arrays))
     for case, outcome in zip(cases, measure(cases), strict=True):
         np.testing.assert_array_equal(outcome.results["y"], expected(case.node, dict(case.operands)))

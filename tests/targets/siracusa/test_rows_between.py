@@ -30,9 +30,8 @@ def turn(tokens: int, heads: int, rng: np.random.Generator, own: bool = True) ->
 
 def join(kernel: Kernel, shape: tuple[int, ...], rng: np.random.Generator, mul: int, **fixed: Any) -> Case:
     op, kind = TableBinary("add" if kernel is ADD else "mul", 16), TensorType(shape, I8)
-    tables = {"table_b": THEMSELVES} | ({"table_a": THEMSELVES} if kernel is ADD else {})
     types = [kind, kind, BYTES, BYTES, ONE, ONE]
-    return case_of(kernel, op, types, rng, **tables, **{"mul": [mul], "add": HALF, **fixed})
+    return case_of(kernel, op, types, rng, table_b=THEMSELVES, **{"mul": [mul], "add": HALF, **fixed})
 
 
 def norm(tokens: int, n: int, rng: np.random.Generator, w: int, shift: int = 16, spread: Any = 128) -> Case:
@@ -71,9 +70,7 @@ def test_norms_divide_every_byte_by_every_root(shift: int) -> None:
 
 def test_other_nodes_are_left_to_the_general_rows() -> None:
     rng = np.random.default_rng(0)
-    assert (
-        ADD.misfit(join(MULTIPLY, (2, 8), rng, 5).node) == "Sums of bytes of several rows, tables that change nothing"
-    )
+    assert ADD.misfit(join(MULTIPLY, (2, 8), rng, 5).node) == "Sums with a second table that changes nothing"
     node = join(MULTIPLY, (2, 8), rng, 5).node
     add = node.operands["add"].data
     assert add is not None

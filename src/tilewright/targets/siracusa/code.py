@@ -9,7 +9,9 @@ from __future__ import annotations
 from ..base import CodeCache
 
 _BYTES = {
+    "tw_add_bytes": 208,
     "tw_attend_row": 720,
+    "tw_attend_rows": 1024,
     "tw_cluster_append_channels": 144,
     "tw_cluster_append_rows": 64,
     "tw_cluster_average_pool_f32": 640,
@@ -22,18 +24,22 @@ _BYTES = {
     "tw_cluster_max_pool_u8": 640,
     "tw_eights_join": 368,
     "tw_float_pair": 448,
+    "tw_gemm_bytes": 960,
     "tw_gemm_f32": 1200,
     "tw_gemv_i8": 768,
     "tw_layer_norm_rows_f32": 320,
+    "tw_multiply_bytes": 208,
     "tw_pad_part": 896,
     "tw_product_f32": 1904,
     "tw_rms_norm_row": 240,
+    "tw_rms_norm_rows": 400,
     "tw_softmax_rows_f32": 608,
     "tw_stream_bytes": 320,
     "tw_stream_gate": 512,
     "tw_strided_part": 592,
     "tw_table": 80,
     "tw_turn_heads": 336,
+    "tw_turn_rows": 272,
     "tw_unary_exponential_f32": 896,
     "tw_unary_simple_f32": 320,
 }

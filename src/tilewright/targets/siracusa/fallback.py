@@ -44,7 +44,8 @@ def _function(node: Node) -> float:
     if isinstance(node.op, Softmax):
         return SOFTMAX
     cycles = FUNCTIONS.get(str(node.op.attributes.get("function")), 0.0)
-    if isinstance(node.op, Binary):
+    sized = all(isinstance(d, int) for value in node.operands.values() for d in value.type.shape)
+    if isinstance(node.op, Binary) and sized:
         runs = broadcast_rows(node, "a", "b")
         cycles += BROADCAST / max(1, runs[2 + (runs[0] - 1) * 3])
     return cycles

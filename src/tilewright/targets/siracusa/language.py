@@ -56,6 +56,11 @@ VALUES = Packing(
     "channel by channel, positions in an odd number of words", _pack_values, _unpack_values, _region_of_values
 )
 
+ENDING = Packing(
+    "the last entry 57 times", lambda table: np.append(table, np.repeat(table[-1:], 56)),
+    lambda packed, _: np.asarray(packed[:256]),
+)  # fmt: skip
+
 
 def _pitch(node: Node, state: str) -> int:
     return pitch_of(maximum(type_of(node, state).shape[0]))
@@ -97,18 +102,12 @@ def _append(node: Node) -> Mapping[str, Scalar]:
     }  # fmt: skip
 
 
-def _ends_evenly(node: Node) -> bool:
-    """Whether the last entries of the table are the same: what is far away may take any of them."""
-    table = node.operands["table"].data
-    return table is not None and bool((table[199:] == table[255]).all())
-
-
 def _attention(node: Node) -> Mapping[str, Scalar]:
     op = cast(QuantisedAttention, node.op)
     return {
         "pos": op.pos, "group": op.heads // op.kv_heads, "kv_width": type_of(node, "k").shape[1],
         "hd": maximum(type_of(node, "q").shape[1]) // op.heads, "pitch": _pitch(node, "k"),
-        "shift": op.shift, "out_shift": op.out_shift, "apart": int(_ends_evenly(node)),
+        "shift": op.shift, "out_shift": op.out_shift,
     }  # fmt: skip
 
 
@@ -250,9 +249,8 @@ LANGUAGE = (
         QuantisedAttention, "cluster_attention.c", "tw_cluster_attention",
         "const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v, const int32_t *restrict mul,"
         " const int32_t *restrict out, const uint8_t *restrict table, int8_t *restrict y, int32_t *restrict scratch,"
-        " int pos, int group, int kv_width, int hd, int pitch, int shift, int out_shift, int apart, int first,"
-        " int last",
-        {"q": "i8", "k": "i8", "v": "i8"}, _attention, packing={"v": VALUES},
+        " int pos, int group, int kv_width, int hd, int pitch, int shift, int out_shift, int first, int last",
+        {"q": "i8", "k": "i8", "v": "i8"}, _attention, packing={"v": VALUES, "table": ENDING},
         split=over("t", "g", "e", unit=4), scratch=lambda node: 16 * (-(-_pitch(node, "k") // 4) | 1),
         cycles=_attention_cycles,
     ),

@@ -35,7 +35,7 @@ static __attribute__((noinline)) int32_t any_scores(const int8_t *q, const int8_
 /* The same for heads of four channels that nothing masks; `rounds` makes a sum v a code. Writes to a[-1], too: a number
  * is stored while the next one is made. */
 #ifdef __riscv
-#define SCORES(name, size, rounds, plain_rounds)                                                                       \
+#define SCORES(name, size, down, rounds, plain_rounds)                                                                 \
     TW_X int32_t name(const int8_t *q, const int8_t *k, const int8_t *plain, int8_t *a, int32_t mul, int32_t by,       \
                       int seen, int stride, int shift)                                                                 \
     {                                                                                                                  \
@@ -48,13 +48,13 @@ static __attribute__((noinline)) int32_t any_scores(const int8_t *q, const int8_
                          : [k] "+r"(k), [a] "+r"(a), [most] "+r"(most), [value] "+r"(value), [v] "=&r"(v),             \
                            [t] "=&r"(t)                                                                                \
                          : [n] "r"(seen), [step] "r"(stride), [q] "r"(tw_word_at(q)), [mul] "r"(mul), [by] "r"(by),    \
-                           [shift] "r"(shift), [plain] "r"(plain + 128)                                                \
+                           [right] "r"(down), [plain] "r"(plain + 128)                                                 \
                          : "memory");                                                                                  \
         *a = (int8_t)value;                                                                                            \
         return tw_pmax(most, value);                                                                                   \
     }
 #else
-#define SCORES(name, size, rounds, plain_rounds)                                                                       \
+#define SCORES(name, size, down, rounds, plain_rounds)                                                                 \
     TW_X int32_t name(const int8_t *q, const int8_t *k, const int8_t *plain, int8_t *a, int32_t mul, int32_t by,       \
                       int seen, int stride, int shift)                                                                 \
     {                                                                                                                  \
@@ -64,14 +64,15 @@ static __attribute__((noinline)) int32_t any_scores(const int8_t *q, const int8_
             a[s] = plain[128 + plain_rounds];                                                                          \
             most = tw_pmax(most, a[s]);                                                                                \
         }                                                                                                              \
-        (void)shift;                                                                                                   \
+        (void)(down), (void)shift;                                                                                     \
         return most;                                                                                                   \
     }
 #endif
-SCORES(scores, "9",
-       "mv %[t], %[by]\n" TW_MAC("%[t]", "%[v]", "%[mul]") "sra %[v], %[t], %[shift]\n" TW_CLIP("%[v]", "%[v]", "8"),
+SCORES(scores, "9", shift,
+       "mv %[t], %[by]\n" TW_MAC("%[t]", "%[v]", "%[mul]") "sra %[v], %[t], %[right]\n" TW_CLIP("%[v]", "%[v]", "8"),
        tw_scaled(v, mul, by, shift))
-SCORES(clipped_scores, "7", TW_CLIPR("%[v]", "%[v]", "%[by]") TW_ROUNDED_PRODUCT("%[v]", "%[v]", "%[mul]", "16"),
+SCORES(clipped_scores, "7", by,
+       TW_CLIPR("%[v]", "%[v]", "%[by]") TW_ROUNDED_PRODUCT("%[v]", "%[v]", "%[mul]", "16"),
        tw_pmulsrn(tw_pclipr(v, by), mul, 16))
 
 /* Sum of exp[most - a[s]] over `pairs` times two positions; `keep` stores them. */
@@ -140,8 +141,8 @@ TW_X void weights(const int8_t *weight, const uint32_t *e, int8_t *p, int pairs,
 #endif
 }
 
-/* The same for 256 levels and exponentials 255 times as large, whose `sum` fits 32 bits and is not 0: p[s] = weight[255 e[s] / sum].
- * total = sum / 255, exactly: -0x01010101 is what gives 1 with 255. */
+/* The same for 256 levels and exponentials 255 times as large, whose `sum` fits 32 bits and is not 0: p[s] is
+ * weight[255 e[s] / sum]. total = sum / 255, exactly: -0x01010101 is what gives 1 with 255. */
 TW_X void weights_of_256(const int8_t *weight, const uint32_t *e, int8_t *p, int pairs, uint32_t sum)
 {
     uint32_t total = sum * 0xfefefeffu;
@@ -154,10 +155,11 @@ TW_X void weights_of_256(const int8_t *weight, const uint32_t *e, int8_t *p, int
     __asm__ volatile(
         TW_ASM_BEGIN TW_LOOP("0", "%[pairs]", "16") TW_LW("%[x0]", "%[e]", "4") TW_LW("%[x1]", "%[e]", "4")
         "sll %[q0], %[x0], %[n]\n" "sll %[q1], %[x1], %[n]\n" TW_UPPER_WORD("%[q0]", "%[q0]", "%[r]")
-        TW_UPPER_WORD("%[q1]", "%[q1]", "%[r]") TW_MSU("%[x0]", "%[q0]", "%[total]") TW_MSU("%[x1]", "%[q1]", "%[total]")
-        "sltu %[x0], %[x0], %[total]\n" "sltu %[x1], %[x1], %[total]\n" "sub %[q0], %[q0], %[x0]\n"
+        TW_UPPER_WORD("%[q1]", "%[q1]", "%[r]") TW_MSU("%[x0]", "%[q0]", "%[total]")
+        TW_MSU("%[x1]", "%[q1]", "%[total]") "sltu %[x0], %[x0], %[total]\n" "sltu %[x1], %[x1], %[total]\n"
+        "sub %[q0], %[q0], %[x0]\n"
         "sub %[q1], %[q1], %[x1]\n" TW_LB_AT("%[q0]", "%[weight]", "%[q0]") TW_LB_AT("%[q1]", "%[weight]", "%[q1]")
-        TW_PACKLO("%[q0]", "%[q1]", "%[q0]") TW_SH("%[q0]", "%[p]", "2") TW_ASM_END
+        TW_SB("%[q0]", "%[p]", "1") TW_SB("%[q1]", "%[p]", "1") TW_ASM_END
         : [e] "+r"(e), [p] "+r"(p), [x0] "=&r"(x0), [x1] "=&r"(x1), [q0] "=&r"(q0), [q1] "=&r"(q1)
         : [pairs] "r"(pairs), [n] "r"(n), [r] "r"(r), [total] "r"(total), [weight] "r"(weight)
         : "memory");
@@ -170,23 +172,41 @@ TW_X void weights_of_256(const int8_t *weight, const uint32_t *e, int8_t *p, int
 #endif
 }
 
-/* The least of the bytes in `words` words. */
-TW_X int32_t least(const int8_t *a, int words)
+/* Clipped scores of `words` times four positions; *least and *most go on to be those of each lane. */
+TW_X void scores_of_fours(const int8_t *q, const int8_t *k, const int8_t *plain, int8_t *a, int32_t mul,
+                          int32_t bound, int words, int stride, int32_t *least, int32_t *most)
 {
-    int32_t low = tw_word_at(a + 4 * words - 4);
+    int32_t low = *least, high = *most;
 #ifdef __riscv
-    int32_t x, z;
-    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "4") TW_LW("%[x]", "%[a]", "4") TW_LW("%[z]", "%[a]", "4")
-                         TW_MIN_B("%[low]", "%[low]", "%[x]") TW_MIN_B("%[low]", "%[low]", "%[z]") TW_ASM_END
-                     : [a] "+r"(a), [low] "+r"(low), [x] "=&r"(x), [z] "=&r"(z)
-                     : [n] "r"(words >> 1)
-                     : "memory");
+    int32_t v0, v1, v2, v3;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "25") TW_LW_BY("%[v0]", "%[k]", "%[step]")
+        TW_LW_BY("%[v1]", "%[k]", "%[step]") TW_LW_BY("%[v2]", "%[k]", "%[step]")
+        TW_LW_BY("%[v3]", "%[k]", "%[step]") TW_DOT(TW_DOTSP, "%[v0]", "%[v0]", "%[q]")
+        TW_DOT(TW_DOTSP, "%[v1]", "%[v1]", "%[q]") TW_DOT(TW_DOTSP, "%[v2]", "%[v2]", "%[q]")
+        TW_DOT(TW_DOTSP, "%[v3]", "%[v3]", "%[q]") TW_CLIPR("%[v0]", "%[v0]", "%[by]")
+        TW_CLIPR("%[v1]", "%[v1]", "%[by]") TW_CLIPR("%[v2]", "%[v2]", "%[by]") TW_CLIPR("%[v3]", "%[v3]", "%[by]")
+        TW_ROUNDED_PRODUCT("%[v0]", "%[v0]", "%[mul]", "16") TW_ROUNDED_PRODUCT("%[v1]", "%[v1]", "%[mul]", "16")
+        TW_ROUNDED_PRODUCT("%[v2]", "%[v2]", "%[mul]", "16") TW_ROUNDED_PRODUCT("%[v3]", "%[v3]", "%[mul]", "16")
+        TW_LB_AT("%[v0]", "%[plain]", "%[v0]") TW_LB_AT("%[v1]", "%[plain]", "%[v1]")
+        TW_LB_AT("%[v2]", "%[plain]", "%[v2]") TW_LB_AT("%[v3]", "%[plain]", "%[v3]")
+        TW_PACKLO("%[v0]", "%[v1]", "%[v0]") TW_PACKHI("%[v0]", "%[v3]", "%[v2]") TW_MIN_B("%[low]", "%[low]", "%[v0]")
+        TW_MAX_B("%[high]", "%[high]", "%[v0]") TW_SW("%[v0]", "%[a]", "4") TW_ASM_END
+        : [k] "+r"(k), [a] "+r"(a), [low] "+r"(low), [high] "+r"(high), [v0] "=&r"(v0), [v1] "=&r"(v1), [v2] "=&r"(v2),
+          [v3] "=&r"(v3)
+        : [n] "r"(words), [step] "r"(stride), [q] "r"(tw_word_at(q)), [mul] "r"(mul), [by] "r"(bound),
+          [plain] "r"(plain + 128)
+        : "memory");
+    /* clang-format on */
 #else
-    for (int i = 0; i + 2 <= words; i += 2)
-        low = tw_vmin_b(tw_vmin_b(low, tw_word_at(a + 4 * i)), tw_word_at(a + 4 * i + 4));
+    for (int i = 0; i < words; i++, a += 4) {
+        for (int s = 0; s < 4; s++, k += stride)
+            a[s] = plain[128 + tw_pmulsrn(tw_pclipr(tw_vdotsp_b(tw_word_at(q), tw_word_at(k)), bound), mul, 16)];
+        low = tw_vmin_b(low, tw_word_at(a)), high = tw_vmax_b(high, tw_word_at(a));
+    }
 #endif
-    int32_t x0 = tw_pmin(tw_vextract_b(low, 0), tw_vextract_b(low, 1));
-    return tw_pmin(x0, tw_pmin(tw_vextract_b(low, 2), tw_vextract_b(low, 3)));
+    *least = low, *most = high;
 }
 
 /* p[s] = table[p[s]] for `words` times four positions. */
@@ -212,28 +232,37 @@ TW_X void looked_up(const int8_t *table, int8_t *p, int words)
 #endif
 }
 
-/* Weights of many positions in the place of their scores, for each number that scores may be where these are few, else
- * for each position. exp is 255 times as large; no entry is greater than the first, and behind them are the greatest of
- * what follows each eighth. Bytes of p up to a whole word are `most`, the greatest; `unseen` is what one of them adds to
- * the sum, where positions are odd. */
-static __attribute__((noinline)) void SMALL weigh_many(const int32_t *exp, const int8_t *weight, int8_t *p,
-                                                       uint32_t *scratch, int seen, int32_t most, uint32_t unseen)
+/* Weights of many positions at p, for each number that scores may be where these are few, else for each position. exp
+ * is 255 times as large; no entry is greater than the first, behind them are the greatest of what follows each eighth.
+ */
+TW_HOT static __attribute__((noinline)) void SMALL weigh_many(const int8_t *q, const int8_t *k, int8_t *p, uint32_t *scratch,
+                                                       int seen, int stride, const int8_t *plain,
+                                                       const int32_t *exp, const int8_t *weight,
+                                                       const int32_t *numbers_of)
 {
-    int words = (seen + 3) >> 2, count = (seen + 1) >> 1, range = most - least(p, words), numbers = range + 1;
+    int words = (seen + 3) >> 2, count = (seen + 1) >> 1;
+    int32_t low = 0x7f7f7f7f, high = (int32_t)0x80808080;
+    for (int at = 0, n = seen >> 2; n > 0; n = at == 0, at = seen - 4) /* the last four a second time, or once */
+        scores_of_fours(q, k + at * stride, plain, p + at, numbers_of[0], numbers_of[4], n, stride, &low, &high);
+    low = tw_vmin_b(low, low >> 16), high = tw_vmax_b(high, high >> 16);
+    int32_t most = tw_pmax(tw_vextract_b(high, 0), tw_vextract_b(high, 1));
+    tw_set_word(p + seen, (most & 255) * 0x01010101); /* takes part, and is taken off */
+    int range = most - tw_pmin(tw_vextract_b(low, 0), tw_vextract_b(low, 1)), numbers = (range + 2) & ~1;
+    uint32_t unseen = seen & 1 ? (uint32_t)exp[255] : 0;
     uint32_t sum = (2 * numbers <= seen ? summed(exp, p, 0, count, most) : exponentials(exp, p, scratch, count, most));
     uint32_t total = (sum -= unseen) * 0xfefefeffu;
     int reached = 8; /* behind the last number whose weight is not that of zero */
     for (const int32_t *later = exp + 257; reached < numbers && total <= (uint32_t)*later;)
         later++, reached += 8;
-    numbers = tw_pmin((numbers + 1) & ~1, reached);
+    numbers = tw_pmin(numbers, reached);
     if (2 * numbers > seen || range >= 8 * count) {
         weights_of_256(weight, scratch, p, count, sum);
         return;
     }
-    int32_t rest = (weight[0] & 255) * 0x01010101;
+    int32_t far = (weight[0] & 255) * 0x01010101;
     int8_t *table = (int8_t *)scratch; /* backwards: the last entry is of distance 0 */
     for (; table <= (int8_t *)scratch + range; table += 4)
-        tw_set_word(table, rest);
+        tw_set_word(table, far);
     weights_of_256(weight, (const uint32_t *)exp + 256 - numbers, table - numbers, numbers >> 1, sum);
     looked_up(table - 1 - most, p, words);
 }
@@ -330,8 +359,9 @@ void SMALL tw_attend_tables(const int8_t *restrict q, const int8_t *restrict k, 
 }
 
 /* The same for a single row, heads of four channels, 256 levels and scores shifted by 16. exp: 255 times as large, none
- * greater than the first, and what `weights_by_number` wants; numbers: and a bound, rounded products with sums clipped
+ * greater than the first, and what `weigh_many` wants; numbers: and a bound, rounded products with sums clipped
  * to it are codes. */
+TW_HOT
 void SMALL tw_attend_row(const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v,
                          const int8_t *restrict plain, const int32_t *restrict exp, const int8_t *restrict weight,
                          const int32_t *restrict numbers, const int8_t *restrict mask, const int8_t *restrict scale,
@@ -347,15 +377,16 @@ void SMALL tw_attend_row(const int8_t *restrict q, const int8_t *restrict k, con
     k += 4 * first, v += 4 * first * pitch, q += 4 * group * first, y += 4 * group * first;
     for (int n = group * (last - first), m = group; n > 0; n--) {
         AGAIN(seen); AGAIN(exp); AGAIN(plain); AGAIN(pitch); AGAIN(weight); AGAIN(scratch);
-        int8_t *p = (int8_t *)(scratch + seen + (seen & 1));
-        int32_t most = clipped_scores(q, k, plain, p, numbers[0], numbers[4], seen, stride, 16);
-        tw_set_word(p + seen, (most & 255) * 0x01010101); /* takes part, and is taken off */
-        uint32_t unseen = seen & 1 ? (uint32_t)exp[255] : 0;
+        int pairs = (seen + 1) >> 1;
+        int8_t *p = (int8_t *)(scratch + 2 * pairs);
         if (__builtin_expect(seen >= FEW, 0))
-            weigh_many(exp, weight, p, scratch, seen, most, unseen);
+            weigh_many(q, k, p, scratch, seen, stride, plain, exp, weight, numbers);
         else {
-            uint32_t sum = exponentials(exp, p, scratch, (seen + 1) >> 1, most) - unseen;
-            weights_of_256(weight, scratch, p, (seen + 1) >> 1, sum);
+            int32_t most = clipped_scores(q, k, plain, p, numbers[0], numbers[4], seen, stride, 16);
+            p[seen] = (int8_t)most; /* takes part where positions are odd, and is taken off */
+            uint32_t unseen = seen & 1 ? (uint32_t)exp[255] : 0;
+            uint32_t sum = exponentials(exp, p, scratch, pairs, most) - unseen;
+            weights_of_256(weight, scratch, p, pairs, sum);
         }
         tw_set_word(p + seen, 0);
         mixed(y, p, v, (seen + 3) >> 2, pitch, numbers[2], numbers[3], out_shift);

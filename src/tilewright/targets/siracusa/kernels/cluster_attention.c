@@ -55,15 +55,16 @@ void __attribute__((minsize)) tw_cluster_append_column(int8_t *restrict state, c
 
 /* y = softmax(q k^T) v, causal: elements first .. last of y, [tokens][heads * hd]. Row t stands at pos + t and sees
  * positions 0 .. pos + t; `group` heads share one of the cache. Cores that share a head each compute its scores.
- * k: [capacity][kv_width]; v: [kv_width][pitch]; mul, out: [heads]; table: [256]; scratch: [pitch]; apart: the last
- * 57 entries of the table are the same, cores take different ones that they do not wait for each other at a bank. */
+ * k: [capacity][kv_width]; v: [kv_width][pitch]; mul, out: [heads]; table: [256], and 56
+ * times the last entry, for what is far away: cores take one each, as they would wait for each other at its bank;
+ * scratch: [pitch]. */
 TW_HOT
 void tw_cluster_attention(const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v,
                           const int32_t *restrict mul, const int32_t *restrict out, const uint8_t *restrict table,
                           int8_t *restrict y, int32_t *restrict scratch, int pos, int group, int kv_width, int hd,
-                          int pitch, int shift, int out_shift, int apart, int first, int last)
+                          int pitch, int shift, int out_shift, int first, int last)
 {
-    int32_t limit = 255 - (apart != 0 ? (int32_t)((uintptr_t)scratch >> 4 & 7) << 3 : 0);
+    int32_t limit = 255 + ((int32_t)((uintptr_t)scratch >> 4 & 7) << 3);
     int c = first, h = 0, m = 0, kv = 0; /* head h is head m of those that share channels kv and on of the cache */
     int seen = pos + 1, width = group * kv_width;
     if (c >= width) {
@@ -74,14 +75,17 @@ void tw_cluster_attention(const int8_t *restrict q, const int8_t *restrict k, co
         if (++m == group)
             m = 0, kv += hd;
     q += first - c;
-    for (y += first; first < last; q += hd, c = 0) {
+    if (first >= last)
+        return;
+    for (y += first;; q += hd, c = 0) {
         int n = hd - c < last - first ? hd - c : last - first, rest = -seen & 3;
         unsigned words = (unsigned)(seen + 3) >> 2;
         int32_t most = tw_scores(q, k + kv, scratch, seen, kv_width, hd);
         for (int i = 0; i < rest; i++)
             scratch[seen + i] = most;
         int32_t base = most * mul[h] + (int32_t)((1u << shift) >> 1);
-        int32_t sum = tw_exponentials(scratch, scratch, table, (int)words, base, mul[h], shift, limit) - rest * table[0];
+        int32_t sum = tw_exponentials(scratch, scratch, table, (int)words, base, mul[h], shift, limit);
+        sum -= rest * table[0];
         scratch[words - 1] &= (int32_t)(0xffffffffu >> 8 * rest);
         int32_t reciprocal = (int32_t)((uint32_t)(out[h] + (sum >> 1)) / (uint32_t)sum);
         const int8_t *values = v + (kv + c) * pitch;
@@ -90,6 +94,8 @@ void tw_cluster_attention(const int8_t *restrict q, const int8_t *restrict k, co
             tw_mix_8((const uint8_t *)scratch, values, y, (int)words, pitch, reciprocal, out_shift);
         for (; n > 0; n--, values += pitch)
             *y++ = tw_requantised(tw_mix_1((const uint8_t *)scratch, values, (int)words), reciprocal, out_shift);
+        if (first == last)
+            return;
         h++;
         if (++m == group)
             m = 0, kv += hd;

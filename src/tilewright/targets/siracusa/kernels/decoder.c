@@ -58,6 +58,7 @@ void SMALL tw_turn_heads(const int8_t *restrict x, const int8_t *restrict r, con
  * of 64 inputs. w, mul: for each head rows of `group` queries, of a key and of a value; state_k: [positions][n],
  * state_v: [n][pitch]; tables: entry c at 128 + c; numbers: the product's addend, multipliers and addends of rotations;
  * y: [n / 4][group][4]; scratch: what the rows give, whole words. */
+TW_HOT
 void SMALL tw_new_heads(int8_t *restrict state_k, int8_t *restrict state_v, const int8_t *restrict x,
                         const int8_t *restrict w, const int32_t *restrict mul, const int8_t *restrict r,
                         const int8_t *restrict table_k, const int8_t *restrict table_v,

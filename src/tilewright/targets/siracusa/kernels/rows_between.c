@@ -64,66 +64,71 @@ void tw_turn_rows(const int8_t *restrict x, const int8_t *restrict r, const int3
     }
 }
 
-/* y = clip(((a + b) mul + add) >> shift): elements first .. last, whole words but at the end; what is behind it in the
- * last word is read, and written back. y may be a. */
-void tw_add_bytes(const int8_t *a, const int8_t *b, const int32_t *restrict mul, const void *restrict add, int8_t *y,
-                  int shift, int first, int last)
-{
-    int32_t m = *mul, half = *(const int32_t *)add, n = (last - first) >> 2;
-    a += first, b += first, y += first;
-    if (n > 0) {
 #ifdef __riscv
+/* Lanes of words, without and with a sign; and what becomes of four. */
+#define LANE(p, code, half) ".insn r 0x57, 7, 0x24<<1|" code ", " p ", %[s], x" half "\n"
+#define SIGNED_LANE(p, code, half) ".insn r 0x57, 7, 0x1e<<1|" code ", " p ", %[t], x" half "\n"
+#define LOOKED_UP(p) TW_LB_AT(p, "%[table]", p)
+#define MULTIPLIED_BY(p, u) ".insn r 0x5b, 0, 0x40, " p ", " p ", " u "\n"
+#define ROUNDED(p) ".insn r 0x5b, 4, 2<<5|16, " p ", " p ", %[mul]\n" /* p.mulsRN */
+#endif
+
+/* y = clip(((table[a] + b) mul + add) >> shift): elements first .. last, whole words but at the end. y may be a. */
+void tw_add_bytes(const void *bytes, const int8_t *b, const int8_t *restrict table, const int32_t *restrict mul,
+                  const void *restrict add, int8_t *y, int shift, int first, int last)
+{
+    const uint8_t *a = (const uint8_t *)bytes + first;
+    int32_t m = *mul, half = *(const int32_t *)add, n = last - first;
+    b += first, y += first;
+#ifdef __riscv
+    if (n >= 4) {
         int32_t s, t, p, q, u, v;
         /* clang-format off */
         __asm__ volatile(
-            TW_ASM_BEGIN TW_LOOP("0", "%[n]", "25") TW_LW("%[s]", "%[a]", "4") TW_LW("%[t]", "%[b]", "4")
-            TW_DOT(TW_DOTSP, "%[p]", "%[s]", "%[e0]") TW_DOT(TW_DOTSP, "%[q]", "%[s]", "%[e1]")
-            TW_DOT(TW_DOTSP, "%[u]", "%[s]", "%[e2]") TW_DOT(TW_DOTSP, "%[v]", "%[s]", "%[e3]")
-            TW_DOT(TW_SDOTSP, "%[p]", "%[t]", "%[e0]") TW_DOT(TW_SDOTSP, "%[q]", "%[t]", "%[e1]")
+            TW_ASM_BEGIN TW_LOOP("0", "%[n]", "29") TW_LW("%[s]", "%[a]", "4") TW_LW("%[t]", "%[b]", "4")
+            LANE("%[p]", "0", "0") LANE("%[q]", "1", "0") LANE("%[u]", "0", "1") LANE("%[v]", "1", "1")
+            FOUR(LOOKED_UP) TW_DOT(TW_SDOTSP, "%[p]", "%[t]", "%[e0]") TW_DOT(TW_SDOTSP, "%[q]", "%[t]", "%[e1]")
             TW_DOT(TW_SDOTSP, "%[u]", "%[t]", "%[e2]") TW_DOT(TW_SDOTSP, "%[v]", "%[t]", "%[e3]") FINISHED TW_ASM_END
             : [a] "+r"(a), [b] "+r"(b), [y] "+r"(y), [s] "=&r"(s), [t] "=&r"(t), [p] "=&r"(p), [q] "=&r"(q),
               [u] "=&r"(u), [v] "=&r"(v)
-            : [n] "r"(n), [e0] "r"(1), [e1] "r"(1 << 8), [e2] "r"(1 << 16), [e3] "r"(1 << 24), [mul] "r"(m),
-              [add] "r"(half), [shift] "r"(shift)
+            : [n] "r"(n >> 2), [e0] "r"(1), [e1] "r"(1 << 8), [e2] "r"(1 << 16), [e3] "r"(1 << 24), [mul] "r"(m),
+              [add] "r"(half), [shift] "r"(shift), [table] "r"(table)
             : "memory");
         /* clang-format on */
-#else
-        for (; n > 0; n--, a += 4, b += 4, y += 4) {
-            int32_t sums[] = {a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]};
-            finished(y, sums, m, half, shift);
-        }
-#endif
+        n &= 3;
     }
-    for (int i = 0; i < ((last - first) & 3); i++)
-        y[i] = (int8_t)tw_pclip(tw_pmac(half, a[i] + b[i], m) >> shift, 8);
+#endif
+    for (; n > 0; n--)
+        *y++ = (int8_t)tw_pclip(tw_pmac(half, table[*a++] + *b++, m) >> shift, 8);
 }
 
-/* y = clip((table[a] b mul + 2^15) >> 16): elements first .. last. mul has at most 15 bits. y may be a. */
+/* y = clip((table[a] b mul + 2^15) >> 16): elements first .. last, whole words but at the end. mul has at most 15 bits.
+ * y may be a. */
 void tw_multiply_bytes(const void *bytes, const int8_t *b, const int8_t *restrict table, const int32_t *restrict mul,
                        int8_t *y, int first, int last)
 {
     const uint8_t *a = (const uint8_t *)bytes + first;
-    int32_t m = *mul, n = (last - first) >> 1;
+    int32_t m = *mul, n = last - first;
     b += first, y += first;
 #ifdef __riscv
-    if (n > 0) {
-        int32_t p, q, u, v;
+    if (n >= 4) {
+        int32_t s, t, p, q, u, v, b0, b1, b2, b3;
         /* clang-format off */
         __asm__ volatile(
-            TW_ASM_BEGIN TW_LOOP("0", "%[n]", "14") TW_LBU("%[p]", "%[a]", "1") TW_LBU("%[q]", "%[a]", "1")
-            TW_LB_AT("%[p]", "%[table]", "%[p]") TW_LB_AT("%[q]", "%[table]", "%[q]") TW_LB("%[u]", "%[b]", "1")
-            TW_LB("%[v]", "%[b]", "1") ".insn r 0x5b, 0, 0x40, %[p], %[p], %[u]\n.insn r 0x5b, 0, 0x40, %[q], %[q], %[v]\n"
-            ".insn r 0x5b, 4, 2<<5|16, %[p], %[p], %[m]\n.insn r 0x5b, 4, 2<<5|16, %[q], %[q], %[m]\n" /* p.mulsRN */
-            TW_CLIP("%[p]", "%[p]", "8") TW_CLIP("%[q]", "%[q]", "8") TW_SB("%[p]", "%[y]", "1")
-            TW_SB("%[q]", "%[y]", "1") TW_ASM_END
-            : [a] "+r"(a), [b] "+r"(b), [y] "+r"(y), [p] "=&r"(p), [q] "=&r"(q), [u] "=&r"(u), [v] "=&r"(v)
-            : [n] "r"(n), [table] "r"(table), [m] "r"(m)
+            TW_ASM_BEGIN TW_LOOP("0", "%[n]", "29") TW_LW("%[s]", "%[a]", "4") TW_LW("%[t]", "%[b]", "4")
+            LANE("%[p]", "0", "0") LANE("%[q]", "1", "0") LANE("%[u]", "0", "1") LANE("%[v]", "1", "1")
+            SIGNED_LANE("%[b0]", "0", "0") SIGNED_LANE("%[b1]", "1", "0") SIGNED_LANE("%[b2]", "0", "1")
+            SIGNED_LANE("%[b3]", "1", "1") FOUR(LOOKED_UP)
+            MULTIPLIED_BY("%[p]", "%[b0]") MULTIPLIED_BY("%[q]", "%[b1]") MULTIPLIED_BY("%[u]", "%[b2]")
+            MULTIPLIED_BY("%[v]", "%[b3]") FOUR(ROUNDED) FOUR(CLIPPED) TW_PACKLO("%[p]", "%[q]", "%[p]")
+            TW_PACKHI("%[p]", "%[v]", "%[u]") TW_SW("%[p]", "%[y]", "4") TW_ASM_END
+            : [a] "+r"(a), [b] "+r"(b), [y] "+r"(y), [s] "=&r"(s), [t] "=&r"(t), [p] "=&r"(p), [q] "=&r"(q),
+              [u] "=&r"(u), [v] "=&r"(v), [b0] "=&r"(b0), [b1] "=&r"(b1), [b2] "=&r"(b2), [b3] "=&r"(b3)
+            : [n] "r"(n >> 2), [table] "r"(table), [mul] "r"(m)
             : "memory");
         /* clang-format on */
+        n &= 3;
     }
-    n = (last - first) & 1;
-#else
-    n = last - first;
 #endif
     for (; n > 0; n--)
         *y++ = (int8_t)tw_pclip(tw_pmulsrn(table[*a++] * *b++, m, 16), 8);

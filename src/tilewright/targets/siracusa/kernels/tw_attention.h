@@ -173,10 +173,11 @@ TW_X void tw_mix_8(const uint8_t *p, const int8_t *v, int8_t *y, int words, int 
         : [words] "r"(words), [pitch] "r"(pitch), [back] "r"(back)
         : "memory");
     /* clang-format on */
-    int32_t sums[8] = {s0, s1, s2, s3, s4, s5, s6, s7};
-    TW_ROLLED
-    for (int c = 0; c < 8; c++)
-        y[c] = tw_requantised(sums[c], reciprocal, shift);
+    int32_t half = (1 << shift) >> 1;
+    tw_set_word(y, tw_bytes_of(tw_scaled(s0, reciprocal, half, shift), tw_scaled(s1, reciprocal, half, shift),
+                               tw_scaled(s2, reciprocal, half, shift), tw_scaled(s3, reciprocal, half, shift)));
+    tw_set_word(y + 4, tw_bytes_of(tw_scaled(s4, reciprocal, half, shift), tw_scaled(s5, reciprocal, half, shift),
+                                   tw_scaled(s6, reciprocal, half, shift), tw_scaled(s7, reciprocal, half, shift)));
 }
 #else
 TW_X void tw_mix_8(const uint8_t *p, const int8_t *v, int8_t *y, int words, int pitch, int32_t reciprocal, int shift)

@@ -89,8 +89,8 @@
     "sw %[a], 84(%[d])\nbeqz %[p], 3f\nbeqz %[b], 2b\nj 1b\n3:\n"
 
 /* Tiles begin with a line of the instruction cache. */
-#define TW_TILES_4X4(name, signs, numbers, size, tail)                                                                 \
-    static __attribute__((unused, noinline)) void name(struct tw_tile *t, const int8_t *w, int pitch, int cols)        \
+#define TW_TILES_4X4_OF(attribute, name, signs, numbers, size, tail)                                                                 \
+    static __attribute__((unused, attribute)) void name(struct tw_tile *t, const int8_t *w, int pitch, int cols)       \
     {                                                                                                                  \
         const void *x;                                                                                                 \
         int32_t more = t->columns.words - 1, w_step = t->columns.w_step;                                                                                \
@@ -107,7 +107,8 @@
                            [across] "r"(4 - 3 * cols), [t] "m"(t), [more] "m"(more), [w_step] "m"(w_step)                                    \
                          : "memory");                                                                                  \
     }
-TW_TILES_4X4(tw_fours_bytes, SP, TW_T_NUMBERS("%[d]"), "38+16+15",
+#define TW_TILES_4X4(name, signs, numbers, size, tail) TW_TILES_4X4_OF(noinline, name, signs, numbers, size, tail)
+TW_TILES_4X4_OF(always_inline, tw_fours_bytes, SP, TW_T_NUMBERS("%[d]"), "38+16+15",
              TW_Q_SCALES_ONE TW_Q_ALL(TW_Q_BYTE_ONE) TW_Q_STORES(TW_Q_STORE_8))
 TW_TILES_4X4(tw_fours_i8, SP, TW_T_NUMBERS("%[d]"), "41+17+15", TW_Q_SCALES TW_Q_CLIP TW_Q_STORES(TW_Q_STORE_8))
 TW_TILES_4X4(tw_fours_u8, USP, TW_T_NUMBERS("%[d]"), "41+17+15", TW_Q_SCALES TW_Q_CLIP TW_Q_STORES(TW_Q_STORE_8))

@@ -21,7 +21,10 @@ TW_X void tw_set_word(void *at, int32_t value)
 /* clip((sum mul + add) >> shift) */
 TW_X int32_t tw_scaled(int32_t sum, int32_t mul, int32_t add, int32_t shift)
 {
-    return tw_pclip(tw_pmac(add, sum, mul) >> shift, 8);
+    int32_t y = (int32_t)((uint32_t)sum * (uint32_t)mul);
+    TW_SAY(__asm__(".insn r 0x5b, 2, 0x20, %0, %1, %2" : "+r"(y) : "r"(add), "r"(shift)), /* p.addNr */
+           y = (int32_t)((uint32_t)y + (uint32_t)add) >> shift);
+    return tw_pclip(y, 8);
 }
 
 #define TW_SDOTUP "0x28<<1"
@@ -40,7 +43,9 @@ TW_X int32_t tw_scaled(int32_t sum, int32_t mul, int32_t add, int32_t shift)
 #define TW_LH(rd, at, step) ".insn i 0x0b, 1, " rd ", " at ", " step "\n"
 #define TW_LH_AT(rd, at, index) ".insn r 0x03, 7, 0x08, " rd ", " at ", " index "\n" /* `index` in bytes */
 #define TW_MIN_B(rd, a, b) ".insn r 0x57, 1, 0x10, " rd ", " a ", " b "\n"
-#define TW_ROUNDED_PRODUCT(rd, a, b, shift) ".insn r 0x5b, 4, 2<<5|" shift ", " rd ", " a ", " b "\n" /* of lower halves */
+#define TW_MAX_B(rd, a, b) ".insn r 0x57, 1, 0x18, " rd ", " a ", " b "\n"
+/* Of lower halves. */
+#define TW_ROUNDED_PRODUCT(rd, a, b, shift) ".insn r 0x5b, 4, 2<<5|" shift ", " rd ", " a ", " b "\n"
 #define TW_CLIP(rd, a, bits) ".insn r 0x33, 1, 0x0a, " rd ", " a ", x" bits "\n"
 #define TW_SHUFFLE2(rd, a, lanes) ".insn r 0x57, 1, 0x64, " rd ", " a ", " lanes "\n"
 

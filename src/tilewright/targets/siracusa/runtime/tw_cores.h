@@ -64,6 +64,10 @@ static inline void tw_share(int core, int32_t total, int32_t unit, int32_t *firs
 {
     uint32_t units = ((uint32_t)total + (uint32_t)unit - 1) / (uint32_t)unit;
     int32_t chunk = (int32_t)((units + TW_CORES - 1) / TW_CORES) * unit, begin = core * chunk;
+    if (chunk * TW_CORES <= total) { /* the compiler knows: less code */
+        *first = begin, *last = begin + chunk;
+        return;
+    }
     *first = begin < total ? begin : total;
     *last = begin + chunk < total ? begin + chunk : total;
 }
