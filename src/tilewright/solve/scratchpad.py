@@ -20,6 +20,7 @@ from .place import lower_bound, place
 from .resident import Bundle, bundle_of, residents
 from .smaller import smaller
 from .tilings import root
+from .wrap import wrapped
 
 ROOM = (1.0, 0.96, 0.92, 0.86, 0.78, 0.68, 0.5)  # shares of the scratchpad that are tried until the blocks fit
 AHEAD = (1.0, 0.9, 0.75, 0.0)  # shares that constants on their way ahead may fill; 0: they come when they are needed
@@ -73,6 +74,8 @@ def _attempt(
         if stays:
             with suppress(ScratchpadError):  # what stays takes the room of a tile
                 plans = _plans(entries, choices, menus, replace(budget, stays=stays))
+        if state and target.dma is not None:
+            plans = wrapped(plans, target.dma, pad.name)
         used = {m.name: max(_end(plan.blocks, m.name) for plan in plans) for m in (pad, far)}
         levels = {
             Kind.CONST: next(m for m in target.memories if m.holds in ("const", "both")).name,
