@@ -140,10 +140,10 @@ def _tiled(
         if role is not None:
             tokens |= {load.token: roles.setdefault(role, len(roles)) % MOST_OWN for load in loads}
     steps = {node.name: step for step, node in enumerate(graph.nodes)}
-    for name, loads in again.items():
-        at = next((s for s in nodes if s >= places.entry.again[name]), len(graph.nodes))
+    for name, back in again.items():
+        behind = next((s for s in nodes if s >= places.entry.again[name]), len(graph.nodes))
         group = next(groups)
-        issued.setdefault(at, []).extend(replace(load, token=group) for load in loads)
+        issued.setdefault(behind, []).extend(replace(load, token=group) for load in back)
         role = repeat.role(steps[name]) if repeat and name in steps else None
         if role in roles:
             tokens[group] = roles[role] % MOST_OWN
