@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
+from types import MappingProxyType
 
 from ..errors import UserError
 from ..ir.graph import Graph
@@ -155,6 +156,9 @@ def _entry(
             if lower_bound([*near.values()]) > capacity:
                 continue
             again = _again(graph, decision, near, early, menus.target, budget, repeat)
+            if again:  # then what comes behind the layers has less room to wait in
+                blocks, homes, early = _blocks(graph, decision, budget, int(capacity * ahead), repeat, again)
+                near = {b.name: b for b in blocks if b.memory == pad.name and b.offset < 0}
             found = arrange(graph, near, again, repeat, capacity, 0.0 if ahead else seconds, pad.alignment)
             if found is None:
                 continue
@@ -213,11 +217,12 @@ def _choice(way: Tiled, early: int | None, offered: tuple[Tiled, ...]) -> Choice
 
 
 def _blocks(
-    graph: Graph, decision: Decision, budget: Budget, ahead: int, repeat: Repeat | None
-) -> tuple[list[Block], dict[Value, Home], dict[str, int]]:
+    graph: Graph, decision: Decision, budget: Budget, ahead: int, repeat: Repeat | None,
+    again: Mapping[str, Block] = MappingProxyType({}),
+) -> tuple[list[Block], dict[Value, Home], dict[str, int]]:  # fmt: skip
     """Blocks, where each value lives, and how many steps ahead the constants of nodes begin to arrive.
 
-    Blocks of what stays have their offsets.
+    Blocks of what stays have their offsets. `again`: what comes at the end for the next call.
     """
     pad, far = budget.pad, budget.far
     found: dict[str, Block] = {}
@@ -263,7 +268,7 @@ def _blocks(
             label = f"{node.name}.{name}"
             flight = flying.get(step, Flight(step, step)) if name == "constants" else Flight(step, step)
             found[label] = Block(label, pad.name, size, flight.first, flight.last)
-    early = _send_ahead(graph, found, pad.name, ahead, repeat)
+    early = _send_ahead(graph, found, pad.name, ahead, repeat, again.values())
     return [*fixed, *found.values()], homes, early
 
 
@@ -302,11 +307,12 @@ def _in_place(graph: Graph, decision: Decision, spans: Mapping[Value, Life], out
 
 
 def _send_ahead(
-    graph: Graph, blocks: dict[str, Block], memory: str, capacity: int, repeat: Repeat | None
+    graph: Graph, blocks: dict[str, Block], memory: str, capacity: int, repeat: Repeat | None, again: Collection[Block]
 ) -> dict[str, int]:
     """Let constants arrive before they are needed, in the order of their use, as early as the scratchpad has room.
 
     Layers that repeat do so alike: what is on its way or waits fits into a window that is the same at every step.
+    What comes `again` at the end is like a layer behind the last.
     """
     used = [0] * len(graph.nodes)
     for block in blocks.values():
@@ -314,7 +320,8 @@ def _send_ahead(
             for step in range(block.first, block.last + 1):
                 used[step] += aligned(block.bytes)
     sizes = [aligned(b.bytes) if (b := blocks.get(f"{n.name}.constants")) else 0 for n in graph.nodes]
-    limits = [capacity - (max(used) if repeat else bytes_) for bytes_ in used]
+    next_call = [sum(aligned(b.bytes) for b in again if b.first <= step) for step in range(len(graph.nodes))]
+    limits = [capacity - (max(used) if repeat else bytes_) - more for bytes_, more in zip(used, next_call, strict=True)]
     most = repeat.period - 1 if repeat else len(graph.nodes)
     early: dict[str, int] = {}
     before, there = 0, list(sizes)  # bytes of constants at each step
