@@ -150,8 +150,8 @@ class Home:
 class EntryPlan:
     """Decisions for one entry of a network: its graph, a choice per node, transient blocks and homes.
 
-    `again`: constants that a call ends with, for the next one to find, by the last entry's nodes that read them; the
-    step before which they are sent for, one past the last where that is behind all.
+    `again`: constants that a call ends with, for the next one to find, by the nodes that read them; the step before
+    which they are sent for.
     """
 
     graph: Graph

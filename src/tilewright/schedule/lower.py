@@ -33,12 +33,13 @@ def lower(plan: Plan, target: Target) -> tuple[Program, ...]:
         return tuple(_program(p, tuple(Phase((_call(n, p),)) for n in p.graph.nodes if not n.op.view)) for p in places)
     groups = itertools.count()
     nodes = [_nodes(p, groups) for p in places]
-    again = _again(places[-1], nodes[-1])
-    kept = (*itertools.chain.from_iterable(map(_kept, nodes)), *itertools.chain.from_iterable(again.values()))
+    again = [_again(p, tiled) for p, tiled in zip(places, nodes, strict=True)]
+    back = itertools.chain(*(loads for entry in again for loads in entry.values()))
+    kept = (*itertools.chain(*map(_kept, nodes)), *back)
     once = _once(kept, target.cores, target.scratchpad)
     return tuple(
-        _program(p, _scheduled(p, tiled, again, groups, target), once, partial(_settled, target))
-        for p, tiled in zip(places, nodes, strict=True)
+        _program(p, _scheduled(p, tiled, some, groups, target), once, partial(_settled, target))
+        for p, tiled, some in zip(places, nodes, again, strict=True)
     )
 
 
@@ -53,7 +54,7 @@ def _scheduled(
 
 
 def _again(places: Places, nodes: dict[int, TiledNode]) -> dict[str, list[Copy]]:
-    """The loads that a call of any entry ends with, by the node of the last entry that they are for."""
+    """The loads that a call ends with, by the node that they are for in the next one."""
     return {n.node.name: n.first_constants() for n in nodes.values() if n.node.name in places.entry.again}
 
 
@@ -141,7 +142,7 @@ def _tiled(
             tokens |= {load.token: roles.setdefault(role, len(roles)) % MOST_OWN for load in loads}
     steps = {node.name: step for step, node in enumerate(graph.nodes)}
     for name, back in again.items():
-        behind = next((s for s in nodes if s >= places.entry.again[name]), len(graph.nodes))
+        behind = next(s for s in nodes if s >= places.entry.again[name])
         group = next(groups)
         issued.setdefault(behind, []).extend(replace(load, token=group) for load in back)
         role = repeat.role(steps[name]) if repeat and name in steps else None
@@ -154,7 +155,6 @@ def _tiled(
         yield from _arrivals(node.inputs, places, arrived, groups)
         yield from tiled.steps(issued.get(step, []))
         yield from _departures(node, places, groups)
-    yield from issued.get(len(graph.nodes), [])
 
 
 def _arrivals(

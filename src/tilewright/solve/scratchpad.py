@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
-from types import MappingProxyType
 
 from ..errors import UserError
 from ..ir.graph import Graph
@@ -22,7 +21,7 @@ from .place import lower_bound, place
 from .resident import Bundle, bundle_of, residents
 from .smaller import smaller
 from .tilings import root
-from .wrap import elsewhere, wrapped
+from .wrap import wrapped
 
 ROOM = (1.0, 0.96, 0.92, 0.86, 0.78, 0.68, 0.5)  # shares of the scratchpad that are tried until the blocks fit
 AHEAD = (1.0, 0.9, 0.75, 0.0)  # shares that constants on their way ahead may fill; 0: they come when they are needed
@@ -66,7 +65,7 @@ def _attempt(
     refusals = []
     for states_near, left in product((True, False) if state else (True,), dict.fromkeys((room, 0))):
         beside = kept + left + (state if states_near else 0)
-        steady = entries[-1] if state else None
+        steady = entries[0] if state and len(entries) == 1 else None
         budget = Budget(pad, far, pad.bytes - beside, states_near, outputs_near, steady)
         try:
             plans = _plans(entries, choices, menus, budget)
@@ -77,8 +76,6 @@ def _attempt(
         if stays:
             with suppress(ScratchpadError):  # what stays takes the room of a tile
                 plans = _plans(entries, choices, menus, replace(budget, stays=stays))
-        if plans[-1].again:
-            plans = [*(elsewhere(plan, plans[-1]) for plan in plans[:-1]), plans[-1]]
         used = {m.name: max(_end(plan.blocks, m.name) for plan in plans) for m in (pad, far)}
         levels = {
             Kind.CONST: next(m for m in target.memories if m.holds in ("const", "both")).name,
@@ -108,7 +105,7 @@ def state_bytes(entries: Sequence[Graph], choices: Choices) -> int:
 class Budget:
     """What a plan may use: the scratchpad less state and outputs, and constants that stay there, by what they are.
 
-    `steady`: the entry that is called again and again, whose calls find what those before left.
+    `steady`: the only entry of a network that is called again and again: its calls find what those before left.
     """
 
     pad: Memory
@@ -156,9 +153,6 @@ def _entry(
             if lower_bound([*near.values()]) > capacity:
                 continue
             again = _again(graph, decision, near, early, menus.target, budget, repeat)
-            if again:  # then what comes behind the layers has less room to wait in
-                blocks, homes, early = _blocks(graph, decision, budget, int(capacity * ahead), repeat, again)
-                near = {b.name: b for b in blocks if b.memory == pad.name and b.offset < 0}
             found = arrange(graph, near, again, repeat, capacity, 0.0 if ahead else seconds, pad.alignment)
             if found is None:
                 continue
@@ -217,12 +211,11 @@ def _choice(way: Tiled, early: int | None, offered: tuple[Tiled, ...]) -> Choice
 
 
 def _blocks(
-    graph: Graph, decision: Decision, budget: Budget, ahead: int, repeat: Repeat | None,
-    again: Mapping[str, Block] = MappingProxyType({}),
-) -> tuple[list[Block], dict[Value, Home], dict[str, int]]:  # fmt: skip
+    graph: Graph, decision: Decision, budget: Budget, ahead: int, repeat: Repeat | None
+) -> tuple[list[Block], dict[Value, Home], dict[str, int]]:
     """Blocks, where each value lives, and how many steps ahead the constants of nodes begin to arrive.
 
-    Blocks of what stays have their offsets. `again`: what comes at the end for the next call.
+    Blocks of what stays have their offsets.
     """
     pad, far = budget.pad, budget.far
     found: dict[str, Block] = {}
@@ -268,7 +261,7 @@ def _blocks(
             label = f"{node.name}.{name}"
             flight = flying.get(step, Flight(step, step)) if name == "constants" else Flight(step, step)
             found[label] = Block(label, pad.name, size, flight.first, flight.last)
-    early = _send_ahead(graph, found, pad.name, ahead, repeat, again.values())
+    early = _send_ahead(graph, found, pad.name, ahead, repeat)
     return [*fixed, *found.values()], homes, early
 
 
@@ -307,12 +300,11 @@ def _in_place(graph: Graph, decision: Decision, spans: Mapping[Value, Life], out
 
 
 def _send_ahead(
-    graph: Graph, blocks: dict[str, Block], memory: str, capacity: int, repeat: Repeat | None, again: Collection[Block]
+    graph: Graph, blocks: dict[str, Block], memory: str, capacity: int, repeat: Repeat | None
 ) -> dict[str, int]:
     """Let constants arrive before they are needed, in the order of their use, as early as the scratchpad has room.
 
     Layers that repeat do so alike: what is on its way or waits fits into a window that is the same at every step.
-    What comes `again` at the end is like a layer behind the last.
     """
     used = [0] * len(graph.nodes)
     for block in blocks.values():
@@ -320,8 +312,7 @@ def _send_ahead(
             for step in range(block.first, block.last + 1):
                 used[step] += aligned(block.bytes)
     sizes = [aligned(b.bytes) if (b := blocks.get(f"{n.name}.constants")) else 0 for n in graph.nodes]
-    next_call = [sum(aligned(b.bytes) for b in again if b.first <= step) for step in range(len(graph.nodes))]
-    limits = [capacity - (max(used) if repeat else bytes_) - more for bytes_, more in zip(used, next_call, strict=True)]
+    limits = [capacity - (max(used) if repeat else bytes_) for bytes_ in used]
     most = repeat.period - 1 if repeat else len(graph.nodes)
     early: dict[str, int] = {}
     before, there = 0, list(sizes)  # bytes of constants at each step

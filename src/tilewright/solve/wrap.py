@@ -1,15 +1,15 @@
 """Constants that a call ends with: what the next one reads first comes again, when the DMA has nothing else to do.
 
-They stay between calls alone. Whatever is called next finds them: every entry leaves the same bytes.
+They stay between calls alone, of a network with one entry: others would have to leave the same bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ..ir.graph import Graph
-from ..ir.plan import Block, EntryPlan, Tiled
+from ..ir.plan import Block, Tiled
 from ..ir.repeats import Repeat
 from ..targets.base import Dma
 
@@ -67,25 +67,3 @@ def _cycles(graph: Graph, ways: Ways, start: Mapping[int, int], again: Mapping[i
         now = max(now, there.get(step, 0.0))
         now += ways[node.name].cycles + ways[node.name].around if node.name in ways else 0.0
     return max(now, idle + dma.latency)
-
-
-def elsewhere(entry: EntryPlan, last: EntryPlan) -> EntryPlan:
-    """Another entry's plan, which leaves the same bytes as the last one's: as early as its own blocks allow."""
-    blocks = {block.name: block for block in last.blocks}
-    again = {name: _free(entry, blocks[f"{name}.constants"]) for name in last.again}
-    end = len(entry.graph.nodes) - 1
-    left = [
-        replace(blocks[f"{name}.constants"], name=f"{name}.again.constants", first=step, last=end)
-        for name, step in again.items()
-        if step <= end
-    ]
-    return replace(entry, again=again, blocks=(*entry.blocks, *left))
-
-
-def _free(entry: EntryPlan, block: Block) -> int:
-    """The step from which on no block needs the bytes of one of another entry."""
-    stop = block.offset + block.bytes
-    beside: Sequence[Block] = [
-        b for b in entry.blocks if b.memory == block.memory and b.offset < stop and block.offset < b.offset + b.bytes
-    ]
-    return max((b.last + 1 for b in beside), default=0)
