@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tilewright.targets.host import objects, toolchain
+from tilewright.targets.registry import TARGETS
 
 
 @pytest.fixture
@@ -90,3 +91,11 @@ def test_without_a_cache_it_compiles(compiled: list[str], tmp_path: Path, monkey
     for _ in range(2):
         build(project(tmp_path / "a"))
     assert compiled == ["main.c"] * 4
+
+
+@pytest.mark.parametrize("name", ["host", "siracusa"])
+def test_every_kernel_is_in_the_file_of_its_row(name: str) -> None:
+    """A target's own file is found before the host's: none may hide one of the host's that rows of the target name."""
+    target = TARGETS[name]()
+    texts = {row.file: target.kernel_file(row.file).read_text() for row in target.kernels}
+    assert [row.symbol for row in target.kernels if row.symbol not in texts[row.file]] == []
