@@ -14,6 +14,7 @@ from .dialect import (
 )
 from .elementwise import Binary, Cast, Select, Unary
 from .embed import Embed, QuantisedEmbed, Row
+from .enter_heads import EnterHeads
 from .epilogue import Clamp, Epilogue, Requantise
 from .index import Gather, GatherElements, GatherND, Scatter, TopK
 from .integer_attention import IntegerAttention
@@ -49,6 +50,7 @@ __all__ = [
     "DepthwiseConv2D",
     "Dequantize",
     "Embed",
+    "EnterHeads",
     "Epilogue",
     "Expand",
     "GatedLinear",
