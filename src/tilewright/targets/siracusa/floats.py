@@ -99,8 +99,8 @@ def _norm(node: Node) -> Arguments:
 
 def _rows_cycles(per_element: float, per_row: float) -> Callable[[Node], float]:
     def cycles(node: Node) -> float:
-        n = _length(node)
-        return CALL + per_core(math.prod(nominal(d) for d in type_of(node, "y").shape[:-1])) * (per_row + per_element * n)
+        rows = math.prod(nominal(d) for d in type_of(node, "y").shape[:-1])
+        return CALL + per_core(rows) * (per_row + per_element * _length(node))
 
     return cycles
 
