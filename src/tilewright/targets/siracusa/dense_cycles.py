@@ -62,9 +62,11 @@ def columns(rows: int, tokens: int, cols: int, finish: str, tiled: bool) -> floa
     misaligned = {0: 0.0, 2: 1.0}.get(cols % 4, 1.5)  # words that are read in two accesses, of a pair of rows
     words, pairs, whole = up(cols, 4), up(tokens, 2), rows // 4 if tiled else 0
     pair, loose = words * (PAIR_WORD + 1.45 * misaligned), up(rows - 4 * whole, 4)
-    done = 0 if words == 1 or (words < 48 and tokens // 2 == 3) else tokens // 4
+    done = 0 if words == 1 or (4 < tokens < 8 and cols < 300) else tokens // 4
     calls = (tokens // 2 > 2 * done) + tokens % 2 if whole else 0
-    cycles = calls * PAIR_CALL + whole * (calls * PAIR_BLOCK + (pairs - 2 * done) * (pair + TILE[finish]))
+    cycles = max(0, calls - (done == 0)) * PAIR_CALL + whole * (
+        calls * PAIR_BLOCK + (pairs - 2 * done) * (pair + TILE[finish])
+    )
     if done:
         cycles += whole * (GEMM_BLOCK + done * (FOURS[finish] + words * (FOURS_WORD + 2.9 * misaligned)))
     return cycles + loose * (180 + pairs * (pair + LOOSE[finish]))

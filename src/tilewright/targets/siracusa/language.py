@@ -229,7 +229,7 @@ LANGUAGE = (
         Append, "cluster_attention.c", "tw_cluster_append_rows",
         "int8_t *restrict state, const int8_t *restrict x, int n, int pos, int first, int last",
         {"state": "i8", "x": "i8"}, lambda node: {k: v for k, v in _append(node).items() if k != "pitch"},
-        split=over("t", "c", unit=4), direct=frozenset({"state"}), cycles=_append_cycles(60, 2.4),
+        split=over("t", "c", unit=4), direct=frozenset({"state"}), cycles=_append_cycles(50, 2.3),
         examples=_append_examples,
     ),
     Kernel(

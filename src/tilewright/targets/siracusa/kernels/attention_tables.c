@@ -40,7 +40,7 @@ static __attribute__((noinline)) int32_t any_scores(const int8_t *q, const int8_
                       int seen, int stride, int shift)                                                                 \
     {                                                                                                                  \
         int32_t most = -128, value = -128, v, t;                                                                       \
-        a--;                                                                                                           \
+        (void)shift, a--;                                                                                              \
         __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", size) TW_LW_BY("%[v]", "%[k]", "%[step]")                   \
                              TW_MAX("%[most]", "%[most]", "%[value]") TW_DOT(TW_DOTSP, "%[v]", "%[v]", "%[q]")         \
                                  rounds TW_SB("%[value]", "%[a]", "1")                                                 \

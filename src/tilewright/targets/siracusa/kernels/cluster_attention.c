@@ -5,7 +5,7 @@
 
 /* Elements first .. last of x, flat, go to row pos on of the keys: rows as they are. */
 TW_HOT
-void tw_cluster_append_rows(int8_t *restrict state, const int8_t *restrict x, int n, int pos, int first, int last)
+void __attribute__((minsize)) tw_cluster_append_rows(int8_t *restrict state, const int8_t *restrict x, int n, int pos, int first, int last)
 {
     int8_t *restrict y = state + pos * n;
     int i = first;
@@ -59,7 +59,7 @@ void __attribute__((minsize)) tw_cluster_append_column(int8_t *restrict state, c
  * times the last entry, for what is far away: cores take one each, as they would wait for each other at its bank;
  * scratch: [pitch]. */
 TW_HOT
-void tw_cluster_attention(const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v,
+void __attribute__((minsize)) tw_cluster_attention(const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v,
                           const int32_t *restrict mul, const int32_t *restrict out, const uint8_t *restrict table,
                           int8_t *restrict y, int32_t *restrict scratch, int pos, int group, int kv_width, int hd,
                           int pitch, int shift, int out_shift, int first, int last)

@@ -152,7 +152,7 @@ TW_X void tw_blocks(struct tw_product *p, const int8_t *x, const int8_t *w, int 
 #ifdef __riscv
     int blocks = p->fours != 0 ? (last - first) / 4 : 0;
     if (blocks > 0) {
-        int few = p->cols <= 4 || (p->cols < 192 && tokens / 2 == 3); /* pairs alone take less */
+        int few = p->cols <= 4 || (tokens > 4 && tokens < 8 && p->cols < 300); /* pairs alone: less code */
         int fours = few ? 0 : tokens / 4, pairs = tokens / 2 - 2 * fours, done = 4 * fours;
         if (fours > 0)
             tw_columns(p, p->fours, x, w, 4, fours, 0, blocks, first, at + first);
