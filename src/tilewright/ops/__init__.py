@@ -13,7 +13,7 @@ from .dialect import (
     ShiftSoftmax,
 )
 from .elementwise import Binary, Cast, Select, Unary
-from .embed import Embed, QuantisedEmbed, Row
+from .embed import Embed, QuantisedEmbed, Row, RowsAt
 from .epilogue import Clamp, Epilogue, Requantise
 from .index import Gather, GatherElements, GatherND, Scatter, TopK
 from .integer_attention import IntegerAttention
@@ -31,6 +31,7 @@ from .reduce import ArgReduce, Cumulative, Reduce, Softmax
 from .requantised import TableBinary
 from .rope import QuantisedRoPE, RoPE
 from .rotate import RotateHeads
+from .turned_heads import TurnedHeads
 from .weight_only import WeightOnlyEmbed, WeightOnlyLinear
 
 __all__ = [
@@ -90,6 +91,7 @@ __all__ = [
     "RoPE",
     "RotateHeads",
     "Row",
+    "RowsAt",
     "Saturate",
     "Scatter",
     "Select",
@@ -100,6 +102,7 @@ __all__ = [
     "TableBinary",
     "TopK",
     "Transpose",
+    "TurnedHeads",
     "TurnedLinear",
     "Unary",
     "WeightOnlyEmbed",

@@ -24,9 +24,10 @@ from ..ops import (
 from ..quant.requant import half
 from ..targets.base import Target
 from .by_tables import by_tables
-from .cheaper import cheaper
+from .cheaper import cheaper, cost
 from .new_heads import new_heads
 from .rewrite import Rewriter, rewrite
+from .turned_heads import turned_heads
 
 Results = tuple[Value, ...] | None
 
@@ -38,6 +39,10 @@ def one_call(graph: Graph, target: Target) -> Graph:
     """
     if target.cores == 1:
         return graph
+    for node in graph.nodes:
+        group = _triple(graph, node)
+        if group:
+            graph = _entered(graph, target, node, group) or graph
     triples: dict[str, tuple[int, list[Node]]] = {}  # by name of one of the three: which it is, and all
     for node in graph.nodes:
         found = _triple(graph, node)
@@ -74,6 +79,13 @@ def one_call(graph: Graph, target: Target) -> Graph:
 
     graph = rewrite(rewrite(graph, turned, gated, rounds=1), by_tables(target), rounds=1)
     return new_heads(graph, target)
+
+
+def _entered(graph: Graph, target: Target, attention: Node, group: Sequence[Node]) -> Graph | None:
+    """The graph with sums that enter an attention in one call, where that beats the other forms."""
+    makers, whole = _makers(graph.producers, group), _turned(Rewriter(graph), group)
+    forms = [[*makers, *group[:2]], *([[whole]] if whole is not None else [])]
+    return turned_heads(graph, target, attention, group, makers, min(cost(target, form) for form in forms))
 
 
 def _triple(graph: Graph, node: Node) -> list[Node]:

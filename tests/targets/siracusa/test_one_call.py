@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.instances import node_of, random_operands
 from tests.targets.siracusa.cases import check, with_constants
-from tilewright.ir.types import I8, I16, U8, TensorType
-from tilewright.ops import GatedLinear, TurnedLinear
+from tilewright.ir.types import I8, I16, I32, U8, TensorType
+from tilewright.ops import GatedLinear, TurnedHeads, TurnedLinear
 from tilewright.targets.siracusa.bench import Case
 from tilewright.targets.siracusa.one_call import ONE_CALL
 
-GATED, TURNED = ONE_CALL
+GATED, TURNED, HEADS = ONE_CALL
 WEIGHTS = ("w_gate", "mul_gate", "w_up", "mul_up", "w_q", "mul_q", "w_k", "mul_k", "w_v", "mul_v")
 
 
@@ -32,6 +34,36 @@ def turned(rng: np.random.Generator, heads: int, kv_heads: int, hd: int, pos: in
     node = node_of(op, TensorType((1, 64), I8), *weights, TensorType((pos + 3, hd), I16))
     arrays = random_operands(node, rng)
     return Case(TURNED, with_constants(node, arrays, WEIGHTS), arrays, shift=int(rng.integers(0, 4)))
+
+
+def turned_heads(rng: np.random.Generator, heads: int, kv_heads: int, hd: int, pos: int, positions: int) -> Case:
+    """Caches in L1, where they are in networks; sums as far from 0 as 32 bits allow."""
+    shifts = (int(rng.integers(0, 24)) for _ in "qkv")
+    op = TurnedHeads(heads, kv_heads, *shifts, int(rng.integers(14, 24)), pos, 8_300_000)
+    width, state = (heads + 2 * kv_heads) * hd, TensorType((positions, kv_heads * hd), I8)
+    types = TensorType((1, width), I32), TensorType((width,), U8), TensorType((1, hd), I16)
+    node = node_of(op, state, state, *types)
+    arrays = random_operands(node, rng)
+    arrays["x"] >>= rng.integers(0, 20, width).astype(np.int32)
+    near = replace(HEADS, direct=HEADS.direct - {"state_k", "state_v"})
+    return Case(near, with_constants(node, arrays, ("mul",)), arrays, shift=int(rng.integers(0, 4)))
+
+
+@pytest.mark.parametrize("cores", [1, 3, 8])
+def test_heads_that_enter_caches_are_exact_and_about_as_fast_as_predicted(cores: int) -> None:
+    rng = np.random.default_rng(cores)
+    sizes = [(4, 2, 16, 128, 256), (4, 4, 16, 0, 256), (8, 4, 8, 255, 256), (1, 1, 4, 3, 9), (6, 2, 20, 70, 80)]
+    cases = [turned_heads(rng, *size) for size in sizes for _ in range(3)]
+    assert all(case.kernel.misfit(case.node) is None for case in cases)
+    for case, outcome in zip(cases, check(cases, cores), strict=True):
+        if cores == 8:
+            assert outcome.cycles == pytest.approx(case.kernel.cycles(case.node), rel=0.15), case.node.op
+
+
+def test_sums_of_heads_that_may_leave_32_bits_are_refused() -> None:
+    case = turned_heads(np.random.default_rng(1), 4, 2, 16, 5, 9)
+    wide = replace(case.node, op=replace(case.node.op, bound=1 << 24))  # type: ignore[type-var]
+    assert HEADS.misfit(wide) is not None
 
 
 @pytest.mark.parametrize("cores", [1, 8])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from ...ir.graph import Node
-from ...ops import GatedLinear, TurnedLinear
+from ...ops import GatedLinear, TurnedHeads, TurnedLinear
 from ..base import Kernel, Scalar
 from .arguments import type_of
 
@@ -30,6 +30,16 @@ def turned(node: Node) -> Mapping[str, Scalar]:
     }  # fmt: skip
 
 
+def turned_heads(node: Node) -> dict[str, Scalar]:
+    """Sizes and shifts of a TurnedHeads."""
+    op = cast(TurnedHeads, node.op)
+    return {
+        "tokens": type_of(node, "x").shape[0], "kv_heads": op.kv_heads, "group": op.group,
+        "hd": type_of(node, "angles").static_shape[1], "pos": op.pos, "q_shift": op.q_shift, "k_shift": op.k_shift,
+        "v_shift": op.v_shift, "turn": op.turn,
+    }  # fmt: skip
+
+
 GATED = (
     "const int8_t *restrict x, const int8_t *restrict w_gate, const uint8_t *restrict mul_gate,"
     " const int8_t *restrict w_up, const uint8_t *restrict mul_up, const int16_t *restrict table, int8_t *restrict y"
@@ -38,6 +48,10 @@ TURNED = (
     "const int8_t *restrict x, const int8_t *restrict w_q, const uint8_t *restrict mul_q, const int8_t *restrict w_k,"
     " const uint8_t *restrict mul_k, const int8_t *restrict w_v, const uint8_t *restrict mul_v,"
     " const int16_t *restrict table, int8_t *restrict y"
+)
+HEADS = (
+    "int8_t *restrict state_k, int8_t *restrict state_v, const int32_t *restrict x, const uint8_t *restrict mul,"
+    " const int16_t *restrict angles, int8_t *restrict y"
 )
 
 ONE_CALL = (
@@ -49,5 +63,10 @@ ONE_CALL = (
         TurnedLinear, "one_call.c", "tw_turned_linear_i8",
         f"{TURNED}, int tokens, int q, int kv, int cols, int hd, int pos, int q_shift, int k_shift, int v_shift,"
         " int turn", {}, turned,
+    ),
+    Kernel(
+        TurnedHeads, "one_call.c", "tw_turned_heads_i8",
+        f"{HEADS}, int tokens, int kv_heads, int group, int hd, int pos, int q_shift, int k_shift, int v_shift,"
+        " int turn", {}, turned_heads,
     ),
 )  # fmt: skip

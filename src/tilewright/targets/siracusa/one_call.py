@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, cast
+
 import numpy as np
 
 from ...ir.graph import Node
-from ...ops import GatedLinear, TurnedLinear
+from ...ir.op import Op
+from ...ir.types import TensorType, maximum
+from ...ops import GatedLinear, TurnedHeads, TurnedLinear
 from ...quant.requant import accumulator_range, fits32, half
-from ..base import Kernel, Split
+from ..base import Kernel, Scalar, Split
 from ..host.arguments import type_of
-from ..host.one_call import GATED, TURNED, gated, turned
+from ..host.one_call import GATED, HEADS, TURNED, gated, turned, turned_heads
 from .dense import ROWS
 from .dense_cycles import stream, up
-from .share import CORES
+from .language import VALUES, pitch_of
+from .share import CORES, per_core
 
 
 def one_token(node: Node) -> bool:
@@ -34,6 +40,38 @@ def scaled_rows(node: Node) -> bool:
     return True
 
 
+def one_token_in_words(node: Node) -> bool:
+    """One token, heads of a multiple of four channels"""
+    return type_of(node, "x").shape[0] == 1 and type_of(node, "angles").static_shape[1] % 4 == 0
+
+
+def scaled_in_32_bits(node: Node) -> bool:
+    """Sums that stay within 32 bits once they are multiplied"""
+    op = cast(TurnedHeads, node.op)
+    return op.bound * 255 + half(max(op.q_shift, op.k_shift, op.v_shift)) < 1 << 31
+
+
+def _heads(node: Node) -> Mapping[str, Scalar]:
+    positions, n = type_of(node, "state_v").shape
+    return {**turned_heads(node), "n": maximum(n), "pitch": pitch_of(maximum(positions))}
+
+
+def _heads_examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+    """One token, heads of whole words, small sums."""
+    from dataclasses import replace
+
+    from hypothesis import strategies as st
+
+    op, types = TurnedHeads.examples(draw)
+    assert isinstance(op, TurnedHeads)
+    state, _, x, mul, angles = (kind for kind in types if kind is not None)
+    hd = 4 * draw(st.integers(1, 5))
+    width = op.kv_heads * (op.group + 2) * hd
+    state = state.with_shape((state.shape[0], op.kv_heads * hd))
+    kinds = state, state, x.with_shape((1, width)), mul.with_shape((width,)), angles.with_shape((1, hd))
+    return replace(op, bound=min(op.bound, 1 << 22)), kinds
+
+
 # Cluster cycles of warm calls, fitted on the simulator with `--timing gvsoc`.
 
 
@@ -51,6 +89,10 @@ def _turned_cycles(node: Node) -> float:
     rows = _share(node, 2)
     kinds = 1 if all(type_of(node, name).static_shape[0] % rows == 0 for name in ("w_q", "w_k")) else 2
     return 300 + stream(rows) + 150 * kinds + 16.8 * rows
+
+
+def _heads_cycles(node: Node) -> float:
+    return 250 + 23.0 * per_core(type_of(node, "mul").static_shape[0], 4)
 
 
 def _turned_scratch(node: Node) -> int:
@@ -72,5 +114,13 @@ ONE_CALL = (
         {}, turned, requires=(one_token, scaled_rows), packing={"w_q": ROWS, "w_k": ROWS, "w_v": ROWS},
         scratch=_turned_scratch, direct=frozenset({"table"}), cycles=_turned_cycles,
         split=lambda node: Split(("t", "c"), 2),  # noqa: ARG005
+    ),
+    Kernel(
+        TurnedHeads, "cluster_attention.c", "tw_cluster_turned_heads",
+        f"{HEADS}, int n, int group, int hd, int pitch, int pos, int q_shift, int k_shift, int v_shift, int turn,"
+        " int first, int last",
+        {}, _heads, (one_token_in_words, scaled_in_32_bits), packing={"state_v": VALUES, "v": VALUES},
+        split=lambda node: Split(("t", "g", "e"), 4),  # noqa: ARG005
+        direct=frozenset({"state_k", "state_v"}), cycles=_heads_cycles, examples=_heads_examples,
     ),
 )  # fmt: skip
