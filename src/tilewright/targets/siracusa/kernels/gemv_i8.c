@@ -19,6 +19,14 @@ static void stream(int32_t *y, const int8_t *w, const int8_t *x, int count)
 #endif
 }
 
+/* The same for rows first .. last, on their own: nothing follows the sums. */
+TW_HOT void tw_stream_sums(const int8_t *restrict x, const int8_t *restrict w, int32_t *restrict y, int first,
+                           int last)
+{
+    if (first < last)
+        stream(y + first, w + first * TW_ROW, x, last - first);
+}
+
 /* Results of such rows: multipliers of 8 bits per row, one addend, 32 bits enough. 7 instructions more. */
 #define SCALED(put)                                                                                                    \
     TW_STREAM("7", TW_LBU("%[a]", "%[mul]", "1") "mv %[b], %[add]\n" TW_MAC("%[b]", "%[s]", "%[a]")                    \
