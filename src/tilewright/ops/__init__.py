@@ -31,6 +31,7 @@ from .reduce import ArgReduce, Cumulative, Reduce, Softmax
 from .requantised import TableBinary
 from .rope import QuantisedRoPE, RoPE
 from .rotate import RotateHeads
+from .sums import GatedSums, ScaledAdd
 from .turned_heads import TurnedHeads
 from .weight_only import WeightOnlyEmbed, WeightOnlyLinear
 
@@ -53,6 +54,7 @@ __all__ = [
     "Epilogue",
     "Expand",
     "GatedLinear",
+    "GatedSums",
     "Gather",
     "GatherElements",
     "GatherND",
@@ -93,6 +95,7 @@ __all__ = [
     "Row",
     "RowsAt",
     "Saturate",
+    "ScaledAdd",
     "Scatter",
     "Select",
     "ShiftSoftmax",

@@ -12,6 +12,7 @@ from ..ir.types import U8, DType, Value
 from ..ops import (
     Append,
     GatedLinear,
+    GatedSums,
     Linear,
     QuantisedAttention,
     QuantisedRoPE,
@@ -27,6 +28,7 @@ from .by_tables import by_tables
 from .cheaper import cheaper, cost
 from .new_heads import new_heads
 from .rewrite import Rewriter, rewrite
+from .sums import bound_of, gated_sums, joined_sums
 from .turned_heads import turned_heads
 
 Results = tuple[Value, ...] | None
@@ -72,12 +74,20 @@ def one_call(graph: Graph, target: Target) -> Graph:
         if pair[0].inputs[0] is not pair[1].inputs[0] or not all(_rounded(m, bits=8) for m in pair):
             return None
         operands = [pair[0].inputs[0], *(m.inputs[i] for m in pair for i in (1, 3)), node.inputs[2]]
-        op = GatedLinear(_shift(pair[0]), _shift(pair[1]), node.op.shift)
-        if not cheaper(target, Node(op, tuple(operands), node.outputs, node.name), [*pair, node]):
-            return None
-        return r.add(op, operands, node)
+        shifts = _shift(pair[0]), _shift(pair[1]), node.op.shift
+        op = GatedLinear(*shifts)
+        apart, whole = cost(target, [*pair, node]), cost(target, [Node(op, tuple(operands), node.outputs, node.name)])
+        w = pair[0].inputs[1]
+        if pair[0].inputs[3] is not None and w is not None:
+            found = gated_sums(r, target, node, pair, GatedSums(*shifts, bound_of(w)), min(apart, whole))
+            if found is not None:
+                return found
+        return r.add(op, operands, node) if whole < apart else None
 
-    graph = rewrite(rewrite(graph, turned, gated, rounds=1), by_tables(target), rounds=1)
+    def joined(r: Rewriter, node: Node) -> Results:
+        return joined_sums(r, target, node)
+
+    graph = rewrite(rewrite(graph, turned, gated, joined, rounds=1), by_tables(target), rounds=1)
     return new_heads(graph, target)
 
 

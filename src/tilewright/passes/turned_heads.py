@@ -11,12 +11,12 @@ from dataclasses import replace
 import numpy as np
 
 from ..ir.graph import Graph, Node
-from ..ir.op import Op
 from ..ir.types import I8, U8, Array, Value
 from ..ops import Append, Linear, QuantisedAttention, QuantisedRoPE, Requantise, RowsAt, TurnedHeads
 from ..targets.base import Target
 from .cheaper import cost
 from .rewrite import Rewriter
+from .sums import bound_of, made
 
 
 def turned_heads(graph: Graph, target: Target, attention: Node, old: Sequence[Node], makers: Sequence[Node],
@@ -40,10 +40,10 @@ def turned_heads(graph: Graph, target: Target, attention: Node, old: Sequence[No
     if w is None or mul is None:
         return None
     angles = _angles(graph, r, table, q)
-    product = _node(r, Linear(), [x, r.const(f"{name}.w", w, I8)], f"{name}.sums", attention)
+    weights = r.const(f"{name}.w", w, I8)
+    product = made(r, Linear(), [x, weights], f"{name}.sums", attention)
     shifts = [m.op.epilogue.shift for m in makers if isinstance(m.op, Linear) and isinstance(m.op.epilogue, Requantise)]
-    bound = w.shape[1] << 14
-    heads = TurnedHeads(op.heads, kv_heads, *shifts, q.op.shift, q.op.pos, bound)
+    heads = TurnedHeads(op.heads, kv_heads, *shifts, q.op.shift, q.op.pos, bound_of(weights))
     inputs = [*(n.inputs[0] for n in appends), *product.outputs, r.const(f"{name}.mul", mul, U8), angles.outputs[0]]
     outputs = q.outputs[0], *(n.outputs[0] for n in appends)
     last = Node(heads, tuple(inputs), outputs, r.unique(f"{name}.heads"), attention.origin)
@@ -61,13 +61,7 @@ def _angles(graph: Graph, r: Rewriter, table: Value, like: Node) -> Node:
     assert isinstance(like.op, QuantisedRoPE)
     op = RowsAt(1, like.op.pos)
     found = (n for n in graph.nodes if n.op == op and n.inputs == (table,))
-    return next(found, None) or _node(r, op, [table], "angles", like)
-
-
-def _node(r: Rewriter, op: Op, inputs: Sequence[Value | None], name: str, like: Node) -> Node:
-    unique = r.unique(name)
-    (kind,) = op.infer(*(v.type if v is not None else None for v in inputs))
-    return Node(op, tuple(inputs), (Value(unique, kind),), unique, like.origin)
+    return next(found, None) or made(r, op, [table], "angles", like)
 
 
 def _joined(values: Sequence[Value | None], kv_heads: int) -> Array | None:

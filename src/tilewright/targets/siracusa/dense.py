@@ -15,7 +15,7 @@ from ...ops import Linear, LinearAdd
 from ...quant.requant import accumulator_range, half
 from ..base import Kernel, Packing, Rule, Scalar, Split
 from ..host.arguments import clamp, product, type_of
-from .dense_cycles import eights, float_columns, fours, gemm, gemv, stream, up
+from .dense_cycles import STREAM_SUM, eights, float_columns, fours, gemm, gemv, stream, up
 from .requant import BYTES, MODE, NARROW, SUMS, WIDE, joined, results
 from .share import CORES
 
@@ -314,7 +314,7 @@ DENSE = (
         Linear, "gemv_i8.c", "tw_stream_sums",
         "const int8_t *restrict x, const int8_t *restrict w, int32_t *restrict y, int first, int last",
         {"x": "i8", "w": "i8", "y": "i32"}, requires=(one_row, in_registers, bare_sums), packing={"w": ROWS},
-        split=_split, cycles=_stream_cycles,
+        split=_split, cycles=lambda node: stream(_shares(node)[0][0], STREAM_SUM),
     ),
     Kernel(
         Linear, "gemv_i8.c", "tw_stream_bytes",

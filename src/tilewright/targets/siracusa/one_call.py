@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -10,15 +10,25 @@ import numpy as np
 from ...ir.graph import Node
 from ...ir.op import Op
 from ...ir.types import TensorType, maximum
-from ...ops import GatedLinear, TurnedHeads, TurnedLinear
+from ...ops import GatedLinear, GatedSums, ScaledAdd, TurnedHeads, TurnedLinear
 from ...quant.requant import accumulator_range, fits32, half
 from ..base import Kernel, Scalar, Split
 from ..host.arguments import type_of
-from ..host.one_call import GATED, HEADS, TURNED, gated, turned, turned_heads
+from ..host.one_call import (
+    GATED,
+    GATED_SUMS,
+    HEADS,
+    SCALED_ADD,
+    TURNED,
+    gated,
+    gated_sums,
+    turned,
+    turned_heads,
+)
 from .dense import ROWS
 from .dense_cycles import stream, up
 from .language import VALUES, pitch_of
-from .share import CORES, per_core
+from .share import CORES, flat, per_core
 
 
 def one_token(node: Node) -> bool:
@@ -47,8 +57,22 @@ def one_token_in_words(node: Node) -> bool:
 
 def scaled_in_32_bits(node: Node) -> bool:
     """Sums that stay within 32 bits once they are multiplied"""
-    op = cast(TurnedHeads, node.op)
-    return op.bound * 255 + half(max(op.q_shift, op.k_shift, op.v_shift)) < 1 << 31
+    named = (
+        ("shift",) if isinstance(node.op, ScaledAdd) else ("q_shift", "k_shift", "v_shift", "gate_shift", "up_shift")
+    )
+    shifts = [shift for name, shift in node.op.attributes.items() if name in named]
+    return bool(node.op.attributes["bound"] * 255 + half(max(shifts)) < 1 << 31)
+
+
+def small_scaled_sums(node: Node) -> bool:
+    """Sums within 30 bits once they are scaled and shifted: a residual can be added"""
+    op = cast(ScaledAdd, node.op)
+    return (op.bound * 255 + half(op.shift)) >> op.shift < 1 << 30
+
+
+def one_row_of_sums(node: Node) -> bool:
+    """One row"""
+    return type_of(node, "x").shape[0] == 1
 
 
 def _heads(node: Node) -> Mapping[str, Scalar]:
@@ -91,6 +115,10 @@ def _turned_cycles(node: Node) -> float:
     return 300 + stream(rows) + 150 * kinds + 16.8 * rows
 
 
+def _sums_cycles(call: float, each: float) -> Callable[[Node], float]:
+    return lambda node: call + each * per_core(type_of(node, "y").static_shape[1])
+
+
 def _heads_cycles(node: Node) -> float:
     return 250 + 23.0 * per_core(type_of(node, "mul").static_shape[0], 4)
 
@@ -122,5 +150,16 @@ ONE_CALL = (
         {}, _heads, (one_token_in_words, scaled_in_32_bits), packing={"state_v": VALUES, "v": VALUES},
         split=lambda node: Split(("t", "g", "e"), 4),  # noqa: ARG005
         direct=frozenset({"state_k", "state_v"}), cycles=_heads_cycles, examples=_heads_examples,
+    ),
+    Kernel(
+        ScaledAdd, "cluster_llama.c", "tw_cluster_scaled_add", f"{SCALED_ADD}, int shift, int first, int last",
+        {}, lambda node: {"shift": cast(ScaledAdd, node.op).shift},
+        (one_row_of_sums, scaled_in_32_bits, small_scaled_sums), split=flat, in_place={"y": "r"},
+        cycles=_sums_cycles(75, 11.7),
+    ),
+    Kernel(
+        GatedSums, "cluster_llama.c", "tw_cluster_gated_sums",
+        f"{GATED_SUMS}, int columns, int gate_shift, int up_shift, int shift, int first, int last",
+        {}, gated_sums, (one_row_of_sums, scaled_in_32_bits), split=flat, cycles=_sums_cycles(115, 24.3),
     ),
 )  # fmt: skip

@@ -91,3 +91,26 @@ void tw_turned_heads_i8(int8_t *restrict state_k, int8_t *restrict state_v, cons
             }
         }
 }
+
+/* y = clip(r + ((x * mul + half) >> shift)), 16 bits; r and y may be the same. x: [tokens][columns]. */
+void tw_scaled_add_i16(const int32_t *restrict x, const int16_t *r, const uint8_t *restrict mul, int16_t *y, int tokens,
+                       int columns, int shift)
+{
+    for (int t = 0; t < tokens; t++)
+        for (int c = 0; c < columns; c++, x++, r++, y++) {
+            int64_t sum = (((int64_t)*x * mul[c] + tw_half(shift)) >> shift) + *r;
+            *y = (int16_t)(sum > 32767 ? 32767 : sum < -32768 ? -32768 : sum);
+        }
+}
+
+/* y = clip((table[gate + 128] * up + half) >> shift); x: [tokens][2 * columns], gates first. */
+void tw_gated_sums_i8(const int32_t *restrict x, const uint8_t *restrict mul, const int16_t *restrict table,
+                      int8_t *restrict y, int tokens, int columns, int gate_shift, int up_shift, int shift)
+{
+    for (int t = 0; t < tokens; t++, x += 2 * columns)
+        for (int c = 0; c < columns; c++) {
+            int32_t gate = scaled(x[c], mul[c], gate_shift, 127);
+            int32_t up = scaled(x[columns + c], mul[columns + c], up_shift, 127);
+            *y++ = (int8_t)tw_clip((table[gate + 128] * up + tw_half(shift)) >> shift, -128, 127);
+        }
+}
