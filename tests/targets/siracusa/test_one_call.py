@@ -57,7 +57,7 @@ def test_heads_that_enter_caches_are_exact_and_about_as_fast_as_predicted(cores:
     assert all(case.kernel.misfit(case.node) is None for case in cases)
     for case, outcome in zip(cases, check(cases, cores), strict=True):
         if cores == 8:
-            assert outcome.cycles == pytest.approx(case.kernel.cycles(case.node), rel=0.15, abs=40), case.node.op
+            assert outcome.cycles == pytest.approx(case.kernel.cycles(case.node), rel=0.15, abs=60), case.node.op
 
 
 def joined_sums(rng: np.random.Generator, columns: int) -> Case:
@@ -85,7 +85,7 @@ def test_what_follows_sums_is_exact_and_about_as_fast_as_predicted(cores: int) -
     assert all(case.kernel.misfit(case.node) is None for case in cases)
     for case, outcome in zip(cases, check(cases, cores), strict=True):
         if cores == 8:
-            assert outcome.cycles == pytest.approx(case.kernel.cycles(case.node), rel=0.15, abs=40), case.node.op
+            assert outcome.cycles == pytest.approx(case.kernel.cycles(case.node), rel=0.15, abs=60), case.node.op
 
 
 def test_sums_of_heads_that_may_leave_32_bits_are_refused() -> None:

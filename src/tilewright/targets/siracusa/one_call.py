@@ -120,7 +120,7 @@ def _sums_cycles(call: float, each: float) -> Callable[[Node], float]:
 
 
 def _heads_cycles(node: Node) -> float:
-    return 250 + 23.0 * per_core(type_of(node, "mul").static_shape[0], 4)
+    return 280 + 22.0 * per_core(type_of(node, "mul").static_shape[0], 4)
 
 
 def _turned_scratch(node: Node) -> int:
@@ -155,7 +155,7 @@ ONE_CALL = (
         ScaledAdd, "cluster_llama.c", "tw_cluster_scaled_add", f"{SCALED_ADD}, int shift, int first, int last",
         {}, lambda node: {"shift": cast(ScaledAdd, node.op).shift},
         (one_row_of_sums, scaled_in_32_bits, small_scaled_sums), split=flat, in_place={"y": "r"},
-        cycles=_sums_cycles(75, 11.7),
+        cycles=_sums_cycles(80, 11.7),
     ),
     Kernel(
         GatedSums, "cluster_llama.c", "tw_cluster_gated_sums",
