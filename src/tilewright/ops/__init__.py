@@ -23,7 +23,7 @@ from .matmul import MatMul
 from .move import Concat, Copy, Expand, Pad, Reshape, Slice, Transpose, Windows
 from .new_heads import NewHeads
 from .norm import LayerNorm, QuantisedRMSNorm, RMSNorm
-from .one_call import GatedLinear, TurnedLinear
+from .one_call import GatedLinear
 from .pointwise import Add, QuantisedSwiGLU, Saturate, SwiGLU
 from .pool import AveragePool2D, MaxPool2D
 from .quantize import Dequantize, LookUp, Quantize, QuantizedAdd, QuantizedMul, Requant
@@ -106,7 +106,6 @@ __all__ = [
     "TopK",
     "Transpose",
     "TurnedHeads",
-    "TurnedLinear",
     "Unary",
     "WeightOnlyEmbed",
     "WeightOnlyLinear",

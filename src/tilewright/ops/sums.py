@@ -99,6 +99,6 @@ class GatedSums(Op):
         from hypothesis import strategies as st
 
         t, o = draw(st.integers(1, 4)), draw(st.integers(1, 40))
-        shifts = (draw(st.integers(low, high)) for low, high in ((8, 24), (8, 24), (0, 20)))
-        op = cls(*shifts, draw(st.integers(1, 1 << 22)))
+        gate_shift, up_shift, shift = (draw(st.integers(low, high)) for low, high in ((8, 24), (8, 24), (0, 20)))
+        op = cls(gate_shift, up_shift, shift, draw(st.integers(1, 1 << 22)))
         return op, (TensorType((t, 2 * o), I32), TensorType((2 * o,), U8), TensorType((256,), I16))

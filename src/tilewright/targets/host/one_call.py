@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from ...ir.graph import Node
-from ...ops import GatedLinear, GatedSums, ScaledAdd, TurnedHeads, TurnedLinear
+from ...ops import GatedLinear, GatedSums, ScaledAdd, TurnedHeads
 from ..base import Kernel, Scalar
 from .arguments import type_of
 
@@ -17,16 +17,6 @@ def gated(node: Node) -> Mapping[str, Scalar]:
     return {
         "tokens": type_of(node, "x").shape[0], "rows": rows, "cols": cols, "gate_shift": op.gate_shift,
         "up_shift": op.up_shift, "shift": op.shift,
-    }  # fmt: skip
-
-
-def turned(node: Node) -> Mapping[str, Scalar]:
-    """Sizes and shifts of a TurnedLinear."""
-    op, (kv, cols) = cast(TurnedLinear, node.op), type_of(node, "w_k").static_shape
-    return {
-        "tokens": type_of(node, "x").shape[0], "q": type_of(node, "w_q").static_shape[0], "kv": kv, "cols": cols,
-        "hd": type_of(node, "table").shape[1], "pos": op.pos, "q_shift": op.q_shift, "k_shift": op.k_shift,
-        "v_shift": op.v_shift, "turn": op.turn,
     }  # fmt: skip
 
 
@@ -50,11 +40,6 @@ GATED = (
     "const int8_t *restrict x, const int8_t *restrict w_gate, const uint8_t *restrict mul_gate,"
     " const int8_t *restrict w_up, const uint8_t *restrict mul_up, const int16_t *restrict table, int8_t *restrict y"
 )
-TURNED = (
-    "const int8_t *restrict x, const int8_t *restrict w_q, const uint8_t *restrict mul_q, const int8_t *restrict w_k,"
-    " const uint8_t *restrict mul_k, const int8_t *restrict w_v, const uint8_t *restrict mul_v,"
-    " const int16_t *restrict table, int8_t *restrict y"
-)
 HEADS = (
     "int8_t *restrict state_k, int8_t *restrict state_v, const int32_t *restrict x, const uint8_t *restrict mul,"
     " const int16_t *restrict angles, int8_t *restrict y"
@@ -66,11 +51,6 @@ ONE_CALL = (
     Kernel(
         GatedLinear, "one_call.c", "tw_gated_linear_i8",
         f"{GATED}, int tokens, int rows, int cols, int gate_shift, int up_shift, int shift", {}, gated,
-    ),
-    Kernel(
-        TurnedLinear, "one_call.c", "tw_turned_linear_i8",
-        f"{TURNED}, int tokens, int q, int kv, int cols, int hd, int pos, int q_shift, int k_shift, int v_shift,"
-        " int turn", {}, turned,
     ),
     Kernel(
         TurnedHeads, "one_call.c", "tw_turned_heads_i8",

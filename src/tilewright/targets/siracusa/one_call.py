@@ -10,7 +10,7 @@ import numpy as np
 from ...ir.graph import Node
 from ...ir.op import Op
 from ...ir.types import TensorType, maximum
-from ...ops import GatedLinear, GatedSums, ScaledAdd, TurnedHeads, TurnedLinear
+from ...ops import GatedLinear, GatedSums, ScaledAdd, TurnedHeads
 from ...quant.requant import accumulator_range, fits32, half
 from ..base import Kernel, Scalar, Split
 from ..host.arguments import type_of
@@ -19,10 +19,8 @@ from ..host.one_call import (
     GATED_SUMS,
     HEADS,
     SCALED_ADD,
-    TURNED,
     gated,
     gated_sums,
-    turned,
     turned_heads,
 )
 from .dense import ROWS
@@ -38,7 +36,7 @@ def one_token(node: Node) -> bool:
 
 def scaled_rows(node: Node) -> bool:
     """Constant weights whose sums stay within 32 bits up to their shifts"""
-    for name in ("gate", "up", "q", "k", "v"):
+    for name in ("gate", "up"):
         w, mul = node.operands.get(f"w_{name}"), node.operands.get(f"mul_{name}")
         if w is None or mul is None:
             continue
@@ -109,22 +107,12 @@ def _gated_cycles(node: Node) -> float:
     return 2 * stream(rows) + 150 + 8.5 * rows
 
 
-def _turned_cycles(node: Node) -> float:
-    rows = _share(node, 2)
-    kinds = 1 if all(type_of(node, name).static_shape[0] % rows == 0 for name in ("w_q", "w_k")) else 2
-    return 300 + stream(rows) + 150 * kinds + 16.8 * rows
-
-
 def _sums_cycles(call: float, each: float) -> Callable[[Node], float]:
     return lambda node: call + each * per_core(type_of(node, "y").static_shape[1])
 
 
 def _heads_cycles(node: Node) -> float:
     return 280 + 22.0 * per_core(type_of(node, "mul").static_shape[0], 4)
-
-
-def _turned_scratch(node: Node) -> int:
-    return 2 * max(type_of(node, name).static_shape[0] for name in ("w_q", "w_k"))
 
 
 ONE_CALL = (
@@ -134,14 +122,6 @@ ONE_CALL = (
         {}, gated, requires=(one_token, scaled_rows), packing={"w_gate": ROWS, "w_up": ROWS},
         scratch=lambda node: type_of(node, "y").static_shape[1], cycles=_gated_cycles,
         split=lambda node: Split(("t", "o")),  # noqa: ARG005
-    ),
-    Kernel(
-        TurnedLinear, "gemv_i8.c", "tw_turned_i8",
-        f"{TURNED}, int16_t *restrict scratch, int q, int kv, int hd, int pos, int q_shift, int k_shift, int v_shift,"
-        " int turn, int first, int last",
-        {}, turned, requires=(one_token, scaled_rows), packing={"w_q": ROWS, "w_k": ROWS, "w_v": ROWS},
-        scratch=_turned_scratch, direct=frozenset({"table"}), cycles=_turned_cycles,
-        split=lambda node: Split(("t", "c"), 2),  # noqa: ARG005
     ),
     Kernel(
         TurnedHeads, "cluster_attention.c", "tw_cluster_turned_heads",

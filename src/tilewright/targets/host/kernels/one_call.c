@@ -39,33 +39,6 @@ static void pair(int32_t a, int32_t b, const int16_t *restrict angles, int c, in
     y[1] = (int8_t)tw_clip((a * sine + b * cosine + half) >> turn, -128, 127);
 }
 
-/* `rows` products of a token, pairs of them turned by the angles at `angles`: cosines, then sines. */
-static void turned(const int8_t *restrict x, const int8_t *restrict w, const uint8_t *restrict mul,
-                   const int16_t *restrict angles, int8_t *restrict y, int rows, int cols, int hd, int shift, int turn)
-{
-    for (int r = 0; r < rows; r += 2, w += 2 * cols) {
-        int32_t a = row(x, w, cols, mul[r], shift, 32767), b = row(x, w + cols, cols, mul[r + 1], shift, 32767);
-        pair(a, b, angles, r % hd, hd, turn, y + r);
-    }
-}
-
-/* `q` turned queries, `kv` turned keys and as many values of each token; table: [positions][hd]. */
-void tw_turned_linear_i8(const int8_t *restrict x, const int8_t *restrict w_q, const uint8_t *restrict mul_q,
-                         const int8_t *restrict w_k, const uint8_t *restrict mul_k, const int8_t *restrict w_v,
-                         const uint8_t *restrict mul_v, const int16_t *restrict table, int8_t *restrict y, int tokens,
-                         int q, int kv, int cols, int hd, int pos, int q_shift, int k_shift, int v_shift, int turn)
-{
-    table += pos * hd;
-    for (int t = 0; t < tokens; t++, x += cols, table += hd) {
-        turned(x, w_q, mul_q, table, y, q, cols, hd, q_shift, turn);
-        y += q;
-        turned(x, w_k, mul_k, table, y, kv, cols, hd, k_shift, turn);
-        y += kv;
-        for (int r = 0; r < kv; r++)
-            *y++ = (int8_t)row(x, w_v + r * cols, cols, mul_v[r], v_shift, 127);
-    }
-}
-
 /* Sums of tokens, for each head of the caches `group` queries, a key and a value of hd columns: queries go to y, keys
  * and values to row pos + t of the states, [positions][kv_heads * hd]. */
 void tw_turned_heads_i8(int8_t *restrict state_k, int8_t *restrict state_v, const int32_t *restrict x,

@@ -77,42 +77,6 @@ TW_HOT void tw_gated_i8(const int8_t *restrict x, const int8_t *restrict w_gate,
     tw_swiglu(y + first, scratch, table, y + first, shift, 0, last - first);
 }
 
-/* Such products for `q` queries, `kv` keys and values, rounded; pairs of the first two are turned by the angles of the
- * token: table[pos]: [hd / 2] cosines, then as many sines. y: [q + 2 kv], scratch: [the greater of q and kv]. */
-TW_HOT void tw_turned_i8(const int8_t *restrict x, const int8_t *restrict w_q, const uint8_t *restrict mul_q,
-                         const int8_t *restrict w_k, const uint8_t *restrict mul_k, const int8_t *restrict w_v,
-                         const uint8_t *restrict mul_v, const int16_t *restrict table, int8_t *restrict y,
-                         int16_t *restrict scratch, int q, int kv, int hd, int pos, int q_shift, int k_shift,
-                         int v_shift, int turn, int first, int last)
-{
-    const int8_t *w[3] = {w_q, w_k, w_v};
-    const uint8_t *mul[3] = {mul_q, mul_k, mul_v};
-    int shift[3] = {q_shift, k_shift, v_shift}, width = q, half = tw_half(turn);
-    TW_ROLLED
-    for (int i = 0; first < last; i++, y += width, first -= width, last -= width, width = kv) {
-        int32_t rounding = tw_half(shift[i]);
-        int stop = last < width ? last : width;
-        if (first >= stop)
-            continue;
-        if (i == 2) {
-            tw_stream_i8(x, w[i], mul[i], &rounding, y, shift[i], -128, 127, first, stop);
-            return;
-        }
-        tw_stream_i16(x, w[i], mul[i], &rounding, scratch, shift[i], -32768, 32767, first, stop);
-        int c = first % hd;
-        const int16_t *cosine = table + pos * hd + (c >> 1);
-        TW_ROLLED
-        for (; first < stop; first += 2) {
-            int32_t a = scratch[first], b = scratch[first + 1], u = cosine[0], v = cosine[hd >> 1];
-            y[first] = (int8_t)tw_pclip(tw_pmsu(tw_pmac(half, a, u), b, v) >> turn, 8);
-            y[first + 1] = (int8_t)tw_pclip(tw_pmac(tw_pmac(half, a, v), b, u) >> turn, 8);
-            cosine++, c += 2;
-            if (c == hd)
-                c = 0, cosine -= hd >> 1;
-        }
-    }
-}
-
 /* The same for rows of any whole words, eight at a time: first and last are multiples of eight. */
 void tw_eights_bytes(const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul,
                      const int32_t *restrict add, int8_t *restrict y, int cols, int mul_step, int shift, int first,
