@@ -162,6 +162,7 @@ void SMALL tw_enter_row(int8_t *restrict state_k, int8_t *restrict state_v, cons
                      : [n] "r"(last - first), [ta] "r"(table_a), [tb] "r"(table_b), [mul] "r"(*mul),                   \
                        [add] "r"(*(const int32_t *)add), [shift] "r"(shift)                                            \
                      : "memory")
+TW_HOT
 void SMALL tw_join_tables(const void *bytes_a, const void *bytes_b, const int8_t *restrict table_a,
                           const int8_t *restrict table_b, const int32_t *restrict mul, const void *restrict add,
                           int8_t *y, int product, int shift, int first, int last)
