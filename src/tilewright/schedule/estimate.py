@@ -125,9 +125,8 @@ class _Clock:
         for core in cores:
             self.cores[core] += cycles - (own * less if core == 0 else 0.0)
         track = "cores" if len(cores) > 1 else f"core {cores.start}"
-        self.timeline.events.append(
-            Event(track, call.semantics.name, start, start + cycles, self.phase, call.kernel.symbol)
-        )
+        stop = max(self.cores[core] for core in cores)
+        self.timeline.events.append(Event(track, call.semantics.name, start, stop, self.phase, call.kernel.symbol))
 
     def job(self, step: Job) -> None:
         """An engine does its jobs in order; where its queue is full, the core that starts one waits."""
@@ -167,7 +166,7 @@ class _Clock:
         lines, moving = nominal(step.lines), self.moving[track]
         size = nominal(step.bytes) * lines
         cycles, stop = self.dma.cycles(size, lines, outward=not inward), 0.0
-        for block in range(step.blocks):
+        for block in range(step.blocks if size else 0):
             begun = self.cores[step.core] + (self.dma.block if block else self.dma.issue)
             if len(moving) == self.dma.queue:
                 begun = max(begun, moving[0])
