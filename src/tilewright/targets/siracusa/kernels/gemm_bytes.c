@@ -31,10 +31,10 @@ TW_HOT static SMALL __attribute__((noinline)) void bytes_of(const int8_t *x, con
     c->words = TW_WORDS(cols), c->y = (char *)y, c->x = x, c->mul = mul, c->mul_step = 4 * mul_step, c->numbers = own;
     c->x_step = -words, c->w_step = -words;
     if (across) {
-        c->tiles = rows / 4, c->blocks = tokens / 4, c->x_next = 4 * cols, c->w_step += 4 * pitch;
+        c->tiles = rows >> 2, c->blocks = tokens >> 2, c->x_next = 4 * cols, c->w_step += 4 * pitch;
         c->w_next = -rows * pitch, c->y_last = 4 - 3 * y_step, c->y_next = 4 * y_step - rows;
     } else {
-        c->tiles = tokens / 4, c->blocks = rows / 4, c->x_next = 0, c->x_step += 4 * cols;
+        c->tiles = tokens >> 2, c->blocks = rows >> 2, c->x_next = 0, c->x_step += 4 * cols;
         c->w_next = 4 * pitch, c->y_last = y_step, c->y_next = 4 - tokens * y_step;
     }
     if (shift == 0)
@@ -111,6 +111,7 @@ TW_HOT void SMALL tw_heads_rows(int8_t *restrict state_k, int8_t *restrict state
 
 #ifdef __riscv
 #define PRODUCTS(f) f("%[a0]", "%[b0]") f("%[a1]", "%[b1]") f("%[a2]", "%[b2]") f("%[a3]", "%[b3]")
+#define LANE(y, odd, word, half) ".insn r 0x57, 7, 0x1e<<1|" odd ", " y ", " word ", x" half "\n" /* signed */
 #define LOOKED_UP(a, b) TW_LB_AT(a, "%[table]", a)
 #define MULTIPLIED(a, b) TW_MULS(a, a, b)
 #define ROUNDED(a, b) TW_ROUNDED_PRODUCT(a, a, "%[mul]", "16")
@@ -124,15 +125,17 @@ TW_X void multiplied(const int8_t *x, const int8_t *table, int32_t mul, int8_t *
     int32_t a0, a1, a2, a3, b0, b1, b2, b3;
     /* clang-format off */
     __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("1", "%[tokens]", "30") TW_LOOP("0", "%[n]", "27")
-        TW_LB("%[a0]", "%[x]", "1") TW_LB("%[b0]", "%[x]", "1") TW_LB("%[a1]", "%[x]", "1") TW_LB("%[b1]", "%[x]", "1")
-        TW_LB("%[a2]", "%[x]", "1") TW_LB("%[b2]", "%[x]", "1") TW_LB("%[a3]", "%[x]", "1") TW_LB("%[b3]", "%[x]", "1")
+        TW_ASM_BEGIN TW_LOOP("1", "%[tokens]", "32") TW_LOOP("0", "%[n]", "29")
+        TW_LW("%[b1]", "%[x]", "4") TW_LW("%[b3]", "%[x]", "4") LANE("%[a0]", "0", "%[b1]", "0")
+        LANE("%[b0]", "1", "%[b1]", "0") LANE("%[a1]", "0", "%[b1]", "1") LANE("%[b1]", "1", "%[b1]", "1")
+        LANE("%[a2]", "0", "%[b3]", "0") LANE("%[b2]", "1", "%[b3]", "0") LANE("%[a3]", "0", "%[b3]", "1")
+        LANE("%[b3]", "1", "%[b3]", "1")
         PRODUCTS(LOOKED_UP) PRODUCTS(MULTIPLIED) PRODUCTS(ROUNDED) PRODUCTS(CLIPPED)
         TW_PACKLO("%[a0]", "%[a1]", "%[a0]") TW_PACKHI("%[a0]", "%[a3]", "%[a2]") TW_SW("%[a0]", "%[y]", "4")
         "add %[y], %[y], %[rest]\nnop\n" TW_ASM_END
         : [x] "+r"(x), [y] "+r"(y), [a0] "=&r"(a0), [a1] "=&r"(a1), [a2] "=&r"(a2), [a3] "=&r"(a3), [b0] "=&r"(b0),
           [b1] "=&r"(b1), [b2] "=&r"(b2), [b3] "=&r"(b3)
-        : [tokens] "r"(tokens), [n] "r"(count / 4), [rest] "r"(y_step - count), [table] "r"(table), [mul] "r"(mul)
+        : [tokens] "r"(tokens), [n] "r"(count >> 2), [rest] "r"(y_step - count), [table] "r"(table), [mul] "r"(mul)
         : "memory");
     /* clang-format on */
 #else
