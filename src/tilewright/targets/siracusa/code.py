@@ -1,7 +1,8 @@
 """How much machine code the kernels' calls pass through: lines of the instruction cache in traces of the simulator.
 
 Where code is not in the cache, the cores wait for it about as many cycles as it has bytes. Small networks spend a
-third of their time so; the layers of a decoder fit into the cache. What kernels of a file share counts with one of them.
+third of their time so; the layers of a decoder fit into the cache. What kernels of a file share counts with one of
+them.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from ...ops import Linear, LinearAdd
 from ...quant.requant import accumulator_range, half
 from ..base import Kernel, Packing, Rule, Scalar, Split
 from ..host.arguments import clamp, product, type_of
-from .dense_cycles import eights, float_columns, fours, gemm, gemv, stream, up
+from .dense_cycles import STREAM_SUM, eights, float_columns, fours, gemm, gemv, stream, up
 from .requant import BYTES, MODE, NARROW, SUMS, WIDE, joined, results
 from .share import CORES
 
@@ -166,6 +166,11 @@ def in_fours(node: Node) -> bool:
     return rows % 4 == 0 and cols > 4 and isinstance(tokens, int) and tokens % 4 == 0
 
 
+def bare_sums(node: Node) -> bool:
+    """Sums without a bias, and nothing behind them"""
+    return "b" not in node.operands and cast(Linear, node.op).epilogue is None
+
+
 def scaled_rows(node: Node) -> bool:
     """A multiplier for each row, one addend of 32 bits, and sums that stay within 32 bits up to their shift"""
     if "b" in node.operands or "mul" not in node.operands or type_of(node, "add").dtype.bits != 32:
@@ -314,6 +319,12 @@ DENSE = (
     _stream("i8"),
     _stream("i16"),
     _stream("i32"),
+    Kernel(
+        Linear, "gemv_i8.c", "tw_stream_sums",
+        "const int8_t *restrict x, const int8_t *restrict w, int32_t *restrict y, int first, int last",
+        {"x": "i8", "w": "i8", "y": "i32"}, requires=(one_row, in_registers, bare_sums), packing={"w": ROWS},
+        split=_split, cycles=lambda node: stream(_shares(node)[0][0], STREAM_SUM),
+    ),
     Kernel(
         Linear, "gemv_i8.c", "tw_stream_bytes",
         "const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul, const int32_t *restrict add,"

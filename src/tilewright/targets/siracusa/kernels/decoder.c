@@ -36,9 +36,9 @@ void SMALL tw_turn_heads(const int8_t *restrict x, const int8_t *restrict r, con
     }
 }
 
-/* Queries of a token, and its keys and values in the caches: heads first .. last of these, of four channels, from a row
- * of 64 inputs. w, mul: for each head rows of `group` queries, of a key and of a value; state_k: [positions][n],
- * state_v: [n][pitch]; tables: entry c at 128 + c; numbers: the product's addend, multipliers and addends of rotations;
+/* Queries of a token, and its keys and values in the caches: heads first .. last of these, from a row of 64 inputs.
+ * w, mul: for each head rows of `group` queries, of a key and of a value; state_k: [positions][n], state_v: [n][pitch];
+ * tables: entry c at 128 + c; numbers: the product's addend, multipliers and addends of rotations;
  * y: [n / 4][group][4]; scratch: what the rows give, whole words. */
 TW_HOT
 void SMALL tw_new_heads(int8_t *restrict state_k, int8_t *restrict state_v, const int8_t *restrict x,
@@ -62,6 +62,32 @@ void SMALL tw_new_heads(int8_t *restrict state_k, int8_t *restrict state_v, cons
     const int8_t *k = scratch + 4 * group;
     entered(state_k, state_v, scratch, k, k + 4, 8, 4 * group + 4, c, table_k, table_v, numbers, y, group, pitch, turn,
             heads);
+#endif
+}
+
+/* The same from what such products gave. x_q: [n / 4][group][4], x_k, x_v: [n]; numbers: of rotations. */
+TW_HOT
+void SMALL tw_enter_row(int8_t *restrict state_k, int8_t *restrict state_v, const int8_t *restrict x_q,
+                        const int8_t *restrict x_k, const int8_t *restrict x_v, const int8_t *restrict r,
+                        const int8_t *restrict table_k, const int8_t *restrict table_v,
+                        const int32_t *restrict numbers, int8_t *restrict y, int n, int group, int pitch, int pos,
+                        int turn, int first, int last)
+{
+    int32_t c[4], heads = last - first;
+    if (first >= last)
+        return;
+    transposed(c, r);
+    x_q += 4 * group * first, x_k += 4 * first, x_v += 4 * first;
+    y += 4 * group * first, state_k += pos * n + 4 * first, state_v += 4 * first * pitch + pos;
+    table_k += 128, table_v += 128;
+#ifdef __riscv
+    int32_t v, a, b, e, t, d;
+    __asm__ volatile(ENTERED("%[x_q]", "%[x_k]", "%[x_v]")
+                     : [x_q] "+r"(x_q), [x_k] "+r"(x_k), [x_v] "+r"(x_v), ENTERED_TO
+                     : ENTERED_BY
+                     : "memory");
+#else
+    entered(state_k, state_v, x_q, x_k, x_v, 0, 0, c, table_k, table_v, numbers, y, group, pitch, turn, heads);
 #endif
 }
 
