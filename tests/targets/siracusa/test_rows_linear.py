@@ -10,12 +10,14 @@ import pytest
 from tests.instances import node_of, random_operands
 from tests.targets.siracusa.cases import check, with_constants
 from tilewright.ir.types import I8, I32, TensorType
-from tilewright.ops import LinearGate, NewHeads
+from tilewright.ops import Linear, LinearGate, NewHeads, Requantise
 from tilewright.targets.siracusa.bench import Case
+from tilewright.targets.siracusa.dense import DENSE
 from tilewright.targets.siracusa.rows_linear import ROWS_LINEAR
 
 TABLE = TensorType((256,), I8)
 HEADS, GATE = ROWS_LINEAR
+BYTES = next(row for row in DENSE if row.symbol == "tw_gemm_bytes")
 
 
 def heads(rng: np.random.Generator, tokens: int, cols: int, kv: int, group: int, pos: int, own: bool = True) -> Case:
@@ -68,3 +70,21 @@ def test_cycles_are_as_predicted() -> None:
         near = replace(case, kernel=replace(case.kernel, direct=frozenset()), shift=0)  # caches in L1
         cycles = sorted(outcome.cycles for outcome in check([near] * 5))[2]
         assert cycles == pytest.approx(case.kernel.cycles(case.node), rel=0.08), case.node.op
+
+
+@pytest.mark.parametrize("cores", [1, 8])
+@pytest.mark.parametrize(("tokens", "outputs"), [(4, 64), (64, 4), (8, 32), (12, 20)])
+def test_halves_give_what_32_bits_give(cores: int, tokens: int, outputs: int) -> None:
+    """Products that are rounded by halves, up to the greatest, with a multiplier for all rows and for each."""
+    rng, cases = np.random.default_rng(tokens), list[Case]()
+    for count in (1, outputs):
+        x, w, one = TensorType((tokens, 8), I8), TensorType((outputs, 8), I8), TensorType((1,), I32)
+        node = node_of(Linear(Requantise(16, -128, 127, I8)), x, w, None, TensorType((count,), I32), one)
+        arrays = random_operands(node, rng) | {
+            "w": rng.choice(np.array([-128, 127], np.int8), w.static_shape),
+            "mul": rng.integers(0, 1 << 14, count, np.int32), "add": np.array([1 << 15], np.int32),
+        }  # fmt: skip
+        arrays["x"][::2], arrays["w"][0], arrays["mul"][0] = -128, -128, (1 << 14) - 1
+        cases.append(Case(BYTES, with_constants(node, arrays), arrays))
+    assert all(c.kernel.misfit(c.node) is None and c.kernel.arguments(c.node)["shift"] == 0 for c in cases)
+    check(cases, cores)
