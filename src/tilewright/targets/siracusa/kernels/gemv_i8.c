@@ -56,6 +56,7 @@ STREAM_SCALED(tw_stream_i16, int16_t, TW_SH("%[b]", "%[y]", "2"))
 STREAM_SCALED(tw_stream_i32, int32_t, TW_SW("%[b]", "%[y]", "4"))
 
 /* The same for bytes with multipliers of 32 bits, one for each row or (`mul_step` 0) for all. */
+TW_HOT
 void tw_stream_bytes(const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul,
                      const int32_t *restrict add, int8_t *restrict y, int mul_step, int shift, int first, int last)
 {

@@ -1,6 +1,7 @@
 /* N-EUREKA: jobs from tables that the compiler made (targets/siracusa/neureka_job.py). Nobody waits here for a job. */
 #include "tw_kernels.h"
 #include "tw_cores.h"
+#include "tw_xpulp.h"
 
 enum {
     TRIGGER = 0x00, /* written: the job is complete, and begins once those before it are done */
@@ -49,7 +50,7 @@ static inline uint32_t address(const void *base)
         int32_t jobs
 
 /* Start jobs: each goes on with what the form says to add. */
-void tw_neureka_1x1(ARGUMENTS)
+TW_HOT void tw_neureka_1x1(ARGUMENTS)
 {
     uint32_t inputs = address(x) + (uint32_t)start, weights = address(w) - WEIGHT_MEMORY, results = address(y);
     uint32_t multipliers = address(mul), addends = address(add);

@@ -13,8 +13,11 @@
 #define TW_X static inline __attribute__((always_inline, unused))
 #ifdef __riscv
 #define TW_SAY(instruction, plain) instruction
-/* What decoding calls for every layer: side by side, so that a small instruction cache holds it. */
-#define TW_HOT __attribute__((section(".text.tw_hot")))
+/* What decoding calls for every layer: side by side, so that a small instruction cache holds it. Each function has a
+ * section of its own, by its line: what a program does not call is not between them. */
+#define TW_LINE(line) #line
+#define TW_SECTION(line) __attribute__((section(".text.tw_hot." TW_LINE(line))))
+#define TW_HOT TW_SECTION(__LINE__)
 #else
 #define TW_SAY(instruction, plain) plain
 #define TW_HOT
