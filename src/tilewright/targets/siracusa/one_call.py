@@ -124,7 +124,7 @@ ONE_CALL = (
         split=lambda node: Split(("t", "o")),  # noqa: ARG005
     ),
     Kernel(
-        TurnedHeads, "cluster_attention.c", "tw_cluster_turned_heads",
+        TurnedHeads, "cluster_sums.c", "tw_cluster_turned_heads",
         f"{HEADS}, int n, int group, int hd, int pitch, int pos, int q_shift, int k_shift, int v_shift, int turn,"
         " int first, int last",
         {}, _heads, (one_token_in_words, scaled_in_32_bits), packing={"state_v": VALUES, "v": VALUES},
@@ -132,13 +132,13 @@ ONE_CALL = (
         direct=frozenset({"state_k", "state_v"}), cycles=_heads_cycles, examples=_heads_examples,
     ),
     Kernel(
-        ScaledAdd, "cluster_llama.c", "tw_cluster_scaled_add", f"{SCALED_ADD}, int shift, int first, int last",
+        ScaledAdd, "cluster_sums.c", "tw_cluster_scaled_add", f"{SCALED_ADD}, int shift, int first, int last",
         {}, lambda node: {"shift": cast(ScaledAdd, node.op).shift},
         (one_row_of_sums, scaled_in_32_bits, small_scaled_sums), split=flat, in_place={"y": "r"},
         cycles=_sums_cycles(80, 11.7),
     ),
     Kernel(
-        GatedSums, "cluster_llama.c", "tw_cluster_gated_sums",
+        GatedSums, "cluster_sums.c", "tw_cluster_gated_sums",
         f"{GATED_SUMS}, int columns, int gate_shift, int up_shift, int shift, int first, int last",
         {}, gated_sums, (one_row_of_sums, scaled_in_32_bits), split=flat, cycles=_sums_cycles(115, 24.3),
     ),
