@@ -33,8 +33,8 @@ def build(output: Path, *extra: str) -> Path:
 class CVocabulary(ctypes.Structure):
     _fields_ = [
         *[(name, ctypes.c_void_p) for name in ["text", "offsets", "symbols", "symbol_tokens", "byte_tokens"]],
-        *[(name, ctypes.c_void_p) for name in ["pairs", "merged", "ranks", "classes"]],
-        *[(name, u32) for name in ["tokens", "symbol_count", "merge_count", "class_bytes"]],
+        *[(name, ctypes.c_void_p) for name in ["partners", "rights", "merged", "ranks", "classes"]],
+        *[(name, u32) for name in ["tokens", "symbol_count", "class_bytes"]],
         *[(name, i32) for name in ["bos", "eos", "unk"]],
         *[(name, u8) for name in ["split", "prefix", "strip"]],
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
 
@@ -14,7 +15,8 @@ WIDTH = 118
 def vocabulary_c(vocabulary: Vocabulary, symbol: str) -> str:
     """A C source file that defines `const tw_vocabulary <symbol>` and the tables that it points to."""
     symbols = sorted((_key(text), token) for text, token in vocabulary.symbols.items())
-    merges = sorted((left << 16 | right, *rule) for (left, right), rule in vocabulary.merges.items())
+    merges = sorted((left, right, *rule) for (left, right), rule in vocabulary.merges.items())
+    partners = Counter(left for left, _, _, _ in merges)
     classes = UNICODE_CLASSES if vocabulary.split is Split.GPT2 else b""
     tables: list[tuple[str, str, Iterable[int]]] = [
         ("text", "uint8_t", b"".join(vocabulary.pieces)),
@@ -22,9 +24,10 @@ def vocabulary_c(vocabulary: Vocabulary, symbol: str) -> str:
         ("symbols", "uint32_t", (key for key, _ in symbols)),
         ("symbol_tokens", "uint16_t", (token for _, token in symbols)),
         ("byte_tokens", "uint16_t", vocabulary.byte_tokens),
-        ("pairs", "uint32_t", (pair for pair, _, _ in merges)),
-        ("merged", "uint16_t", (merged for _, merged, _ in merges)),
-        ("ranks", "uint16_t", (rank for _, _, rank in merges)),
+        ("partners", "uint32_t", accumulate((partners[left] for left in range(len(vocabulary))), initial=0)),
+        ("rights", "uint16_t", (right for _, right, _, _ in merges)),
+        ("merged", "uint16_t", (merged for _, _, merged, _ in merges)),
+        ("ranks", "uint16_t", (rank for _, _, _, rank in merges)),
         ("classes", "uint8_t", classes),
     ]
     lines = ['#include "tokenizer.h"', ""]
@@ -33,8 +36,8 @@ def vocabulary_c(vocabulary: Vocabulary, symbol: str) -> str:
     lines += ["", f"extern const tw_vocabulary {symbol};", f"const tw_vocabulary {symbol} = {{"]
     lines += [f"    .{name} = {name}," for name, _, _ in tables]
     numbers = {
-        "tokens": len(vocabulary), "symbol_count": len(symbols), "merge_count": len(merges),
-        "class_bytes": len(classes), "bos": vocabulary.bos, "eos": vocabulary.eos, "unk": vocabulary.unk,
+        "tokens": len(vocabulary), "symbol_count": len(symbols), "class_bytes": len(classes),
+        "bos": vocabulary.bos, "eos": vocabulary.eos, "unk": vocabulary.unk,
         "split": int(vocabulary.split), "prefix": int(vocabulary.prefix), "strip": int(vocabulary.strip),
     }  # fmt: skip
     lines += [f"    .{name} = {value}," for name, value in numbers.items()]

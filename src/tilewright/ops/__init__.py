@@ -13,7 +13,7 @@ from .dialect import (
     ShiftSoftmax,
 )
 from .elementwise import Binary, Cast, Select, Unary
-from .embed import Embed, QuantisedEmbed, Row
+from .embed import Embed, QuantisedEmbed, Row, RowsAt
 from .enter_heads import EnterHeads
 from .epilogue import Clamp, Epilogue, Requantise
 from .index import Gather, GatherElements, GatherND, Scatter, TopK
@@ -24,7 +24,7 @@ from .matmul import MatMul
 from .move import Concat, Copy, Expand, Pad, Reshape, Slice, Transpose, Windows
 from .new_heads import NewHeads
 from .norm import LayerNorm, QuantisedRMSNorm, RMSNorm
-from .one_call import GatedLinear, TurnedLinear
+from .one_call import GatedLinear
 from .pointwise import Add, QuantisedSwiGLU, Saturate, SwiGLU
 from .pool import AveragePool2D, MaxPool2D
 from .quantize import Dequantize, LookUp, Quantize, QuantizedAdd, QuantizedMul, Requant
@@ -32,6 +32,8 @@ from .reduce import ArgReduce, Cumulative, Reduce, Softmax
 from .requantised import TableBinary
 from .rope import QuantisedRoPE, RoPE
 from .rotate import RotateHeads
+from .sums import GatedSums, ScaledAdd
+from .turned_heads import TurnedHeads
 from .weight_only import WeightOnlyEmbed, WeightOnlyLinear
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "Epilogue",
     "Expand",
     "GatedLinear",
+    "GatedSums",
     "Gather",
     "GatherElements",
     "GatherND",
@@ -92,7 +95,9 @@ __all__ = [
     "RoPE",
     "RotateHeads",
     "Row",
+    "RowsAt",
     "Saturate",
+    "ScaledAdd",
     "Scatter",
     "Select",
     "ShiftSoftmax",
@@ -102,7 +107,7 @@ __all__ = [
     "TableBinary",
     "TopK",
     "Transpose",
-    "TurnedLinear",
+    "TurnedHeads",
     "Unary",
     "WeightOnlyEmbed",
     "WeightOnlyLinear",

@@ -166,7 +166,7 @@ class _Clock:
         lines, moving = nominal(step.lines), self.moving[track]
         size = nominal(step.bytes) * lines
         cycles, stop = self.dma.cycles(size, lines, outward=not inward), 0.0
-        for block in range(step.blocks):
+        for block in range(step.blocks if size else 0):
             begun = self.cores[step.core] + (self.dma.block if block else self.dma.issue)
             if len(moving) == self.dma.queue:
                 begun = max(begun, moving[0])

@@ -1,6 +1,7 @@
 #include "tokenizer.h"
 
 #define NO_MERGE 65535u
+#define NO_PAIR UINT32_MAX
 
 enum { OTHER, LETTER, NUMBER, SPACE, END };
 
@@ -8,6 +9,8 @@ enum { OTHER, LETTER, NUMBER, SPACE, END };
 typedef struct {
     const uint8_t *text;
     uint32_t lead, size; /* lead: 1 if there is such a space; size includes it */
+    uint32_t first, end; /* code points around the latest one whose class was looked up, and their class */
+    uint8_t kind;
 } input;
 
 static uint8_t byte_at(const input *in, uint32_t at)
@@ -68,24 +71,31 @@ static uint32_t symbols_at(const tw_vocabulary *v, const input *in, uint32_t at,
 
 /* ---- GPT-2's words ---- */
 
-static uint8_t class_of(const tw_vocabulary *v, uint32_t point)
+static uint8_t class_of(const tw_vocabulary *v, input *in, uint32_t point)
 {
     uint32_t at = 0, end = 0;
+    if (point >= in->first && point < in->end)
+        return in->kind;
     while (at < v->class_bytes) {
         uint32_t run = 0, shift = 0;
         do {
             run |= (uint32_t)(v->classes[at] & 127) << shift;
             shift += 7;
         } while (v->classes[at++] & 128);
+        in->first = end;
         end += run >> 2;
-        if (point < end)
-            return (uint8_t)(run & 3);
+        if (point < end) {
+            in->end = end;
+            in->kind = run & 3;
+            return in->kind;
+        }
     }
+    in->end = in->first;
     return OTHER;
 }
 
 /* The class of the character at `at`, its bytes to *size; a byte that is no valid UTF-8 is one character. */
-static uint8_t character(const tw_vocabulary *v, const input *in, uint32_t at, uint32_t *size)
+static uint8_t character(const tw_vocabulary *v, input *in, uint32_t at, uint32_t *size)
 {
     uint32_t first, point, count;
     *size = 0;
@@ -94,7 +104,7 @@ static uint8_t character(const tw_vocabulary *v, const input *in, uint32_t at, u
     *size = 1;
     first = byte_at(in, at);
     if (first < 0x80)
-        return class_of(v, first);
+        return class_of(v, in, first);
     count = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
     if (first < 0xC2 || first > 0xF4 || at + count > in->size)
         return OTHER;
@@ -109,7 +119,7 @@ static uint8_t character(const tw_vocabulary *v, const input *in, uint32_t at, u
     if ((count == 3 && point < 0x800) || (count == 4 && point < 0x10000))
         return OTHER;
     *size = count;
-    return class_of(v, point);
+    return class_of(v, in, point);
 }
 
 /* The end of the contraction ('s 't 're 've 'm 'll 'd) at `at`, or `at`. */
@@ -129,7 +139,7 @@ static uint32_t contraction(const input *in, uint32_t at)
  * The end of the word at `at`: 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
  * A run of white space leaves its last character to the word behind it.
  */
-static uint32_t gpt2_end(const tw_vocabulary *v, const input *in, uint32_t at)
+static uint32_t gpt2_end(const tw_vocabulary *v, input *in, uint32_t at)
 {
     uint32_t size, last = at, end = contraction(in, at);
     uint8_t kind;
@@ -150,10 +160,24 @@ static uint32_t gpt2_end(const tw_vocabulary *v, const input *in, uint32_t at)
 
 /* ---- merges ---- */
 
+/* Where merged and ranks have the pair; NO_PAIR if it does not merge. */
+static uint32_t pair_of(const tw_vocabulary *v, uint16_t left, uint16_t right)
+{
+    uint32_t low = v->partners[left], end = v->partners[left + 1u], high = end;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (v->rights[middle] < right)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < end && v->rights[low] == right ? low : NO_PAIR;
+}
+
 static uint16_t rank_of(const tw_vocabulary *v, uint16_t left, uint16_t right)
 {
-    uint32_t found = find(v->pairs, v->merge_count, (uint32_t)left << 16 | right);
-    return found < v->merge_count ? v->ranks[found] : (uint16_t)NO_MERGE;
+    uint32_t found = pair_of(v, left, right);
+    return found == NO_PAIR ? (uint16_t)NO_MERGE : v->ranks[found];
 }
 
 /* Merge neighbours in word[count], lowest rank first, leftmost first; returns what is left. ranks[count] is scratch. */
@@ -163,12 +187,15 @@ static uint32_t merge(const tw_vocabulary *v, uint16_t *word, uint32_t count, ui
         ranks[i] = rank_of(v, word[i], word[i + 1]);
     while (count > 1) {
         uint32_t best = 0;
+        uint16_t lowest = ranks[0];
         for (uint32_t i = 1; i + 1 < count; i++)
-            if (ranks[i] < ranks[best])
+            if (ranks[i] < lowest) {
                 best = i;
-        if (ranks[best] == NO_MERGE)
+                lowest = ranks[i];
+            }
+        if (lowest == NO_MERGE)
             break;
-        word[best] = v->merged[find(v->pairs, v->merge_count, (uint32_t)word[best] << 16 | word[best + 1])];
+        word[best] = v->merged[pair_of(v, word[best], word[best + 1])];
         count--;
         for (uint32_t i = best + 1; i < count; i++) {
             word[i] = word[i + 1];
@@ -193,7 +220,7 @@ static int begins_word(const tw_vocabulary *v, uint16_t space, uint16_t previous
 int32_t tw_encode(const tw_vocabulary *v, const uint8_t *text, uint32_t length, int bos, uint16_t *tokens,
                   uint16_t *work, uint32_t capacity)
 {
-    input in = {text, 0, length};
+    input in = {text, 0, length, 0, 0, OTHER};
     uint16_t space = space_token(v), first[4];
     uint32_t at = 0, end = 0, count = 0, word, added;
     if (bos && v->bos != TW_NO_TOKEN) {

@@ -18,11 +18,12 @@ typedef struct {
     const uint32_t *symbols;       /* [symbol_count], sorted: code points in UTF-8, first byte uppermost */
     const uint16_t *symbol_tokens; /* [symbol_count] */
     const uint16_t *byte_tokens;   /* [256]: the token of each byte of any other code point */
-    const uint32_t *pairs;         /* [merge_count], sorted: left << 16 | right */
-    const uint16_t *merged;        /* [merge_count]: the token that the pair becomes */
-    const uint16_t *ranks;         /* [merge_count]: lower ranks merge first */
+    const uint32_t *partners;      /* [tokens + 1]: where in rights the pairs of each left token begin */
+    const uint16_t *rights;        /* [pairs], sorted for each left token: the right tokens of its pairs */
+    const uint16_t *merged;        /* [pairs]: the token that the pair becomes */
+    const uint16_t *ranks;         /* [pairs]: lower ranks merge first */
     const uint8_t *classes;        /* run-length code of letters, numbers and spaces; TW_SPLIT_GPT2 only */
-    uint32_t tokens, symbol_count, merge_count, class_bytes;
+    uint32_t tokens, symbol_count, class_bytes;
     int32_t bos, eos, unk; /* or TW_NO_TOKEN */
     uint8_t split, prefix;
     uint8_t strip; /* the token behind bos loses a leading space */

@@ -208,7 +208,7 @@ def _turn_cycles(node: Node) -> float:
 
 def _new_cycles(node: Node) -> float:
     op = cast(NewHeads, node.op)
-    return stream(_own_rows(node)) + 60 + per_core(op.kv_heads) * (35 * op.group + 85)
+    return stream(_own_rows(node)) + 150 + per_core(op.kv_heads) * (35 * op.group + 85)
 
 
 def _enter_cycles(node: Node) -> float:

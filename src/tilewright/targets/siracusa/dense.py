@@ -15,7 +15,7 @@ from ...ops import Linear, LinearAdd
 from ...quant.requant import accumulator_range, half
 from ..base import Kernel, Packing, Rule, Scalar, Split
 from ..host.arguments import clamp, product, type_of
-from .dense_cycles import eights, float_columns, fours, gemm, gemv, stream, up
+from .dense_cycles import STREAM_SUM, eights, float_columns, fours, gemm, gemv, stream, up
 from .requant import BYTES, MODE, NARROW, SUMS, WIDE, joined, results
 from .share import CORES
 
@@ -122,7 +122,16 @@ def _streamed(node: Node) -> Mapping[str, Scalar]:
 
 
 def _fours(node: Node) -> Mapping[str, Scalar]:
-    return {**_sizes(node), **_streamed(node), "by_tokens": int(_fours_by_tokens(node))}
+    told = _streamed(node)
+    usual = usual_rounding(told["shift"], node.operands["mul"].data, node.operands["add"].data)
+    return {**_sizes(node), **told, "shift": 0 if usual else told["shift"], "by_tokens": int(_fours_by_tokens(node))}
+
+
+def usual_rounding(shift: Scalar, mul: Array | None, add: Array | None) -> bool:
+    """Whether sums are shifted by 16 and rounded, with constant multipliers of 15 bits: two products of halves each."""
+    if shift != 16 or mul is None or add is None:
+        return False
+    return bool(np.all(add == 1 << 15) and np.all(mul >= 0) and np.all(mul < 1 << 15))
 
 
 def _linear_add(node: Node) -> Mapping[str, Scalar]:
@@ -155,6 +164,11 @@ def in_fours(node: Node) -> bool:
     """Rows of more than one word of inputs, a multiple of four of them, and of four tokens"""
     (rows, cols), tokens = type_of(node, "w").static_shape, product(type_of(node, "x").shape[:-1])
     return rows % 4 == 0 and cols > 4 and isinstance(tokens, int) and tokens % 4 == 0
+
+
+def bare_sums(node: Node) -> bool:
+    """Sums without a bias, and nothing behind them"""
+    return "b" not in node.operands and cast(Linear, node.op).epilogue is None
 
 
 def scaled_rows(node: Node) -> bool:
@@ -306,6 +320,12 @@ DENSE = (
     _stream("i16"),
     _stream("i32"),
     Kernel(
+        Linear, "gemv_i8.c", "tw_stream_sums",
+        "const int8_t *restrict x, const int8_t *restrict w, int32_t *restrict y, int first, int last",
+        {"x": "i8", "w": "i8", "y": "i32"}, requires=(one_row, in_registers, bare_sums), packing={"w": ROWS},
+        split=_split, cycles=lambda node: stream(_shares(node)[0][0], STREAM_SUM),
+    ),
+    Kernel(
         Linear, "gemv_i8.c", "tw_stream_bytes",
         "const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul, const int32_t *restrict add,"
         " int8_t *restrict y, int mul_step, int shift, int first, int last",
@@ -321,12 +341,12 @@ DENSE = (
         cycles=_eights_cycles,
     ),
     Kernel(
-        Linear, "dense_i8.c", "tw_gemm_bytes",
+        Linear, "gemm_bytes.c", "tw_gemm_bytes",
         "const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul, const int32_t *restrict add,"
         " int8_t *restrict y, int tokens, int rows, int cols, int mul_step, int shift, int by_tokens, int first,"
         " int last",
         {"x": "i8", "w": "i8", "mul": "i32", "y": "i8"}, _fours, requires=(in_fours, scaled_bytes),
-        packing={"w": ROWS}, split=_fours_split, cycles=_fours_cycles,
+        packing={"w": APART}, split=_fours_split, cycles=_fours_cycles,
     ),
     *(_row("tw_gemv_i8", "gemv_i8.c", _gemv_cycles, dtype, "int cols", one_row) for dtype in ("i8", "u8")),
     *(

@@ -11,7 +11,7 @@ import numpy as np
 from ...ir.domain import Box
 from ...ir.graph import Node
 from ...ir.op import Op
-from ...ir.types import I8, I16, Array, TensorType, maximum, nominal
+from ...ir.types import I8, I16, I32, U8, Array, TensorType, maximum, nominal
 from ...ops import (
     Append,
     QuantisedAttention,
@@ -196,6 +196,43 @@ def _attention_cycles(node: Node) -> float:
     return 320 + 320 * heads + near + 1.3 * far
 
 
+def shared_by_pairs(node: Node) -> bool:
+    """Several rows, of which an even number of heads share keys and values, in fours of channels"""
+    op = cast(QuantisedAttention, node.op)
+    return maximum(type_of(node, "q").shape[0]) > 1 and op.heads // op.kv_heads % 2 == 0 and _hd(node) % 4 == 0
+
+
+def _cells(node: Node) -> Split:
+    """Rows of the heads that share one of the cache."""
+    op = cast(QuantisedAttention, node.op)
+    return Split(("t", "g", "e"), op.heads // op.kv_heads * _hd(node))
+
+
+def _two_scratch(node: Node) -> int:
+    return 16 * (2 * -(-_pitch(node, "k") // 4) | 1)
+
+
+def _prompt_cycles(node: Node) -> float:
+    """The part that nominal rows have in a call of as many as there can be."""
+    op, hd, rows = cast(QuantisedAttention, node.op), _hd(node), type_of(node, "q").shape[0]
+    cells, pairs = per_core(maximum(rows) * op.kv_heads), op.heads // op.kv_heads // 2
+    seen = nominal(op.pos) + (maximum(rows) + 1) / 2
+    scores = 16 if hd == 16 else 2 * (11 * (hd // 16) + 7 * (hd % 16 > 0))
+    each = 470 + seen * (scores + 14) + hd // 4 * (60 + 1.2 * 14 * -(-seen // 4))
+    return (180 + cells * (30 + pairs * each)) * nominal(rows) / maximum(rows)
+
+
+def _pairs_examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+    from hypothesis import strategies as st
+
+    kv, group, hd = draw(st.integers(1, 3)), draw(st.sampled_from([2, 4])), draw(st.sampled_from([4, 8, 16, 20, 32]))
+    tokens, pos = draw(st.integers(2, 9)), draw(st.integers(0, 40))
+    op = QuantisedAttention(kv * group, kv, draw(st.integers(4, 24)), draw(st.integers(15, 24)), pos)
+    cache = TensorType((pos + tokens + draw(st.integers(0, 5)), kv * hd), I8)
+    heads = TensorType((kv * group,), I32)
+    return op, (TensorType((tokens, kv * group * hd), I8), cache, cache, heads, heads, TensorType((256,), U8))
+
+
 _NORM = (
     "const int16_t *restrict x, const int16_t *restrict w, int8_t *restrict y, int n, int shift, int64_t eps,"
     " int first, int last"
@@ -253,6 +290,17 @@ LANGUAGE = (
         {"q": "i8", "k": "i8", "v": "i8"}, _attention, packing={"v": VALUES, "table": ENDING},
         split=over("t", "g", "e", unit=4), scratch=lambda node: 16 * (-(-_pitch(node, "k") // 4) | 1),
         cycles=_attention_cycles,
+    ),
+    Kernel(
+        QuantisedAttention, "prompt_attention.c", "tw_prompt_attention",
+        "const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v, const int32_t *restrict mul,"
+        " const int32_t *restrict out, const uint8_t *restrict table, int8_t *restrict y, int32_t *restrict scratch,"
+        " int pos, int tokens, int group, int kv_width, int hd, int pitch, int shift, int out_shift, int first,"
+        " int last",
+        {"q": "i8", "k": "i8", "v": "i8"},
+        lambda node: {**_attention(node), "tokens": type_of(node, "q").shape[0]}, (shared_by_pairs,),
+        packing={"v": VALUES, "table": ENDING}, split=_cells, scratch=_two_scratch, cycles=_prompt_cycles,
+        examples=_pairs_examples,
     ),
     Kernel(
         QuantisedSwiGLU, "cluster_llama.c", "tw_cluster_swiglu",

@@ -91,14 +91,13 @@ TW_X void scaled(const int16_t *x, const int16_t *w, int8_t *y, int n, int32_t r
 {
     int32_t half = tw_half(shift);
 #ifdef __riscv
-    int32_t a, b, c;
+    int32_t a, b;
     /* clang-format off */
     __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "9") TW_LH("%[a]", "%[x]", "2") TW_LH("%[b]", "%[w]", "2")
-        "mul %[a], %[a], %[reciprocal]\n" "mv %[c], %[half]\n" "sra %[a], %[a], %[down]\n"
-        TW_MAC("%[c]", "%[a]", "%[b]") "sra %[c], %[c], %[shift]\n" TW_CLIP("%[c]", "%[c]", "8")
-        TW_SB("%[c]", "%[y]", "1") TW_ASM_END
-        : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [x] "+&r"(x), [w] "+&r"(w), [y] "+&r"(y)
+        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "8") TW_LH("%[a]", "%[x]", "2") TW_LH("%[b]", "%[w]", "2")
+        "mul %[a], %[a], %[reciprocal]\n" "sra %[a], %[a], %[down]\n" "mul %[a], %[a], %[b]\n"
+        TW_ADDN("%[a]", "%[half]", "%[shift]") TW_CLIP("%[a]", "%[a]", "8") TW_SB("%[a]", "%[y]", "1") TW_ASM_END
+        : [a] "=&r"(a), [b] "=&r"(b), [x] "+&r"(x), [w] "+&r"(w), [y] "+&r"(y)
         : [n] "r"(n), [reciprocal] "r"(reciprocal), [half] "r"(half), [down] "r"(down), [shift] "r"(shift)
         : "memory");
     /* clang-format on */
@@ -153,6 +152,34 @@ void __attribute__((minsize)) tw_cluster_rmsnorm_row(const int16_t *restrict x, 
     scaled(x + first, w + first, y + first, last - first, reciprocal, down, shift);
 }
 
+/* Turn `pairs` pairs by an angle each; at least one. */
+TW_X void turned(const int16_t *x, const int16_t *cosine, const int16_t *sine, int8_t *y, int pairs, int32_t half,
+                 int shift)
+{
+#ifdef __riscv
+    int32_t a, b, u, v, p;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[pairs]", "14") TW_LH("%[a]", "%[x]", "2") TW_LH("%[u]", "%[cosine]", "2")
+        TW_LH("%[b]", "%[x]", "2") TW_LH("%[v]", "%[sine]", "2") "mul %[p], %[a], %[u]\n"
+        "mul %[u], %[b], %[u]\n" TW_MSU("%[p]", "%[b]", "%[v]") TW_MAC("%[u]", "%[a]", "%[v]")
+        TW_ADDN("%[p]", "%[half]", "%[shift]") TW_ADDN("%[u]", "%[half]", "%[shift]")
+        TW_CLIP("%[p]", "%[p]", "8") TW_CLIP("%[u]", "%[u]", "8")
+        TW_SB("%[p]", "%[y]", "1") TW_SB("%[u]", "%[y]", "1") TW_ASM_END
+        : [a] "=&r"(a), [b] "=&r"(b), [u] "=&r"(u), [v] "=&r"(v), [p] "=&r"(p), [x] "+&r"(x),
+          [cosine] "+&r"(cosine), [sine] "+&r"(sine), [y] "+&r"(y)
+        : [pairs] "r"(pairs), [half] "r"(half), [shift] "r"(shift)
+        : "memory");
+    /* clang-format on */
+#else
+    for (; pairs > 0; pairs--, x += 2, y += 2) {
+        int32_t a = x[0], b = x[1], u = *cosine++, v = *sine++;
+        y[0] = (int8_t)tw_pclip(tw_pmsu(tw_pmac(half, a, u), b, v) >> shift, 8);
+        y[1] = (int8_t)tw_pclip(tw_pmac(tw_pmac(half, a, v), b, u) >> shift, 8);
+    }
+#endif
+}
+
 /* Turn the pairs (2i, 2i + 1) of every head of row t by the angles of position pos + t. x, y: [tokens][heads][hd],
  * width: heads * hd; table: [positions][hd], hd / 2 cosines and then hd / 2 sines, times 2^14. */
 void tw_cluster_rope(const int16_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int width, int hd,
@@ -170,12 +197,8 @@ void tw_cluster_rope(const int16_t *restrict x, const int16_t *restrict table, i
             c -= hd;
         int n = hd - c < last - first ? hd - c : last - first;
         const int16_t *cosine = row + (c >> 1), *sine = cosine + pairs;
-        for (int i = 0; i < n; i += 2, first += 2) {
-            int32_t a = x[first], b = x[first + 1], u = *cosine++, v = *sine++;
-            y[first] = (int8_t)tw_pclip(tw_pmsu(tw_pmac(half, a, u), b, v) >> shift, 8);
-            y[first + 1] = (int8_t)tw_pclip(tw_pmac(tw_pmac(half, a, v), b, u) >> shift, 8);
-        }
-        c += n, left -= n;
+        turned(x + first, cosine, sine, y + first, n >> 1, half, shift);
+        c += n, left -= n, first += n;
         if (left == 0)
             left = width, c = 0, row += hd;
     }
@@ -188,13 +211,122 @@ void tw_cluster_swiglu(const int8_t *a, const int8_t *restrict b, const int16_t 
     tw_swiglu(a, b, table, y, shift, first, last);
 }
 
-/* y = x + r, cut to 16 bits; r may be y, or 0. What is cut to 18 bits before stays beyond them. */
+/* y = x, cut to 16 bits, for an even number of elements. */
+TW_X void cut(const int32_t *x, int16_t *y, int n)
+{
+#ifdef __riscv
+    int32_t a, b;
+    if (n <= 0)
+        return;
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[pairs]", "6") TW_LW("%[a]", "%[x]", "4") TW_LW("%[b]", "%[x]", "4")
+                         TW_CLIP("%[a]", "%[a]", "16") TW_CLIP("%[b]", "%[b]", "16")
+                             TW_SH("%[a]", "%[y]", "2") TW_SH("%[b]", "%[y]", "2") TW_ASM_END
+                     : [a] "=&r"(a), [b] "=&r"(b), [x] "+&r"(x), [y] "+&r"(y)
+                     : [pairs] "r"(n >> 1)
+                     : "memory");
+#else
+    for (int i = 0; i < n; i++)
+        y[i] = (int16_t)tw_pclip(x[i], 16);
+#endif
+}
+
+/* y = x + r, cut to 16 bits, for an even number of elements. What is cut to 18 bits before stays beyond them. */
+TW_X void cut_sums(const int32_t *x, const int16_t *r, int16_t *y, int n)
+{
+#ifdef __riscv
+    int32_t a, b, c, d;
+    if (n <= 0)
+        return;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[pairs]", "12") TW_LW("%[a]", "%[x]", "4") TW_LW("%[b]", "%[x]", "4")
+        TW_LH("%[c]", "%[r]", "2") TW_LH("%[d]", "%[r]", "2") TW_CLIP("%[a]", "%[a]", "18")
+        TW_CLIP("%[b]", "%[b]", "18") "add %[a], %[a], %[c]\n" "add %[b], %[b], %[d]\n"
+        TW_CLIP("%[a]", "%[a]", "16") TW_CLIP("%[b]", "%[b]", "16")
+        TW_SH("%[a]", "%[y]", "2") TW_SH("%[b]", "%[y]", "2") TW_ASM_END
+        : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [x] "+&r"(x), [r] "+&r"(r), [y] "+&r"(y)
+        : [pairs] "r"(n >> 1)
+        : "memory");
+    /* clang-format on */
+#else
+    for (int i = 0; i < n; i++)
+        y[i] = (int16_t)tw_pclip(tw_pclip(x[i], 18) + r[i], 16);
+#endif
+}
+
+/* y = x + r, cut to 16 bits; r may be y, or 0. */
 void tw_cluster_saturate(const int32_t *restrict x, const int16_t *r, int16_t *y, int first, int last)
 {
+    int even = (last - first) & ~1, i = first + even;
     if (r == 0)
-        for (int i = first; i < last; i++)
-            y[i] = (int16_t)tw_pclip(x[i], 16);
+        cut(x + first, y + first, even);
     else
-        for (int i = first; i < last; i++)
-            y[i] = (int16_t)tw_pclip(tw_pclip(x[i], 18) + r[i], 16);
+        cut_sums(x + first, r + first, y + first, even);
+    if (i < last)
+        y[i] = (int16_t)tw_pclip(tw_pclip(x[i], 18) + (r == 0 ? 0 : r[i]), 16);
+}
+
+/* y = clip(r + ((x * mul + half) >> shift)), 16 bits, for one row; r may be y. Scaled sums fit 32 bits. */
+TW_HOT
+void tw_cluster_scaled_add(const int32_t *restrict x, const int16_t *r, const uint8_t *restrict mul, int16_t *y,
+                           int shift, int first, int last)
+{
+    int32_t half = tw_half(shift), n = last - first;
+    if (n <= 0)
+        return;
+    x += first, r += first, mul += first, y += first;
+#ifdef __riscv
+    int32_t a, b, p;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "9") TW_LBU("%[p]", "%[mul]", "1") TW_LW("%[a]", "%[x]", "4")
+        TW_LH("%[b]", "%[r]", "2") "mul %[a], %[a], %[p]\n" "add %[a], %[a], %[half]\n" "sra %[a], %[a], %[shift]\n"
+        "add %[a], %[a], %[b]\n" TW_CLIP("%[a]", "%[a]", "16") TW_SH("%[a]", "%[y]", "2") TW_ASM_END
+        : [a] "=&r"(a), [b] "=&r"(b), [p] "=&r"(p), [x] "+&r"(x), [r] "+&r"(r), [mul] "+&r"(mul), [y] "+&r"(y)
+        : [n] "r"(n), [half] "r"(half), [shift] "r"(shift)
+        : "memory");
+    /* clang-format on */
+#else
+    for (int i = 0; i < n; i++)
+        y[i] = (int16_t)tw_pclip((tw_pmac(half, x[i], mul[i]) >> shift) + r[i], 16);
+#endif
+}
+
+/* y = clip((table[gate + 128] * up + half) >> shift) for one row of sums x: `columns` gates, then what they gate, each
+ * clip((x * mul + half) >> shift) of its own shift before. */
+TW_HOT
+void tw_cluster_gated_sums(const int32_t *restrict x, const uint8_t *restrict mul, const int16_t *restrict table,
+                           int8_t *restrict y, int columns, int gate_shift, int up_shift, int shift, int first,
+                           int last)
+{
+    int32_t half = tw_half(shift), half_a = tw_half(gate_shift), half_b = tw_half(up_shift), n = last - first;
+    if (n <= 0)
+        return;
+    x += first, mul += first, y += first, table += 128;
+    const int32_t *up = x + columns;
+    const uint8_t *by = mul + columns;
+#ifdef __riscv
+    int32_t a, b, p;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "19") TW_LW("%[a]", "%[x]", "4") TW_LBU("%[p]", "%[mul]", "1")
+        TW_LW("%[b]", "%[up]", "4") "mul %[a], %[a], %[p]\n" TW_LBU("%[p]", "%[by]", "1")
+        "add %[a], %[a], %[half_a]\n" "sra %[a], %[a], %[gate]\n" "mul %[b], %[b], %[p]\n" TW_CLIP("%[a]", "%[a]", "8")
+        "add %[b], %[b], %[half_b]\n" "slli %[a], %[a], 1\n" "sra %[b], %[b], %[upper]\n"
+        TW_LH_AT("%[a]", "%[table]", "%[a]") TW_CLIP("%[b]", "%[b]", "8") "mul %[a], %[a], %[b]\n"
+        "add %[a], %[a], %[half]\n" "sra %[a], %[a], %[shift]\n" TW_CLIP("%[a]", "%[a]", "8")
+        TW_SB("%[a]", "%[y]", "1") TW_ASM_END
+        : [a] "=&r"(a), [b] "=&r"(b), [p] "=&r"(p), [x] "+&r"(x), [up] "+&r"(up), [mul] "+&r"(mul), [by] "+&r"(by),
+          [y] "+&r"(y)
+        : [n] "r"(n), [table] "r"(table), [half_a] "r"(half_a), [gate] "r"(gate_shift), [half_b] "r"(half_b),
+          [upper] "r"(up_shift), [half] "r"(half), [shift] "r"(shift)
+        : "memory");
+    /* clang-format on */
+#else
+    for (int i = 0; i < n; i++) {
+        int32_t gate = tw_pclip(tw_pmac(half_a, x[i], mul[i]) >> gate_shift, 8);
+        int32_t value = tw_pclip(tw_pmac(half_b, up[i], by[i]) >> up_shift, 8);
+        y[i] = (int8_t)tw_pclip(tw_pmac(half, table[gate], value) >> shift, 8);
+    }
+#endif
 }
