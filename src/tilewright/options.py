@@ -8,7 +8,8 @@ from pathlib import Path
 
 from .errors import UserError
 
-QUANTS = ("none", "int8", "w8", "w4", "w4a8")
+MOST_BUDGET = 1000.0  # percent
+QUANTS = ("none", "int8", "w8", "w4", "w4a8", "mixed")
 
 
 def _bytes(text: str) -> int:
@@ -16,6 +17,13 @@ def _bytes(text: str) -> int:
     if value <= 0:
         raise ValueError
     return value
+
+
+def _percent(text: str) -> float:
+    value = float(text.removesuffix("%"))
+    if not 0 <= value <= MOST_BUDGET:
+        raise ValueError
+    return value / 100
 
 
 def _file(text: str) -> Path:
@@ -52,6 +60,9 @@ class Options:
     chunk: int | None = field(default=None, metadata={"parse": _bytes, "help": "TOKENS of a prompt per pass"})
     keep: str | None = field(
         default=None, metadata={"parse": _some, "help": "N costliest layers, or NAME,NAME, in fp32"}
+    )
+    budget: float | None = field(
+        default=None, metadata={"parse": _percent, "help": "PERCENT of loss that 4-bit weights may add, of mixed"}
     )
     calibrate: Path | None = field(default=None, metadata={"parse": _file, "help": "FILE: text, or npz of inputs"})
     language_quant: str = "none"  # of language models, where `quant` is None: the target's

@@ -36,8 +36,8 @@ def quantize(
     """Quantise MODEL to int8 and tell the loss: signal to noise at the outputs and at every layer.
 
     Three of four calibration samples are calibrated with, the fourth is measured. `--option keep=N` leaves the N
-    costliest layers in fp32. Of language models, `--option quant=int8|w8|w4|w4a8`, it tells nats per token, bits per
-    byte and the cost of every matrix; `tilewright compile` with the same option makes the C.
+    costliest layers in fp32. Of language models, `--option quant=int8|w8|w4|w4a8|mixed`, it tells nats per token, bits
+    per byte and the cost of every matrix; `tilewright compile` with the same option makes the C.
     """
     from dataclasses import replace
 
@@ -89,13 +89,12 @@ def _quantised(model: str, graph: Graph, chosen: Options) -> Quantised:
 def _language(language: Language, chosen: Options, text_file: Path | None, limit: int | None) -> LanguageLoss:
     """The loss of a language model on a text; int8 where no other kind is asked for."""
     from ..lm.evaluate import split_stories
-    from ..quant.calibrate import CalibrationText
-    from ..quant.lower import Recipe
+    from ..quant.lower import recipe_of
     from ..quant.report import measure
     from .evaluate import read_text
 
     kind = chosen.quant if chosen.quant not in (None, "none") else "int8"
-    recipe = Recipe(str(kind), CalibrationText.read(chosen.calibrate))
+    recipe = recipe_of(str(kind), chosen)
     stories = list(recipe.text.stories) if text_file is None else split_stories(read_text(text_file), limit)
     with step(f"quantising to {kind} and measuring {len(stories):,} stories"):
         return measure(language.checkpoint, language.vocabulary, recipe, stories)

@@ -48,10 +48,9 @@ def load_language_model(path: Path, options: Options) -> Model:
     checkpoint, vocabulary = load_model(path, options.tokenizer)
     chunk = min(options.chunk or options.language_chunk, checkpoint.config.context)
     if (kind := options.quant or options.language_quant) != "none":
-        from ..quant.calibrate import CalibrationText
-        from ..quant.lower import Recipe, language_model
+        from ..quant.lower import language_model, recipe_of
 
-        recipe = Recipe(kind, CalibrationText.read(options.calibrate))
+        recipe = recipe_of(kind, options)
         return language_model(checkpoint, vocabulary, chunk, recipe)
     language = Language(checkpoint, vocabulary, checkpoint.config.context, chunk)
     return Model(checkpoint.name, entries(checkpoint, chunk), language)

@@ -1,22 +1,28 @@
-"""A float llama as an integer graph, or as one with integer weights: what `quant=int8|w8|w4|w4a8` means."""
+"""A float llama as an integer graph, or as one with integer weights: what `quant=int8|w8|w4|w4a8|mixed` means."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..errors import UserError
 from ..frontend.checkpoint import LlamaCheckpoint
 from ..ir.graph import Graph
 from ..lm.vocabulary import Vocabulary
 from ..model import Language, Model
+from ..options import Options
 from .calibrate import CalibrationText, find_scales, observe, sequences
 from .check import check_integer
 from .equalise import equalise
+
+BUDGET = 0.02
+"""By which part of the loss four bits may raise it, where the user does not say."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How to quantise. `wide`: matrices, such as blocks.0.wo, that keep eight bits where others have four; so do
-    embedding and head, and with `w4a8` all keys, a few percent of the weights that cost a quarter of the loss.
+    embedding and head, and with `w4a8` all keys, a few percent of the weights that cost a quarter of the loss. With a
+    `budget`, a part of the loss by which four bits may raise it, `mixed.settled` chooses them.
 
     Without `tied_rows` every row has a multiplier of its own; with it rows share where the accelerator's fast forms
     want it, see `rounding.group_size`.
@@ -26,12 +32,21 @@ class Recipe:
     text: CalibrationText
     wide: frozenset[str] = frozenset()
     tied_rows: bool = True
+    budget: float | None = None
 
     def bits(self, matrix: str) -> int:
         """Bits of a matrix of a block."""
-        if self.kind not in ("w4", "w4a8") or matrix in self.wide:
+        if self.kind not in ("w4", "w4a8", "mixed") or matrix in self.wide:
             return 8
         return 8 if self.kind == "w4a8" and matrix.endswith(".wk") else 4
+
+
+def recipe_of(kind: str, options: Options) -> Recipe:
+    """What the options ask for. UserError where there is a budget and nothing to choose."""
+    if options.budget is not None and kind != "mixed":
+        raise UserError(f"quant={kind} has no budget", rule="budget=PERCENT belongs to quant=mixed")
+    budget = (BUDGET if options.budget is None else options.budget) if kind == "mixed" else None
+    return Recipe(kind, CalibrationText.read(options.calibrate), budget=budget)
 
 
 @dataclass(frozen=True)
@@ -66,6 +81,9 @@ def quantised(
 
 def language_model(model: LlamaCheckpoint, vocabulary: Vocabulary, chunk: int, recipe: Recipe) -> Model:
     """A language model with its entries, quantised."""
+    from .mixed import settled
+
+    recipe = settled(model, vocabulary, recipe)
     made = quantised(model, vocabulary, recipe, chunk)
     language = Language(
         model, vocabulary, model.config.context, chunk, made.logit_scale, recipe.kind, recipe.text.digest

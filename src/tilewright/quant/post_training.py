@@ -45,7 +45,7 @@ def quantise(graph: Graph, target: Target, options: Options) -> Quantised:
     """A float network with int8 in all layers but those that `keep` names. UserError where that cannot be."""
     if options.quant not in (None, "none", "int8"):
         raise UserError(
-            f"networks do not quantise to {options.quant}", rule="w8, w4 and w4a8 are for language models",
+            f"networks do not quantise to {options.quant}", rule="w8, w4, w4a8 and mixed are for language models",
             hint="use quant=int8",
         )  # fmt: skip
     ready = prepared(graph, target)

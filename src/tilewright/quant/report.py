@@ -68,7 +68,9 @@ class LanguageLoss:
 
 def measure(model: LlamaCheckpoint, vocabulary: Vocabulary, recipe: Recipe, stories: list[str]) -> LanguageLoss:
     """Quantise, compile for the host, and measure on stories."""
-    context = model.config.context
+    from .mixed import settled
+
+    context, recipe = model.config.context, settled(model, vocabulary, recipe)
     made = language_model(model, vocabulary, 1, recipe)
     real = evaluate(stories, vocabulary, context, Reference(model))
     apart = None
@@ -113,7 +115,7 @@ def matrix_losses(
 ) -> Iterator[MatrixLoss]:
     """One matrix after the other, embedding and head included."""
     base, rounded = dequantised(model, vocabulary, recipe)
-    eight = {"w4a8": "int8", "w4": "w8"}.get(recipe.kind)
+    eight = {"w4a8": "int8", "mixed": "int8", "w4": "w8"}.get(recipe.kind)
     wide = rounded if eight is None else dequantised(model, vocabulary, replace(recipe, kind=eight))[1]
 
     def loss(name: str, weights: Weights) -> float:
