@@ -150,7 +150,7 @@ def story(bench: Bench, name: str, timings: Sequence[str]) -> list[tuple[str, ..
 
 
 def prompt(bench: Bench, name: str, timings: Sequence[str]) -> list[tuple[str, ...]]:
-    """The bundled model reads a prompt of 64 tokens and draws one; cycles per token, tokenizer included."""
+    """A prompt of 64 tokens, and one token drawn: cycles per token of the prompt, tokenizer included."""
     words = ("--option", "quant=int8", "--prompt", PROMPT, "-n", 1, "--ignore-eos")
     wanted, rows = call(bench, "generate", BUNDLED, "-t", "host", *words)["text"], []
     for timing in timings:

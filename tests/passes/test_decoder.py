@@ -87,6 +87,16 @@ def test_a_block_is_six_calls_where_a_chip_saves_by_it(group: int, masked: bool,
     agrees(before, after, 1)
 
 
+@pytest.mark.parametrize(("group", "masked", "past"), [(1, True, 5), (2, False, 0)])
+def test_products_stand_alone_where_an_engine_shares_them(group: int, masked: bool, past: int) -> None:
+    shape = Shape(blocks=2, heads=16, group=group, masked=masked, past=past, hidden=64, biased=False)
+    before = Decoder(shape, 1).graph()
+    after = apply(before, find("siracusa", Options()))
+    found = counts(after)
+    assert (found["EnterHeads"], found.get("NewHeads", 0)) == (2, 0)
+    agrees(before, after, 1)
+
+
 def test_what_the_kernels_of_one_call_do_not_run_stays() -> None:
     shape = Shape(blocks=1, heads=16, hidden=64, biased=False)
     for other in (replace(shape, tokens=2), replace(shape, heads=12), replace(shape, biased=True)):

@@ -15,10 +15,12 @@ from tilewright.options import Options
 from tilewright.passes.one_call import one_call
 from tilewright.quant.calibrate import CalibrationText
 from tilewright.quant.lower import Recipe, language_model
+from tilewright.targets.base import Target
 from tilewright.targets.host.target import HOST
 from tilewright.targets.registry import find
 
 CORES = find("siracusa", Options(npu="off"))  # without the engine beside them
+CHIP = find("siracusa", Options())
 
 TEXT = CalibrationText.read()
 
@@ -32,14 +34,16 @@ def counts(graph: Graph) -> Counter[str]:
     return Counter(type(node.op).__name__ for node in graph.nodes)
 
 
+@pytest.mark.parametrize("target", [CORES, CHIP])
 @pytest.mark.parametrize(("heads", "kv_heads"), [(4, 2), (4, 4)])
-def test_a_layer_needs_fewer_calls_and_computes_the_same(heads: int, kv_heads: int) -> None:
+def test_a_layer_needs_fewer_calls_and_computes_the_same(heads: int, kv_heads: int, target: Target) -> None:
     before = decode(heads, kv_heads)
-    after = verify(one_call(before, CORES))
+    after = verify(one_call(before, target))
     found = counts(after)
-    assert found["TurnedLinear"] == found["GatedLinear"] == 2
-    assert found["QuantisedRoPE"] == found["QuantisedSwiGLU"] == 0
-    assert found["Linear"] == 1
+    assert found["TurnedHeads"] == 2
+    assert found["RowsAt"] == 1  # for both layers
+    assert found["GatedLinear"] + found["GatedSums"] == 2
+    assert found["QuantisedRoPE"] == found["QuantisedSwiGLU"] == found["Append"] == 0
     states = [interpreter.initial_state(graph) for graph in (before, after)]
     for pos, token in enumerate(np.random.default_rng(1).integers(0, 264, 6)):
         logits = [
@@ -49,13 +53,13 @@ def test_a_layer_needs_fewer_calls_and_computes_the_same(heads: int, kv_heads: i
         np.testing.assert_array_equal(*logits)
 
 
-def test_groups_that_are_no_rows_of_equal_parts_stay() -> None:
-    found = counts(one_call(decode(8, 2), CORES))
-    assert found["TurnedLinear"] == 0
-    assert found["GatedLinear"] == 2
+def test_residual_streams_are_joined_by_the_cores_where_the_engine_computes_the_sums() -> None:
+    graph = decode(4, 2)
+    assert counts(one_call(graph, CHIP))["ScaledAdd"] > 0
+    assert counts(one_call(graph, CORES))["ScaledAdd"] == 0
 
 
-def test_one_core_and_rows_that_no_kernel_takes_stay() -> None:
+def test_one_core_and_heads_that_are_no_whole_words_stay() -> None:
     graph = decode(4, 2)
     assert one_call(graph, HOST) is graph
-    assert counts(one_call(decode(4, 2, dim=32), CORES)) == counts(decode(4, 2, dim=32))
+    assert counts(one_call(decode(32, 16), CORES))["TurnedHeads"] == 0  # of two channels

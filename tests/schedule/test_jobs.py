@@ -16,11 +16,12 @@ from tilewright.interp import graph as interpreter
 from tilewright.interp.program import Machine, RaceError
 from tilewright.ir.graph import Builder, Graph
 from tilewright.ir.plan import Plan
-from tilewright.ir.program import Job, Loop, Phase, Program, Step, Wait
+from tilewright.ir.program import Job, Loop, Phase, Program, Share, Step, Wait
 from tilewright.ir.types import I8, TensorType, Value, const
 from tilewright.ops import Linear, QuantizedAdd, Requantise
 from tilewright.passes.pipeline import apply
 from tilewright.schedule.lower import lower
+from tilewright.solve.check import PlanError, check
 from tilewright.solve.plan import solve
 from tilewright.targets.base import Target
 
@@ -110,3 +111,41 @@ def test_a_slow_engine_has_nothing() -> None:
     steps = [*flat(runs_exactly(graph, solve((graph,), target), target, 0).steps)]
     assert not any(isinstance(step, Job) for step in steps)
     assert any(isinstance(step, Phase) for step in steps)
+
+
+def test_a_wrong_share_of_a_product_is_caught() -> None:
+    target, graph = toy(cycles=2000), three(512)
+    plan = solve((graph,), target)
+    (entry,) = plan.entries
+    name, choice = next((n, c) for n, c in entry.choices.items() if c.tiled is not None and c.tiled.partner is not None)
+    way = choice.tiled
+    assert way is not None
+    assert way.partner is not None
+    for size in (0, 512, 4):  # nothing, all, and so little that the cores' constants need more bytes
+        other = replace(choice, tiled=replace(way, partner=replace(way.partner, size=size)))
+        changed = replace(plan, entries=(replace(entry, choices={**entry.choices, name: other}),))
+        with pytest.raises(PlanError):
+            check(changed, target)
+
+
+def test_a_wait_that_lets_too_many_go_on_is_caught() -> None:
+    target, graph = toy(cycles=2000), three(512)
+    plan = solve((graph,), target)
+    program = runs_exactly(graph, plan, target, 0)
+    at = next(i for i, step in enumerate(program.steps) if isinstance(step, Wait) and step.engine)
+    wait = program.steps[at]
+    assert isinstance(wait, Wait)
+    steps = (*program.steps[:at], replace(wait, behind=wait.behind + 1), *program.steps[at + 1 :])
+    mutant = replace(program, steps=steps)
+    with pytest.raises(RaceError, match="go on"):
+        Machine((mutant,), plan.capacity, target.cores, "l1", 0).run(mutant, [*random_inputs(graph, 0).values()])
+
+
+@given(st.integers(0, 300), st.integers(1, 9), st.integers(0, 12), st.integers(1, 9))
+def test_a_late_core_has_less_and_nothing_is_left_out(total: int, unit: int, late: int, cores: int) -> None:
+    share = Share(total, unit, late=late)
+    ranges = [share.range_of(core, cores, total) for core in range(cores)]
+    assert [i for first, stop in ranges for i in range(first, stop)] == [*range(total)]
+    assert all(first % unit == 0 for first, stop in ranges if first < stop)
+    first, stop = Share(total, unit).range_of(0, cores, total)
+    assert ranges[0][1] - ranges[0][0] <= stop - first

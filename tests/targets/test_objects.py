@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tilewright.targets.host import objects, toolchain
+from tilewright.targets.registry import TARGETS
 
 
 @pytest.fixture
@@ -90,3 +91,10 @@ def test_without_a_cache_it_compiles(compiled: list[str], tmp_path: Path, monkey
     for _ in range(2):
         build(project(tmp_path / "a"))
     assert compiled == ["main.c"] * 4
+
+
+@pytest.mark.parametrize("name", sorted(TARGETS))
+def test_no_kernel_file_hides_one_of_another_folder(name: str) -> None:
+    """Rows of a target may be the host's: were one of its own files named alike, its symbols would be missing."""
+    names = [path.name for folder in TARGETS[name]().kernel_folders for path in folder.glob("*.[ch]")]
+    assert len(names) == len(set(names)) > 0

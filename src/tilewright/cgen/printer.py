@@ -211,6 +211,8 @@ class _Printer:
         lines = [] if self.token == step.token else [f"{pad}token{step.token} = tw_token();"]
         self.token = step.token
         self.tokens.add(step.token)
+        if step.bytes == 0:
+            return lines
         form, sizes = "", [step.bytes, step.lines, step.stride, step.blocks, step.apart]
         if step.blocks != 1:
             form = "_blocks"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..targets.base import Kernel, Packing
 from .graph import Graph
@@ -148,12 +148,17 @@ class Home:
 
 @dataclass(frozen=True)
 class EntryPlan:
-    """Decisions for one entry of a network: its graph, a choice per node, transient blocks and homes."""
+    """Decisions for one entry of a network: its graph, a choice per node, transient blocks and homes.
+
+    `again`: constants that a call ends with, for the next one to find, by the last entry's nodes that read them; the
+    step before which they are sent for, one past the last where that is behind all.
+    """
 
     graph: Graph
     choices: Mapping[str, Choice]  # by node name; views have none
     blocks: tuple[Block, ...]
     homes: Mapping[Value, Home]
+    again: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def cycles(self) -> float:

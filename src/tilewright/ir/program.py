@@ -108,7 +108,8 @@ class Copy:
     """Start a transfer between the scratchpad and another memory; done at the Wait for the token.
 
     `blocks` blocks of `lines` lines of `bytes` each. In the scratchpad they follow each other; outside, lines are
-    `stride` bytes apart and blocks `apart`. Transfers that share a token follow each other directly.
+    `stride` bytes apart and blocks `apart`. Transfers that share a token follow each other directly. One of no bytes
+    stands for what the call before brought: it opens a token that is waited for like others.
     """
 
     target: Operand

@@ -13,7 +13,8 @@ from .dialect import (
     ShiftSoftmax,
 )
 from .elementwise import Binary, Cast, Select, Unary
-from .embed import Embed, QuantisedEmbed, Row
+from .embed import Embed, QuantisedEmbed, Row, RowsAt
+from .enter_heads import EnterHeads
 from .epilogue import Clamp, Epilogue, Requantise
 from .index import Gather, GatherElements, GatherND, Scatter, TopK
 from .integer_attention import IntegerAttention
@@ -23,7 +24,7 @@ from .matmul import MatMul
 from .move import Concat, Copy, Expand, Pad, Reshape, Slice, Transpose, Windows
 from .new_heads import NewHeads
 from .norm import LayerNorm, QuantisedRMSNorm, RMSNorm
-from .one_call import GatedLinear, TurnedLinear
+from .one_call import GatedLinear
 from .pointwise import Add, QuantisedSwiGLU, Saturate, SwiGLU
 from .pool import AveragePool2D, MaxPool2D
 from .quantize import Dequantize, LookUp, Quantize, QuantizedAdd, QuantizedMul, Requant
@@ -31,6 +32,8 @@ from .reduce import ArgReduce, Cumulative, Reduce, Softmax
 from .requantised import TableBinary
 from .rope import QuantisedRoPE, RoPE
 from .rotate import RotateHeads
+from .sums import GatedSums, ScaledAdd
+from .turned_heads import TurnedHeads
 from .weight_only import WeightOnlyEmbed, WeightOnlyLinear
 
 __all__ = [
@@ -49,9 +52,11 @@ __all__ = [
     "DepthwiseConv2D",
     "Dequantize",
     "Embed",
+    "EnterHeads",
     "Epilogue",
     "Expand",
     "GatedLinear",
+    "GatedSums",
     "Gather",
     "GatherElements",
     "GatherND",
@@ -90,7 +95,9 @@ __all__ = [
     "RoPE",
     "RotateHeads",
     "Row",
+    "RowsAt",
     "Saturate",
+    "ScaledAdd",
     "Scatter",
     "Select",
     "ShiftSoftmax",
@@ -100,7 +107,7 @@ __all__ = [
     "TableBinary",
     "TopK",
     "Transpose",
-    "TurnedLinear",
+    "TurnedHeads",
     "Unary",
     "WeightOnlyEmbed",
     "WeightOnlyLinear",

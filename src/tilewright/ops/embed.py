@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.domain import Domain
+from ..ir.domain import Domain, Ranges
 from ..ir.op import Op, require
 from ..ir.types import F32, I8, I16, I32, U8, Array, Dim, Expr, TensorType, maximum
 from ..quant.requant import half, requantise
@@ -83,6 +83,42 @@ class Row(Op):
 
         t, c = draw(st.integers(1, 6)), draw(st.integers(1, 20))
         return cls(draw(st.integers(0, t - 1))), (TensorType((t, c), F32),)
+
+
+@dataclass(frozen=True)
+class RowsAt(Op):
+    """y[t] = x[pos + t] for `count` rows: those of a table that tokens need, brought to where they are used.
+
+    x: [rows, c]; y: [count, c].
+    """
+
+    count: int = 1
+    pos: Dim = 0
+    operands = ("x",)
+
+    def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
+        (x,) = present(types)
+        require(x.rank == 2, "x is a matrix")
+        return (x.with_shape((self.count, x.shape[1])),)
+
+    def domain(self, *types: TensorType | None) -> Domain:
+        return Domain.of("t c", {"x": "*, c", "y": "t, c"}, macs=0)
+
+    def tiled(self, ranges: Ranges) -> Op:
+        first, last = ranges["t"]
+        return RowsAt(last - first, (Expr.of(self.pos) + first).simplified())
+
+    def reference(self, *arrays: Array | None) -> Array:
+        (x,) = present(arrays)
+        assert isinstance(self.pos, int)
+        return np.array(x[self.pos : self.pos + self.count])
+
+    @classmethod
+    def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+        from hypothesis import strategies as st
+
+        count, pos, c = (draw(st.integers(low, high)) for low, high in ((1, 4), (0, 9), (1, 20)))
+        return cls(count, pos), (TensorType((pos + count + draw(st.integers(0, 3)), c), F32),)
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,10 @@ import numpy as np
 from ..ir.domain import Domain, Ranges
 from ..ir.op import Op, require
 from ..ir.types import I8, I32, Array, Dim, Expr, TensorType
-from .attention import Append
 from .common import present
+from .enter_heads import ONE, TABLE, EnterHeads
 from .epilogue import Requantise
 from .linear import Linear
-from .rotate import RotateHeads
-
-ONE = TensorType((1,), I32)
-TABLE = TensorType((256,), I8)
 
 
 @dataclass(frozen=True)
@@ -26,7 +22,7 @@ class NewHeads(Op):
 
     x: [t, i] i8; w: [kv_heads * (group + 2) * hd, i] i8, for each head of the caches its group of queries, its key and
     its value; mul: i32, one per row; r: matrices [1 or t, hd, hd] i8. Products are clip((x w^T * mul + add) >> shift),
-    queries and keys are turned by RotateHeads with q_shift and k_shift; keys and values then go through a table each.
+    then enter caches as with EnterHeads: queries and keys are turned, keys and values go through a table each.
     numbers: [5] i32 (add, q_mul, q_add, k_mul, k_add). state_k, state_v: [positions, kv_heads * hd] i8, updated in
     place; y, the queries: [t, heads * hd].
     """
@@ -53,21 +49,21 @@ class NewHeads(Op):
         require(x.dtype == w.dtype == I8, "x and the weight are i8")
         require(mul.shape == w.shape[:1], "there is one multiplier per row")
         require(w.static_shape[0] == self._rows(r), "the weight has the rows of all heads")
-        require(table_k.shape == table_v.shape == (256,), "tables have 256 entries")
-        require(table_k.dtype == table_v.dtype == I8, "tables are i8")
         require(numbers.shape == (5,) and numbers.dtype == I32, "numbers are five of i32")
         (rows,) = self._product().infer(x, w, None, mul, ONE)
         width = r.static_shape[2]
         queries, keys = (rows.with_shape((x.shape[0], width * n)) for n in (self.heads, self.kv_heads))
-        for heads, kind in ((self.heads, queries), (self.kv_heads, keys)):
-            RotateHeads(heads, 0).infer(kind, r, ONE, ONE)
-        return queries, *(Append(self.pos).infer(state, keys)[0] for state in (state_k, state_v))
+        rest = TensorType((4,), I32)
+        return self._enter().infer(state_k, state_v, queries, keys, keys, r, table_k, table_v, rest)
 
     def _rows(self, r: TensorType) -> int:
         return self.kv_heads * (self.group + 2) * r.static_shape[2]
 
     def _product(self) -> Linear:
         return Linear(Requantise(self.shift, I8.low, I8.high, I8))
+
+    def _enter(self) -> EnterHeads:
+        return EnterHeads(self.heads, self.kv_heads, self.q_shift, self.k_shift, self.pos)
 
     def domain(self, *types: TensorType | None) -> Domain:
         x, r = (present((types[i],))[0] for i in (2, 5))
@@ -93,10 +89,7 @@ class NewHeads(Op):
             np.ascontiguousarray(part).reshape(len(x), -1)
             for part in (parts[:, :, :-2], parts[:, :, -2], parts[:, :, -1])
         )
-        y = RotateHeads(self.heads, self.q_shift).reference(q, r, numbers[1:2], numbers[2:3])
-        turned = RotateHeads(self.kv_heads, self.k_shift).reference(k, r, numbers[3:4], numbers[4:], table_k)
-        append = Append(self.pos)
-        return y, append.reference(state_k, turned), append.reference(state_v, table_v[v.view(np.uint8)])
+        return self._enter().reference(state_k, state_v, q, k, v, r, table_k, table_v, numbers[1:])
 
     @classmethod
     def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:

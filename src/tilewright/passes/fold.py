@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..ir.graph import Graph, Node
 from ..ir.op import Op, operand_names, result_names
-from ..ir.types import Array, TensorType, Value, maximum
+from ..ir.types import Array, Expr, Sym, TensorType, Value, maximum
 from ..ops import Conv2D, Copy, DepthwiseConv2D, Dequantize, Linear, MatMul
 from ..targets.base import Target
 from .rewrite import Rewriter, rewrite
@@ -20,6 +20,8 @@ def foldable(op: Op, inputs: Sequence[Value | None]) -> bool:
     if isinstance(op, (Dequantize, Copy)) or not inputs:
         return False
     if not all(v is None or v.data is not None for v in inputs):
+        return False
+    if any(isinstance(attribute, Expr | Sym) for attribute in op.attributes.values()):  # known when it runs
         return False
     if not isinstance(op, (Conv2D, DepthwiseConv2D, Linear, MatMul)):
         return True

@@ -1,4 +1,4 @@
-"""The product that gives queries, keys and values, rotations, and what caches take: one operator, where it is cheaper.
+"""The product that gives queries, keys and values, rotations, and what caches take: few operators, where cheaper.
 
 For decoders of QuantLib's, whose caches are state.
 """
@@ -11,10 +11,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..ir.graph import Graph, Node
+from ..ir.op import Op
 from ..ir.types import I8, I32, Array, TensorType, Value
-from ..ops import Append, IntegerAttention, Linear, LookUp, NewHeads, Requantise, Reshape, RotateHeads
+from ..ops import (
+    Append,
+    EnterHeads,
+    IntegerAttention,
+    Linear,
+    LookUp,
+    NewHeads,
+    Requantise,
+    Reshape,
+    RotateHeads,
+    Row,
+)
 from ..targets.base import Target
-from .cheaper import cheaper
+from .cheaper import cost
 from .rewrite import Rewriter
 from .tables import codes
 
@@ -37,16 +49,21 @@ def new_heads(graph: Graph, target: Target) -> Graph:
         found = _found(graph, node) if isinstance(node.op, IntegerAttention) else None
         if found is None:
             continue
-        new, old = found
-        if cheaper(target, new[-1], [n for n in old if not n.op.view]):
+        forms, old = found
+        new = min(forms, key=lambda form: _cost(target, form))
+        if _cost(target, new) < _cost(target, old):
             last = max(graph.nodes.index(n) for n in old)
             kept = [[n for n in part if n not in old] for part in (graph.nodes[:last], graph.nodes[last:])]
             graph = replace(graph, nodes=(*kept[0], *new, *kept[1]))
     return graph
 
 
-def _found(graph: Graph, attention: Node) -> tuple[list[Node], list[Node]] | None:
-    """The nodes that may stand before an attention, and those whose place they take."""
+def _cost(target: Target, nodes: Sequence[Node]) -> float:
+    return cost(target, [n for n in nodes if not n.op.view])
+
+
+def _found(graph: Graph, attention: Node) -> tuple[list[list[Node]], list[Node]] | None:
+    """The nodes that may stand before an attention, in one way or another, and those whose place they take."""
     assert isinstance(attention.op, IntegerAttention)
     caches = [graph.producers.get(v) for v in attention.inputs[1:3] if v is not None]
     appends = [n for n in caches if n is not None and isinstance(n.op, Append)]
@@ -58,8 +75,11 @@ def _found(graph: Graph, attention: Node) -> tuple[list[Node], list[Node]] | Non
         return None
     if _shown(graph, q.turn.inputs[1]) != _shown(graph, k.turn.inputs[1]) or not np.array_equal(q.table, codes(I8)):
         return None
-    new = _joined(graph, attention, (q, k, v), appends)
-    return None if new is None else (new, [*q.nodes, *k.nodes, *v.nodes, *appends])
+    entry = _entry(graph, attention, (q, k, v), appends)
+    if entry is None:
+        return None
+    forms = [_whole(graph, entry), *filter(None, [_apart(graph, entry)])]
+    return forms, [*q.nodes, *k.nodes, *v.nodes, *appends]
 
 
 def _shown(graph: Graph, value: Value | None) -> tuple[Value | None, TensorType | None]:
@@ -92,41 +112,118 @@ def _rows(graph: Graph, value: Value | None) -> _Rows | None:
     return None
 
 
-def _joined(graph: Graph, attention: Node, parts: Sequence[_Rows], appends: Sequence[Node]) -> list[Node] | None:
-    """The operator, behind views of its operands; its results are the values that the small ones had."""
+@dataclass(frozen=True)
+class _Entry:
+    """All that stands before an attention: products of `x`, what follows them, and where it goes.
+
+    Weights and multipliers are of queries, keys and values; `turns`: multipliers and addends of rotations.
+    """
+
+    attention: Node
+    x: Value
+    r: Value
+    r_shape: tuple[int, ...]
+    weights: Sequence[Array]
+    muls: Sequence[Array]
+    shift: int
+    add: int
+    turns: Array
+    tables: Sequence[Array]
+    enter: EnterHeads
+    states: tuple[Value | None, ...]
+    outputs: tuple[Value, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.attention.name}.heads"
+
+    @property
+    def tokens(self) -> int:
+        return self.outputs[0].type.static_shape[0]
+
+    def view(self, unique: Rewriter, what: str, op: Op, value: Value, shape: tuple[int, ...]) -> Node:
+        name = unique.unique(f"{self.name}.{what}")
+        return Node(op, (value,), (Value(name, value.type.with_shape(shape)),), name, self.attention.origin)
+
+
+def _entry(graph: Graph, attention: Node, parts: Sequence[_Rows], appends: Sequence[Node]) -> _Entry | None:
     assert isinstance(attention.op, IntegerAttention)
-    (q, k, _), kv_heads = parts, attention.op.kv_heads
+    (q, k, v), first = parts, appends[0].op
+    assert isinstance(first, Append)
     assert q.turn is not None
     assert k.turn is not None
-    weights = _weights([p.product for p in parts], kv_heads)
+    found = _weights([p.product for p in parts])
     turns = [_numbers(p.turn.inputs[2:4]) for p in (q, k) if p.turn is not None]
-    x, r, (tokens, _) = q.product.inputs[0], _shown(graph, q.turn.inputs[1])[0], q.turn.outputs[0].type.static_shape
-    if weights is None or any(n is None for n in turns) or x is None or r is None or q.turn.inputs[1] is None:
+    matrices = q.turn.inputs[1]
+    x, r = q.product.inputs[0], _shown(graph, matrices)[0]
+    if found is None or any(n is None for n in turns) or x is None or r is None or matrices is None:
         return None
-    w, mul, shift, add = weights
+    weights, muls, shift, add = found
     assert isinstance(q.turn.op, RotateHeads)
     assert isinstance(k.turn.op, RotateHeads)
-    assert isinstance(appends[0].op, Append)
-    op = NewHeads(attention.op.heads, kv_heads, shift, q.turn.op.shift, k.turn.op.shift, appends[0].op.pos)
-    unique, name = Rewriter(graph), f"{attention.name}.heads"
+    enter = EnterHeads(attention.op.heads, attention.op.kv_heads, q.turn.op.shift, k.turn.op.shift, first.pos)
+    return _Entry(
+        attention, x, r, matrices.type.static_shape, weights, muls, shift, add,
+        np.concatenate([n for n in turns if n is not None]), (k.table, v.table), enter,
+        tuple(n.inputs[0] for n in appends), (q.nodes[0].outputs[0], *(n.outputs[0] for n in appends)),
+    )  # fmt: skip
+
+
+def _whole(graph: Graph, entry: _Entry) -> list[Node]:
+    """One operator, behind views of its operands; its results are the values that the small ones had."""
+    unique, e = Rewriter(graph), entry.enter
+    heads = [w.reshape(e.kv_heads, -1, w.shape[1]) for w in entry.weights]
+    w = np.concatenate(heads, axis=1).reshape(-1, heads[0].shape[2])
+    mul = np.concatenate([m.reshape(e.kv_heads, -1) for m in entry.muls], axis=1).reshape(-1)
+    op = NewHeads(e.heads, e.kv_heads, entry.shift, e.q_shift, e.k_shift, e.pos)
     views = [
-        Node(Reshape(shape), (value,), (Value(unique.unique(f"{name}.{what}"), value.type.with_shape(shape)),),
-             unique.unique(f"{name}.{what}"), attention.origin)
-        for what, value, shape in (("x", x, (tokens, w.shape[1])), ("r", r, q.turn.inputs[1].type.static_shape))
-    ]  # fmt: skip
-    numbers = np.concatenate([[add], *(n for n in turns if n is not None)])
-    constants = [
-        unique.const(f"{name}.{what}", data, dtype)
-        for what, data, dtype in (("w", w, I8), ("mul", mul, I32), ("table_k", k.table, I8),
-                                  ("table_v", parts[2].table, I8), ("numbers", numbers.astype(np.int32), I32))
-    ]  # fmt: skip
-    inputs = (*(n.inputs[0] for n in appends), views[0].outputs[0], *constants[:2], views[1].outputs[0], *constants[2:])
-    outputs = q.nodes[0].outputs[0], *(n.outputs[0] for n in appends)
-    return [*views, Node(op, inputs, outputs, unique.unique(name), attention.origin)]
+        entry.view(unique, what, Reshape(shape), value, shape)
+        for what, value, shape in (("x", entry.x, (entry.tokens, w.shape[1])), ("r", entry.r, entry.r_shape))
+    ]
+    x, r = (n.outputs[0] for n in views)
+    after = _after(unique, entry, np.concatenate([[entry.add], entry.turns]))
+    inputs = (*entry.states, x, *_product(unique, entry, w, mul), r, *after)
+    return [*views, Node(op, inputs, entry.outputs, unique.unique(entry.name), entry.attention.origin)]
 
 
-def _weights(products: Sequence[Node], kv_heads: int) -> tuple[Array, Array, int, int] | None:
-    """Weights and multipliers of all heads, for each one of the caches together; the shift and the addend of all."""
+def _apart(graph: Graph, entry: _Entry) -> list[Node] | None:
+    """The product of one token by itself, views of its parts, and an operator for what follows."""
+    w, mul = np.concatenate(entry.weights), np.concatenate(entry.muls)
+    total, widths = len(w), [len(part) for part in entry.weights]
+    if entry.tokens > 1 or any(total % width for width in widths):
+        return None
+    unique, name = Rewriter(graph), f"{entry.name}.product"
+    x = entry.view(unique, "x", Reshape((1, w.shape[1])), entry.x, (1, w.shape[1]))
+    r = entry.view(unique, "r", Reshape(entry.r_shape), entry.r, entry.r_shape)
+    add = unique.const(f"{entry.name}.add", np.array([entry.add]), I32)
+    rows = Value(unique.unique(name), TensorType((1, total), I8))
+    operands = (x.outputs[0], *_product(unique, entry, w, mul), add)
+    op = Linear(Requantise(entry.shift, I8.low, I8.high, I8))
+    found = [x, r, Node(op, (*operands[:2], None, *operands[2:]), (rows,), unique.unique(name), entry.attention.origin)]
+    parts, at = list[Value](), 0
+    for what, width in zip("qkv", widths, strict=True):
+        shape = (total // width, width)
+        found.append(entry.view(unique, f"{what}_rows", Reshape(shape), rows, shape))
+        found.append(entry.view(unique, what, Row(at // width), found[-1].outputs[0], (1, width)))
+        parts.append(found[-1].outputs[0])
+        at += width
+    inputs = (*entry.states, *parts, r.outputs[0], *_after(unique, entry, entry.turns))
+    return [*found, Node(entry.enter, inputs, entry.outputs, unique.unique(entry.name), entry.attention.origin)]
+
+
+def _product(unique: Rewriter, entry: _Entry, w: Array, mul: Array) -> tuple[Value, ...]:
+    return unique.const(f"{entry.name}.w", w, I8), unique.const(f"{entry.name}.mul", mul, I32)
+
+
+def _after(unique: Rewriter, entry: _Entry, numbers: Array) -> tuple[Value, ...]:
+    """Tables, and numbers."""
+    named = zip(("table_k", "table_v"), entry.tables, strict=True)
+    tables = [unique.const(f"{entry.name}.{what}", table, I8) for what, table in named]
+    return *tables, unique.const(f"{entry.name}.numbers", numbers.astype(np.int32), I32)
+
+
+def _weights(products: Sequence[Node]) -> tuple[list[Array], list[Array], int, int] | None:
+    """Weights and multipliers of each product; the shift and the addend of all."""
     weights, muls, common = [], [], set()
     for node in products:
         assert isinstance(node.op, Linear)
@@ -140,15 +237,13 @@ def _weights(products: Sequence[Node], kv_heads: int) -> tuple[Array, Array, int
             return None
         if w.type.dtype != I8 or mul.type.dtype != I32 or x is None or x.type.dtype != I8:
             return None
-        rows, cols = w.type.static_shape
-        weights.append(w.data.reshape(kv_heads, -1, cols))
-        muls.append(np.broadcast_to(mul.data, (rows,)).reshape(kv_heads, -1))
+        weights.append(w.data)
+        muls.append(np.broadcast_to(mul.data, w.type.static_shape[:1]))
         common.add((x, epilogue.shift, int(addend[0])))
     if len(common) > 1:
         return None
     ((_, shift, number),) = common
-    joined = np.concatenate(weights, axis=1)
-    return joined.reshape(-1, joined.shape[2]), np.concatenate(muls, axis=1).reshape(-1), shift, number
+    return weights, muls, shift, number
 
 
 def _numbers(values: Sequence[Value | None]) -> Array | None:

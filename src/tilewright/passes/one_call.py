@@ -7,26 +7,25 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..ir.graph import Graph, Node
-from ..ir.op import Op
 from ..ir.types import U8, DType, Value
 from ..ops import (
     Append,
     GatedLinear,
+    GatedSums,
     Linear,
     QuantisedAttention,
     QuantisedRoPE,
     QuantisedSwiGLU,
     Requantise,
-    Reshape,
-    Row,
-    TurnedLinear,
 )
 from ..quant.requant import half
 from ..targets.base import Target
 from .by_tables import by_tables
-from .cheaper import cheaper
+from .cheaper import cost
 from .new_heads import new_heads
 from .rewrite import Rewriter, rewrite
+from .sums import bound_of, gated_sums, joined_sums
+from .turned_heads import turned_heads
 
 Results = tuple[Value, ...] | None
 
@@ -38,24 +37,10 @@ def one_call(graph: Graph, target: Target) -> Graph:
     """
     if target.cores == 1:
         return graph
-    triples: dict[str, tuple[int, list[Node]]] = {}  # by name of one of the three: which it is, and all
     for node in graph.nodes:
-        found = _triple(graph, node)
-        triples |= {n.name: (i, found) for i, n in enumerate(found)}
-    made: dict[str, tuple[Value, ...]] = {}
-
-    def turned(r: Rewriter, node: Node) -> Results:
-        which, group = triples.get(node.name, (0, []))
-        if not group:
-            return None
-        key = group[0].name
-        if key not in made:
-            whole = _turned(r, group)
-            if whole is None or not cheaper(target, whole, [*_makers(graph.producers, group), *group[:2]]):
-                triples.update(dict.fromkeys((n.name for n in group), (0, [])))
-                return None
-            made[key] = _parts(r, r.add(whole.op, whole.inputs, node)[0], group)
-        return (made[key][which],)
+        group = _triple(graph, node)
+        if group:
+            graph = _entered(graph, target, node, group) or graph
 
     def gated(r: Rewriter, node: Node) -> Results:
         if not isinstance(node.op, QuantisedSwiGLU):
@@ -67,13 +52,27 @@ def one_call(graph: Graph, target: Target) -> Graph:
         if pair[0].inputs[0] is not pair[1].inputs[0] or not all(_rounded(m, bits=8) for m in pair):
             return None
         operands = [pair[0].inputs[0], *(m.inputs[i] for m in pair for i in (1, 3)), node.inputs[2]]
-        op = GatedLinear(_shift(pair[0]), _shift(pair[1]), node.op.shift)
-        if not cheaper(target, Node(op, tuple(operands), node.outputs, node.name), [*pair, node]):
-            return None
-        return r.add(op, operands, node)
+        shifts = _shift(pair[0]), _shift(pair[1]), node.op.shift
+        op = GatedLinear(*shifts)
+        apart, whole = cost(target, [*pair, node]), cost(target, [Node(op, tuple(operands), node.outputs, node.name)])
+        w = pair[0].inputs[1]
+        if pair[0].inputs[3] is not None and w is not None:
+            found = gated_sums(r, target, node, pair, GatedSums(*shifts, bound_of(w)), min(apart, whole))
+            if found is not None:
+                return found
+        return r.add(op, operands, node) if whole < apart else None
 
-    graph = rewrite(rewrite(graph, turned, gated, rounds=1), by_tables(target), rounds=1)
+    def joined(r: Rewriter, node: Node) -> Results:
+        return joined_sums(r, target, node)
+
+    graph = rewrite(rewrite(graph, gated, joined, rounds=1), by_tables(target), rounds=1)
     return new_heads(graph, target)
+
+
+def _entered(graph: Graph, target: Target, attention: Node, group: Sequence[Node]) -> Graph | None:
+    """The graph with sums that enter an attention in one call, where that beats the other forms."""
+    makers = _makers(graph.producers, group)
+    return turned_heads(graph, target, attention, group, makers, cost(target, [*makers, *group[:2]]))
 
 
 def _triple(graph: Graph, node: Node) -> list[Node]:
@@ -126,31 +125,3 @@ def _shift(node: Node) -> int:
     assert isinstance(node.op, Linear)
     assert isinstance(node.op.epilogue, Requantise)
     return node.op.epilogue.shift
-
-
-def _turned(r: Rewriter, group: Sequence[Node]) -> Node | None:
-    """The three as one node, whose result is not in the graph yet. None where they are no rows of equal parts."""
-    q, k, v = group
-    q_width, width = (n.outputs[0].type.static_shape[1] for n in (q, k))
-    total = q_width + 2 * width
-    if total % q_width or total % width or q_width % width:
-        return None
-    assert isinstance(q.op, QuantisedRoPE)
-    assert isinstance(k.op, QuantisedRoPE)
-    makers = _makers(r.graph.producers, group)
-    q_shift, k_shift, v_shift = map(_shift, makers)
-    op: Op = TurnedLinear(q.op.heads, k.op.heads, q_shift, k_shift, v_shift, q.op.shift, q.op.pos)
-    inputs = (r.of(v.inputs[0]), *(m.inputs[i] for m in makers for i in (1, 3)), q.inputs[1])
-    (kind,) = op.infer(*(i.type if i is not None else None for i in inputs))
-    return Node(op, inputs, (Value(v.outputs[0].name, kind),), v.name)
-
-
-def _parts(r: Rewriter, whole: Value, group: Sequence[Node]) -> tuple[Value, ...]:
-    """q, k and v of the result, in the same memory."""
-    total, at, parts = whole.type.static_shape[1], 0, []
-    for node in group:
-        width = node.outputs[0].type.static_shape[1]
-        rows = r.add(Reshape((total // width, width)), [whole], node)[0]
-        parts.append(r.add(Row(at // width), [rows], node)[0])
-        at += width
-    return tuple(parts)

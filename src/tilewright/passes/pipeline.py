@@ -25,6 +25,7 @@ from .recognise import recognise
 from .saturate import saturate_apart
 from .tables import joins, tables
 from .tidy import outputs, tidy
+from .widen import widen
 
 Pass = Callable[[Graph, Target], Graph]
 
@@ -33,6 +34,7 @@ PIPELINE: tuple[Pass, ...] = (
     layout,
     tidy,
     lower_quantised,
+    widen,
     fuse,
     layout,
     tidy,

@@ -85,7 +85,7 @@ class _Clock:
                     cores = range(len(self.cores)) if step.share is not None else range(1)
                     self.wait(self.code.run(id(step), self.code.cache.phase))
                     for call in step.calls:
-                        self.call(call, cores, self.slower(call, step.share))
+                        self.call(call, cores, self.slower(call, step.share), self.less(call, step.share))
                 case Parts():
                     self.phase += 1
                     for core, part in enumerate(step.calls):
@@ -113,17 +113,20 @@ class _Clock:
         """All cores are late."""
         self.cores = [time + cycles for time in self.cores]
 
-    def call(self, call: Call, cores: range, slower: float = 1.0) -> None:
-        """A call on cores in a row; the cost of a kernel is that on all, which fewer take `slower` to do."""
+    def call(self, call: Call, cores: range, slower: float = 1.0, less: float = 0.0) -> None:
+        """A call on cores in a row; the cost of a kernel is that on all, which fewer take `slower` to do.
+
+        Core 0 takes `less` of it.
+        """
         cycles = self.overhead.phase + self.code.run(call.kernel.symbol, self.code.cache.call(call.kernel))
-        cycles += call.kernel.cycles(call.semantics) * slower if call.kernel.costed else 0.0
+        own = call.kernel.cycles(call.semantics) * slower if call.kernel.costed else 0.0
+        cycles += own
         start = max(self.cores[core] for core in cores)
         for core in cores:
-            self.cores[core] += cycles
+            self.cores[core] += cycles - (own * less if core == 0 else 0.0)
         track = "cores" if len(cores) > 1 else f"core {cores.start}"
-        self.timeline.events.append(
-            Event(track, call.semantics.name, start, start + cycles, self.phase, call.kernel.symbol)
-        )
+        stop = max(self.cores[core] for core in cores)
+        self.timeline.events.append(Event(track, call.semantics.name, start, stop, self.phase, call.kernel.symbol))
 
     def job(self, step: Job) -> None:
         """An engine does its jobs in order; where its queue is full, the core that starts one waits."""
@@ -131,7 +134,8 @@ class _Clock:
         kernel, node = step.call.kernel, step.call.semantics
         engine = self.target.engine(kernel)
         ends = self.queues.setdefault(engine.name, [0.0] * engine.queue)
-        self.cores[step.core] = max(self.cores[step.core], ends[-engine.queue]) + engine.issue
+        code = self.code.run(engine.name, self.code.cache.call(kernel))  # its kernels are started by one function
+        self.cores[step.core] = max(self.cores[step.core], ends[-engine.queue]) + engine.issue + code
         start = max(self.cores[step.core], ends[-1])
         stop = start + (kernel.cycles(node) if kernel.costed else 0.0)
         ends.append(stop)
@@ -146,6 +150,13 @@ class _Clock:
         few, all_ = kernel.chunks(node, (share.cores, len(self.cores)))
         return few / all_
 
+    def less(self, call: Call, share: Share | None) -> float:
+        """Which part of a call core 0 has less than the others."""
+        if share is None or not share.late:
+            return 0.0
+        (chunk,) = call.kernel.chunks(call.semantics, [len(self.cores)])
+        return min(1.0, share.late * share.unit / chunk)
+
     def copy(self, step: Copy, row: tuple[Ref | None, ...]) -> None:
         target, source = _resolved(step.target, row), _resolved(step.source, row)
         inward = target.buffer.memory == self.scratchpad
@@ -155,7 +166,7 @@ class _Clock:
         lines, moving = nominal(step.lines), self.moving[track]
         size = nominal(step.bytes) * lines
         cycles, stop = self.dma.cycles(size, lines, outward=not inward), 0.0
-        for block in range(step.blocks):
+        for block in range(step.blocks if size else 0):
             begun = self.cores[step.core] + (self.dma.block if block else self.dma.issue)
             if len(moving) == self.dma.queue:
                 begun = max(begun, moving[0])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -32,21 +33,41 @@ def lower(plan: Plan, target: Target) -> tuple[Program, ...]:
         return tuple(_program(p, tuple(Phase((_call(n, p),)) for n in p.graph.nodes if not n.op.view)) for p in places)
     groups = itertools.count()
     nodes = [_nodes(p, groups) for p in places]
-    kept = tuple(itertools.chain.from_iterable(map(_kept, nodes)))
+    again = _again(places[-1], nodes[-1])
+    kept = (*itertools.chain.from_iterable(map(_kept, nodes)), *itertools.chain.from_iterable(again.values()))
     once = _once(kept, target.cores, target.scratchpad)
     return tuple(
-        _program(p, _scheduled(p, tiled, groups, target), once, partial(_settled, target))
+        _program(p, _scheduled(p, tiled, again, groups, target), once, partial(_settled, target))
         for p, tiled in zip(places, nodes, strict=True)
     )
 
 
 def _scheduled(
-    places: Places, nodes: dict[int, TiledNode], groups: Iterator[int], target: Target
+    places: Places, nodes: dict[int, TiledNode], again: Mapping[str, Sequence[Copy]], groups: Iterator[int],
+    target: Target,
 ) -> tuple[Step, ...]:  # fmt: skip
     assert target.scratchpad is not None
     tokens: dict[int, int] = {}
-    steps = ahead(tuple(_tiled(places, nodes, groups, tokens)), target)
-    return synchronise(steps, target.cores, target.scratchpad, tokens)
+    steps = ahead(tuple(_tiled(places, nodes, again, groups, tokens)), target)
+    return tuple(_there(synchronise(steps, target.cores, target.scratchpad, tokens), again))
+
+
+def _again(places: Places, nodes: dict[int, TiledNode]) -> dict[str, list[Copy]]:
+    """The loads that a call of any entry ends with, by the node of the last entry that they are for."""
+    return {n.node.name: n.first_constants() for n in nodes.values() if n.node.name in places.entry.again}
+
+
+def _there(steps: Sequence[Step], again: Mapping[str, Sequence[Copy]]) -> Iterator[Step]:
+    """The first of two loads for a node moves nothing: the call before left its bytes there."""
+    left = {(load.target, load.source) for loads in again.values() for load in loads}
+    times = Counter((step.target, step.source) for step in steps if isinstance(step, Copy))
+    for step in steps:
+        move = (step.target, step.source) if isinstance(step, Copy) else None
+        if isinstance(step, Copy) and move in left and times[move] > 1:
+            left.remove(move)
+            yield replace(step, bytes=0)
+        else:
+            yield step
 
 
 def _settled(target: Target, steps: Sequence[Step]) -> bool:
@@ -99,8 +120,9 @@ def _nodes(places: Places, groups: Iterator[int]) -> dict[int, TiledNode]:
 
 
 def _tiled(
-    places: Places, nodes: dict[int, TiledNode], groups: Iterator[int], tokens: dict[int, int]
-) -> Iterator[Work]:
+    places: Places, nodes: dict[int, TiledNode], again: Mapping[str, Sequence[Copy]], groups: Iterator[int],
+    tokens: dict[int, int],
+) -> Iterator[Work]:  # fmt: skip
     """Copies (with numbers of groups for tokens) and phases, in the order in which they are issued.
 
     `tokens` receives a token of its own for every load of a layer that repeats.
@@ -117,6 +139,14 @@ def _tiled(
         role = repeat.role(step) if repeat else None
         if role is not None:
             tokens |= {load.token: roles.setdefault(role, len(roles)) % MOST_OWN for load in loads}
+    steps = {node.name: step for step, node in enumerate(graph.nodes)}
+    for name, back in again.items():
+        behind = next((s for s in nodes if s >= places.entry.again[name]), len(graph.nodes))
+        group = next(groups)
+        issued.setdefault(behind, []).extend(replace(load, token=group) for load in back)
+        role = repeat.role(steps[name]) if repeat and name in steps else None
+        if role in roles:
+            tokens[group] = roles[role] % MOST_OWN
     arrived: set[Value] = set()
     yield from _arrivals([v for v in graph.inputs if comes_first(v)], places, arrived, groups)
     for step, tiled in nodes.items():
@@ -124,6 +154,7 @@ def _tiled(
         yield from _arrivals(node.inputs, places, arrived, groups)
         yield from tiled.steps(issued.get(step, []))
         yield from _departures(node, places, groups)
+    yield from issued.get(len(graph.nodes), [])
 
 
 def _arrivals(

@@ -97,9 +97,10 @@ class Synchronisation:
                     behind = next((accesses(r[0], self.cores) for m, r in runs[i:] if not m), [])  # type: ignore[arg-type]
                 yield from self.copies([step for step in some if isinstance(step, Copy)], behind)
                 continue
-            for step in some:
+            for j, step in enumerate(some):
                 if isinstance(step, Job):
-                    yield from self.job(step)
+                    after = next((s for s in some[j + 1 :] if isinstance(s, Phase | Parts)), None)
+                    yield from self.job(step, accesses(after, self.cores) if after is not None else [])
                     continue
                 assert isinstance(step, Phase | Parts)
                 mine = accesses(step, self.cores)
@@ -128,9 +129,13 @@ class Synchronisation:
         self.flying[token] = mine
         yield from (replace(step, token=token) for step in group)
 
-    def job(self, step: Job) -> Iterator[Step]:
-        """A job begins as soon as it may touch its bytes."""
+    def job(self, step: Job, behind: list[Access]) -> Iterator[Step]:
+        """A job begins as soon as it may touch its bytes. Where a barrier stands before it, it serves the phase behind
+        too: cores need not meet again for transfers that were to be waited for then.
+        """
         mine = self.touches(step)
+        if self.clash(mine):
+            yield from self.arrived(behind, jobs=False)
         yield from self.settle(mine)
         token = next(t for t in itertools.count(FIRST_JOB) if t not in self.flying)
         started = replace(step, token=token)
@@ -164,9 +169,10 @@ class Synchronisation:
         yield from self.arrived(mine)
         yield from self.meet(mine)
 
-    def arrived(self, mine: list[Access]) -> Iterator[Step]:
-        """Waits for transfers and jobs of these bytes."""
+    def arrived(self, mine: list[Access], jobs: bool = True) -> Iterator[Step]:
+        """Waits for transfers of these bytes, and for jobs."""
         clashing = [t for t, flying in self.flying.items() if any(m.clashes(f) for m in mine for f in flying)]
+        clashing = [t for t in clashing if jobs or t not in self.jobs]
         last = {self.jobs[token][0]: token for token in clashing if token in self.jobs}
         for token in clashing:
             if token not in self.jobs or token in last.values():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
+from types import MappingProxyType
 
 from ..errors import UserError
 from ..ir.graph import Graph
@@ -14,12 +15,14 @@ from ..ir.plan import Block, Choice, EntryPlan, Home, Plan, Tiled, aligned, pack
 from ..ir.repeats import Repeat, layers
 from ..ir.types import Kind, Value
 from ..targets.base import Memory, Target
+from .arrange import arrange
 from .decide import Decision, Life, Menus, ScratchpadError, alone, decide, lives, whole
 from .flights import Flight, flights
 from .place import lower_bound, place
 from .resident import Bundle, bundle_of, residents
 from .smaller import smaller
 from .tilings import root
+from .wrap import elsewhere, wrapped
 
 ROOM = (1.0, 0.96, 0.92, 0.86, 0.78, 0.68, 0.5)  # shares of the scratchpad that are tried until the blocks fit
 AHEAD = (1.0, 0.9, 0.75, 0.0)  # shares that constants on their way ahead may fill; 0: they come when they are needed
@@ -63,7 +66,8 @@ def _attempt(
     refusals = []
     for states_near, left in product((True, False) if state else (True,), dict.fromkeys((room, 0))):
         beside = kept + left + (state if states_near else 0)
-        budget = Budget(pad, far, pad.bytes - beside, states_near, outputs_near)
+        steady = entries[-1] if state else None
+        budget = Budget(pad, far, pad.bytes - beside, states_near, outputs_near, steady)
         try:
             plans = _plans(entries, choices, menus, budget)
         except ScratchpadError as error:
@@ -73,6 +77,8 @@ def _attempt(
         if stays:
             with suppress(ScratchpadError):  # what stays takes the room of a tile
                 plans = _plans(entries, choices, menus, replace(budget, stays=stays))
+        if plans[-1].again:
+            plans = [*(elsewhere(plan, plans[-1]) for plan in plans[:-1]), plans[-1]]
         used = {m.name: max(_end(plan.blocks, m.name) for plan in plans) for m in (pad, far)}
         levels = {
             Kind.CONST: next(m for m in target.memories if m.holds in ("const", "both")).name,
@@ -100,13 +106,17 @@ def state_bytes(entries: Sequence[Graph], choices: Choices) -> int:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a plan may use: the scratchpad less state and outputs, and constants that stay there, by what they are."""
+    """What a plan may use: the scratchpad less state and outputs, and constants that stay there, by what they are.
+
+    `steady`: the entry that is called again and again, whose calls find what those before left.
+    """
 
     pad: Memory
     far: Memory
     capacity: int
     states_near: bool
     outputs_near: bool
+    steady: Graph | None = None
     stays: Mapping[Bundle, int] = field(default_factory=dict)  # bytes of each, in the order in which they lie
 
     @property
@@ -142,26 +152,41 @@ def _entry(
         repeat = layers(graph, {name: way.does for name, way in decision.ways.items()})
         for ahead in AHEAD:
             blocks, homes, early = _blocks(graph, decision, budget, int(capacity * ahead), repeat)
-            near = [b for b in blocks if b.memory == pad.name and b.offset < 0]
-            if lower_bound(near) > capacity:
+            near = {b.name: b for b in blocks if b.memory == pad.name and b.offset < 0}
+            if lower_bound([*near.values()]) > capacity:
                 continue
-            placed, needed = place(near, pad.alignment, 0.0, capacity, _ties(graph, near, repeat))
-            if needed > capacity:
-                placed, needed = place(near, pad.alignment, 0.0 if ahead else seconds, capacity)
-            if needed <= capacity:
-                outside, _ = place([b for b in blocks if b.memory != pad.name], far.alignment)
-                moved = [replace(b, offset=b.offset + budget.taken) for b in placed]
-                final = {
-                    node.name: _choice(
-                        decision.ways[node.name], early.get(node.name),
-                        menus.offered(node, choices[node.name], budget.states_near),
-                    )
-                    for node in graph.nodes
-                    if not node.op.view
-                }  # fmt: skip
-                fixed = [b for b in blocks if b.offset >= 0]
-                return EntryPlan(graph, final, (*fixed, *moved, *outside), homes)
+            again = _again(graph, decision, near, early, menus.target, budget, repeat)
+            if again:  # then what comes behind the layers has less room to wait in
+                blocks, homes, early = _blocks(graph, decision, budget, int(capacity * ahead), repeat, again)
+                near = {b.name: b for b in blocks if b.memory == pad.name and b.offset < 0}
+            found = arrange(graph, near, again, repeat, capacity, 0.0 if ahead else seconds, pad.alignment)
+            if found is None:
+                continue
+            outside, _ = place([b for b in blocks if b.memory != pad.name], far.alignment)
+            moved = [replace(b, offset=b.offset + budget.taken) for b in found]
+            final = {
+                node.name: _choice(
+                    decision.ways[node.name], early.get(node.name),
+                    menus.offered(node, choices[node.name], budget.states_near),
+                )
+                for node in graph.nodes
+                if not node.op.view
+            }  # fmt: skip
+            fixed = [b for b in blocks if b.offset >= 0]
+            kept = {b.name: b.first for b in moved}
+            steps = {name: kept[b.name] for name, b in again.items() if b.name in kept}
+            return EntryPlan(graph, final, (*fixed, *moved, *outside), homes, steps)
     raise AssertionError(f"{graph.name}: what each node needs alone does not fit")
+
+
+def _again(
+    graph: Graph, decision: Decision, near: Mapping[str, Block], early: Mapping[str, int], target: Target,
+    budget: Budget, repeat: Repeat | None,
+) -> dict[str, Block]:  # fmt: skip
+    """Bytes of constants that a call ends with, by node, where calls follow each other."""
+    if graph is not budget.steady or target.dma is None:
+        return {}
+    return wrapped(graph, decision.ways, near, early, target.dma, repeat)
 
 
 def _decisions(
@@ -192,11 +217,12 @@ def _choice(way: Tiled, early: int | None, offered: tuple[Tiled, ...]) -> Choice
 
 
 def _blocks(
-    graph: Graph, decision: Decision, budget: Budget, ahead: int, repeat: Repeat | None
-) -> tuple[list[Block], dict[Value, Home], dict[str, int]]:
+    graph: Graph, decision: Decision, budget: Budget, ahead: int, repeat: Repeat | None,
+    again: Mapping[str, Block] = MappingProxyType({}),
+) -> tuple[list[Block], dict[Value, Home], dict[str, int]]:  # fmt: skip
     """Blocks, where each value lives, and how many steps ahead the constants of nodes begin to arrive.
 
-    Blocks of what stays have their offsets.
+    Blocks of what stays have their offsets. `again`: what comes at the end for the next call.
     """
     pad, far = budget.pad, budget.far
     found: dict[str, Block] = {}
@@ -242,7 +268,7 @@ def _blocks(
             label = f"{node.name}.{name}"
             flight = flying.get(step, Flight(step, step)) if name == "constants" else Flight(step, step)
             found[label] = Block(label, pad.name, size, flight.first, flight.last)
-    early = _send_ahead(graph, found, pad.name, ahead, repeat)
+    early = _send_ahead(graph, found, pad.name, ahead, repeat, again.values())
     return [*fixed, *found.values()], homes, early
 
 
@@ -281,11 +307,12 @@ def _in_place(graph: Graph, decision: Decision, spans: Mapping[Value, Life], out
 
 
 def _send_ahead(
-    graph: Graph, blocks: dict[str, Block], memory: str, capacity: int, repeat: Repeat | None
+    graph: Graph, blocks: dict[str, Block], memory: str, capacity: int, repeat: Repeat | None, again: Collection[Block]
 ) -> dict[str, int]:
     """Let constants arrive before they are needed, in the order of their use, as early as the scratchpad has room.
 
     Layers that repeat do so alike: what is on its way or waits fits into a window that is the same at every step.
+    What comes `again` at the end is like a layer behind the last.
     """
     used = [0] * len(graph.nodes)
     for block in blocks.values():
@@ -293,7 +320,8 @@ def _send_ahead(
             for step in range(block.first, block.last + 1):
                 used[step] += aligned(block.bytes)
     sizes = [aligned(b.bytes) if (b := blocks.get(f"{n.name}.constants")) else 0 for n in graph.nodes]
-    limits = [capacity - (max(used) if repeat else bytes_) for bytes_ in used]
+    next_call = [sum(aligned(b.bytes) for b in again if b.first <= step) for step in range(len(graph.nodes))]
+    limits = [capacity - (max(used) if repeat else bytes_) - more for bytes_, more in zip(used, next_call, strict=True)]
     most = repeat.period - 1 if repeat else len(graph.nodes)
     early: dict[str, int] = {}
     before, there = 0, list(sizes)  # bytes of constants at each step
@@ -312,29 +340,6 @@ def _send_ahead(
         blocks[label] = replace(blocks[label], first=start)
         early[node.name] = step - start
     return early
-
-
-def _ties(graph: Graph, blocks: Sequence[Block], repeat: Repeat | None) -> dict[str, Hashable]:
-    """Blocks of layers that repeat, by the role of the node that they belong to: one code path for all layers."""
-    if repeat is None:
-        return {}
-    owners = {
-        value.name: (repeat.role(step), i) for step, n in enumerate(graph.nodes) for i, value in enumerate(n.outputs)
-    }
-    steps = {node.name: repeat.role(step) for step, node in enumerate(graph.nodes)}
-    ties: dict[str, Hashable] = {}
-    groups: dict[Hashable, list[Block]] = {}
-    for block in blocks:
-        name, _, part = block.name.rpartition(".")
-        role, which = (steps[name], part) if name in steps else owners.get(block.name, (None, 0))
-        if role is None:
-            continue
-        tie = (role, which, block.bytes)
-        group = groups.setdefault(tie, [])
-        if all(not block.overlaps_in_time(other) for other in group):
-            group.append(block)
-            ties[block.name] = tie
-    return ties
 
 
 def _end(blocks: Sequence[Block], memory: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ..ir.domain import Box
 from ..ir.graph import Graph, Node
@@ -98,15 +99,25 @@ def _even(extent: int, size: int) -> int:
     return rounded if -(-extent // rounded) == -(-extent // size) and rounded < extent else size
 
 
+@lru_cache(maxsize=2048)
+def _kinds(node: Node, tile: Tile) -> tuple[Tiling, list[tuple[int, Piece]]] | None:
+    """A node cut by a tile, and its kinds of pieces, the same for all kernels; None where the tile is not legal."""
+    try:
+        tiling = Tiling(node, tile)
+        return tiling, tiling.kinds()
+    except RuleError:
+        return None
+
+
 def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: bool) -> list[Tiled]:
     """With one buffer per stream, and with two where there is more than one tile; none where the tile is not legal."""
     assert target.dma is not None
     assert target.overhead is not None
-    try:
-        tiling = Tiling(node, tile)
-        kinds, count = tiling.kinds(), len(tiling)
-    except RuleError:
+    cut = _kinds(node, tile)
+    if cut is None:
         return []
+    tiling, kinds = cut
+    count = len(tiling)
     if any(kernel.misfit(piece.node) or not _reachable(piece, kernel, node, states_near) for _, piece in kinds):
         return []
     engine = target.engine(kernel)

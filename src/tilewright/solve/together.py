@@ -92,7 +92,8 @@ class _Pairs:
         assert pair is not None
         engine, kernel, rest = self.target.engine(self.other), pair[1].kernel, pair[1].piece.node
         jobs = pair[0].kernel.jobs(pair[0].piece.node)
-        busy, cycles, split = engine.issue * jobs, kernel.cycles(rest), kernel.split(rest)
+        busy = engine.issue * (jobs + 1) + engine.latency  # of core 0, which also asks whether the last one is done
+        cycles, split = kernel.cycles(rest), kernel.split(rest)
         if split is None:
             return 0, busy + cycles
         (chunk,) = kernel.chunks(rest, [self.target.cores])

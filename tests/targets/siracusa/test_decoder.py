@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.instances import node_of, random_operands
 from tilewright.ir.op import Op
 from tilewright.ir.types import I8, I32, Array, Kind, TensorType
-from tilewright.ops import IntegerAttention, IntegerRMSNorm, NewHeads, RotateHeads, TableBinary
+from tilewright.ops import EnterHeads, IntegerAttention, IntegerRMSNorm, NewHeads, RotateHeads, TableBinary
 from tilewright.ops.integer_attention import largest_exponential
 from tilewright.targets.base import Kernel, Packing
 from tilewright.targets.siracusa.bench import Case, Outcome, measure
@@ -21,7 +21,7 @@ from tilewright.targets.siracusa.decoder import BOUNDED, CENTRED, DECODER, REVER
 from tilewright.targets.siracusa.norm import DOUBLED, ONE_ROW
 
 BYTES, WORDS, ONE = TensorType((256,), I8), TensorType((256,), I32), TensorType((1,), I32)
-TURN, NEW, JOIN, ROW, ATTEND = DECODER
+TURN, NEW, ENTER, JOIN, ROW, ATTEND = DECODER
 
 
 def expected(case: Case) -> dict[str, Array]:
@@ -71,6 +71,14 @@ def new(kv: int, group: int, positions: int, pos: int, rng: np.random.Generator)
     return case_of(NEW, NewHeads(kv * group, kv, 16, 16, 16, pos), list(types), rng, **fixed)
 
 
+def enter(kv: int, group: int, positions: int, pos: int, rng: np.random.Generator) -> Case:
+    state, row = TensorType((positions, 4 * kv), I8), TensorType((1, 4 * kv), I8)
+    types = [state, state, TensorType((1, 4 * kv * group), I8), row, row, TensorType((1, 4, 4), I8), BYTES, BYTES]
+    fixed = {name: rng.integers(-128, 128, 256) for name in ("table_k", "table_v")}
+    fixed["numbers"] = rng.integers(-600, 600, 4)
+    return case_of(ENTER, EnterHeads(kv * group, kv, 16, 16, pos), [*types, TensorType((4,), I32)], rng, **fixed)
+
+
 def join(function: str, shape: tuple[int, ...], rng: np.random.Generator, shift: int = 16, **fixed: Any) -> Case:
     kind = TensorType(shape, I8)
     return case_of(JOIN, TableBinary(function, shift), [kind, kind, BYTES, BYTES, ONE, ONE], rng, **fixed)
@@ -102,6 +110,7 @@ def test_random_instances_are_exact(cores: int, seed: int) -> None:
             turn(tokens, heads, rng.random() < 0.5, rng.random() < 0.5, rng, mul=[rng.integers(-800, 800)], add=half)
         )
         cases.append(new(kv, group, seen, int(rng.integers(seen)), rng))
+        cases.append(enter(kv, group, seen, int(rng.integers(seen)), rng))
         shape, shift = tuple(map(int, rng.integers(1, 9, rng.integers(1, 4)))), int(rng.integers(0, 32))
         cases.append(join("add", shape, rng, shift, mul=rng.integers(-80000, 80000, 1), add=half))
         cases.append(join("mul", shape, rng, shift, mul=rng.integers(-60000, 60000, 1), add=half))
@@ -194,7 +203,7 @@ def shapes() -> list[Case]:
         cases.append(join("add", (tokens, 64), rng, mul=[50000], add=half))
         cases.append(join("mul", (tokens, 256), rng, mul=[1200], add=half))
         for seen in (8, 17, 65, 129):
-            cases += [new(16, 1, seen, seen - 1, rng)] * (tokens == 1)
+            cases += [new(16, 1, seen, seen - 1, rng), enter(16, 1, seen, seen - 1, rng)] * (tokens == 1)
             cases.append(attend(seen, tokens, rng))
             cases.append(attend(seen, tokens, rng, mask=np.zeros((tokens, seen), np.int8)))
             cases += [with_row(case) for case in cases[-2:] if tokens == 1]

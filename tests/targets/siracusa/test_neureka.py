@@ -143,6 +143,21 @@ def test_the_cheapest_arrangement_of_one_row(rows: int, cols: int, bits: int, sy
     assert (best.symbol, best.cycles(node)) == (f"tw_neureka_{symbol}", cycles)
 
 
+@pytest.mark.parametrize(("rows", "cols"), [(64, 64), (192, 64), (512, 64), (64, 256)])
+@pytest.mark.parametrize("scaled", [True, False])
+def test_four_bits_take_less_time_than_eight(rows: int, cols: int, scaled: bool, busy: list[int]) -> None:
+    """The same layer by its cheapest arrangement of each: at least 1.4 times, with one multiplier and as raw sums."""
+    rng, x = np.random.default_rng(rows + cols), TensorType((1, cols), I8)
+    kinds = [x, TensorType((rows, cols), I8), *([None, *[TensorType((1,), I32)] * 2] if scaled else [])]
+    op = Linear(Requantise(12, -128, 127, I8)) if scaled else Linear()
+    for bits in (8, 4):
+        node, arrays = instance(op, kinds, rng, limit=200, constant=False)
+        arrays["w"] = rng.integers(-(1 << bits - 1), 1 << bits - 1, (rows, cols), np.int8)
+        node = with_constants(node, arrays)
+        check([min(fitting(NEUREKA, node, arrays, 0), key=lambda case: case.kernel.cycles(case.node))])
+    assert busy[0] >= 1.4 * busy[1]
+
+
 def test_tokens_fill_the_tiles() -> None:
     for tokens in range(1, 100):
         rows, columns, step = grid(tokens)

@@ -8,12 +8,19 @@ from typing import cast
 import numpy as np
 
 from ...ir.graph import Node
-from ...ops import Concat, Copy, Expand, Pad, Select, Slice, Transpose, Windows
+from ...ir.types import Expr, maximum
+from ...ops import Concat, Copy, Expand, Pad, RowsAt, Select, Slice, Transpose, Windows
 from ..base import Argument, Kernel
 from .arguments import type_of
 from .generic import broadcast_rows, elements, few_axes, retyped, rows, size, split, steps, whole_bytes
 
 Arguments = Mapping[str, Argument]
+
+
+def rows_at(node: Node) -> Arguments:
+    """The first element of x that is taken."""
+    start = Expr.of(cast(RowsAt, node.op).pos) * maximum(type_of(node, "x").shape[1])
+    return {"size": size(node, "y"), "start": start.simplified()}
 
 
 def transpose(node: Node) -> Arguments:
@@ -70,6 +77,10 @@ MOVE = (
         Copy, "generic_move.c", "tw_copy_bytes", "const void *x, void *y, int bytes", {},
         lambda node: {"bytes": elements(node) * size(node, "y")}, (whole_bytes,), in_place={"y": "x"},
         examples=retyped(Copy, "x"),
+    ),
+    Kernel(
+        RowsAt, "generic_move.c", "tw_rows_at", "const void *restrict x, void *restrict y, int size, int start, int n",
+        {}, lambda node: {**rows_at(node), "n": elements(node)}, (whole_bytes,), examples=retyped(RowsAt, "x"),
     ),
     *(
         Kernel(

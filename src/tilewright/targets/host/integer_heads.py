@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import cast
 
 from ...ir.graph import Node
-from ...ops import IntegerAttention, NewHeads, RotateHeads, TableBinary
+from ...ops import EnterHeads, IntegerAttention, NewHeads, RotateHeads, TableBinary
 from ..base import Argument, Kernel
 from .arguments import type_of
 from .generic import elements
@@ -52,6 +52,15 @@ def _new(node: Node) -> Arguments:
     }  # fmt: skip
 
 
+def _enter(node: Node) -> Arguments:
+    op, tokens = cast(EnterHeads, node.op), type_of(node, "x_q").static_shape[0]
+    matrices, hd, _ = type_of(node, "r").static_shape
+    return {
+        "tokens": tokens, "kv_heads": op.kv_heads, "group": op.group, "hd": hd, "pos": op.pos,
+        "step": hd * hd if matrices > 1 else 0, "q_shift": op.q_shift, "k_shift": op.k_shift,
+    }  # fmt: skip
+
+
 def _binary(node: Node) -> Arguments:
     op = cast(TableBinary, node.op)
     return {"n": elements(node), "product": int(op.function == "mul"), "shift": op.shift, "wide": _wide(node)}
@@ -73,6 +82,12 @@ NEW = (
     " const int8_t *restrict table_v, const int32_t *restrict numbers, int8_t *restrict y"
 )
 
+ENTER = (
+    "int8_t *restrict state_k, int8_t *restrict state_v, const int8_t *restrict x_q, const int8_t *restrict x_k,"
+    " const int8_t *restrict x_v, const int8_t *restrict r, const int8_t *restrict table_k,"
+    " const int8_t *restrict table_v, const int32_t *restrict numbers, int8_t *restrict y"
+)
+
 INTEGER_HEADS = (
     Kernel(
         RotateHeads, "integer_heads.c", "tw_rotate_heads",
@@ -86,6 +101,11 @@ INTEGER_HEADS = (
         f"{NEW}, int8_t *restrict scratch, int tokens, int cols, int kv_heads, int group, int hd, int pos, int step,"
         " int shift, int q_shift, int k_shift",
         {}, _new, scratch=lambda node: type_of(node, "r").static_shape[1],
+    ),
+    Kernel(
+        EnterHeads, "integer_heads.c", "tw_enter_heads",
+        f"{ENTER}, int tokens, int kv_heads, int group, int hd, int pos, int step, int q_shift, int k_shift",
+        {}, _enter,
     ),
     _CACHED,
     replace(_CACHED, arguments=_attention, packing={}),

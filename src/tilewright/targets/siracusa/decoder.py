@@ -9,12 +9,12 @@ import numpy as np
 
 from ...ir.graph import Node
 from ...ir.types import Array
-from ...ops import IntegerAttention, NewHeads, RotateHeads, TableBinary
+from ...ops import EnterHeads, IntegerAttention, NewHeads, RotateHeads, TableBinary
 from ...quant.requant import accumulator_range, fits32
 from ..base import Argument, Kernel, Packing, Split
 from ..host.arguments import type_of
 from ..host.generic import elements
-from ..host.integer_heads import NEW
+from ..host.integer_heads import ENTER, NEW
 from .dense import ROWS
 from .dense_cycles import stream
 from .language import VALUES, pitch_of
@@ -112,10 +112,12 @@ def _turn(node: Node) -> Arguments:
 
 
 def _new(node: Node) -> Arguments:
-    op, (positions, n) = cast(NewHeads, node.op), type_of(node, "state_v").static_shape
-    return {
-        "n": n, "group": op.group, "pitch": pitch_of(positions), "pos": op.pos, "shift": op.shift, "turn": op.q_shift,
-    }  # fmt: skip
+    return {**_enter(node), "shift": cast(NewHeads, node.op).shift}
+
+
+def _enter(node: Node) -> Arguments:
+    op, (positions, n) = cast(NewHeads | EnterHeads, node.op), type_of(node, "state_v").static_shape
+    return {"n": n, "group": op.group, "pitch": pitch_of(positions), "pos": op.pos, "turn": op.q_shift}
 
 
 def _own_rows(node: Node) -> int:
@@ -134,8 +136,22 @@ def new_sums_of_32_bits(node: Node) -> bool:
     if any(c is None for c in constants) or op.q_shift != op.k_shift or op.shift > 31:
         return False
     w, mul, numbers = (c for c in constants if c is not None)
-    turns = all(_fits(4 << 14, numbers[i], numbers[i + 1], op.q_shift) for i in (1, 3))
-    return turns and fits32(*accumulator_range(w, -128, 127), mul, numbers[:1])
+    return _turns_fit(numbers[1:], op.q_shift) and fits32(*accumulator_range(w, -128, 127), mul, numbers[:1])
+
+
+def _turns_fit(numbers: Array, shift: int) -> bool:
+    return all(_fits(4 << 14, numbers[i], numbers[i + 1], shift) for i in (0, 2))
+
+
+def one_row_of_fours(node: Node) -> bool:
+    """One token, heads of four channels"""
+    return type_of(node, "x_q").shape[0] == 1 and type_of(node, "r").shape == (1, 4, 4)
+
+
+def turns_of_32_bits(node: Node) -> bool:
+    """Constants with which sums stay within 32 bits up to their shift, one for both rotations"""
+    op, numbers = cast(EnterHeads, node.op), node.operands["numbers"].data
+    return numbers is not None and op.q_shift == op.k_shift and _turns_fit(numbers, op.q_shift)
 
 
 def _join(node: Node) -> Arguments:
@@ -192,7 +208,12 @@ def _turn_cycles(node: Node) -> float:
 
 def _new_cycles(node: Node) -> float:
     op = cast(NewHeads, node.op)
-    return stream(_own_rows(node)) + 60 + per_core(op.kv_heads) * (35 * op.group + 85)
+    return stream(_own_rows(node)) + 150 + per_core(op.kv_heads) * (35 * op.group + 85)
+
+
+def _enter_cycles(node: Node) -> float:
+    op = cast(EnterHeads, node.op)
+    return 225 + per_core(op.kv_heads) * (35 * op.group + 110)
 
 
 def _attention_cycles(node: Node) -> float:
@@ -237,6 +258,13 @@ DECODER = (
         packing={"w": ROWS, "table_k": CENTRED, "table_v": CENTRED, "state_v": VALUES, "v": VALUES},
         scratch=lambda node: type_of(node, "mul").static_shape[0], split=cached_heads,
         direct=frozenset({"state_k", "state_v"}), cycles=_new_cycles,
+    ),
+    Kernel(
+        EnterHeads, "decoder.c", "tw_enter_row",
+        f"{ENTER}, int n, int group, int pitch, int pos, int turn, {_RANGE}",
+        {}, _enter, (one_row_of_fours, turns_of_32_bits),
+        packing={"table_k": CENTRED, "table_v": CENTRED, "state_v": VALUES, "v": VALUES},
+        split=cached_heads, direct=frozenset({"state_k", "state_v"}), cycles=_enter_cycles,
     ),
     Kernel(
         TableBinary, "decoder.c", "tw_join_tables",

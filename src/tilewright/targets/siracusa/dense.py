@@ -15,7 +15,7 @@ from ...ops import Linear, LinearAdd
 from ...quant.requant import accumulator_range, half
 from ..base import Kernel, Packing, Rule, Scalar, Split
 from ..host.arguments import clamp, product, type_of
-from .dense_cycles import eights, float_columns, fours, gemm, gemv, stream, up
+from .dense_cycles import STREAM_SUM, eights, float_columns, fours, gemm, gemv, stream, up
 from .requant import BYTES, MODE, NARROW, SUMS, WIDE, joined, results
 from .share import CORES
 
@@ -155,6 +155,11 @@ def in_fours(node: Node) -> bool:
     """Rows of more than one word of inputs, a multiple of four of them, and of four tokens"""
     (rows, cols), tokens = type_of(node, "w").static_shape, product(type_of(node, "x").shape[:-1])
     return rows % 4 == 0 and cols > 4 and isinstance(tokens, int) and tokens % 4 == 0
+
+
+def bare_sums(node: Node) -> bool:
+    """Sums without a bias, and nothing behind them"""
+    return "b" not in node.operands and cast(Linear, node.op).epilogue is None
 
 
 def scaled_rows(node: Node) -> bool:
@@ -305,6 +310,12 @@ DENSE = (
     _stream("i8"),
     _stream("i16"),
     _stream("i32"),
+    Kernel(
+        Linear, "gemv_i8.c", "tw_stream_sums",
+        "const int8_t *restrict x, const int8_t *restrict w, int32_t *restrict y, int first, int last",
+        {"x": "i8", "w": "i8", "y": "i32"}, requires=(one_row, in_registers, bare_sums), packing={"w": ROWS},
+        split=_split, cycles=lambda node: stream(_shares(node)[0][0], STREAM_SUM),
+    ),
     Kernel(
         Linear, "gemv_i8.c", "tw_stream_bytes",
         "const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul, const int32_t *restrict add,"

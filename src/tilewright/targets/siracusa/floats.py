@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from ...ir.graph import Node
 from ...ir.op import Op
-from ...ir.types import DTYPES, TensorType
+from ...ir.types import DTYPES, TensorType, maximum, nominal
 from ...ops import Binary, Cast, Dequantize, IntegerDivide, LayerNorm, Quantize, Reduce, RMSNorm, Softmax, Unary
 from ..base import Argument, Kernel
 from ..host.arguments import type_of
@@ -25,7 +25,7 @@ ARITHMETIC = ("add", "sub", "mul", "div", "min", "max")  # ADD .. in kernels/flo
 
 
 def _own(node: Node) -> int:
-    return per_core(elements(node))
+    return per_core(math.prod(nominal(d) for d in type_of(node, "y").shape))
 
 
 def _shared(row: Kernel, per_element: Callable[[Node], float]) -> Kernel:
@@ -89,7 +89,7 @@ def last_axis(node: Node) -> bool:
 
 
 def _length(node: Node) -> int:
-    return type_of(node, "x").static_shape[-1]
+    return maximum(type_of(node, "x").shape[-1])  # rows may be of a number that is known at run time only
 
 
 def _norm(node: Node) -> Arguments:
@@ -99,8 +99,8 @@ def _norm(node: Node) -> Arguments:
 
 def _rows_cycles(per_element: float, per_row: float) -> Callable[[Node], float]:
     def cycles(node: Node) -> float:
-        n = _length(node)
-        return CALL + per_core(elements(node) // max(1, n)) * (per_row + per_element * n)
+        rows = math.prod(nominal(d) for d in type_of(node, "y").shape[:-1])
+        return CALL + per_core(rows) * (per_row + per_element * _length(node))
 
     return cycles
 

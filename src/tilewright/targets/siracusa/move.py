@@ -9,13 +9,13 @@ from typing import Any, cast
 from ...ir.graph import Node
 from ...ir.op import Op
 from ...ir.types import DTYPES, TensorType
-from ...ops import Concat, Copy, Expand, Gather, Pad, Slice, Transpose, Windows
+from ...ops import Concat, Copy, Expand, Gather, Pad, RowsAt, Slice, Transpose, Windows
 from ..base import Argument, Kernel, Split
 from ..host.arguments import type_of
 from ..host.generic import elements, few_axes, retyped, size, whole_bytes
 from ..host.generic import split as around
 from ..host.generic_index import gather
-from ..host.generic_move import expand, pad, slice_, transpose, windows
+from ..host.generic_move import expand, pad, rows_at, slice_, transpose, windows
 from .share import CORES, flat, per_core
 
 Arguments = Mapping[str, Argument]
@@ -157,6 +157,12 @@ MOVE = (
         lambda node: {"size": size(node, "y")}, (whole_bytes,), in_place={"y": "x"}, split=flat,
         cycles=lambda node: 150.0 + PER_WORD * per_core(elements(node)) * size(node, "y") / 4,
         examples=retyped(Copy, "x"),
+    ),
+    Kernel(
+        RowsAt, "move.c", "tw_rows_part",
+        f"const void *restrict x, void *restrict y, int size, int start, {_RANGE}", {}, rows_at, (whole_bytes,),
+        split=flat, direct=frozenset({"x"}), examples=retyped(RowsAt, "x"),
+        cycles=lambda node: 150.0 + 20 * -(-per_core(elements(node)) * size(node, "y") // 4),
     ),
     *(
         Kernel(

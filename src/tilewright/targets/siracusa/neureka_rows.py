@@ -183,7 +183,8 @@ def by_output(node: Node, constants: Constants) -> dict[str, Packing]:
     for name, bits in (("mul", constants.scale), ("add", 32)) if constants.scale else ():
         kind = type_of(node, name)
         if kind.size != constants.outputs or kind.dtype.bits != bits:
-            found[name] = each_output(constants.outputs, kind.dtype.numpy, bits)
+            copies = constants.outputs if kind.size == 1 else 1  # one of many, in a piece of one output, is not for all
+            found[name] = each_output(copies, kind.dtype.numpy, bits)
     return found
 
 

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
 import numpy as np
 
 from ...ir.graph import Node
-from ...ops import GatedLinear, TurnedLinear
+from ...ir.op import Op
+from ...ir.types import TensorType, maximum
+from ...ops import GatedLinear, GatedSums, ScaledAdd, TurnedHeads
 from ...quant.requant import accumulator_range, fits32, half
-from ..base import Kernel, Split
+from ..base import Kernel, Scalar, Split
 from ..host.arguments import type_of
-from ..host.one_call import GATED, TURNED, gated, turned
+from ..host.one_call import (
+    GATED,
+    GATED_SUMS,
+    HEADS,
+    SCALED_ADD,
+    gated,
+    gated_sums,
+    turned_heads,
+)
 from .dense import ROWS
 from .dense_cycles import stream, up
-from .share import CORES
+from .language import VALUES, pitch_of
+from .share import CORES, flat, per_core
 
 
 def one_token(node: Node) -> bool:
@@ -22,7 +36,7 @@ def one_token(node: Node) -> bool:
 
 def scaled_rows(node: Node) -> bool:
     """Constant weights whose sums stay within 32 bits up to their shifts"""
-    for name in ("gate", "up", "q", "k", "v"):
+    for name in ("gate", "up"):
         w, mul = node.operands.get(f"w_{name}"), node.operands.get(f"mul_{name}")
         if w is None or mul is None:
             continue
@@ -32,6 +46,52 @@ def scaled_rows(node: Node) -> bool:
         if not fits32(*accumulator_range(w.data, -128, 127), mul.data.astype(np.int64), rounding):
             return False
     return True
+
+
+def one_token_in_words(node: Node) -> bool:
+    """One token, heads of a multiple of four channels"""
+    return type_of(node, "x").shape[0] == 1 and type_of(node, "angles").static_shape[1] % 4 == 0
+
+
+def scaled_in_32_bits(node: Node) -> bool:
+    """Sums that stay within 32 bits once they are multiplied"""
+    named = (
+        ("shift",) if isinstance(node.op, ScaledAdd) else ("q_shift", "k_shift", "v_shift", "gate_shift", "up_shift")
+    )
+    shifts = [shift for name, shift in node.op.attributes.items() if name in named]
+    return bool(node.op.attributes["bound"] * 255 + half(max(shifts)) < 1 << 31)
+
+
+def small_scaled_sums(node: Node) -> bool:
+    """Sums within 30 bits once they are scaled and shifted: a residual can be added"""
+    op = cast(ScaledAdd, node.op)
+    return (op.bound * 255 + half(op.shift)) >> op.shift < 1 << 30
+
+
+def one_row_of_sums(node: Node) -> bool:
+    """One row"""
+    return type_of(node, "x").shape[0] == 1
+
+
+def _heads(node: Node) -> Mapping[str, Scalar]:
+    positions, n = type_of(node, "state_v").shape
+    return {**turned_heads(node), "n": maximum(n), "pitch": pitch_of(maximum(positions))}
+
+
+def _heads_examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+    """One token, heads of whole words, small sums."""
+    from dataclasses import replace
+
+    from hypothesis import strategies as st
+
+    op, types = TurnedHeads.examples(draw)
+    assert isinstance(op, TurnedHeads)
+    state, _, x, mul, angles = (kind for kind in types if kind is not None)
+    hd = 4 * draw(st.integers(1, 5))
+    width = op.kv_heads * (op.group + 2) * hd
+    state = state.with_shape((state.shape[0], op.kv_heads * hd))
+    kinds = state, state, x.with_shape((1, width)), mul.with_shape((width,)), angles.with_shape((1, hd))
+    return replace(op, bound=min(op.bound, 1 << 22)), kinds
 
 
 # Cluster cycles of warm calls, fitted on the simulator with `--timing gvsoc`.
@@ -47,14 +107,12 @@ def _gated_cycles(node: Node) -> float:
     return 2 * stream(rows) + 150 + 8.5 * rows
 
 
-def _turned_cycles(node: Node) -> float:
-    rows = _share(node, 2)
-    kinds = 1 if all(type_of(node, name).static_shape[0] % rows == 0 for name in ("w_q", "w_k")) else 2
-    return 300 + stream(rows) + 150 * kinds + 16.8 * rows
+def _sums_cycles(call: float, each: float) -> Callable[[Node], float]:
+    return lambda node: call + each * per_core(type_of(node, "y").static_shape[1])
 
 
-def _turned_scratch(node: Node) -> int:
-    return 2 * max(type_of(node, name).static_shape[0] for name in ("w_q", "w_k"))
+def _heads_cycles(node: Node) -> float:
+    return 280 + 22.0 * per_core(type_of(node, "mul").static_shape[0], 4)
 
 
 ONE_CALL = (
@@ -66,11 +124,22 @@ ONE_CALL = (
         split=lambda node: Split(("t", "o")),  # noqa: ARG005
     ),
     Kernel(
-        TurnedLinear, "gemv_i8.c", "tw_turned_i8",
-        f"{TURNED}, int16_t *restrict scratch, int q, int kv, int hd, int pos, int q_shift, int k_shift, int v_shift,"
-        " int turn, int first, int last",
-        {}, turned, requires=(one_token, scaled_rows), packing={"w_q": ROWS, "w_k": ROWS, "w_v": ROWS},
-        scratch=_turned_scratch, direct=frozenset({"table"}), cycles=_turned_cycles,
-        split=lambda node: Split(("t", "c"), 2),  # noqa: ARG005
+        TurnedHeads, "cluster_attention.c", "tw_cluster_turned_heads",
+        f"{HEADS}, int n, int group, int hd, int pitch, int pos, int q_shift, int k_shift, int v_shift, int turn,"
+        " int first, int last",
+        {}, _heads, (one_token_in_words, scaled_in_32_bits), packing={"state_v": VALUES, "v": VALUES},
+        split=lambda node: Split(("t", "g", "e"), 4),  # noqa: ARG005
+        direct=frozenset({"state_k", "state_v"}), cycles=_heads_cycles, examples=_heads_examples,
+    ),
+    Kernel(
+        ScaledAdd, "cluster_llama.c", "tw_cluster_scaled_add", f"{SCALED_ADD}, int shift, int first, int last",
+        {}, lambda node: {"shift": cast(ScaledAdd, node.op).shift},
+        (one_row_of_sums, scaled_in_32_bits, small_scaled_sums), split=flat, in_place={"y": "r"},
+        cycles=_sums_cycles(80, 11.7),
+    ),
+    Kernel(
+        GatedSums, "cluster_llama.c", "tw_cluster_gated_sums",
+        f"{GATED_SUMS}, int columns, int gate_shift, int up_shift, int shift, int first, int last",
+        {}, gated_sums, (one_row_of_sums, scaled_in_32_bits), split=flat, cycles=_sums_cycles(115, 24.3),
     ),
 )  # fmt: skip

@@ -210,18 +210,18 @@ def _pairs(a: str, b: str) -> tuple[Kernel, ...]:
     rules = (factors_fit, bytes_result)
     return (
         Kernel(
-            QuantizedAdd, "pointwise.c", f"tw_sum_{name}", f"{operands}, int mul_a, int mul_b, int term, {after}",
+            QuantizedAdd, "cluster_flat.c", f"tw_sum_{name}", f"{operands}, int mul_a, int mul_b, int term, {after}",
             types, _sum, (*rules, fits32, few_axes(_sum)), cycles=_walk(11.0, 240.0, apart=7.9), split=flat,
             examples=_retyped_pair(QuantizedAdd, a, b, small=True),
         ),
         Kernel(
-            QuantizedAdd, "pointwise.c", f"tw_sum_wide_{name}",
+            QuantizedAdd, "cluster_flat.c", f"tw_sum_wide_{name}",
             f"{operands}, int mul_a, int mul_b, int64_t term, {after}",
             types, _sum, (*rules, few_axes(_sum)), cycles=_walk(40.0, 250.0), split=flat,
             examples=_retyped_pair(QuantizedAdd, a, b),
         ),
         Kernel(
-            QuantizedMul, "pointwise.c", f"tw_product_{name}",
+            QuantizedMul, "cluster_flat.c", f"tw_product_{name}",
             f"{operands}, int zero_a, int zero_b, int mul, int64_t add, int shift, int low, int high, int narrow,"
             f" {_STEPS}, {_RANGE}",
             types, _product, (*rules, few_axes(_product)), split=flat,
@@ -254,7 +254,7 @@ def _wide_examples(a: str, b: str) -> Callable[[Any], Any]:
 
 def _wide(a: str, b: str) -> Kernel:
     return Kernel(
-        Binary, "pointwise.c", f"tw_wide_{a}_{b}",
+        Binary, "cluster_flat.c", f"tw_wide_{a}_{b}",
         f"const {CTYPES[a]} *a, const {CTYPES[b]} *b, int32_t *y, int function, {_STEPS}, {_RANGE}",
         {"a": a, "b": b}, _arithmetic, (one_of(WIDENING), widened, to_32_bits, few_axes(_arithmetic)),
         cycles=_wide_cycles, split=flat, examples=_wide_examples(a, b),
@@ -296,7 +296,7 @@ def _activations(dtype: str) -> tuple[Kernel, ...]:
     def row(op: type[Op], name: str, signature: str, arguments: Callable[[Node], Arguments], *rules: Rule,
             per_element: float) -> Kernel:  # fmt: skip
         return Kernel(
-            op, "pointwise.c", f"tw_{name}_{dtype}", f"{x}, {signature}, {_RANGE}", types, arguments,
+            op, "cluster_flat.c", f"tw_{name}_{dtype}", f"{x}, {signature}, {_RANGE}", types, arguments,
             (constants_fit, *rules), cycles=_linear(per_element, 100.0), split=flat,
             examples=retyped(op, "x", dtypes=(dtype,)),
         )  # fmt: skip
@@ -323,7 +323,7 @@ POINTWISE = (
     *(row for dtype in (*BYTES, "i16", "i32") for row in _requant_rows(dtype, 7.1 if dtype == "i32" else 6.4)),
     *(row for rows in _all(_pairs, BYTES, BYTES) for row in rows),
     Kernel(
-        LookUp, "pointwise.c", "tw_table", f"const void *x, const void *table, void *y, int size, {_RANGE}",
+        LookUp, "cluster_flat.c", "tw_table", f"const void *x, const void *table, void *y, int size, {_RANGE}",
         {}, lambda node: {"size": size(node, "y")}, (few_bytes,), cycles=_linear(4.3, 80.0), split=flat,
     ),
     *_all(_wide, (*BYTES, "i32"), (*BYTES, "i32")),

@@ -8,6 +8,12 @@ void tw_copy_bytes(const void *x, void *y, int bytes)
     memmove(y, x, (size_t)bytes);
 }
 
+/* The n elements of x from `start` on. */
+void tw_rows_at(const void *restrict x, void *restrict y, int size, int start, int n)
+{
+    memcpy(y, (const unsigned char *)x + (size_t)start * (size_t)size, (size_t)n * (size_t)size);
+}
+
 /* y, contiguous, from the elements of x that the rows name, starting at element `first`. */
 void tw_strided_copy(const void *restrict x, void *restrict y, int size, int first, const int32_t *rows)
 {

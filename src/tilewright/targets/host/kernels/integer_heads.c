@@ -118,3 +118,19 @@ void tw_heads_of_tokens(int8_t *restrict state_k, int8_t *restrict state_v, cons
             }
     }
 }
+
+/* What follows such a product. x_q: [tokens][kv_heads * group][hd], x_k, x_v: [tokens][kv_heads][hd]; numbers:
+ * multipliers and addends of rotations. */
+void tw_enter_heads(int8_t *restrict state_k, int8_t *restrict state_v, const int8_t *restrict x_q,
+                    const int8_t *restrict x_k, const int8_t *restrict x_v, const int8_t *restrict r,
+                    const int8_t *restrict table_k, const int8_t *restrict table_v, const int32_t *restrict numbers,
+                    int8_t *restrict y, int tokens, int kv_heads, int group, int hd, int pos, int step, int q_shift,
+                    int k_shift)
+{
+    int width = kv_heads * hd;
+    state_k += pos * width, state_v += pos * width;
+    tw_rotate_heads(x_q, r, numbers, numbers + 1, 0, y, tokens, kv_heads * group, hd, step, q_shift, 0);
+    tw_rotate_heads(x_k, r, numbers + 2, numbers + 3, table_k, state_k, tokens, kv_heads, hd, step, k_shift, 0);
+    for (int i = 0; i < tokens * width; i++)
+        state_v[i] = table_v[(uint8_t)x_v[i]];
+}

@@ -2,14 +2,20 @@
 #include "tw_kernels.h"
 #include "tw_quantised.h"
 
-/* clip((x . w * mul + half) >> shift). */
+/* clip((sum * mul + half) >> shift) to -high - 1 .. high. */
+static int32_t scaled(int64_t sum, int mul, int shift, int32_t high)
+{
+    sum = (sum * mul + tw_half(shift)) >> shift;
+    return (int32_t)(sum > high ? high : sum < -high - 1 ? -high - 1 : sum);
+}
+
+/* The same of x . w. */
 static int32_t row(const int8_t *restrict x, const int8_t *restrict w, int cols, int mul, int shift, int32_t high)
 {
     int64_t sum = 0;
     for (int i = 0; i < cols; i++)
         sum += x[i] * w[i];
-    sum = (sum * mul + tw_half(shift)) >> shift;
-    return (int32_t)(sum > high ? high : sum < -high - 1 ? -high - 1 : sum);
+    return scaled(sum, mul, shift, high);
 }
 
 /* y = clip((table[gate + 128] * up + half) >> shift). x: [tokens][cols], weights: [rows][cols], y: [tokens][rows]. */
@@ -25,31 +31,59 @@ void tw_gated_linear_i8(const int8_t *restrict x, const int8_t *restrict w_gate,
         }
 }
 
-/* `rows` products of a token, pairs of them turned by the angles at `angles`: cosines, then sines. */
-static void turned(const int8_t *restrict x, const int8_t *restrict w, const uint8_t *restrict mul,
-                   const int16_t *restrict angles, int8_t *restrict y, int rows, int cols, int hd, int shift, int turn)
+/* The pair a, b at c of a head, turned by the angles of its token: cosines, then sines. */
+static void pair(int32_t a, int32_t b, const int16_t *restrict angles, int c, int hd, int turn, int8_t *restrict y)
 {
-    for (int r = 0; r < rows; r += 2, w += 2 * cols) {
-        int32_t a = row(x, w, cols, mul[r], shift, 32767), b = row(x, w + cols, cols, mul[r + 1], shift, 32767);
-        int32_t cosine = angles[r % hd / 2], sine = angles[hd / 2 + r % hd / 2], half = tw_half(turn);
-        y[r] = (int8_t)tw_clip((a * cosine - b * sine + half) >> turn, -128, 127);
-        y[r + 1] = (int8_t)tw_clip((a * sine + b * cosine + half) >> turn, -128, 127);
-    }
+    int32_t cosine = angles[c / 2], sine = angles[hd / 2 + c / 2], half = tw_half(turn);
+    y[0] = (int8_t)tw_clip((a * cosine - b * sine + half) >> turn, -128, 127);
+    y[1] = (int8_t)tw_clip((a * sine + b * cosine + half) >> turn, -128, 127);
 }
 
-/* `q` turned queries, `kv` turned keys and as many values of each token; table: [positions][hd]. */
-void tw_turned_linear_i8(const int8_t *restrict x, const int8_t *restrict w_q, const uint8_t *restrict mul_q,
-                         const int8_t *restrict w_k, const uint8_t *restrict mul_k, const int8_t *restrict w_v,
-                         const uint8_t *restrict mul_v, const int16_t *restrict table, int8_t *restrict y, int tokens,
-                         int q, int kv, int cols, int hd, int pos, int q_shift, int k_shift, int v_shift, int turn)
+/* Sums of tokens, for each head of the caches `group` queries, a key and a value of hd columns: queries go to y, keys
+ * and values to row pos + t of the states, [positions][kv_heads * hd]. */
+void tw_turned_heads_i8(int8_t *restrict state_k, int8_t *restrict state_v, const int32_t *restrict x,
+                        const uint8_t *restrict mul, const int16_t *restrict angles, int8_t *restrict y, int tokens,
+                        int kv_heads, int group, int hd, int pos, int q_shift, int k_shift, int v_shift, int turn)
 {
-    table += pos * hd;
-    for (int t = 0; t < tokens; t++, x += cols, table += hd) {
-        turned(x, w_q, mul_q, table, y, q, cols, hd, q_shift, turn);
-        y += q;
-        turned(x, w_k, mul_k, table, y, kv, cols, hd, k_shift, turn);
-        y += kv;
-        for (int r = 0; r < kv; r++)
-            *y++ = (int8_t)row(x, w_v + r * cols, cols, mul_v[r], v_shift, 127);
-    }
+    int at = pos * kv_heads * hd;
+    state_k += at, state_v += at;
+    for (int t = 0; t < tokens; t++, angles += hd)
+        for (int part = 0; part < kv_heads * (group + 2); part++) {
+            int kind = part % (group + 2);
+            int shift = kind < group ? q_shift : kind == group ? k_shift : v_shift;
+            const uint8_t *by = mul + part * hd;
+            for (int c = 0; c < hd; c += 2, x += 2) {
+                int32_t high = kind > group ? 127 : 32767;
+                int32_t a = scaled(x[0], by[c], shift, high), b = scaled(x[1], by[c + 1], shift, high);
+                if (kind > group)
+                    *state_v++ = (int8_t)a, *state_v++ = (int8_t)b;
+                else if (kind == group)
+                    pair(a, b, angles, c, hd, turn, state_k), state_k += 2;
+                else
+                    pair(a, b, angles, c, hd, turn, y), y += 2;
+            }
+        }
+}
+
+/* y = clip(r + ((x * mul + half) >> shift)), 16 bits; r and y may be the same. x: [tokens][columns]. */
+void tw_scaled_add_i16(const int32_t *restrict x, const int16_t *r, const uint8_t *restrict mul, int16_t *y, int tokens,
+                       int columns, int shift)
+{
+    for (int t = 0; t < tokens; t++)
+        for (int c = 0; c < columns; c++, x++, r++, y++) {
+            int64_t sum = (((int64_t)*x * mul[c] + tw_half(shift)) >> shift) + *r;
+            *y = (int16_t)(sum > 32767 ? 32767 : sum < -32768 ? -32768 : sum);
+        }
+}
+
+/* y = clip((table[gate + 128] * up + half) >> shift); x: [tokens][2 * columns], gates first. */
+void tw_gated_sums_i8(const int32_t *restrict x, const uint8_t *restrict mul, const int16_t *restrict table,
+                      int8_t *restrict y, int tokens, int columns, int gate_shift, int up_shift, int shift)
+{
+    for (int t = 0; t < tokens; t++, x += 2 * columns)
+        for (int c = 0; c < columns; c++) {
+            int32_t gate = scaled(x[c], mul[c], gate_shift, 127);
+            int32_t up = scaled(x[columns + c], mul[columns + c], up_shift, 127);
+            *y++ = (int8_t)tw_clip((table[gate + 128] * up + tw_half(shift)) >> shift, -128, 127);
+        }
 }

@@ -53,6 +53,98 @@ void __attribute__((minsize)) tw_cluster_append_column(int8_t *restrict state, c
         *at = x[first];
 }
 
+#ifdef __riscv
+/* clip((*x++ * *mul++ + half) >> shift), `bits` wide. */
+#define SUM(a, bits)                                                                                                   \
+    TW_LW(a, "%[x]", "4") TW_LBU("%[p]", "%[mul]", "1") "mul " a ", " a ", %[p]\nadd " a ", " a ", %[rounding]\n"       \
+    "sra " a ", " a ", %[shift]\n" TW_CLIP(a, a, bits)
+/* The pair a, b turned by the angles whose cosine and sine are u and v, to bytes. */
+#define TURN(a, b)                                                                                                     \
+    "mul %[p], " a ", %[v]\nmul " a ", " a ", %[u]\n" TW_MAC("%[p]", b, "%[u]") TW_MSU(a, b, "%[v]")                   \
+    "add " a ", " a ", %[half]\nadd " b ", %[p], %[half]\nsra " a ", " a ", %[turn]\nsra " b ", " b ", %[turn]\n"      \
+    TW_CLIP(a, a, "8") TW_CLIP(b, b, "8")
+#endif
+
+/* Columns of sums, scaled and turned by pairs: see below. */
+static __attribute__((noinline)) void turned(const int32_t *x, const uint8_t *mul, const int16_t *cosine,
+                                             const int16_t *sine, int8_t *y, int count, int shift, int turn)
+{
+    int32_t half = tw_half(turn), rounding = tw_half(shift);
+#ifdef __riscv
+    int32_t a, b, u, v, p;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[count]", "26") SUM("%[a]", "16") SUM("%[b]", "16")
+        TW_LH("%[u]", "%[cosine]", "2") TW_LH("%[v]", "%[sine]", "2") TURN("%[a]", "%[b]")
+        TW_SB("%[a]", "%[y]", "1") TW_SB("%[b]", "%[y]", "1") TW_ASM_END
+        : [x] "+r"(x), [mul] "+r"(mul), [cosine] "+r"(cosine), [sine] "+r"(sine), [y] "+r"(y), [a] "=&r"(a),
+          [b] "=&r"(b), [u] "=&r"(u), [v] "=&r"(v), [p] "=&r"(p)
+        : [count] "r"(count >> 1), [shift] "r"(shift), [turn] "r"(turn), [half] "r"(half), [rounding] "r"(rounding)
+        : "memory");
+    /* clang-format on */
+#else
+    for (; count > 0; count -= 2, x += 2, mul += 2) {
+        int32_t a = tw_pclip(tw_pmac(rounding, x[0], mul[0]) >> shift, 16), u = *cosine++, v = *sine++;
+        int32_t b = tw_pclip(tw_pmac(rounding, x[1], mul[1]) >> shift, 16);
+        *y++ = (int8_t)tw_pclip(tw_pmsu(tw_pmac(half, a, u), b, v) >> turn, 8);
+        *y++ = (int8_t)tw_pclip(tw_pmac(tw_pmac(half, a, v), b, u) >> turn, 8);
+    }
+#endif
+}
+
+/* Columns of sums, scaled and put `pitch` bytes from each other. */
+static __attribute__((noinline)) void spread(const int32_t *x, const uint8_t *mul, int8_t *y, int count, int pitch,
+                                             int shift)
+{
+    int32_t rounding = tw_half(shift);
+#ifdef __riscv
+    int32_t a, p;
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[count]", "7") SUM("%[a]", "8") TW_SB_BY("%[a]", "%[y]", "%[pitch]")
+                         TW_ASM_END
+                     : [x] "+r"(x), [mul] "+r"(mul), [y] "+r"(y), [a] "=&r"(a), [p] "=&r"(p)
+                     : [count] "r"(count), [shift] "r"(shift), [pitch] "r"(pitch), [rounding] "r"(rounding)
+                     : "memory");
+#else
+    for (; count > 0; count--, y += pitch)
+        *y = (int8_t)tw_pclip(tw_pmac(rounding, *x++, *mul++) >> shift, 8);
+#endif
+}
+
+/* Columns first .. last of a token's sums x, for each head of the caches `group` queries, a key and a value: scaled,
+ * the first two turned by pairs, keys and values to position pos. n: columns of state_k. See TurnedHeads. */
+TW_HOT
+void __attribute__((minsize)) tw_cluster_turned_heads(
+    int8_t *restrict state_k, int8_t *restrict state_v, const int32_t *restrict x, const uint8_t *restrict mul,
+    const int16_t *restrict angles, int8_t *restrict y, int n, int group, int hd, int pitch, int pos, int q_shift,
+    int k_shift, int v_shift, int turn, int first, int last)
+{
+    int part = 0, c = first;
+    state_k += pos * n, state_v += pos;
+    for (; c >= hd; c -= hd)
+        if (part < group)
+            y += hd, part++;
+        else if (part++ == group)
+            state_k += hd;
+        else
+            state_v += hd * pitch, part = 0;
+    for (int count; first < last; first += count, c = 0) {
+        count = hd - c < last - first ? hd - c : last - first;
+        if (part > group) {
+            spread(x + first, mul + first, state_v + c * pitch, count, pitch, v_shift);
+            state_v += hd * pitch, part = 0;
+            continue;
+        }
+        const int16_t *cosine = angles + (c >> 1);
+        int query = part++ < group;
+        turned(x + first, mul + first, cosine, cosine + (hd >> 1), (query ? y : state_k) + c, count,
+               query ? q_shift : k_shift, turn);
+        if (query)
+            y += hd;
+        else
+            state_k += hd;
+    }
+}
+
 /* y = softmax(q k^T) v, causal: elements first .. last of y, [tokens][heads * hd]. Row t stands at pos + t and sees
  * positions 0 .. pos + t; `group` heads share one of the cache. Cores that share a head each compute its scores.
  * k: [capacity][kv_width]; v: [kv_width][pitch]; mul, out: [heads]; table: [256], and 56

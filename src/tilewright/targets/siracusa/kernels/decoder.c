@@ -54,9 +54,52 @@ void SMALL tw_turn_heads(const int8_t *restrict x, const int8_t *restrict r, con
     TURNED_ONE("%[d]", "%[c2]", mul, add) TURNED_ONE("%[e]", "%[c3]", mul, add)
 #define BYTES(y) TW_PACKLO(y, "%[b]", "%[t]") TW_PACKHI(y, "%[e]", "%[d]")
 
-/* Queries of a token, and its keys and values in the caches: heads first .. last of these, of four channels, from a row
- * of 64 inputs. w, mul: for each head rows of `group` queries, of a key and of a value; state_k: [positions][n],
- * state_v: [n][pitch]; tables: entry c at 128 + c; numbers: the product's addend, multipliers and addends of rotations;
+/* Heads of the caches of a token, of four channels: `group` queries each, turned, a key and a value, from where the
+ * registers point to. */
+/* clang-format off */
+#define ENTERED(q, k, v)                                                                                               \
+    TW_ASM_BEGIN TW_LOOP("1", "%[heads]", "65") TW_LOOP("0", "%[group]", "24")                                         \
+    TW_LW("%[v]", q, "4") TURNED("%[mul_q]", "%[add_q]") BYTES("%[t]") TW_SW("%[t]", "%[y]", "4")                      \
+    TW_LW("%[v]", k, "4") TURNED("%[mul_k]", "%[add_k]")                                                               \
+    TW_LB_AT("%[t]", "%[table_k]", "%[t]") TW_LB_AT("%[b]", "%[table_k]", "%[b]")                                      \
+    TW_LB_AT("%[d]", "%[table_k]", "%[d]") TW_LB_AT("%[e]", "%[table_k]", "%[e]")                                      \
+    BYTES("%[t]") TW_SW("%[t]", "%[state_k]", "4")                                                                     \
+    TW_LB("%[t]", v, "1") TW_LB("%[b]", v, "1") TW_LB("%[d]", v, "1") TW_LB("%[e]", v, "1")                            \
+    TW_LB_AT("%[t]", "%[table_v]", "%[t]") TW_LB_AT("%[b]", "%[table_v]", "%[b]")                                      \
+    TW_LB_AT("%[d]", "%[table_v]", "%[d]") TW_LB_AT("%[e]", "%[table_v]", "%[e]")                                      \
+    TW_SB_BY("%[t]", "%[state_v]", "%[pitch]") TW_SB_BY("%[b]", "%[state_v]", "%[pitch]")                              \
+    TW_SB_BY("%[d]", "%[state_v]", "%[pitch]") TW_SB_BY("%[e]", "%[state_v]", "%[pitch]") TW_ASM_END
+/* clang-format on */
+#define ENTERED_TO                                                                                                     \
+    [y] "+r"(y), [state_k] "+r"(state_k), [state_v] "+r"(state_v), [v] "=&r"(v), [a] "=&r"(a), [b] "=&r"(b),           \
+        [d] "=&r"(d), [e] "=&r"(e), [t] "=&r"(t)
+#define ENTERED_BY                                                                                                     \
+    [heads] "r"(last - first), [group] "r"(group), [c0] "r"(c[0]), [c1] "r"(c[1]), [c2] "r"(c[2]), [c3] "r"(c[3]),     \
+        [mul_q] "r"(numbers[0]), [add_q] "r"(numbers[1]), [mul_k] "r"(numbers[2]), [add_k] "r"(numbers[3]),            \
+        [turn] "r"(turn), [table_k] "r"(table_k), [table_v] "r"(table_v), [pitch] "r"(pitch)
+
+#ifndef __riscv
+/* The same; `part`: bytes from one head's to the next beside what is read, of queries, keys and values. */
+static void entered(int8_t *state_k, int8_t *state_v, const int8_t *q, const int8_t *k, const int8_t *v, int q_part,
+                    int part, const int32_t *c, const int8_t *table_k, const int8_t *table_v, const int32_t *numbers,
+                    int8_t *y, int group, int pitch, int turn, int heads)
+{
+    for (; heads > 0; heads--, q += q_part, k += part, v += part) {
+        for (int m = 0; m < group; m++, q += 4)
+            for (int i = 0; i < 4; i++)
+                *y++ = (int8_t)tw_scaled(tw_vdotsp_b(tw_word_at(q), c[i]), numbers[0], numbers[1], turn);
+        for (int i = 0; i < 4; i++, state_v += pitch) {
+            *state_k++ = table_k[tw_scaled(tw_vdotsp_b(tw_word_at(k), c[i]), numbers[2], numbers[3], turn)];
+            *state_v = table_v[v[i]];
+        }
+        k += 4, v += 4;
+    }
+}
+#endif
+
+/* Queries of a token, and its keys and values in the caches: heads first .. last of these, from a row of 64 inputs.
+ * w, mul: for each head rows of `group` queries, of a key and of a value; state_k: [positions][n], state_v: [n][pitch];
+ * tables: entry c at 128 + c; numbers: the product's addend, multipliers and addends of rotations;
  * y: [n / 4][group][4]; scratch: what the rows give, whole words. */
 TW_HOT
 void SMALL tw_new_heads(int8_t *restrict state_k, int8_t *restrict state_v, const int8_t *restrict x,
@@ -69,46 +112,43 @@ void SMALL tw_new_heads(int8_t *restrict state_k, int8_t *restrict state_v, cons
     int32_t c[4];
     if (first >= last)
         return;
-    tw_bytes_of_rows(x, w + at * TW_ROW, mul + at, *numbers, scratch, 4, shift, last * rows - at);
+    tw_bytes_of_rows(x, w + at * TW_ROW, mul + at, *numbers++, scratch, 4, shift, last * rows - at);
     transposed(c, r);
     y += 4 * group * first, state_k += pos * n + 4 * first, state_v += 4 * first * pitch + pos;
     table_k += 128, table_v += 128;
 #ifdef __riscv
     int32_t v, a, b, e, t, d;
-    /* clang-format off */
-    __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("1", "%[heads]", "65") TW_LOOP("0", "%[group]", "24")
-        TW_LW("%[v]", "%[s]", "4") TURNED("%[mul_q]", "%[add_q]") BYTES("%[t]") TW_SW("%[t]", "%[y]", "4")
-        TW_LW("%[v]", "%[s]", "4") TURNED("%[mul_k]", "%[add_k]")
-        TW_LB_AT("%[t]", "%[table_k]", "%[t]") TW_LB_AT("%[b]", "%[table_k]", "%[b]")
-        TW_LB_AT("%[d]", "%[table_k]", "%[d]") TW_LB_AT("%[e]", "%[table_k]", "%[e]")
-        BYTES("%[t]") TW_SW("%[t]", "%[state_k]", "4")
-        TW_LB("%[t]", "%[s]", "1") TW_LB("%[b]", "%[s]", "1") TW_LB("%[d]", "%[s]", "1") TW_LB("%[e]", "%[s]", "1")
-        TW_LB_AT("%[t]", "%[table_v]", "%[t]") TW_LB_AT("%[b]", "%[table_v]", "%[b]")
-        TW_LB_AT("%[d]", "%[table_v]", "%[d]") TW_LB_AT("%[e]", "%[table_v]", "%[e]")
-        TW_SB_BY("%[t]", "%[state_v]", "%[pitch]") TW_SB_BY("%[b]", "%[state_v]", "%[pitch]")
-        TW_SB_BY("%[d]", "%[state_v]", "%[pitch]") TW_SB_BY("%[e]", "%[state_v]", "%[pitch]") TW_ASM_END
-        : [s] "+r"(scratch), [y] "+r"(y), [state_k] "+r"(state_k), [state_v] "+r"(state_v), [v] "=&r"(v), [a] "=&r"(a),
-          [b] "=&r"(b), [d] "=&r"(d), [e] "=&r"(e), [t] "=&r"(t)
-        : [heads] "r"(last - first), [group] "r"(group), [c0] "r"(c[0]), [c1] "r"(c[1]), [c2] "r"(c[2]), [c3] "r"(c[3]),
-          [mul_q] "r"(numbers[1]), [add_q] "r"(numbers[2]), [mul_k] "r"(numbers[3]), [add_k] "r"(numbers[4]),
-          [turn] "r"(turn), [table_k] "r"(table_k), [table_v] "r"(table_v), [pitch] "r"(pitch)
-        : "memory");
-    /* clang-format on */
+    __asm__ volatile(ENTERED("%[s]", "%[s]", "%[s]") : [s] "+r"(scratch), ENTERED_TO : ENTERED_BY : "memory");
 #else
-    for (; first < last; first++) {
-        for (int m = 0; m <= group; m++, scratch += 4)
-            for (int i = 0; i < 4; i++) {
-                const int32_t *by = numbers + (m < group ? 1 : 3);
-                int32_t value = tw_scaled(tw_vdotsp_b(tw_word_at(scratch), c[i]), by[0], by[1], turn);
-                if (m < group)
-                    *y++ = (int8_t)value;
-                else
-                    *state_k++ = table_k[value];
-            }
-        for (int i = 0; i < 4; i++, scratch++, state_v += pitch)
-            *state_v = table_v[*scratch];
-    }
+    const int8_t *k = scratch + 4 * group;
+    entered(state_k, state_v, scratch, k, k + 4, 8, 4 * group + 4, c, table_k, table_v, numbers, y, group, pitch, turn,
+            last - first);
+#endif
+}
+
+/* The same from what such products gave. x_q: [n / 4][group][4], x_k, x_v: [n]; numbers: of rotations. */
+TW_HOT
+void SMALL tw_enter_row(int8_t *restrict state_k, int8_t *restrict state_v, const int8_t *restrict x_q,
+                        const int8_t *restrict x_k, const int8_t *restrict x_v, const int8_t *restrict r,
+                        const int8_t *restrict table_k, const int8_t *restrict table_v,
+                        const int32_t *restrict numbers, int8_t *restrict y, int n, int group, int pitch, int pos,
+                        int turn, int first, int last)
+{
+    int32_t c[4];
+    if (first >= last)
+        return;
+    transposed(c, r);
+    x_q += 4 * group * first, x_k += 4 * first, x_v += 4 * first;
+    y += 4 * group * first, state_k += pos * n + 4 * first, state_v += 4 * first * pitch + pos;
+    table_k += 128, table_v += 128;
+#ifdef __riscv
+    int32_t v, a, b, e, t, d;
+    __asm__ volatile(ENTERED("%[x_q]", "%[x_k]", "%[x_v]")
+                     : [x_q] "+r"(x_q), [x_k] "+r"(x_k), [x_v] "+r"(x_v), ENTERED_TO
+                     : ENTERED_BY
+                     : "memory");
+#else
+    entered(state_k, state_v, x_q, x_k, x_v, 0, 0, c, table_k, table_v, numbers, y, group, pitch, turn, last - first);
 #endif
 }
 

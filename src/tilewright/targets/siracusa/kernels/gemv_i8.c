@@ -19,6 +19,14 @@ static void stream(int32_t *y, const int8_t *w, const int8_t *x, int count)
 #endif
 }
 
+/* The same for rows first .. last, on their own: nothing follows the sums. */
+TW_HOT void tw_stream_sums(const int8_t *restrict x, const int8_t *restrict w, int32_t *restrict y, int first,
+                           int last)
+{
+    if (first < last)
+        stream(y + first, w + first * TW_ROW, x, last - first);
+}
+
 /* Results of such rows: multipliers of 8 bits per row, one addend, 32 bits enough. 7 instructions more. */
 #define SCALED(put)                                                                                                    \
     TW_STREAM("7", TW_LBU("%[a]", "%[mul]", "1") "mv %[b], %[add]\n" TW_MAC("%[b]", "%[s]", "%[a]")                    \
@@ -67,42 +75,6 @@ TW_HOT void tw_gated_i8(const int8_t *restrict x, const int8_t *restrict w_gate,
     half = tw_half(up_shift);
     tw_stream_i8(x, w_up + first * TW_ROW, mul_up + first, &half, scratch, up_shift, -128, 127, 0, last - first);
     tw_swiglu(y + first, scratch, table, y + first, shift, 0, last - first);
-}
-
-/* Such products for `q` queries, `kv` keys and values, rounded; pairs of the first two are turned by the angles of the
- * token: table[pos]: [hd / 2] cosines, then as many sines. y: [q + 2 kv], scratch: [the greater of q and kv]. */
-TW_HOT void tw_turned_i8(const int8_t *restrict x, const int8_t *restrict w_q, const uint8_t *restrict mul_q,
-                         const int8_t *restrict w_k, const uint8_t *restrict mul_k, const int8_t *restrict w_v,
-                         const uint8_t *restrict mul_v, const int16_t *restrict table, int8_t *restrict y,
-                         int16_t *restrict scratch, int q, int kv, int hd, int pos, int q_shift, int k_shift,
-                         int v_shift, int turn, int first, int last)
-{
-    const int8_t *w[3] = {w_q, w_k, w_v};
-    const uint8_t *mul[3] = {mul_q, mul_k, mul_v};
-    int shift[3] = {q_shift, k_shift, v_shift}, width = q, half = tw_half(turn);
-    TW_ROLLED
-    for (int i = 0; first < last; i++, y += width, first -= width, last -= width, width = kv) {
-        int32_t rounding = tw_half(shift[i]);
-        int stop = last < width ? last : width;
-        if (first >= stop)
-            continue;
-        if (i == 2) {
-            tw_stream_i8(x, w[i], mul[i], &rounding, y, shift[i], -128, 127, first, stop);
-            return;
-        }
-        tw_stream_i16(x, w[i], mul[i], &rounding, scratch, shift[i], -32768, 32767, first, stop);
-        int c = first % hd;
-        const int16_t *cosine = table + pos * hd + (c >> 1);
-        TW_ROLLED
-        for (; first < stop; first += 2) {
-            int32_t a = scratch[first], b = scratch[first + 1], u = cosine[0], v = cosine[hd >> 1];
-            y[first] = (int8_t)tw_pclip(tw_pmsu(tw_pmac(half, a, u), b, v) >> turn, 8);
-            y[first + 1] = (int8_t)tw_pclip(tw_pmac(tw_pmac(half, a, v), b, u) >> turn, 8);
-            cosine++, c += 2;
-            if (c == hd)
-                c = 0, cosine -= hd >> 1;
-        }
-    }
 }
 
 /* The same for rows of any whole words, eight at a time: first and last are multiples of eight. */

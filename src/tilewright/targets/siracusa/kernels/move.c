@@ -103,6 +103,12 @@ void tw_copy_part(const void *x, void *y, int size, int first, int last)
         copy((unsigned char *)y + first * size, (const unsigned char *)x + first * size, (last - first) * size);
 }
 
+/* The same of elements of x from `start` on. */
+void tw_rows_part(const void *restrict x, void *restrict y, int size, int start, int first, int last)
+{
+    copy((unsigned char *)y + first * size, (const unsigned char *)x + (start + first) * size, (last - first) * size);
+}
+
 /* y, contiguous, from the elements of x that the rows name, starting at element `start`. Where rows are short and the
  * range is one of whole rows, columns are copied instead. */
 void tw_strided_part(const void *x, void *y, int size, int start, const int32_t *rows, int first, int last)
