@@ -122,7 +122,16 @@ def _streamed(node: Node) -> Mapping[str, Scalar]:
 
 
 def _fours(node: Node) -> Mapping[str, Scalar]:
-    return {**_sizes(node), **_streamed(node), "by_tokens": int(_fours_by_tokens(node))}
+    told = _streamed(node)
+    usual = usual_rounding(told["shift"], node.operands["mul"].data, node.operands["add"].data)
+    return {**_sizes(node), **told, "shift": 0 if usual else told["shift"], "by_tokens": int(_fours_by_tokens(node))}
+
+
+def usual_rounding(shift: Scalar, mul: Array | None, add: Array | None) -> bool:
+    """Whether sums are shifted by 16 and rounded, with constant multipliers of 15 bits: two products of halves each."""
+    if shift != 16 or mul is None or add is None:
+        return False
+    return bool(np.all(add == 1 << 15) and np.all(mul >= 0) and np.all(mul < 1 << 15))
 
 
 def _linear_add(node: Node) -> Mapping[str, Scalar]:
@@ -332,12 +341,12 @@ DENSE = (
         cycles=_eights_cycles,
     ),
     Kernel(
-        Linear, "dense_i8.c", "tw_gemm_bytes",
+        Linear, "gemm_bytes.c", "tw_gemm_bytes",
         "const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul, const int32_t *restrict add,"
         " int8_t *restrict y, int tokens, int rows, int cols, int mul_step, int shift, int by_tokens, int first,"
         " int last",
         {"x": "i8", "w": "i8", "mul": "i32", "y": "i8"}, _fours, requires=(in_fours, scaled_bytes),
-        packing={"w": ROWS}, split=_fours_split, cycles=_fours_cycles,
+        packing={"w": APART}, split=_fours_split, cycles=_fours_cycles,
     ),
     *(_row("tw_gemv_i8", "gemv_i8.c", _gemv_cycles, dtype, "int cols", one_row) for dtype in ("i8", "u8")),
     *(

@@ -20,7 +20,7 @@ _RANGE = "int first, int last"
 _THEMSELVES = np.arange(256, dtype=np.uint8).view(np.int8)
 
 
-def _given(node: Node, name: str) -> bool:
+def given(node: Node, name: str) -> bool:
     """Whether a table gives every byte itself."""
     table = node.operands[name].data
     return table is not None and np.array_equal(table, _THEMSELVES)
@@ -33,13 +33,13 @@ def rows_without_tables(node: Node) -> bool:
 
 def sums_of_bytes(node: Node) -> bool:
     """Sums with a second table that changes nothing"""
-    return cast(TableBinary, node.op).function == "add" and _given(node, "table_b")
+    return cast(TableBinary, node.op).function == "add" and given(node, "table_b")
 
 
 def products_of_bytes(node: Node) -> bool:
     """Products with a second table that changes nothing, shifted by 16 and rounded, a multiplier of 15 bits"""
     op, mul, add = cast(TableBinary, node.op), node.operands["mul"].data, node.operands["add"].data
-    if op.function != "mul" or op.shift != 16 or mul is None or add is None or not _given(node, "table_b"):
+    if op.function != "mul" or op.shift != 16 or mul is None or add is None or not given(node, "table_b"):
         return False
     return bool(0 <= mul[0] < 1 << 15 and add[0] == 1 << 15)
 

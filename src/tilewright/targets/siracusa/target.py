@@ -25,6 +25,7 @@ from .one_call import ONE_CALL
 from .pointwise import POINTWISE
 from .product import PRODUCT
 from .rows_between import ROWS_BETWEEN
+from .rows_linear import ROWS_LINEAR
 from .share import CORES as CORES
 from .vision import VISION
 
@@ -73,6 +74,7 @@ SIRACUSA = Target(
         *MOVE,
         *ATTENTION_ROWS,
         *ROWS_BETWEEN,
+        *ROWS_LINEAR,
         *DECODER,
         *FLOATS,
         *LANGUAGE,

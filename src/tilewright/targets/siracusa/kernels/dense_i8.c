@@ -26,35 +26,6 @@ void tw_gemm_i8(const void *restrict x, const int8_t *restrict w, const int32_t 
     part(&p, x, w, tokens, first, last);
 }
 
-/* y = clip((x w^T * mul + add) >> shift) as bytes, all within 32 bits: what networks mostly have, on a short way.
- * tokens, rows, first and last are multiples of four, cols is more than four; mul_step: elements from one row's to the
- * next. */
-TW_HOT void tw_gemm_bytes(const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul,
-                          const int32_t *restrict add, int8_t *restrict y, int tokens, int rows, int cols, int mul_step,
-                          int shift, int by_tokens, int first, int last)
-{
-    int pitch = tw_pitch(cols), token = 0;
-    if (first >= last)
-        return;
-    if (by_tokens)
-        token = first, tokens = last - first, first = 0, last = rows;
-#ifdef __riscv
-    struct tw_tile t;
-    t.add[0] = *add, t.shift = shift, t.y_step = rows;
-    t.columns = (struct tw_columns){
-        TW_WORDS(cols), (char *)y + token * rows + first, 4 * (cols - TW_WORDS(cols)), x + token * cols, tokens / 4,
-        (last - first) / 4, 4 - tokens * rows, mul + first * mul_step, 4 * mul_step, -1, add, 0, -4 * TW_WORDS(cols),
-        mul_step,
-    };
-    tw_fours_bytes(&t, w + first * pitch, pitch, cols);
-#else
-    for (int i = token; i < token + tokens; i++)
-        for (int c = first; c < last; c++)
-            y[i * rows + c] = (int8_t)tw_pclip(
-                tw_pmac(*add, tw_dot_row(0, w + c * pitch, x + i * cols, cols, 1), mul[c * mul_step]) >> shift, 8);
-#endif
-}
-
 /* y = clip(r + ((x w^T * mul + half) >> shift)), 16 bits. r and y may be the same. */
 void tw_gemm_add_i8(const int8_t *restrict x, const int8_t *restrict w, const int16_t *r, const uint8_t *restrict mul,
                     int16_t *y, int tokens, int rows, int cols, int form, int shift, int64_t half, int first, int last)

@@ -1,7 +1,7 @@
 /* Between the products of QuantLib's prompts: heads that turn, and sums and products of bytes without all tables. Loops
  * that a core's own instruction cache holds; requantisations fit 32 bits, rows of the table of kernels see to that. */
+#include "tw_heads.h"
 #include "tw_kernels.h"
-#include "tw_words.h"
 
 #ifdef __riscv
 #define MULTIPLIED(s) "mul " s ", " s ", %[mul]\n"
@@ -19,16 +19,6 @@ static void finished(int8_t *y, const int32_t *sums, int32_t mul, int32_t add, i
         y[i] = (int8_t)tw_pclip(tw_pmac(add, sums[i], mul) >> shift, 8);
 }
 #endif
-
-/* Columns of a matrix of four words as words. */
-TW_X void transposed(int32_t *c, const int8_t *r)
-{
-    int32_t r0 = tw_word_at(r), r1 = tw_word_at(r + 4), r2 = tw_word_at(r + 8), r3 = tw_word_at(r + 12);
-    int32_t a = tw_vshuffle2_b(r0, r1, 0x05010400), b = tw_vshuffle2_b(r2, r3, 0x05010400);
-    c[0] = tw_vpack_h(b, a), c[1] = tw_vshuffle2_h(a, b, 0x00030001);
-    a = tw_vshuffle2_b(r0, r1, 0x07030602), b = tw_vshuffle2_b(r2, r3, 0x07030602);
-    c[2] = tw_vpack_h(b, a), c[3] = tw_vshuffle2_h(a, b, 0x00030001);
-}
 
 /* y[t, h] = clip((x[t, h] . r[t] * mul + add) >> shift): heads first .. last, flat. x, y: [tokens][heads][4], r:
  * matrices [4][4], `step` elements from one row's to the next. */

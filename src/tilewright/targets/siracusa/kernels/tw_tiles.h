@@ -21,6 +21,7 @@ struct tw_tile {
         int32_t mul_step, mul_mask;
         const void *add;
         int32_t add_step, w_step, numbers; /* whether blocks have numbers of their own */
+        int32_t w_next, x_next, y_last;    /* of bytes: on to the next column, and from a tile's last row of results */
     } columns;
 };
 

@@ -11,12 +11,12 @@
 #ifdef __riscv
 #define TW_Q_ROW(code, x, s, z, u, v)                                                                                  \
     TW_DOT(code, s, x, "%[a]") TW_DOT(code, z, x, "%[b]") TW_DOT(code, u, x, "%[c]") TW_DOT(code, v, x, "%[d]")
-#define TW_Q_INNER(code)                                                                                               \
+#define TW_Q_INNER(code, more)                                                                                         \
     TW_LW_BY("%[a]", "%[w]", "%[pitch]") TW_LW_BY("%[b]", "%[w]", "%[pitch]") TW_LW_BY("%[c]", "%[w]", "%[pitch]")     \
     TW_LW_BY("%[d]", "%[w]", "%[back]") TW_LW_BY("%[p]", "%[x]", "%[cols]") TW_LW_BY("%[q]", "%[x]", "%[cols]")        \
     TW_Q_ROW(code, "%[p]", "%[s0]", "%[s1]", "%[s2]", "%[s3]") TW_LW_BY("%[p]", "%[x]", "%[cols]")                     \
     TW_Q_ROW(code, "%[q]", "%[s4]", "%[s5]", "%[s6]", "%[s7]") TW_LW_BY("%[q]", "%[x]", "%[across]")                   \
-    TW_Q_ROW(code, "%[p]", "%[s8]", "%[s9]", "%[s10]", "%[s11]")                                                       \
+    TW_Q_ROW(code, "%[p]", "%[s8]", "%[s9]", "%[s10]", "%[s11]") more                                                  \
     TW_Q_ROW(code, "%[q]", "%[s12]", "%[s13]", "%[s14]", "%[s15]")
 #define TW_Q_ALL(f) /* f of every sum */                                                                               \
     f("%[s0]") f("%[s1]") f("%[s2]") f("%[s3]") f("%[s4]") f("%[s5]") f("%[s6]") f("%[s7]")                            \
@@ -29,7 +29,7 @@
     f("8", "24", "40", "%[s2]", "%[s6]", "%[s10]", "%[s14]") f("12", "28", "44", "%[s3]", "%[s7]", "%[s11]", "%[s15]")
 /* Sums: the first words, the inner loop, weights back to their beginning, inputs on; 55 instructions. */
 #define TW_Q_SUMS(signs)                                                                                               \
-    TW_Q_INNER(TW_DOT##signs) "lw %[a], %[more]\n" TW_LOOP("0", "%[a]", "24") TW_Q_INNER(TW_SDOT##signs)                \
+    TW_Q_INNER(TW_DOT##signs, "lw %[p], %[more]\n") TW_LOOP("0", "%[p]", "24") TW_Q_INNER(TW_SDOT##signs, "")           \
     "lw %[d], %[t]\nlw %[a], %[w_step]\nlw %[b], 88(%[d])\nadd %[w], %[w], %[a]\nadd %[x], %[x], %[b]\n"
 /* Multiplier, addend, shift: 41 instructions, 38 where the addend is the same. In 64 bits, of which the upper 32 are
  * shifted: 125. */
@@ -88,16 +88,48 @@
     "lw %[b], 104(%[d])\naddi %[p], %[p], -1\nsw %[p], 100(%[d])\nadd %[a], %[a], %[b]\nlw %[b], 132(%[d])\n"         \
     "sw %[a], 84(%[d])\nbeqz %[p], 3f\nbeqz %[b], 2b\nj 1b\n3:\n"
 
+/* Bytes: multipliers alone are taken, and columns of tiles go along the rows of weights or the rows of inputs. */
+#define TW_Q_MULS                                                                                                      \
+    "lw %[a], 108(%[d])\nlw %[b], 112(%[d])\n" TW_LW_BY("%[p]", "%[a]", "%[b]") TW_LW_BY("%[q]", "%[a]", "%[b]")       \
+    "sw %[p], 0(%[d])\nsw %[q], 4(%[d])\n" TW_LW_BY("%[p]", "%[a]", "%[b]") TW_LW_BY("%[q]", "%[a]", "%[b]")           \
+    "sw %[p], 8(%[d])\nsw %[q], 12(%[d])\nsw %[a], 108(%[d])\n"
+/* The same twice in a word; then 52 instructions for all sums: with s = 2^16 h + l and l >= 0, (s mul + 2^15) >> 16 is
+ * h mul + ((l mul + 2^15) >> 16), two products of halves. */
+#define TW_Q_HALVES                                                                                                    \
+    TW_Q_MULS "lw %[a], 0(%[d])\nlw %[b], 4(%[d])\n" TW_TWICE("%[a]") TW_TWICE("%[b]") TW_TWICE("%[p]")                \
+    TW_TWICE("%[q]") "sw %[a], 0(%[d])\nsw %[b], 4(%[d])\nsw %[p], 8(%[d])\nsw %[q], 12(%[d])\n"
+#define TW_TWICE(s) ".insn r 0x57, 0, 0x68, " s ", " s ", " s "\n"
+#define TW_Q_ROUND_TWO(m, s, z)                                                                                        \
+    ".insn r 0x5b, 4, 16, %[a], " s ", " m "\n.insn r 0x5b, 4, 16, %[b], " z ", " m "\n"                               \
+    ".insn r 0x5b, 1, 3<<5, %[a], " s ", " m "\n.insn r 0x5b, 1, 3<<5, %[b], " z ", " m "\n"                           \
+    ".insn r 0x33, 1, 0x0a, " s ", %[a], x8\n.insn r 0x33, 1, 0x0a, " z ", %[b], x8\n"
+#define TW_Q_ROUND(mul, s, z, u, v) TW_Q_ROUND_TWO(mul, s, z) TW_Q_ROUND_TWO(mul, u, v)
+#define TW_Q_ROUNDED                                                                                                   \
+    "lw %[p], 0(%[d])\nlw %[q], 4(%[d])\nlw %[c], 8(%[d])\n" TW_Q_ROUND("%[p]", "%[s0]", "%[s4]", "%[s8]", "%[s12]")  \
+    "lw %[p], 12(%[d])\n" TW_Q_ROUND("%[q]", "%[s1]", "%[s5]", "%[s9]", "%[s13]")                                      \
+    TW_Q_ROUND("%[c]", "%[s2]", "%[s6]", "%[s10]", "%[s14]") TW_Q_ROUND("%[p]", "%[s3]", "%[s7]", "%[s11]", "%[s15]")
+#define TW_Q_PACK_8(s, z, u, v)                                                                                        \
+    ".insn r 0x57, 1, 0x70, " s ", " z ", " s "\n.insn r 0x57, 1, 0x6c, " s ", " v ", " u "\n"
+#define TW_Q_STORES_8 /* 16 instructions */                                                                            \
+    "lw %[a], 72(%[d])\nlw %[b], 84(%[d])\nlw %[c], 144(%[d])\n" TW_Q_ROWS(TW_Q_PACK_8)                               \
+    TW_SW_BY("%[s0]", "%[b]", "%[a]") TW_SW_BY("%[s4]", "%[b]", "%[a]") TW_SW_BY("%[s8]", "%[b]", "%[a]")              \
+    TW_SW_BY("%[s12]", "%[b]", "%[c]") "sw %[b], 84(%[d])\n"
+#define TW_Q_NEXT_COLUMN                                                                                               \
+    "lw %[a], 136(%[d])\nlw %[b], 140(%[d])\nlw %[c], 92(%[d])\nadd %[w], %[w], %[a]\nlw %[p], 100(%[d])\n"            \
+    "add %[c], %[c], %[b]\nlw %[a], 84(%[d])\nlw %[b], 104(%[d])\nsw %[c], 92(%[d])\naddi %[p], %[p], -1\n"           \
+    "add %[a], %[a], %[b]\nlw %[b], 132(%[d])\nsw %[p], 100(%[d])\nsw %[a], 84(%[d])\nbeqz %[p], 3f\n"               \
+    "beqz %[b], 2b\nj 1b\n3:\n"
+
 /* Tiles begin with a line of the instruction cache. */
-#define TW_TILES_4X4_OF(attribute, name, signs, numbers, size, tail)                                                                 \
-    static __attribute__((unused, attribute)) void name(struct tw_tile *t, const int8_t *w, int pitch, int cols)       \
+#define TW_TILES_4X4_OF(attribute, name, signs, numbers, size, tail, next) \
+    attribute static __attribute__((unused, noinline)) void name(struct tw_tile *t, const int8_t *w, int pitch, int cols)       \
     {                                                                                                                  \
         const void *x;                                                                                                 \
         int32_t more = t->columns.words - 1, w_step = t->columns.w_step;                                                                                \
         int32_t s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15, a, b, c, d, p, q;                \
         __asm__ volatile(TW_ASM_BEGIN "lw %[d], %[t]\n1:\n" numbers ".p2align 4\nnop\n2:\nlw %[s0], 96(%[d])\n"        \
                                       "lw %[x], 92(%[d])\n" TW_LOOP("1", "%[s0]", "55+" size)                          \
-                             TW_Q_SUMS(signs) tail TW_Q_NEXT TW_ASM_END                                                \
+                             TW_Q_SUMS(signs) tail next TW_ASM_END                                                \
                          : [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3), [s4] "=&r"(s4),             \
                            [s5] "=&r"(s5), [s6] "=&r"(s6), [s7] "=&r"(s7), [s8] "=&r"(s8), [s9] "=&r"(s9),             \
                            [s10] "=&r"(s10), [s11] "=&r"(s11), [s12] "=&r"(s12), [s13] "=&r"(s13), [s14] "=&r"(s14),   \
@@ -107,9 +139,11 @@
                            [across] "r"(4 - 3 * cols), [t] "m"(t), [more] "m"(more), [w_step] "m"(w_step)                                    \
                          : "memory");                                                                                  \
     }
-#define TW_TILES_4X4(name, signs, numbers, size, tail) TW_TILES_4X4_OF(noinline, name, signs, numbers, size, tail)
-TW_TILES_4X4_OF(always_inline, tw_fours_bytes, SP, TW_T_NUMBERS("%[d]"), "38+16+15",
-             TW_Q_SCALES_ONE TW_Q_ALL(TW_Q_BYTE_ONE) TW_Q_STORES(TW_Q_STORE_8))
+#define TW_TILES_4X4(name, signs, numbers, size, tail)                                                                  \
+    TW_TILES_4X4_OF(, name, signs, numbers, size, tail, TW_Q_NEXT)
+TW_TILES_4X4_OF(TW_HOT, tw_fours_bytes, SP, TW_Q_MULS, "38+16+16",
+                TW_Q_SCALES_ONE TW_Q_ALL(TW_Q_BYTE_ONE) TW_Q_STORES_8, TW_Q_NEXT_COLUMN)
+TW_TILES_4X4_OF(TW_HOT, tw_fours_rounded, SP, TW_Q_HALVES, "52+16", TW_Q_ROUNDED TW_Q_STORES_8, TW_Q_NEXT_COLUMN)
 TW_TILES_4X4(tw_fours_i8, SP, TW_T_NUMBERS("%[d]"), "41+17+15", TW_Q_SCALES TW_Q_CLIP TW_Q_STORES(TW_Q_STORE_8))
 TW_TILES_4X4(tw_fours_u8, USP, TW_T_NUMBERS("%[d]"), "41+17+15", TW_Q_SCALES TW_Q_CLIP TW_Q_STORES(TW_Q_STORE_8))
 TW_TILES_4X4(tw_fours_between_i8, SP, TW_T_NUMBERS("%[d]"), "41+34+15", TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))

@@ -1,0 +1,162 @@
+/* Products of rows of bytes (tokens) with rows of weights, to bytes, and what follows them in networks of QuantLib's.
+ *
+ * What most of their time goes into: the tiles of tw_tiles_4x4.h on a short way. Rows, tokens and what a core has of
+ * either are multiples of four, a row has more than four columns; requantisations fit 32 bits.
+ */
+#include "tw_kernels.h"
+#include "tw_heads.h"
+#include "tw_tiles_4x4.h"
+
+#define SMALL __attribute__((minsize))
+
+/* Rows of weights have an odd number of words: those of a tile lie in different banks. */
+TW_X int pitch_of(int cols)
+{
+    return 4 * (TW_WORDS(cols) | 1);
+}
+
+/* y[t][r] = clip((x[t] . w[r] * mul[r] + add) >> shift). x: [tokens][cols], y: rows of y_step; mul_step: elements from
+ * one row's multiplier to the next; shift 0: 16, add is 2^15, mul >= 0 has 15 bits. `own`: whether every four rows have multipliers of their own, else all have the
+ * first four, and tiles go along the rows of weights where these are more. */
+TW_HOT static SMALL __attribute__((noinline)) void bytes_of(const int8_t *x, const int8_t *w, const int32_t *mul,
+                                                            int mul_step, int own, int32_t add, int shift, int8_t *y,
+                                                            int y_step, int tokens, int rows, int cols)
+{
+    int pitch = pitch_of(cols);
+#ifdef __riscv
+    int across = !own && rows > tokens, words = 4 * TW_WORDS(cols);
+    struct tw_tile t;
+    struct tw_columns *c = &t.columns;
+    t.add[0] = add, t.shift = shift, t.y_step = y_step;
+    c->words = TW_WORDS(cols), c->y = (char *)y, c->x = x, c->mul = mul, c->mul_step = 4 * mul_step, c->numbers = own;
+    c->x_step = -words, c->w_step = -words;
+    if (across) {
+        c->tiles = rows >> 2, c->blocks = tokens >> 2, c->x_next = 4 * cols, c->w_step += 4 * pitch;
+        c->w_next = -rows * pitch, c->y_last = 4 - 3 * y_step, c->y_next = 4 * y_step - rows;
+    } else {
+        c->tiles = tokens >> 2, c->blocks = rows >> 2, c->x_next = 0, c->x_step += 4 * cols;
+        c->w_next = 4 * pitch, c->y_last = y_step, c->y_next = 4 - tokens * y_step;
+    }
+    if (shift == 0)
+        tw_fours_rounded(&t, w, pitch, cols);
+    else
+        tw_fours_bytes(&t, w, pitch, cols);
+#else
+    shift = shift == 0 ? 16 : shift;
+    for (int i = 0; i < tokens; i++)
+        for (int r = 0; r < rows; r++) {
+            int32_t sum = tw_dot_row(0, w + r * pitch, x + i * cols, cols, 1);
+            y[i * y_step + r] = (int8_t)tw_pclip(tw_pmac(add, sum, mul[(own ? r : r % 4) * mul_step]) >> shift, 8);
+        }
+#endif
+}
+
+/* A core computes some rows of weights for all tokens, or all of them for some tokens. */
+TW_HOT void SMALL tw_gemm_bytes(const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul,
+                          const int32_t *restrict add, int8_t *restrict y, int tokens, int rows, int cols, int mul_step,
+                          int shift, int by_tokens, int first, int last)
+{
+    int token = 0, count = rows;
+    if (first >= last)
+        return;
+    if (by_tokens)
+        token = first, tokens = last - first, first = 0;
+    else
+        count = last - first;
+    bytes_of(x + token * cols, w + first * pitch_of(cols), mul + first * mul_step, mul_step, mul_step, *add, shift,
+             y + token * rows + first, rows, tokens, count, cols);
+}
+
+/* Heads of tokens, turned, to q and the caches, from what products gave in x. */
+TW_X void enter(int8_t *state_k, int8_t *state_v, const int8_t *x, const int8_t *r, const int8_t *table_k,
+                const int8_t *table_v, const int32_t *numbers, int8_t *y, int tokens, int heads, int n, int group,
+                int pitch, int step, int turn)
+{
+    int32_t c[4], rest = n - 4 * heads;
+    for (; tokens > 0; tokens--, r += step, y += group * rest, state_k += rest, state_v -= 4 * heads * pitch - 1) {
+        transposed(c, r);
+#ifdef __riscv
+        int32_t v, a, b, e, t, d;
+        __asm__ volatile(ENTERED("%[x]", "%[x]", "%[x]") : [x] "+r"(x), ENTERED_TO : ENTERED_BY : "memory");
+#else
+        const int8_t *k = x + 4 * group;
+        entered(state_k, state_v, x, k, k + 4, 8, 4 * group + 4, c, table_k, table_v, numbers, y, group, pitch, turn,
+                heads);
+        x += (4 * group + 8) * heads, y += 4 * group * heads, state_k += 4 * heads, state_v += 4 * heads * pitch;
+#endif
+    }
+}
+
+/* Queries of tokens, and their keys and values in the caches: heads first .. last of these, of four channels. w, mul:
+ * for each head rows of `group` queries, of a key and of a value; state_k: [positions][n], state_v: [n][pitch]; r:
+ * matrices, `step` bytes from one token's to the next; tables: entry c at 128 + c; numbers: the product's addend,
+ * multipliers and addends of rotations; y: [tokens][n / 4][group][4]; scratch: what `most` heads give for all tokens. */
+TW_HOT void SMALL tw_heads_rows(int8_t *restrict state_k, int8_t *restrict state_v, const int8_t *restrict x,
+                          const int8_t *restrict w, const int32_t *restrict mul, const int8_t *restrict r,
+                          const int8_t *restrict table_k, const int8_t *restrict table_v,
+                          const int32_t *restrict numbers, int8_t *restrict y, int8_t *restrict scratch, int tokens,
+                          int cols, int n, int group, int pitch, int pos, int step, int shift, int turn, int most,
+                          int first, int last)
+{
+    int part = 4 * group + 8;
+    table_k += 128, table_v += 128;
+    for (int heads; first < last; first += heads) {
+        int8_t *k = state_k + pos * n + 4 * first, *v = state_v + 4 * first * pitch + pos, *q = y + 4 * group * first;
+        heads = last - first < most ? last - first : most;
+        bytes_of(x, w + first * part * pitch_of(cols), mul + first * part, 1, 1, *numbers, shift, scratch,
+                 heads * part, tokens, heads * part, cols);
+        enter(k, v, scratch, r, table_k, table_v, numbers + 1, q, tokens, heads, n, group, pitch, step, turn);
+    }
+}
+
+#ifdef __riscv
+#define PRODUCTS(f) f("%[a0]", "%[b0]") f("%[a1]", "%[b1]") f("%[a2]", "%[b2]") f("%[a3]", "%[b3]")
+#define LANE(y, odd, word, half) ".insn r 0x57, 7, 0x1e<<1|" odd ", " y ", " word ", x" half "\n" /* signed */
+#define LOOKED_UP(a, b) TW_LB_AT(a, "%[table]", a)
+#define MULTIPLIED(a, b) TW_MULS(a, a, b)
+#define ROUNDED(a, b) TW_ROUNDED_PRODUCT(a, a, "%[mul]", "16")
+#define CLIPPED(a, b) TW_CLIP(a, a, "8")
+#endif
+
+/* y = table[a] b, scaled by mul and rounded, of rows of bytes a and b in turns in x, `count` of either. */
+TW_X void multiplied(const int8_t *x, const int8_t *table, int32_t mul, int8_t *y, int y_step, int tokens, int count)
+{
+#ifdef __riscv
+    int32_t a0, a1, a2, a3, b0, b1, b2, b3;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("1", "%[tokens]", "32") TW_LOOP("0", "%[n]", "29")
+        TW_LW("%[b1]", "%[x]", "4") TW_LW("%[b3]", "%[x]", "4") LANE("%[a0]", "0", "%[b1]", "0")
+        LANE("%[b0]", "1", "%[b1]", "0") LANE("%[a1]", "0", "%[b1]", "1") LANE("%[b1]", "1", "%[b1]", "1")
+        LANE("%[a2]", "0", "%[b3]", "0") LANE("%[b2]", "1", "%[b3]", "0") LANE("%[a3]", "0", "%[b3]", "1")
+        LANE("%[b3]", "1", "%[b3]", "1")
+        PRODUCTS(LOOKED_UP) PRODUCTS(MULTIPLIED) PRODUCTS(ROUNDED) PRODUCTS(CLIPPED)
+        TW_PACKLO("%[a0]", "%[a1]", "%[a0]") TW_PACKHI("%[a0]", "%[a3]", "%[a2]") TW_SW("%[a0]", "%[y]", "4")
+        "add %[y], %[y], %[rest]\nnop\n" TW_ASM_END
+        : [x] "+r"(x), [y] "+r"(y), [a0] "=&r"(a0), [a1] "=&r"(a1), [a2] "=&r"(a2), [a3] "=&r"(a3), [b0] "=&r"(b0),
+          [b1] "=&r"(b1), [b2] "=&r"(b2), [b3] "=&r"(b3)
+        : [tokens] "r"(tokens), [n] "r"(count >> 2), [rest] "r"(y_step - count), [table] "r"(table), [mul] "r"(mul)
+        : "memory");
+    /* clang-format on */
+#else
+    for (; tokens > 0; tokens--, y += y_step)
+        for (int i = 0; i < count; i++, x += 2)
+            y[i] = (int8_t)tw_pclip(tw_pmulsrn(table[x[0]] * x[1], mul, 16), 8);
+#endif
+}
+
+/* y = table_a[a] * b, rounded, of products a and b, all shifted by 16: outputs first .. last, multiples of four, of all
+ * tokens. w: rows of a and b in turns; table_a: entry c at 128 + c; table_b gives every byte itself; numbers: [6];
+ * scratch: what `most` outputs need for all tokens. */
+TW_HOT void SMALL tw_gate_rows(const int8_t *restrict x, const int8_t *restrict w, const int8_t *restrict table_a,
+                               const int8_t *restrict table_b, const int32_t *restrict numbers, int8_t *restrict y,
+                               int8_t *restrict scratch, int tokens, int rows, int cols, int most, int first, int last)
+{
+    int32_t mul[4] = {numbers[0], numbers[2], numbers[0], numbers[2]};
+    (void)table_b;
+    for (int count; first < last; first += count) {
+        count = last - first < most ? last - first : most;
+        bytes_of(x, w + 2 * first * pitch_of(cols), mul, 1, 0, 1 << 15, 0, scratch, 2 * count, tokens, 2 * count, cols);
+        multiplied(scratch, table_a + 128, numbers[4], y + first, rows, tokens, count);
+    }
+}
