@@ -48,7 +48,8 @@ def test_random_instances_are_exact(kernel: Kernel, cores: int, data: st.DataObj
 @pytest.fixture(scope="module")
 def plain_library() -> ctypes.CDLL:
     """The kernels' plain C on this machine, which stops at undefined behaviour."""
-    target = dataclasses.replace(SIRACUSA, kernels=PLAIN)
+    files = {row.file for row in PLAIN}
+    target = dataclasses.replace(SIRACUSA, kernels=tuple(row for row in SIRACUSA.kernels if row.file in files))
     options = ("-O1", "-fsanitize=undefined", "-fsanitize-trap=undefined")
     return ctypes.CDLL(str(shared_library(target, CACHE, options=options)))
 

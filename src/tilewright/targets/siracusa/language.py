@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -155,9 +156,22 @@ def _row_cycles(node: Node) -> float:
     return 215 + 1.65 * type_of(node, "w").static_shape[0] + 11.5 * per_core(elements(node))
 
 
-def _rope_cycles(node: Node) -> float:
-    chunk, hd = per_core(elements(node), 2), maximum(type_of(node, "table").shape[1])
-    return 148 + 42 * max(1.0, chunk / hd) + 16.8 * chunk
+def _rope_cycles(each: float) -> Callable[[Node], float]:
+    def cycles(node: Node) -> float:
+        chunk, hd = per_core(elements(node), 2), maximum(type_of(node, "table").shape[1])
+        return 148 + 42 * max(1.0, chunk / hd) + each * chunk
+
+    return cycles
+
+
+def small_table(node: Node) -> bool:
+    """Several rows, and a table of angles of at most 8 KiB"""
+    rows = maximum(type_of(node, "x").shape[0])
+    return rows > 1 and 2 * math.prod(map(maximum, type_of(node, "table").shape)) <= 8192
+
+
+def _saturate_cycles(node: Node) -> float:
+    return 60 + (6.5 if node.operands.get("r") is not None else 3.5) * per_core(elements(node))
 
 
 def _embed_cycles(node: Node) -> float:
@@ -238,6 +252,14 @@ _NORM = (
     " int first, int last"
 )
 
+_ROPE = Kernel(
+    QuantisedRoPE, "cluster_llama.c", "tw_cluster_rope",
+    "const int16_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int width, int hd, int pos,"
+    " int shift, int first, int last",
+    {"x": "i16", "table": "i16"}, _rope, split=over("t", "c", unit=2), direct=frozenset({"table"}),
+    cycles=_rope_cycles(12.5),
+)  # fmt: skip
+
 LANGUAGE = (
     Kernel(
         QuantisedEmbed, "cluster_llama.c", "tw_cluster_embed",
@@ -255,13 +277,8 @@ LANGUAGE = (
         QuantisedRMSNorm, "cluster_llama.c", "tw_cluster_rmsnorm",
         _NORM, {"x": "i16", "w": "i16"}, _rmsnorm, split=flat, cycles=_rmsnorm_cycles,
     ),
-    Kernel(
-        QuantisedRoPE, "cluster_llama.c", "tw_cluster_rope",
-        "const int16_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int width, int hd, int pos,"
-        " int shift, int first, int last",
-        {"x": "i16", "table": "i16"}, _rope, split=over("t", "c", unit=2), direct=frozenset({"table"}),
-        cycles=_rope_cycles,
-    ),
+    replace(_ROPE, requires=(small_table,), direct=frozenset(), cycles=_rope_cycles(8.7)),
+    _ROPE,
     Kernel(
         Append, "cluster_attention.c", "tw_cluster_append_rows",
         "int8_t *restrict state, const int8_t *restrict x, int n, int pos, int first, int last",
@@ -307,11 +324,11 @@ LANGUAGE = (
         "const int8_t *a, const int8_t *restrict b, const int16_t *restrict table, int8_t *y, int shift, int first,"
         " int last",
         {"a": "i8", "b": "i8", "table": "i16"}, lambda node: {"shift": cast(QuantisedSwiGLU, node.op).shift},
-        in_place={"y": "a"}, split=flat, cycles=lambda node: 89 + 10.4 * per_core(elements(node)),
+        in_place={"y": "a"}, split=flat, cycles=lambda node: 89 + 8.4 * per_core(elements(node)),
     ),
     Kernel(
         Saturate, "cluster_llama.c", "tw_cluster_saturate",
         "const int32_t *restrict x, const int16_t *r, int16_t *y, int first, int last", {"x": "i32", "r": "i16"},
-        in_place={"y": "r"}, split=flat, cycles=lambda node: 60 + 9 * per_core(elements(node)),
+        in_place={"y": "r"}, split=flat, cycles=_saturate_cycles,
     ),
 )  # fmt: skip

@@ -91,13 +91,14 @@ TW_X void scaled(const int16_t *x, const int16_t *w, int8_t *y, int n, int32_t r
 {
     int32_t half = tw_half(shift);
 #ifdef __riscv
-    int32_t a, b;
+    int32_t a, b, c;
     /* clang-format off */
     __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "8") TW_LH("%[a]", "%[x]", "2") TW_LH("%[b]", "%[w]", "2")
-        "mul %[a], %[a], %[reciprocal]\n" "sra %[a], %[a], %[down]\n" "mul %[a], %[a], %[b]\n"
-        TW_ADDN("%[a]", "%[half]", "%[shift]") TW_CLIP("%[a]", "%[a]", "8") TW_SB("%[a]", "%[y]", "1") TW_ASM_END
-        : [a] "=&r"(a), [b] "=&r"(b), [x] "+&r"(x), [w] "+&r"(w), [y] "+&r"(y)
+        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "9") TW_LH("%[a]", "%[x]", "2") TW_LH("%[b]", "%[w]", "2")
+        "mul %[a], %[a], %[reciprocal]\n" "mv %[c], %[half]\n" "sra %[a], %[a], %[down]\n"
+        TW_MAC("%[c]", "%[a]", "%[b]") "sra %[c], %[c], %[shift]\n" TW_CLIP("%[c]", "%[c]", "8")
+        TW_SB("%[c]", "%[y]", "1") TW_ASM_END
+        : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [x] "+&r"(x), [w] "+&r"(w), [y] "+&r"(y)
         : [n] "r"(n), [reciprocal] "r"(reciprocal), [half] "r"(half), [down] "r"(down), [shift] "r"(shift)
         : "memory");
     /* clang-format on */
