@@ -89,7 +89,8 @@ def test_a_region_of_a_packed_whole_is_the_packed_part(kernel: Kernel, data: st.
 @given(data=st.data())
 def test_row_may_run_in_place_where_it_says_so(kernel: Kernel, host_library: ctypes.CDLL, data: st.DataObject) -> None:
     node, arrays = data.draw(row_instances(kernel))
-    for result, operand in kernel.in_place.items():
+    there = ((result, operand) for result, operand in kernel.in_place.items() if operand in arrays)  # some are optional
+    for result, operand in there:
         apart = call(host_library, kernel, node, arrays)[result]
         together = call(host_library, kernel, node, arrays, overlay={result: operand})[result]
         np.testing.assert_array_equal(apart, together)
