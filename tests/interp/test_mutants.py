@@ -96,7 +96,7 @@ HARMLESS = {
     "Barrier() at 4 moved to 5 in the loop": "the wait does not touch what the phase wrote",
     "Barrier() at 11 moved to 12": "the same after the loop",
 } | {
-    f"Wait(token=1, core=1) at {at} moved to {to}{where}": "an earlier wait for the store of the round before"
+    f"{Wait(1, core=1)} at {at} moved to {to}{where}": "an earlier wait for the store of the round before"
     for at, earlier, where in ((5, range(5), " in the loop"), (12, range(8, 12), ""))
     for to in earlier
 }  # fmt: skip

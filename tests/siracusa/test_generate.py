@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tilewright.cli import run
+from tilewright.targets.siracusa.target import TABLES
 
 
 def test_cycles_energy_and_memories_are_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -28,6 +29,7 @@ def test_cycles_energy_and_memories_are_told(tmp_path: Path, capfd: pytest.Captu
         told = re.search(rf"^  {memory} +([\d,]+) of ([\d,]+) bytes", err, re.M)
         assert [int(n.replace(",", "")) for n in told.groups()] == [found["bytes_used"][memory], limit]
         assert found["bytes_available"][memory] == limit
-    assert found["bytes_used"]["wmem"] >= found["constant_bytes"]
+    # a few tables lie in L1
+    assert found["bytes_used"]["wmem"] + TABLES >= found["constant_bytes"]
     assert found["bytes_used"]["l1"] >= found["arena_bytes"] + found["state_bytes"] + 6144 + 7 * 2048
     assert found["bytes_used"]["l2"] >= found["code_bytes"]

@@ -124,7 +124,15 @@ def _streamed(node: Node) -> Mapping[str, Scalar]:
 def _fours(node: Node) -> Mapping[str, Scalar]:
     told = _streamed(node)
     usual = usual_rounding(told["shift"], node.operands["mul"].data, node.operands["add"].data)
-    return {**_sizes(node), **told, "shift": 0 if usual else told["shift"], "by_tokens": int(_fours_by_tokens(node))}
+    return {
+        **_sizes(node),
+        **told,
+        "shift": USUAL if usual else told["shift"],
+        "by_tokens": int(_fours_by_tokens(node)),
+    }
+
+
+USUAL = -1  # as a shift: the one of `usual_rounding`
 
 
 def usual_rounding(shift: Scalar, mul: Array | None, add: Array | None) -> bool:

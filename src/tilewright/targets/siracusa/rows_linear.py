@@ -14,7 +14,7 @@ from ..host.arguments import product, type_of
 from ..host.integer_heads import NEW
 from ..host.linear_tables import GATE, sizes
 from .decoder import CENTRED, new_sums_of_32_bits
-from .dense import APART, usual_rounding
+from .dense import APART, USUAL, usual_rounding
 from .dense_cycles import fours, up
 from .language import VALUES, pitch_of
 from .linear_tables import rounded
@@ -63,7 +63,7 @@ def _heads(node: Node) -> Arguments:
     usual = numbers is not None and usual_rounding(op.shift, mul, numbers[:1])
     return {
         "tokens": tokens, "cols": cols, "n": n, "group": op.group, "pitch": pitch_of(positions), "pos": op.pos,
-        "step": 16 if type_of(node, "r").static_shape[0] > 1 else 0, "shift": 0 if usual else op.shift,
+        "step": 16 if type_of(node, "r").static_shape[0] > 1 else 0, "shift": USUAL if usual else op.shift,
         "turn": op.q_shift, "most": per_core(op.kv_heads),
     }  # fmt: skip
 

@@ -15,8 +15,10 @@ TW_X int pitch_of(int cols)
     return 4 * (TW_WORDS(cols) | 1);
 }
 
+enum { USUAL = -1 }; /* shift: by 16, add is 2^15, mul >= 0 has 15 bits */
+
 /* y[t][r] = clip((x[t] . w[r] * mul[r] + add) >> shift). x: [tokens][cols], y: rows of y_step; mul_step: elements from
- * one row's multiplier to the next; shift 0: 16, add is 2^15, mul >= 0 has 15 bits. `own`: whether every four rows have multipliers of their own, else all have the
+ * one row's multiplier to the next. `own`: whether every four rows have multipliers of their own, else all have the
  * first four, and tiles go along the rows of weights where these are more. */
 TW_HOT static SMALL __attribute__((noinline)) void bytes_of(const int8_t *x, const int8_t *w, const int32_t *mul,
                                                             int mul_step, int own, int32_t add, int shift, int8_t *y,
@@ -37,12 +39,12 @@ TW_HOT static SMALL __attribute__((noinline)) void bytes_of(const int8_t *x, con
         c->tiles = tokens >> 2, c->blocks = rows >> 2, c->x_next = 0, c->x_step += 4 * cols;
         c->w_next = 4 * pitch, c->y_last = y_step, c->y_next = 4 - tokens * y_step;
     }
-    if (shift == 0)
+    if (shift == USUAL)
         tw_fours_rounded(&t, w, pitch, cols);
     else
         tw_fours_bytes(&t, w, pitch, cols);
 #else
-    shift = shift == 0 ? 16 : shift;
+    shift = shift == USUAL ? 16 : shift;
     for (int i = 0; i < tokens; i++)
         for (int r = 0; r < rows; r++) {
             int32_t sum = tw_dot_row(0, w + r * pitch, x + i * cols, cols, 1);
@@ -156,7 +158,7 @@ TW_HOT void SMALL tw_gate_rows(const int8_t *restrict x, const int8_t *restrict 
     (void)table_b;
     for (int count; first < last; first += count) {
         count = last - first < most ? last - first : most;
-        bytes_of(x, w + 2 * first * pitch_of(cols), mul, 1, 0, 1 << 15, 0, scratch, 2 * count, tokens, 2 * count, cols);
+        bytes_of(x, w + 2 * first * pitch_of(cols), mul, 1, 0, 1 << 15, USUAL, scratch, 2 * count, tokens, 2 * count, cols);
         multiplied(scratch, table_a + 128, numbers[4], y + first, rows, tokens, count);
     }
 }
