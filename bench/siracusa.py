@@ -1,6 +1,8 @@
-"""Networks and the bundled language model on the simulated Siracusa, cores only, beside what others published.
+"""Networks and the bundled language model on the simulated Siracusa, beside what others published.
 
-    python bench/siracusa.py [--shared ../shared] [--timing chip gvsoc] [--only NAME ...]
+    python bench/siracusa.py [--shared ../shared] [--timing chip gvsoc] [--npu on off] [--only NAME ...]
+
+`npu`: whether N-EUREKA computes beside the cores.
 
 Every network runs twice in a row and is compared with what it should give, to the bit: a case's own outputs, or those
 of the target `host`. `first` is the first run, with cold caches and constants that later runs find in L1; the other
@@ -49,7 +51,20 @@ SOURCES = (
     " accelerator, tiled), of which the accelerator makes about 4 %.",
     "[3] the same page: GVSoC, eight cores, data in L2.",
 )
-HEAD = ("network", "timing", "exact", "first", "cycles", "predicted", "off", "MACs", "MAC/cycle", "uJ", "published")
+HEAD = (
+    "network",
+    "npu",
+    "timing",
+    "exact",
+    "first",
+    "cycles",
+    "predicted",
+    "off",
+    "MACs",
+    "MAC/cycle",
+    "uJ",
+    "published",
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,7 @@ class Bench:
 
     shared: Path | None
     folder: Path
+    npu: str = "on"
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -76,13 +92,15 @@ def call(bench: Bench, *words: object) -> dict[str, Any]:
     return json.loads(file.read_text())
 
 
-def row(name: str, timing: str, exact: str, cycles: Sequence[int | None], told: dict[str, Any]) -> tuple[str, ...]:
+def row(
+    bench: Bench, name: str, timing: str, exact: str, cycles: Sequence[int | None], told: dict[str, Any]
+) -> tuple[str, ...]:
     """A line of the table. cycles: of the first and of the second run."""
     first, last = cycles
     assert last is not None
     predicted = told.get("cycles_predicted")
     return (
-        name, timing, exact, "" if first is None else f"{first:,}", f"{last:,}",
+        name, bench.npu, timing, exact, "" if first is None else f"{first:,}", f"{last:,}",
         "-" if predicted is None else f"{predicted:,.0f}",
         "-" if predicted is None else f"{100 * (predicted / last - 1):+.1f} %",
         f"{told['macs']:,}", f"{told['macs'] / last:.2f}", f"{told['energy_uj']:,.1f}", PUBLISHED.get(name, ""),
@@ -94,12 +112,12 @@ def network(
 ) -> list[tuple[str, ...]]:
     """A network, compiled once, run twice under each timing."""
     made = bench.folder / name
-    call(bench, "compile", model, "-t", "siracusa", "-o", made, "--no-build")
+    call(bench, "compile", model, "-t", "siracusa", "--option", f"npu={bench.npu}", "-o", made, "--no-build")
     rows = []
     for timing in timings:
         told = call(bench, "run", made, "--inputs", inputs, "--expect", expected, "--repeat", 2, "--timing", timing)
         exact = "yes" if told["wrong_values"] == 0 else f"{told['wrong_values']} wrong"
-        rows.append(row(name, timing, exact, (told["first_cycles"], told["cycles"]), told))
+        rows.append(row(bench, name, timing, exact, (told["first_cycles"], told["cycles"]), told))
     return rows
 
 
@@ -133,18 +151,20 @@ def story(bench: Bench, name: str, timings: Sequence[str]) -> list[tuple[str, ..
     words = ("--option", "quant=int8", "--prompt", "Once upon a time", "-n", 250, "--ignore-eos")
     wanted = call(bench, "generate", name, "-t", "host", *words)["text"]
     made, rows = bench.folder / name, []
-    call(bench, "compile", name, "-t", "siracusa", "-o", made, "--no-build")
+    chip = ("-t", "siracusa", "--option", f"npu={bench.npu}")
+    call(bench, "compile", name, *chip, "-o", made, "--no-build")
     predicted = json.loads((made / "plan.json").read_text())["entries"][-1]["cycles"]
     for timing in timings:
-        told = call(bench, "generate", name, "-t", "siracusa", *words, "--timing", timing)
+        told = call(bench, "generate", name, *chip, *words, "--timing", timing)
         told |= {"energy_uj": told["energy_uj_per_token"], "cycles_predicted": predicted}
         exact = "yes" if told["text"] == wanted else "other text"
-        rows.append(row(name, timing, exact, (None, told["cycles_per_token"]), told))
+        rows.append(row(bench, name, timing, exact, (None, told["cycles_per_token"]), told))
         memory = ", ".join(f"{m} {n:,} of {told['bytes_available'][m]:,}" for m, n in told["bytes_used"].items())
         bench.notes.append(
-            f"{name}, {timing}: {told['tokens_per_second']:,.0f} tokens/s at {told['clock_mhz']:.0f} MHz (assumed), "
-            f"{told['energy_uj_per_token']:.1f} uJ/token (model), prompt {told['prompt_cycles_per_token']:,} cycles "
-            f"per token, positions {told['positions'][0]} to {told['positions'][1]}; bytes: {memory}"
+            f"{name}, npu={bench.npu}, {timing}: {told['tokens_per_second']:,.0f} tokens/s at {told['clock_mhz']:.0f}"
+            f" MHz (assumed), {told['energy_uj_per_token']:.1f} uJ/token (model), prompt"
+            f" {told['prompt_cycles_per_token']:,} cycles per token, positions {told['positions'][0]} to"
+            f" {told['positions'][1]}; bytes: {memory}"
         )
     return rows
 
@@ -153,11 +173,12 @@ def prompt(bench: Bench, name: str, timings: Sequence[str]) -> list[tuple[str, .
     """A prompt of 64 tokens, and one token drawn: cycles per token of the prompt, tokenizer included."""
     words = ("--option", "quant=int8", "--prompt", PROMPT, "-n", 1, "--ignore-eos")
     wanted, rows = call(bench, "generate", BUNDLED, "-t", "host", *words)["text"], []
+    chip = ("-t", "siracusa", "--option", f"npu={bench.npu}")
     for timing in timings:
-        told = call(bench, "generate", BUNDLED, "-t", "siracusa", *words, "--timing", timing)
+        told = call(bench, "generate", BUNDLED, *chip, *words, "--timing", timing)
         told |= {"energy_uj": told["energy_uj"] / PROMPT_TOKENS, "cycles_predicted": None}
         exact = "yes" if told["text"] == wanted else "other text"
-        rows.append(row(name, timing, exact, (None, told["prompt_cycles_per_token"]), told))
+        rows.append(row(bench, name, timing, exact, (None, told["prompt_cycles_per_token"]), told))
     return rows
 
 
@@ -177,14 +198,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, help="the folder of the shared data")
     parser.add_argument("--timing", nargs="+", choices=TIMINGS, default=TIMINGS)
+    parser.add_argument("--npu", nargs="+", choices=("on", "off"), default=("on", "off"))
     parser.add_argument("--only", nargs="+", choices=NETWORKS, default=list(NETWORKS), metavar="NAME")
     args = parser.parse_args()
     names = [name for name in args.only if args.shared or name.startswith(BUNDLED)]
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(args.shared, Path(folder))
-        rows = [line for name in names for line in NETWORKS[name](bench, name, args.timing)]
-    print(table([HEAD, *rows], right=tuple(range(3, 10))))
-    print("\n".join(["", *bench.notes, *SOURCES]))
+        notes: list[str] = []
+        benches = [Bench(args.shared, Path(folder), npu, notes) for npu in args.npu]
+        rows = [line for name in names for bench in benches for line in NETWORKS[name](bench, name, args.timing)]
+    print(table([HEAD, *rows], right=tuple(range(4, 11))))
+    print("\n".join(["", *notes, *SOURCES]))
 
 
 if __name__ == "__main__":

@@ -28,10 +28,12 @@ class Compiled:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one run (one decoded token for a language model) at nominal sizes."""
-        entry = self.plan.entries[-1]
+        """Multiply-accumulates of one run (one decoded token for a language model) at nominal sizes.
+
+        Those of the network as it was read: kernels may compute more, results that nobody takes among them.
+        """
         total = 0
-        for node in entry.graph.nodes:
+        for node in self.model.entries[-1].nodes:
             shapes = {name: value.type.shape for name, value in node.operands.items()}
             total += nominal(node.op.domain(*node.types).macs(shapes))
         return total
