@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -18,6 +17,8 @@ def umask() -> int:
 
 def replace_with(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Let `write` fill a file so that readers see the old content or the new, never a part."""
+    import tempfile  # not before: programs that only tell something start without it
+
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

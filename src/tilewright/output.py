@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import threading
@@ -33,6 +32,8 @@ class Outcome:
         """Write the JSON file, whole or not at all. OSError where it cannot be written."""
         if self.file is None:
             return
+        import json  # not before: programs that only tell something start without it
+
         content = {"ok": code == OK, **({"error": error} if error is not None else {}), **self.fields}
         replace_file(self.file, json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
 

