@@ -9,7 +9,7 @@ import sys
 import pytest
 
 HEAVY = ("numpy", "onnx", "onnx_ir", "ortools", "rich", "jinja2", "hypothesis", "tokenizers", "safetensors", "elftools")
-LIMITS = {"--help": 0.5, "targets": 1.0}  # seconds of CPU time; `targets` makes the tables of all kernels, with numpy
+LIMIT = 0.5  # seconds of CPU time
 
 
 def modules(*words: str) -> set[str]:
@@ -33,12 +33,12 @@ def test_targets_imports_what_it_shows() -> None:
     assert not modules("targets") & (set(HEAVY) - {"numpy"})
 
 
-@pytest.mark.parametrize("word", LIMITS)
-def test_start_is_quick(word: str) -> None:
-    times: list[float] = []  # other programs on the machine only add to it
-    while not times or (min(times) >= LIMITS[word] and len(times) < 10):
+@pytest.mark.parametrize("words", [("--help",), ("targets",)])
+def test_start_takes_less_than_half_a_second(words: tuple[str, ...]) -> None:
+    times = []
+    for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-m", "tilewright", word], check=True, capture_output=True)
+        subprocess.run([sys.executable, "-m", "tilewright", *words], check=True, capture_output=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         times.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
-    assert min(times) < LIMITS[word]
+    assert min(times) < LIMIT

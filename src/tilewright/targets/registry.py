@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from ..options import Options
-from .base import Target
+from . import host, siracusa
 
 if TYPE_CHECKING:
-    from .base import Built, Runner, Story, Storyteller
+    from .base import Built, Runner, Story, Storyteller, Target
 
 
 def _host() -> Target:
@@ -63,6 +63,7 @@ def _siracusa_story(folder: Path, story: Story, timing: str) -> Storyteller:
     return SiracusaStoryteller(folder, story, timing)
 
 
+DESCRIPTIONS = {"host": host.DESCRIPTION, "siracusa": siracusa.DESCRIPTION}
 TARGETS: dict[str, Callable[[], Target]] = {"host": _host, "siracusa": _siracusa}
 BUILDERS: dict[str, Callable[[Path], Built]] = {"host": _host_build, "siracusa": _siracusa_build}
 RUNNERS: dict[str, Callable[[Path, str], Runner]] = {"host": _host_runner, "siracusa": _siracusa_runner}

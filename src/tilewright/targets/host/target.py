@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..base import Engine, Memory, Target
+from . import DESCRIPTION
 from .generic import fixed
 from .generic_dense import DENSE
 from .generic_elementwise import ELEMENTWISE
@@ -27,7 +28,7 @@ GENERIC = fixed((*MOVE, *ELEMENTWISE, *REDUCE, *INDEX, *QUANTIZE, *DIALECT, *DEN
 
 HOST = Target(
     name="host",
-    description="portable C99 with static memory, for this machine and any microcontroller with a C compiler",
+    description=DESCRIPTION,
     memories=(Memory("flash", None, "const", alignment=64), Memory("ram", None, "data", alignment=64)),
     engines=(Engine("cpu", cores=1),),
     kernels=(

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..base import Dma, Engine, Memory, Overhead, Target
 from ..host.target import HOST
+from . import DESCRIPTION
 from .attention_rows import ATTENTION_ROWS
 from .code import CODE
 from .decoder import DECODER
@@ -51,7 +52,7 @@ def _export(compiled: Any, plan: Mapping[str, Any], texts: Mapping[str, str]) ->
 
 SIRACUSA = Target(
     name="siracusa",
-    description="the Siracusa chip: eight RV32 cores, 256 KiB of L1, 8 MiB of weight memory; runs on the simulator",
+    description=DESCRIPTION,
     memories=(
         Memory("wmem", WEIGHT_BYTES, "const", alignment=16),
         Memory("l1", L1_BYTES, "data", alignment=16),
