@@ -15,9 +15,9 @@ from ...ops import Linear, LinearAdd
 from ...quant.requant import accumulator_range, half
 from ..base import Kernel, Packing, Rule, Scalar, Split
 from ..host.arguments import clamp, product, type_of
-from .dense_cycles import STREAM_SUM, eights, float_columns, fours, gemm, gemv, stream, up
+from .dense_cycles import STREAM_SUM, eights, float_columns, fours, gemm, gemv, stream
 from .requant import BYTES, MODE, NARROW, SUMS, WIDE, joined, results
-from .share import CORES
+from .share import CORES, per_core, up
 
 BY_TOKENS = 1 << 10  # TW_BY_TOKENS in kernels/tw_results.h
 
@@ -234,7 +234,7 @@ def _shares(node: Node) -> tuple[tuple[int, int], tuple[int, int]]:
     """(rows of weights, tokens) of a core with a whole share, and of the one with the last."""
     rows, tokens = type_of(node, "w").static_shape[0], _tokens(node)
     size, unit = (tokens, 2) if by_tokens(node) else (rows, 1 if tokens == 1 else 4)
-    share = min(size, up(up(size, unit), CORES) * unit)
+    share = min(size, per_core(size, unit))
     last = (size - 1) % share + 1
     return ((rows, share), (rows, last)) if by_tokens(node) else ((share, tokens), (last, tokens))
 

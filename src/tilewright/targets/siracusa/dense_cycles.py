@@ -7,6 +7,8 @@ than that, from bank conflicts.
 
 from __future__ import annotations
 
+from .share import up
+
 CONFLICTS = 1.035
 STREAM_CALL, STREAM_ROW, STREAM_SUM = 155, 38.5, 35.5
 EIGHTS_CALL, EIGHTS_BLOCK = 120, 120
@@ -21,11 +23,6 @@ FOURS = {"sums": 55, "bytes": 120, "halves": 130, "bounded": 175, "joined": 235,
 TILE = {"sums": 22, "bytes": 77, "halves": 82, "bounded": 95, "joined": 150, "wide": 170}
 LOOSE = {"sums": 190, "bytes": 380, "halves": 380, "bounded": 400, "joined": 440, "wide": 790}
 ROW = {"sums": 4, "bytes": 15, "halves": 15, "bounded": 20, "joined": 16, "wide": 57}
-
-
-def up(size: int, part: int) -> int:
-    """How many parts a size takes, the last one perhaps not whole."""
-    return -(-size // part)
 
 
 def stream(rows: int, each: float = STREAM_ROW) -> float:

@@ -16,8 +16,8 @@ from ..host.arguments import type_of
 from ..host.linear_tables import GATE, JOIN, sizes
 from .decoder import CENTRED
 from .dense import APART, ROWS, in_eights, one_row
-from .dense_cycles import eights, stream, up
-from .share import CORES
+from .dense_cycles import eights, stream
+from .share import CORES, up
 
 
 def of_64(node: Node) -> bool:

@@ -20,9 +20,10 @@ from ...ops import Linear
 from ..base import Kernel, Packing
 from ..host.arguments import type_of
 from .dense import one_row
-from .neureka_job import Job, Mode, up
+from .neureka_job import Job, Mode
 from .neureka_rows import POINTS, Constants, by_output, constants_of, finished, outputs_of_one_row, row
 from .neureka_weights import TAP_INPUTS, TAPS, WORD, Levels, tap_weights, tap_words
+from .share import up
 
 RUNS = 6  # of rows that share a multiplier and an addend; each is a job
 

@@ -11,6 +11,7 @@ from enum import IntEnum
 import numpy as np
 
 from .neureka_weights import ALL_BYTES, POINT_INPUTS, TAP_INPUTS, WORD, Levels
+from .share import up
 
 TILE = 6  # pixels of results along each side that the engine holds at once
 OUTPUTS = 32  # channels of results that it holds
@@ -218,11 +219,6 @@ def form(jobs: Sequence[Job]) -> dict[str, int | tuple[int, ...]]:
         words += [b - a for a, b in zip(at, after, strict=True)] if after else []
     assert places[0][1:] == (0, 0, 0, 0)
     return {"form": tuple(words), "start": places[0][0], "jobs": len(jobs)}
-
-
-def up(size: int, part: int) -> int:
-    """How many parts a size takes, the last one perhaps not whole."""
-    return -(-size // part)
 
 
 def rest(size: int, part: int) -> int:

@@ -16,9 +16,10 @@ from ...ops.epilogue import Requantise
 from ...quant.requant import accumulator_range
 from ..base import Kernel, Packing, Rule, Split
 from ..host.arguments import product, type_of
-from .neureka_job import TILE, Job, Mode, form, up
+from .neureka_job import TILE, Job, Mode, form
 from .neureka_weights import Levels, each_output, point_packing
 from .requant import NARROW, mode_of
+from .share import up
 
 DISPATCH = 90.0  # cycles of a core from a call to the start of its first job
 LATENCY = 30.0  # from the end of the last job until a core that waits knows

@@ -24,9 +24,9 @@ from ..host.one_call import (
     turned_heads,
 )
 from .dense import ROWS
-from .dense_cycles import stream, up
+from .dense_cycles import stream
 from .language import VALUES, pitch_of
-from .share import CORES, flat, per_core
+from .share import flat, per_core
 
 
 def one_token(node: Node) -> bool:
@@ -97,13 +97,8 @@ def _heads_examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
 # Cluster cycles of warm calls, fitted on the simulator with `--timing gvsoc`.
 
 
-def _share(node: Node, unit: int) -> int:
-    """Rows of the busiest core."""
-    return up(up(type_of(node, "y").static_shape[1], unit), CORES) * unit
-
-
 def _gated_cycles(node: Node) -> float:
-    rows = _share(node, 1)
+    rows = per_core(type_of(node, "y").static_shape[1])
     return 2 * stream(rows) + 150 + 8.5 * rows
 
 

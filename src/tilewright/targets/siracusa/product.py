@@ -11,9 +11,9 @@ from ..base import Kernel, Scalar, Split
 from ..host.arguments import clamp, type_of
 from ..host.product import in_step, sizes, transposed
 from .dense import BY_TOKENS, finish, narrow_results
-from .dense_cycles import columns, float_columns, up
+from .dense_cycles import columns, float_columns
 from .requant import results
-from .share import CORES
+from .share import CORES, up
 
 TRANSPOSED = 1 << 11  # TW_TRANSPOSED in kernels/tw_results.h
 

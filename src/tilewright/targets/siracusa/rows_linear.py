@@ -15,11 +15,11 @@ from ..host.integer_heads import NEW
 from ..host.linear_tables import GATE, sizes
 from .decoder import CENTRED, new_sums_of_32_bits
 from .dense import APART, USUAL, usual_rounding
-from .dense_cycles import fours, up
+from .dense_cycles import fours
 from .language import VALUES, pitch_of
 from .linear_tables import rounded
 from .rows_between import given
-from .share import per_core
+from .share import per_core, up
 
 Arguments = Mapping[str, Argument]
 

@@ -22,6 +22,11 @@ def in_step(node: Node) -> bool:
     return per_core(math.prod(node.operands["y"].type.static_shape)) % BANKS == 0
 
 
+def up(size: int, part: int) -> int:
+    """How many parts a size takes, the last one perhaps not whole."""
+    return -(-size // part)
+
+
 def per_core(count: int, unit: int = 1) -> int:
     """The most of `count` elements, in multiples of `unit`, that a core has."""
-    return math.ceil(math.ceil(count / unit) / CORES) * unit
+    return up(up(count, unit), CORES) * unit
