@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from ..ir.graph import Graph, Node
-from ..ir.op import Op, RuleError
-from ..ir.types import I32, Kind, Value, const
+from ..ir.op import RuleError
+from ..ir.types import I32, Value, const
 from ..ops import (
     Conv2D,
     DepthwiseConv2D,
@@ -25,7 +25,7 @@ from ..ops import (
 from ..ops.common import padded
 from ..targets.base import Target
 from .cheaper import cost
-from .rewrite import Results, Rewriter, rewrite
+from .rewrite import Results, Rewriter, made, rewrite
 
 Form = list[Node]  # nodes that together compute another: each reads results of those before
 
@@ -36,20 +36,16 @@ def beside(graph: Graph, target: Target) -> Graph:
         return graph
 
     def rule(r: Rewriter, node: Node) -> Results:
-        best = min(_forms(node, target), key=lambda form: _cost(form, target), default=[node])
-        if _cost(best, target) >= _cost([node], target):
+        best = min(_forms(node, target), key=lambda form: cost(target, form), default=[node])
+        if cost(target, best) >= cost(target, [node]):
             return None
-        made: dict[Value, Value] = {}
+        new: dict[Value, Value] = {}
         for part in best:
-            inputs = [value and made.get(value, value) for value in part.inputs]
-            made |= zip(part.outputs, r.add(part.op, inputs, node), strict=True)
-        return tuple(made[value] for value in best[-1].outputs)
+            inputs = [value and new.get(value, value) for value in part.inputs]
+            new |= zip(part.outputs, r.add(part.op, inputs, node), strict=True)
+        return tuple(new[value] for value in best[-1].outputs)
 
     return rewrite(graph, rule)
-
-
-def _cost(form: Form, target: Target) -> float:
-    return cost(target, [node for node in form if not node.op.view])
 
 
 def _forms(node: Node, target: Target) -> Iterator[Form]:
@@ -70,11 +66,11 @@ def _forms(node: Node, target: Target) -> Iterator[Form]:
 def _narrowed(form: Form, target: Target) -> Form:
     """The form with sums requantised apart where that is cheaper."""
     found: Form = []
-    made: dict[Value, Value] = {}
+    new: dict[Value, Value] = {}
     for node in form:
-        again = replace(node, inputs=tuple(value and made.get(value, value) for value in node.inputs))
-        best = min([[again], _sums(again) or [again]], key=lambda nodes: _cost(nodes, target))
-        made[node.outputs[0]] = best[-1].outputs[0]
+        again = replace(node, inputs=tuple(value and new.get(value, value) for value in node.inputs))
+        best = min([[again], _sums(again) or [again]], key=lambda nodes: cost(target, nodes))
+        new[node.outputs[0]] = best[-1].outputs[0]
         found += best
     return found
 
@@ -85,9 +81,9 @@ def _parted(node: Node, target: Target) -> Iterator[Form]:
     assert isinstance(op, ResidualConv2D)
     if op.join is None:
         return
-    alone = _node(Conv2D(op.stride, op.pad, op.dilation, op.pad_value, op.epilogue), node.inputs[:5], node)
-    best = min([[alone], *_forms(alone, target)], key=lambda form: _cost(form, target))
-    yield [*best, _node(op.join, (best[-1].outputs[0], node.inputs[5]), node)]
+    alone = made(Conv2D(op.stride, op.pad, op.dilation, op.pad_value, op.epilogue), node.inputs[:5], node.name, node)
+    best = min([[alone], *_forms(alone, target)], key=lambda form: cost(target, form))
+    yield [*best, made(op.join, (best[-1].outputs[0], node.inputs[5]), node.name, node)]
 
 
 def _dense(node: Node) -> Form | None:
@@ -95,9 +91,9 @@ def _dense(node: Node) -> Form | None:
     op = node.op
     if not isinstance(op, Conv2D) or op.stride == (1, 1):
         return None
-    whole = _node(replace(op, stride=(1, 1)), node.inputs, node)
+    whole = made(replace(op, stride=(1, 1)), node.inputs, node.name, node)
     kept = node.outputs[0].type.static_shape
-    return [whole, _node(Slice((0,) * 4, (1, *op.stride, 1), kept), whole.outputs, node)]
+    return [whole, made(Slice((0,) * 4, (1, *op.stride, 1), kept), whole.outputs, node.name, node)]
 
 
 def _gathered(node: Node) -> Form | None:
@@ -114,11 +110,13 @@ def _gathered(node: Node) -> Form | None:
     form: Form = []
     if any(op.pad):
         top, left, bottom, right = op.pad
-        form.append(_node(Pad((0, top, left, 0), (0, bottom, right, 0), op.pad_value), (x,), node))
-    seen = _node(Windows((kernel[0], kernel[1]), op.stride, op.dilation), form[-1].outputs if form else (x,), node)
-    flat = _node(Reshape((*node.outputs[0].type.static_shape[:3], w.data[0].size)), seen.outputs, node)
+        form.append(made(Pad((0, top, left, 0), (0, bottom, right, 0), op.pad_value), (x,), node.name, node))
+    seen = made(
+        Windows((kernel[0], kernel[1]), op.stride, op.dilation), form[-1].outputs if form else (x,), node.name, node
+    )
+    flat = made(Reshape((*node.outputs[0].type.static_shape[:3], w.data[0].size)), seen.outputs, node.name, node)
     weights = const(w.name, np.asarray(w.data).reshape(outputs, 1, 1, -1), w.type.dtype)
-    return [*form, seen, flat, _node(Conv2D(epilogue=op.epilogue), (*flat.outputs, weights, *rest), node)]
+    return [*form, seen, flat, made(Conv2D(epilogue=op.epilogue), (*flat.outputs, weights, *rest), node.name, node)]
 
 
 def _sums(node: Node) -> Form | None:
@@ -131,12 +129,6 @@ def _sums(node: Node) -> Form | None:
         return None
     if not all(isinstance(d, int) for d in x.type.shape):
         return None
-    whole = _node(replace(op, epilogue=None), (x, w), node)
+    whole = made(replace(op, epilogue=None), (x, w), node.name, node)
     after = Requant(op.epilogue.shift, op.epilogue.low, op.epilogue.high, -1, op.epilogue.dtype)
-    return [whole, _node(after, (*whole.outputs, const(mul.name, mul.data, I32), add), node)]
-
-
-def _node(op: Op, inputs: Sequence[Value | None], like: Node) -> Node:
-    """A node to be looked at."""
-    types = op.infer(*(value.type if value is not None else None for value in inputs))
-    return Node(op, tuple(inputs), tuple(Value(like.name, kind, Kind.ACT) for kind in types), like.name, like.origin)
+    return [whole, made(after, (*whole.outputs, const(mul.name, mul.data, I32), add), node.name, node)]

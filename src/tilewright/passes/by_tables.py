@@ -42,7 +42,7 @@ def _joined(r: Rewriter, node: Node) -> tuple[Node, list[_Product]] | None:
     """A sum with one of its operands' products, or a product with those of both; and these."""
     if not isinstance(node.op, TableBinary):
         return None
-    numbers = _numbers(node.inputs[4], node.inputs[5])
+    numbers = numbers_of(node.inputs[4], node.inputs[5])
     products = [_product(r, value) for value in node.inputs[:2]]
     if numbers is None:
         return None
@@ -80,7 +80,7 @@ def _product(r: Rewriter, value: Value | None) -> _Product | None:
     if maker is None or value is None or not r.single(value) or len(maker.inputs) != 5:
         return None
     assert isinstance(maker.op, Linear)
-    (x, w, b), epilogue, numbers = maker.inputs[:3], maker.op.epilogue, _numbers(*maker.inputs[3:])
+    (x, w, b), epilogue, numbers = maker.inputs[:3], maker.op.epilogue, numbers_of(*maker.inputs[3:])
     if x is None or w is None or w.data is None or b is not None or numbers is None:
         return None
     if not isinstance(epilogue, Requantise) or (epilogue.low, epilogue.high, epilogue.dtype) != (I8.low, I8.high, I8):
@@ -88,7 +88,7 @@ def _product(r: Rewriter, value: Value | None) -> _Product | None:
     return _Product(maker, x, w, epilogue.shift, numbers) if x.type.dtype == w.type.dtype == I8 else None
 
 
-def _numbers(mul: Value | None, add: Value | None) -> Array | None:
-    """Multiplier and addend, where they are single constants of 32 bits."""
-    arrays = [v.data.reshape(-1) for v in (mul, add) if v is not None and v.data is not None and v.type.dtype == I32]
-    return np.concatenate(arrays) if [a.size for a in arrays] == [1, 1] else None
+def numbers_of(*values: Value | None) -> Array | None:
+    """Multipliers and addends in a row, where all are single constants of 32 bits."""
+    arrays = [v.data.reshape(-1) for v in values if v is not None and v.data is not None and v.type.dtype == I32]
+    return np.concatenate(arrays) if [a.size for a in arrays] == [1] * len(values) else None

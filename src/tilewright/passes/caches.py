@@ -10,10 +10,9 @@ from ..ops import Append, Concat, IntegerAttention, LookUp, Reshape, RotateHeads
 from ..targets.base import Target
 from .heads import rotation_table
 from .layout import LAYOUT_RULES, layout
-from .rewrite import Rewriter, rewrite
+from .rewrite import Results, Rewriter, rewrite
 from .tables import codes
 
-Results = tuple[Value, ...] | None
 Role = tuple[int, TensorType, bool]  # operand of attention, type of the rows, whether they come from a table
 HEADS_FIRST = (0, 2, 1, 3)
 

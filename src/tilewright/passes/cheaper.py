@@ -18,8 +18,8 @@ def cheaper(target: Target, new: Node, old: Sequence[Node]) -> bool:
 
 
 def cost(target: Target, nodes: Sequence[Node]) -> float:
-    """Cycles of nodes one by one."""
-    return sum(_cost(target, node) + MEETING for node in nodes) - MEETING
+    """Cycles of nodes one by one; views take none."""
+    return sum(_cost(target, node) + MEETING for node in nodes if not node.op.view) - MEETING
 
 
 def _cost(target: Target, node: Node) -> float:

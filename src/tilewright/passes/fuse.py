@@ -24,9 +24,8 @@ from ..ops import (
 )
 from ..quant.requant import accumulator_range
 from ..targets.base import Target
-from .rewrite import Rewriter, rewrite
+from .rewrite import Results, Rewriter, rewrite
 
-Results = tuple[Value, ...] | None
 WEIGHTED = (Conv2D, DepthwiseConv2D, Linear)
 Weighted = Conv2D | DepthwiseConv2D | Linear
 

@@ -22,10 +22,8 @@ from ..ops import (
 from ..ops.integer_attention import largest_exponential
 from ..targets.base import Target
 from .layout import layout
-from .rewrite import Rewriter, rewrite
+from .rewrite import Results, Rewriter, rewrite
 from .tables import codes
-
-Results = tuple[Value, ...] | None
 
 
 def _requantised(node: Node) -> Requantise | None:

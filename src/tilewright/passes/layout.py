@@ -36,9 +36,8 @@ from ..ops import (
 )  # fmt: skip
 from ..targets.base import Target
 from .fold import fold_rule
-from .rewrite import Rewriter, rewrite
+from .rewrite import Results, Rewriter, rewrite
 
-Results = tuple[Value, ...] | None
 Perm = tuple[int, ...]
 
 

@@ -6,7 +6,8 @@ For decoders of QuantLib's, whose caches are state.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -26,8 +27,9 @@ from ..ops import (
     Row,
 )
 from ..targets.base import Target
+from .by_tables import numbers_of
 from .cheaper import cost
-from .rewrite import Rewriter
+from .rewrite import Rewriter, exchanged
 from .tables import codes
 
 
@@ -50,16 +52,10 @@ def new_heads(graph: Graph, target: Target) -> Graph:
         if found is None:
             continue
         forms, old = found
-        new = min(forms, key=lambda form: _cost(target, form))
-        if _cost(target, new) < _cost(target, old):
-            last = max(graph.nodes.index(n) for n in old)
-            kept = [[n for n in part if n not in old] for part in (graph.nodes[:last], graph.nodes[last:])]
-            graph = replace(graph, nodes=(*kept[0], *new, *kept[1]))
+        new = min(forms, key=partial(cost, target))
+        if cost(target, new) < cost(target, old):
+            graph = exchanged(graph, old, new)
     return graph
-
-
-def _cost(target: Target, nodes: Sequence[Node]) -> float:
-    return cost(target, [n for n in nodes if not n.op.view])
 
 
 def _found(graph: Graph, attention: Node) -> tuple[list[list[Node]], list[Node]] | None:
@@ -153,7 +149,7 @@ def _entry(graph: Graph, attention: Node, parts: Sequence[_Rows], appends: Seque
     assert q.turn is not None
     assert k.turn is not None
     found = _weights([p.product for p in parts])
-    turns = [_numbers(p.turn.inputs[2:4]) for p in (q, k) if p.turn is not None]
+    turns = [numbers_of(*p.turn.inputs[2:4]) for p in (q, k) if p.turn is not None]
     matrices = q.turn.inputs[1]
     x, r = q.product.inputs[0], _shown(graph, matrices)[0]
     if found is None or any(n is None for n in turns) or x is None or r is None or matrices is None:
@@ -172,9 +168,7 @@ def _entry(graph: Graph, attention: Node, parts: Sequence[_Rows], appends: Seque
 def _whole(graph: Graph, entry: _Entry) -> list[Node]:
     """One operator, behind views of its operands; its results are the values that the small ones had."""
     unique, e = Rewriter(graph), entry.enter
-    heads = [w.reshape(e.kv_heads, -1, w.shape[1]) for w in entry.weights]
-    w = np.concatenate(heads, axis=1).reshape(-1, heads[0].shape[2])
-    mul = np.concatenate([m.reshape(e.kv_heads, -1) for m in entry.muls], axis=1).reshape(-1)
+    w, mul = by_heads(entry.weights, e.kv_heads), by_heads(entry.muls, e.kv_heads)
     op = NewHeads(e.heads, e.kv_heads, entry.shift, e.q_shift, e.k_shift, e.pos)
     views = [
         entry.view(unique, what, Reshape(shape), value, shape)
@@ -184,6 +178,12 @@ def _whole(graph: Graph, entry: _Entry) -> list[Node]:
     after = _after(unique, entry, np.concatenate([[entry.add], entry.turns]))
     inputs = (*entry.states, x, *_product(unique, entry, w, mul), r, *after)
     return [*views, Node(op, inputs, entry.outputs, unique.unique(entry.name), entry.attention.origin)]
+
+
+def by_heads(arrays: Sequence[Array], kv_heads: int) -> Array:
+    """Rows of all, those of each head of the caches together."""
+    joined = np.concatenate([a.reshape(kv_heads, -1, *a.shape[1:]) for a in arrays], axis=1)
+    return joined.reshape(-1, *joined.shape[2:])
 
 
 def _apart(graph: Graph, entry: _Entry) -> list[Node] | None:
@@ -230,7 +230,7 @@ def _weights(products: Sequence[Node]) -> tuple[list[Array], list[Array], int, i
         if len(node.inputs) != 5:
             return None
         x, w, b, mul, add = node.inputs
-        addend, epilogue = _numbers([add]), node.op.epilogue
+        addend, epilogue = numbers_of(add), node.op.epilogue
         if w is None or w.data is None or b is not None or mul is None or mul.data is None or addend is None:
             return None
         if not isinstance(epilogue, Requantise) or (epilogue.low, epilogue.high) != (I8.low, I8.high):
@@ -244,9 +244,3 @@ def _weights(products: Sequence[Node]) -> tuple[list[Array], list[Array], int, i
         return None
     ((_, shift, number),) = common
     return weights, muls, shift, number
-
-
-def _numbers(values: Sequence[Value | None]) -> Array | None:
-    """Single constants of 32 bits in a row."""
-    arrays = [v.data.reshape(-1) for v in values if v is not None and v.data is not None and v.type.dtype == I32]
-    return np.concatenate(arrays) if [a.size for a in arrays] == [1] * len(values) else None

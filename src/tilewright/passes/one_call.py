@@ -23,11 +23,9 @@ from ..targets.base import Target
 from .by_tables import by_tables
 from .cheaper import cost
 from .new_heads import new_heads
-from .rewrite import Rewriter, rewrite
+from .rewrite import Results, Rewriter, rewrite
 from .sums import bound_of, gated_sums, joined_sums
 from .turned_heads import turned_heads
-
-Results = tuple[Value, ...] | None
 
 
 def one_call(graph: Graph, target: Target) -> Graph:

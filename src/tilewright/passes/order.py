@@ -10,9 +10,7 @@ from ..ir.graph import Graph, Node
 from ..ir.types import Array, Kind, Value
 from ..ops import Linear, Requantise, Reshape, Row
 from ..targets.base import Target
-from .rewrite import Rewriter, rewrite
-
-Results = tuple[Value, ...] | None
+from .rewrite import Results, Rewriter, rewrite
 
 
 def ordered(graph: Graph, _target: Target) -> Graph:

@@ -43,10 +43,9 @@ from .fold import fold_rule
 from .fuse import bias as joined_bias
 from .fuse import clamp as joined_clamp
 from .layout import before_reshape, past_dequantize
-from .rewrite import Rewriter, rewrite
+from .rewrite import Results, Rewriter, rewrite
 from .tidy import requantised_twice
 
-Results = tuple[Value, ...] | None
 SMALL = (I8, U8)
 
 

@@ -15,9 +15,7 @@ from ..ir.graph import Graph, Node
 from ..ir.types import F32, F64, Value
 from ..ops import Binary, LayerNorm, Reduce, RMSNorm, Softmax, Unary
 from ..targets.base import Target
-from .rewrite import Rewriter, rewrite
-
-Results = tuple[Value, ...] | None
+from .rewrite import Results, Rewriter, rewrite
 
 
 def binary(r: Rewriter, value: Value | None, function: str) -> tuple[Value, Value] | None:

@@ -100,6 +100,19 @@ def rewrite(graph: Graph, *rules: Rule, rounds: int = 20) -> Graph:
     return graph
 
 
+def made(op: Op, inputs: Sequence[Value | None], name: str, like: Node) -> Node:
+    """A node that is in no graph yet; its results have its name."""
+    types = op.infer(*(v.type if v is not None else None for v in inputs))
+    return Node(op, tuple(inputs), tuple(Value(name, kind) for kind in types), name, like.origin)
+
+
+def exchanged(graph: Graph, old: Sequence[Node], new: Sequence[Node]) -> Graph:
+    """The graph with new nodes where the last of the old ones stands, and without these."""
+    at = max(graph.nodes.index(n) for n in old)
+    before, after = ([n for n in part if n not in old] for part in (graph.nodes[:at], graph.nodes[at:]))
+    return replace(graph, nodes=(*before, *new, *after))
+
+
 def _alive(nodes: list[Node], outputs: tuple[Value, ...], states: tuple[Value, ...]) -> tuple[Node, ...]:
     """Nodes that an output needs, or that update state."""
     needed = {*outputs}

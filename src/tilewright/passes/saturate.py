@@ -10,7 +10,7 @@ from ..ops import Linear, LinearAdd, Requantise, Saturate
 from ..quant.requant import half
 from ..targets.base import Target
 from .cheaper import cost
-from .rewrite import Results, Rewriter, rewrite
+from .rewrite import Results, Rewriter, made, rewrite
 
 
 def saturate_apart(graph: Graph, target: Target) -> Graph:
@@ -51,8 +51,7 @@ def _steps(r: Rewriter, node: Node) -> tuple[Node, Node] | None:
     if found is None:
         return None
     op, inputs, residual = found
-    (kind,) = op.infer(*(v.type if v is not None else None for v in inputs))
-    sums = Node(op, inputs, (Value(f"{node.name}.sums", kind),), f"{node.name}.sums", node.origin)
+    sums = made(op, inputs, f"{node.name}.sums", node)
     return sums, Node(Saturate(), (sums.outputs[0], residual), node.outputs, node.name)
 
 

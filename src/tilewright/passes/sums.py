@@ -10,12 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..ir.graph import Node
-from ..ir.op import Op
 from ..ir.types import I8, U8, Value
 from ..ops import GatedSums, Linear, LinearAdd, ScaledAdd
 from ..targets.base import Target
 from .cheaper import cost
-from .rewrite import Results, Rewriter
+from .rewrite import Results, Rewriter, made
 
 
 def joined_sums(r: Rewriter, target: Target, node: Node) -> Results:
@@ -27,9 +26,9 @@ def joined_sums(r: Rewriter, target: Target, node: Node) -> Results:
         return None
     if mul.type.dtype != U8 or mul.type.shape != w.type.shape[:1] or w.type.dtype != I8 or node.op.shift > 30:
         return None
-    product = made(r, Linear(), [x, w], f"{node.name}.sums", node)
+    product = made(Linear(), [x, w], r.unique(f"{node.name}.sums"), node)
     after = ScaledAdd(node.op.shift, bound_of(w))
-    last = made(r, after, [product.outputs[0], residual, mul], node.name, node)
+    last = made(after, [product.outputs[0], residual, mul], r.unique(node.name), node)
     if cost(target, [product, last]) >= cost(target, [node]):
         return None
     return r.add(after, [r.add(Linear(), [x, w], node)[0], residual, mul], node)
@@ -42,8 +41,9 @@ def gated_sums(r: Rewriter, target: Target, node: Node, pair: Sequence[Node], op
         np.concatenate([v.data for v in values if v is not None and v.data is not None]) for values in (weights, muls)
     )
     fixed = r.const(f"{node.name}.w", w, I8), r.const(f"{node.name}.mul", mul, U8)
-    product = made(r, Linear(), [x, fixed[0]], f"{node.name}.sums", node)
-    if cost(target, [product, made(r, op, [product.outputs[0], fixed[1], node.inputs[2]], node.name, node)]) >= most:
+    product = made(Linear(), [x, fixed[0]], r.unique(f"{node.name}.sums"), node)
+    last = made(op, [product.outputs[0], fixed[1], node.inputs[2]], r.unique(node.name), node)
+    if cost(target, [product, last]) >= most:
         return None
     return r.add(op, [r.add(Linear(), [x, fixed[0]], node)[0], fixed[1], node.inputs[2]], node)
 
@@ -51,10 +51,3 @@ def gated_sums(r: Rewriter, target: Target, node: Node, pair: Sequence[Node], op
 def bound_of(w: Value) -> int:
     """What sums of products with bytes stay within, whatever the weights: layers of one shape remain alike."""
     return w.type.static_shape[1] << 14
-
-
-def made(r: Rewriter, op: Op, inputs: Sequence[Value | None], name: str, like: Node) -> Node:
-    """A node that is not in the graph yet."""
-    unique = r.unique(name)
-    (kind,) = op.infer(*(v.type if v is not None else None for v in inputs))
-    return Node(op, tuple(inputs), (Value(unique, kind),), unique, like.origin)

@@ -27,9 +27,8 @@ from ..ops import (
 from ..targets.base import Target
 from .fold import fold_rule
 from .layout import LAYOUT_RULES
-from .rewrite import Rewriter, rewrite
+from .rewrite import Results, Rewriter, rewrite
 
-Results = tuple[Value, ...] | None
 SMALL = (I8, U8)
 FUNCTIONS = (Requant, LookUp, IntegerHardswish, IntegerGELU, Unary, Binary)
 

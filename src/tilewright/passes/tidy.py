@@ -12,9 +12,7 @@ from ..ops import Binary, Cast, Concat, Copy, Dequantize, Expand, Pad, Quantize,
 from ..quant.requant import requantise
 from ..targets.base import Target
 from .fold import fold_rule
-from .rewrite import Rewriter, renamed, rewrite
-
-Results = tuple[Value, ...] | None
+from .rewrite import Results, Rewriter, renamed, rewrite
 
 
 def no_op(r: Rewriter, node: Node) -> Results:

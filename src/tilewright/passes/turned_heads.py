@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from ..ir.graph import Graph, Node
 from ..ir.types import I8, U8, Array, Value
 from ..ops import Append, Linear, QuantisedAttention, QuantisedRoPE, Requantise, RowsAt, TurnedHeads
 from ..targets.base import Target
 from .cheaper import cost
-from .rewrite import Rewriter
-from .sums import bound_of, made
+from .new_heads import by_heads
+from .rewrite import Rewriter, exchanged, made
+from .sums import bound_of
 
 
 def turned_heads(graph: Graph, target: Target, attention: Node, old: Sequence[Node], makers: Sequence[Node],
@@ -41,7 +40,7 @@ def turned_heads(graph: Graph, target: Target, attention: Node, old: Sequence[No
         return None
     angles = _angles(graph, r, table, q)
     weights = r.const(f"{name}.w", w, I8)
-    product = made(r, Linear(), [x, weights], f"{name}.sums", attention)
+    product = made(Linear(), [x, weights], r.unique(f"{name}.sums"), attention)
     q_shift, k_shift, v_shift = (
         m.op.epilogue.shift for m in makers if isinstance(m.op, Linear) and isinstance(m.op.epilogue, Requantise)
     )
@@ -52,10 +51,9 @@ def turned_heads(graph: Graph, target: Target, attention: Node, old: Sequence[No
     gone = [*makers, q, k, *appends]
     if cost(target, [product, last]) >= otherwise + cost(target, appends):
         return None
-    at = max(graph.nodes.index(n) for n in gone)
-    before, after = ([n for n in part if n not in gone] for part in (graph.nodes[:at], graph.nodes[at:]))
     fresh = [] if angles in graph.nodes else [angles]
-    return replace(graph, nodes=(*fresh, *before, product, last, *after))
+    graph = exchanged(graph, gone, [product, last])
+    return replace(graph, nodes=(*fresh, *graph.nodes))
 
 
 def _angles(graph: Graph, r: Rewriter, table: Value, like: Node) -> Node:
@@ -63,15 +61,10 @@ def _angles(graph: Graph, r: Rewriter, table: Value, like: Node) -> Node:
     assert isinstance(like.op, QuantisedRoPE)
     op = RowsAt(1, like.op.pos)
     found = (n for n in graph.nodes if n.op == op and n.inputs == (table,))
-    return next(found, None) or made(r, op, [table], "angles", like)
+    return next(found, None) or made(op, [table], r.unique("angles"), like)
 
 
 def _joined(values: Sequence[Value | None], kv_heads: int) -> Array | None:
-    """Rows of all heads, for each one of the caches together."""
-    arrays = [
-        v.data.reshape(kv_heads, -1, *v.type.static_shape[1:]) for v in values if v is not None and v.data is not None
-    ]
-    if len(arrays) < len(values):
-        return None
-    joined = np.concatenate(arrays, axis=1)
-    return joined.reshape(-1, *joined.shape[2:])
+    """Rows of all constants by heads; None where one is computed."""
+    arrays = [v.data for v in values if v is not None and v.data is not None]
+    return by_heads(arrays, kv_heads) if len(arrays) == len(values) else None
