@@ -12,31 +12,15 @@ from hypothesis import strategies as st
 
 from tests.engines import toy
 from tests.graphs import SHIFT, random_graph, random_inputs
-from tilewright.interp import graph as interpreter
+from tests.schedule.exactly import runs_exactly
 from tilewright.interp.program import Machine, RaceError
 from tilewright.ir.graph import Builder, Graph
-from tilewright.ir.plan import Plan
-from tilewright.ir.program import Job, Loop, Phase, Program, Share, Step, Wait
+from tilewright.ir.program import Job, Loop, Phase, Share, Step, Wait
 from tilewright.ir.types import I8, TensorType, Value, const
 from tilewright.ops import Linear, QuantizedAdd, Requantise
 from tilewright.passes.pipeline import apply
-from tilewright.schedule.lower import lower
 from tilewright.solve.check import PlanError, check
 from tilewright.solve.plan import solve
-from tilewright.targets.base import Target
-
-
-def runs_exactly(graph: Graph, plan: Plan, target: Target, seed: int) -> Program:
-    """Two runs on one machine, with different inputs, give what the graph's definition gives."""
-    (program,) = lower(plan, target)
-    machine = Machine((program,), plan.capacity, target.cores, "l1", seed)
-    for draw in (seed, seed + 1):
-        inputs = random_inputs(graph, draw)
-        wanted = interpreter.run(graph, inputs)
-        got = machine.run(program, list(inputs.values()))
-        for value, array in zip(graph.outputs, got, strict=True):
-            np.testing.assert_array_equal(array, wanted[value.name].reshape(-1), err_msg=value.name)
-    return program
 
 
 @given(

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.graphs import random_graph, random_inputs
+from tests.schedule.exactly import runs_exactly
 from tilewright.errors import UserError
 from tilewright.interp import graph as interpreter
 from tilewright.interp.program import Machine, RaceError
@@ -40,18 +41,6 @@ def least(graph: Graph) -> int:
         solve((graph,), chip(1))
     (stated,) = LEAST.findall(str(refusal.value))
     return int(stated)
-
-
-def runs_exactly(graph: Graph, plan: Plan, target: Target, seed: int) -> None:
-    """Two runs on one machine, with different inputs, give what the graph's definition gives."""
-    (program,) = lower(plan, target)
-    machine = Machine((program,), plan.capacity, target.cores, "l1", seed)
-    for draw in (seed, seed + 1):
-        inputs = random_inputs(graph, draw)
-        wanted = interpreter.run(graph, inputs)
-        got = machine.run(program, list(inputs.values()))
-        for value, array in zip(graph.outputs, got, strict=True):
-            np.testing.assert_array_equal(array, wanted[value.name].reshape(-1), err_msg=value.name)
 
 
 @given(SEEDS, st.integers(1, 10), st.sampled_from([0.0, 0.0, 0.1, 0.3, 0.6, 1.0, 3.0]))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..ir.domain import Domain, Ranges
+from ..ir.domain import Domain
 from ..ir.op import Op, require
-from ..ir.types import I8, I32, Array, Dim, Expr, TensorType
+from ..ir.types import I8, I32, Array, TensorType
 from .attention import Append
+from .caching import _Caching
 from .common import present
 from .rotate import RotateHeads
 
@@ -19,7 +20,7 @@ TABLE = TensorType((256,), I8)
 
 
 @dataclass(frozen=True)
-class EnterHeads(Op):
+class EnterHeads(_Caching):
     """Queries and keys are turned; keys and values go through a table each, to rows pos + t of caches.
 
     x_q: [t, heads * hd], x_k and x_v: [t, kv_heads * hd] i8; r: matrices [1 or t, hd, hd] i8. Queries and keys are
@@ -27,19 +28,9 @@ class EnterHeads(Op):
     [positions, kv_heads * hd] i8, updated in place; y, the queries: [t, heads * hd].
     """
 
-    heads: int
-    kv_heads: int
     q_shift: int = 0
     k_shift: int = 0
-    pos: Dim = 0
     operands = ("state_k", "state_v", "x_q", "x_k", "x_v", "r", "table_k", "table_v", "numbers")
-    results = ("y", "k", "v")
-    aliases = {"k": "state_k", "v": "state_v"}
-
-    @property
-    def group(self) -> int:
-        """Queries that share a head of the caches."""
-        return self.heads // self.kv_heads
 
     def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
         state_k, state_v, q, k, v, r, table_k, table_v, numbers = present(types)
@@ -61,11 +52,6 @@ class EnterHeads(Op):
         maps |= dict.fromkeys(("table_k", "table_v", "numbers"), "*")
         return Domain.of("t g | c d", maps, extents={"g": self.kv_heads, "c": queries, "d": hd}, besides=("d",))
 
-    def tiled(self, ranges: Ranges) -> Op:
-        kv_heads = ranges["g"][1] - ranges["g"][0]
-        pos = (Expr.of(self.pos) + ranges["t"][0]).simplified()
-        return replace(self, heads=self.group * kv_heads, kv_heads=kv_heads, pos=pos)
-
     def reference(self, *arrays: Array | None) -> tuple[Array, ...]:
         state_k, state_v, q, k, v, r, table_k, table_v, numbers = present(arrays)
         y = RotateHeads(self.heads, self.q_shift).reference(q, r, numbers[:1], numbers[1:2])
@@ -83,4 +69,4 @@ class EnterHeads(Op):
         rows = TensorType((t, kv * hd), I8)
         operands = [state, state, TensorType((t, kv * group * hd), I8), rows, rows]
         operands += [TensorType((draw(st.sampled_from([1, t])), hd, hd), I8), TABLE, TABLE, TensorType((4,), I32)]
-        return cls(kv * group, kv, draw(st.integers(0, 24)), draw(st.integers(0, 24)), pos), tuple(operands)
+        return cls(kv * group, kv, pos, draw(st.integers(0, 24)), draw(st.integers(0, 24))), tuple(operands)

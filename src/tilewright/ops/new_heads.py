@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..ir.domain import Domain, Ranges
+from ..ir.domain import Domain
 from ..ir.op import Op, require
-from ..ir.types import I8, I32, Array, Dim, Expr, TensorType
+from ..ir.types import I8, I32, Array, TensorType
+from .caching import _Caching
 from .common import present
 from .enter_heads import ONE, TABLE, EnterHeads
 from .epilogue import Requantise
@@ -17,7 +18,7 @@ from .linear import Linear
 
 
 @dataclass(frozen=True)
-class NewHeads(Op):
+class NewHeads(_Caching):
     """A product of tokens gives queries, keys and values; the first two are turned, the others go to rows pos + t.
 
     x: [t, i] i8; w: [kv_heads * (group + 2) * hd, i] i8, for each head of the caches its group of queries, its key and
@@ -27,20 +28,10 @@ class NewHeads(Op):
     place; y, the queries: [t, heads * hd].
     """
 
-    heads: int
-    kv_heads: int
     shift: int = 0
     q_shift: int = 0
     k_shift: int = 0
-    pos: Dim = 0
     operands = ("state_k", "state_v", "x", "w", "mul", "r", "table_k", "table_v", "numbers")
-    results = ("y", "k", "v")
-    aliases = {"k": "state_k", "v": "state_v"}
-
-    @property
-    def group(self) -> int:
-        """Queries that share a head of the caches."""
-        return self.heads // self.kv_heads
 
     def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
         state_k, state_v, x, w, mul, r, table_k, table_v, numbers = present(types)
@@ -63,7 +54,7 @@ class NewHeads(Op):
         return Linear(Requantise(self.shift, I8.low, I8.high, I8))
 
     def _enter(self) -> EnterHeads:
-        return EnterHeads(self.heads, self.kv_heads, self.q_shift, self.k_shift, self.pos)
+        return EnterHeads(self.heads, self.kv_heads, self.pos, self.q_shift, self.k_shift)
 
     def domain(self, *types: TensorType | None) -> Domain:
         x, r = (present((types[i],))[0] for i in (2, 5))
@@ -75,11 +66,6 @@ class NewHeads(Op):
         maps |= dict.fromkeys(("table_k", "table_v", "numbers"), "*")
         extents = {"g": self.kv_heads, "e": rows, "c": queries, "d": hd}
         return Domain.of("t g | e i c d", maps, extents=extents, besides=("c", "d"))
-
-    def tiled(self, ranges: Ranges) -> Op:
-        kv_heads = ranges["g"][1] - ranges["g"][0]
-        pos = (Expr.of(self.pos) + ranges["t"][0]).simplified()
-        return replace(self, heads=self.group * kv_heads, kv_heads=kv_heads, pos=pos)
 
     def reference(self, *arrays: Array | None) -> tuple[Array, ...]:
         state_k, state_v, x, w, mul, r, table_k, table_v, numbers = present(arrays)
@@ -101,4 +87,4 @@ class NewHeads(Op):
         operands = [state, state, TensorType((t, i), I8), TensorType((rows, i), I8), TensorType((rows,), I32)]
         operands += [TensorType((draw(st.sampled_from([1, t])), hd, hd), I8), TABLE, TABLE, TensorType((5,), I32)]
         shift, q_shift, k_shift = (draw(st.integers(0, 24)) for _ in range(3))
-        return cls(kv * group, kv, shift, q_shift, k_shift, pos), tuple(operands)
+        return cls(kv * group, kv, pos, shift, q_shift, k_shift), tuple(operands)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..ir.domain import Domain, Ranges
+from ..ir.domain import Domain
 from ..ir.op import Op, require
-from ..ir.types import I8, I16, I32, U8, Array, Dim, DType, Expr, TensorType
+from ..ir.types import I8, I16, I32, U8, Array, DType, TensorType
 from ..quant.requant import half
 from .attention import Append
+from .caching import _Caching
 from .common import present
 from .rope import QuantisedRoPE
 
 
 @dataclass(frozen=True)
-class TurnedHeads(Op):
+class TurnedHeads(_Caching):
     """Products of tokens become queries, keys and values: requantised, the first two turned, the others appended.
 
     x: [t, kv_heads * (group + 2) * hd] i32 within +-bound, for each head of the caches its group of queries, its key
@@ -26,22 +27,12 @@ class TurnedHeads(Op):
     state_k, state_v: [positions, kv_heads * hd] i8, updated in place; y, the queries: [t, heads * hd] i8.
     """
 
-    heads: int
-    kv_heads: int
     q_shift: int = 0
     k_shift: int = 0
     v_shift: int = 0
     turn: int = 14
-    pos: Dim = 0
     bound: int = (1 << 31) - 1
     operands = ("state_k", "state_v", "x", "mul", "angles")
-    results = ("y", "k", "v")
-    aliases = {"k": "state_k", "v": "state_v"}
-
-    @property
-    def group(self) -> int:
-        """Queries that share a head of the caches."""
-        return self.heads // self.kv_heads
 
     def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
         state_k, state_v, x, mul, angles = present(types)
@@ -69,11 +60,6 @@ class TurnedHeads(Op):
     def limits(self, operand: str, *types: TensorType | None) -> tuple[int, int] | None:
         return {"angles": (-(1 << 14), (1 << 14) + 1), "x": (-self.bound, self.bound + 1)}.get(operand)
 
-    def tiled(self, ranges: Ranges) -> Op:
-        kv_heads = ranges["g"][1] - ranges["g"][0]
-        pos = (Expr.of(self.pos) + ranges["t"][0]).simplified()
-        return replace(self, heads=self.group * kv_heads, kv_heads=kv_heads, pos=pos)
-
     def reference(self, *arrays: Array | None) -> tuple[Array, ...]:
         state_k, state_v, x, mul, angles = present(arrays)
         tokens, hd = angles.shape
@@ -100,6 +86,6 @@ class TurnedHeads(Op):
         width = kv * (group + 2) * hd
         q_shift, k_shift, v_shift = (draw(st.integers(4, 20)) for _ in "qkv")
         op = cls(
-            kv * group, kv, q_shift, k_shift, v_shift, draw(st.integers(10, 24)), pos, draw(st.integers(1, 1 << 22))
+            kv * group, kv, pos, q_shift, k_shift, v_shift, draw(st.integers(10, 24)), draw(st.integers(1, 1 << 22))
         )
         return op, (state, state, TensorType((t, width), I32), TensorType((width,), U8), TensorType((t, hd), I16))

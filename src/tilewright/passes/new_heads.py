@@ -157,7 +157,7 @@ def _entry(graph: Graph, attention: Node, parts: Sequence[_Rows], appends: Seque
     weights, muls, shift, add = found
     assert isinstance(q.turn.op, RotateHeads)
     assert isinstance(k.turn.op, RotateHeads)
-    enter = EnterHeads(attention.op.heads, attention.op.kv_heads, q.turn.op.shift, k.turn.op.shift, first.pos)
+    enter = EnterHeads(attention.op.heads, attention.op.kv_heads, first.pos, q.turn.op.shift, k.turn.op.shift)
     return _Entry(
         attention, x, r, matrices.type.static_shape, weights, muls, shift, add,
         np.concatenate([n for n in turns if n is not None]), (k.table, v.table), enter,
@@ -169,7 +169,7 @@ def _whole(graph: Graph, entry: _Entry) -> list[Node]:
     """One operator, behind views of its operands; its results are the values that the small ones had."""
     unique, e = Rewriter(graph), entry.enter
     w, mul = by_heads(entry.weights, e.kv_heads), by_heads(entry.muls, e.kv_heads)
-    op = NewHeads(e.heads, e.kv_heads, entry.shift, e.q_shift, e.k_shift, e.pos)
+    op = NewHeads(e.heads, e.kv_heads, e.pos, entry.shift, e.q_shift, e.k_shift)
     views = [
         entry.view(unique, what, Reshape(shape), value, shape)
         for what, value, shape in (("x", entry.x, (entry.tokens, w.shape[1])), ("r", entry.r, entry.r_shape))

@@ -44,7 +44,7 @@ def turned_heads(graph: Graph, target: Target, attention: Node, old: Sequence[No
     q_shift, k_shift, v_shift = (
         m.op.epilogue.shift for m in makers if isinstance(m.op, Linear) and isinstance(m.op.epilogue, Requantise)
     )
-    heads = TurnedHeads(op.heads, kv_heads, q_shift, k_shift, v_shift, q.op.shift, q.op.pos, bound_of(weights))
+    heads = TurnedHeads(op.heads, kv_heads, q.op.pos, q_shift, k_shift, v_shift, q.op.shift, bound_of(weights))
     inputs = [*(n.inputs[0] for n in appends), *product.outputs, r.const(f"{name}.mul", mul, U8), angles.outputs[0]]
     outputs = q.outputs[0], *(n.outputs[0] for n in appends)
     last = Node(heads, tuple(inputs), outputs, r.unique(f"{name}.heads"), attention.origin)

@@ -68,7 +68,7 @@ def new(kv: int, group: int, positions: int, pos: int, rng: np.random.Generator)
     fixed = {"w": rng.integers(-128, 128, (rows, 64)), "mul": rng.integers(-300, 300, rows),
              "numbers": [1 << 15, *rng.integers(-600, 600, 4)], "table_k": rng.integers(-128, 128, 256),
              "table_v": rng.integers(-128, 128, 256)}  # fmt: skip
-    return case_of(NEW, NewHeads(kv * group, kv, 16, 16, 16, pos), list(types), rng, **fixed)
+    return case_of(NEW, NewHeads(kv * group, kv, pos, 16, 16, 16), list(types), rng, **fixed)
 
 
 def enter(kv: int, group: int, positions: int, pos: int, rng: np.random.Generator) -> Case:
@@ -76,7 +76,7 @@ def enter(kv: int, group: int, positions: int, pos: int, rng: np.random.Generato
     types = [state, state, TensorType((1, 4 * kv * group), I8), row, row, TensorType((1, 4, 4), I8), BYTES, BYTES]
     fixed = {name: rng.integers(-128, 128, 256) for name in ("table_k", "table_v")}
     fixed["numbers"] = rng.integers(-600, 600, 4)
-    return case_of(ENTER, EnterHeads(kv * group, kv, 16, 16, pos), [*types, TensorType((4,), I32)], rng, **fixed)
+    return case_of(ENTER, EnterHeads(kv * group, kv, pos, 16, 16), [*types, TensorType((4,), I32)], rng, **fixed)
 
 
 def join(function: str, shape: tuple[int, ...], rng: np.random.Generator, shift: int = 16, **fixed: Any) -> Case:

@@ -29,7 +29,7 @@ def gated(rng: np.random.Generator, rows: int) -> Case:
 def turned_heads(rng: np.random.Generator, heads: int, kv_heads: int, hd: int, pos: int, positions: int) -> Case:
     """Caches in L1, where they are in networks; sums as far from 0 as 32 bits allow."""
     shifts = (int(rng.integers(0, 24)) for _ in "qkv")
-    op = TurnedHeads(heads, kv_heads, *shifts, int(rng.integers(14, 24)), pos, 8_300_000)
+    op = TurnedHeads(heads, kv_heads, pos, *shifts, int(rng.integers(14, 24)), 8_300_000)
     width, state = (heads + 2 * kv_heads) * hd, TensorType((positions, kv_heads * hd), I8)
     types = TensorType((1, width), I32), TensorType((width,), U8), TensorType((1, hd), I16)
     node = node_of(op, state, state, *types)
