@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from ..ir.graph import Graph
 from ..ir.plan import Tiled
 from ..ir.types import Value
+from ..targets.base import Target
 from .tilings import root
-
-QUEUE = 2  # calls ahead of which one is not started
 
 
 @dataclass(frozen=True)
@@ -21,10 +20,11 @@ class Flight:
     last: int
 
 
-def flights(graph: Graph, ways: Mapping[str, Tiled]) -> dict[int, Flight]:
+def flights(graph: Graph, ways: Mapping[str, Tiled], target: Target) -> dict[int, Flight]:
     """Of the nodes that an asynchronous engine has, or some of; by step.
 
-    A node that is cut comes and goes tile by tile: it is in flight at its own step alone.
+    No call starts further ahead than its engine's queue holds calls. A node that is cut comes and goes tile by tile: it
+    is in flight at its own step alone.
     """
     written: dict[Value, int] = {}
     read: dict[Value, list[int]] = {}
@@ -37,14 +37,15 @@ def flights(graph: Graph, ways: Mapping[str, Tiled]) -> dict[int, Flight]:
         for value in node.outputs:
             written[root(graph, value)[0]] = step
     found: dict[int, Flight] = {}
-    starts = [0] * QUEUE
+    starts = [0] * max(engine.queue for engine in target.engines)
     for step, node in enumerate(graph.nodes):
         way = ways.get(node.name)
         if way is None or not way.aside or way.tile:
             continue
         made = (written.get(root(graph, value)[0], -1) for value in node.inputs if value is not None)
         readers = (at for value in node.outputs for at in read.get(root(graph, value)[0], ()) if at > step)
-        first = min(step, max(starts[-1], starts[-QUEUE] + 1, *(at + 1 for at in made)))
+        queue = target.engine((way.partner or way).kernel).queue
+        first = min(step, max(starts[-1], starts[-queue] + 1, *(at + 1 for at in made)))
         found[step] = Flight(first, max(step, min(readers, default=step) - 1))
         starts.append(first)
     return found

@@ -148,7 +148,7 @@ def _entry(
     for decision, seconds in _decisions(graph, choices, menus, budget, spare):
         repeat = layers(graph, {name: way.does for name, way in decision.ways.items()})
         for ahead in AHEAD:
-            blocks, homes, early = _blocks(graph, decision, budget, int(capacity * ahead), repeat)
+            blocks, homes, early = _blocks(graph, decision, budget, int(capacity * ahead), repeat, menus.target)
             near = {b.name: b for b in blocks if b.memory == pad.name and b.offset < 0}
             if lower_bound([*near.values()]) > capacity:
                 continue
@@ -211,7 +211,7 @@ def _choice(way: Tiled, early: int | None, offered: tuple[Tiled, ...]) -> Choice
 
 
 def _blocks(
-    graph: Graph, decision: Decision, budget: Budget, ahead: int, repeat: Repeat | None
+    graph: Graph, decision: Decision, budget: Budget, ahead: int, repeat: Repeat | None, target: Target
 ) -> tuple[list[Block], dict[Value, Home], dict[str, int]]:
     """Blocks, where each value lives, and how many steps ahead the constants of nodes begin to arrive.
 
@@ -225,7 +225,7 @@ def _blocks(
     outputs = {root(graph, v)[0] for v in graph.results}
     callers = outputs if budget.outputs_near else set()
     hosted = _in_place(graph, decision, spans, outputs)
-    flying = flights(graph, decision.ways) if ahead else {}
+    flying = flights(graph, decision.ways, target) if ahead else {}
     spans = _while_flying(graph, spans, flying)
     for value, life in spans.items():
         host = value
