@@ -338,7 +338,7 @@ DENSE = (
         "const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul, const int32_t *restrict add,"
         " int8_t *restrict y, int mul_step, int shift, int first, int last",
         {"x": "i8", "w": "i8", "mul": "i32", "y": "i8"}, _streamed, requires=(one_row, in_registers, scaled_bytes),
-        packing={"w": ROWS}, split=_split, cycles=_stream_cycles,
+        packing={"w": ROWS}, split=_split, cycles=_stream_cycles, by_struct=True,
     ),
     Kernel(
         Linear, "gemv_i8.c", "tw_eights_bytes",

@@ -57,12 +57,12 @@ STREAM_SCALED(tw_stream_i32, int32_t, TW_SW("%[b]", "%[y]", "4"))
 
 /* The same for bytes with multipliers of 32 bits, one for each row or (`mul_step` 0) for all. */
 TW_HOT
-void tw_stream_bytes(const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul,
-                     const int32_t *restrict add, int8_t *restrict y, int mul_step, int shift, int first, int last)
+void tw_stream_bytes(const struct tw_stream_bytes *given, int first, int last)
 {
+    int step = given->mul_step;
     if (first < last)
-        tw_bytes_of_rows(x, w + first * TW_ROW, mul + first * mul_step, *add, y + first, 4 * mul_step, shift,
-                         last - first);
+        tw_bytes_of_rows(given->x, given->w + first * TW_ROW, given->mul + first * step, *given->add, given->y + first,
+                         4 * step, given->shift, last - first);
 }
 
 /* y = SwiGLU of two such products, rounded. scratch: [last - first]. */
