@@ -16,6 +16,7 @@ from ..ir.types import Array, Expr, Kind, Sym, TensorType, maximum
 
 Scalar = int | float | Sym | Expr
 Argument = Scalar | tuple[int, ...]  # a tuple is a table: extents, strides, offsets
+USUAL_ARGUMENTS = 14  # of a kernel that takes no struct
 ALONE = ("scratch", "first", "last")  # parameters that a core has for itself
 Rule = Callable[[Node], bool]  # its docstring is the rejection message and the line in SUPPORT.md
 
@@ -120,6 +121,11 @@ class Kernel:
             return self.parameters
         return tuple(pair for pair in self.parameters if pair[1] in ALONE or pair[1] in self.late)
 
+    @property
+    def passes(self) -> int:
+        """How many arguments the C function has."""
+        return len(self.passed) + bool(self.fields)
+
     def chunks(self, node: Node, cores: Sequence[int]) -> list[int]:
         """Indices that the busiest core gets, where so many share a call; run-time sizes at their maximum."""
         split = self.split(node)
@@ -203,13 +209,14 @@ class Overhead:
 
     barrier: float  # from the last core's arrival until all go on, the call included
     wait: float  # of a wait for a transfer that is done
-    phase: float  # around the calls of a phase: shares, arguments
+    phase: float  # around the calls of a phase: shares
+    argument: float  # of a call
     turn: float  # a round of a loop, without its body
 
     @property
     def tile(self) -> float:
-        """Of a tile whose operands arrive: its phase, and barriers before and behind it."""
-        return self.wait + self.phase + 2 * self.barrier
+        """Of a tile whose operands arrive: its phase, with so many arguments, and barriers before and behind it."""
+        return self.wait + self.phase + USUAL_ARGUMENTS * self.argument + 2 * self.barrier
 
 
 @dataclass(frozen=True)
@@ -219,8 +226,13 @@ class CodeCache:
     bytes: int
     fetch: float  # cycles for a byte that is not there
     phase: int  # around the calls of a phase
+    argument: float  # of a call
     kernels: Mapping[str, int]  # a call, by the kernel's symbol
     other: int  # a call of a kernel that is not among them
+
+    def around(self, arguments: int) -> float:
+        """Bytes around the calls of a phase, which have so many arguments together."""
+        return self.phase + self.argument * arguments
 
     def call(self, kernel: Kernel) -> int:
         """Bytes that a call of the kernel passes through."""
