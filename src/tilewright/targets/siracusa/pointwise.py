@@ -157,10 +157,10 @@ def _channels(dtype: str, per_element: float, per_channel: float = 130.0) -> Cal
     bits = {"i16": 15}.get(dtype, DTYPES[dtype].bits)
 
     def each(node: Node, inner: int) -> float:
-        op, data = cast(Requant, node.op), [node.operands[name].data for name in ("mul", "add")]
+        op, mul, add = cast(Requant, node.op), node.operands["mul"].data, node.operands["add"].data
         bytes_of_result = size(node, "y")
-        if inner > 1 and bytes_of_result == 1 and all(array is not None for array in data):
-            pairs = zip(*np.broadcast_arrays(*data), strict=True)
+        if inner > 1 and bytes_of_result == 1 and mul is not None and add is not None:
+            pairs = zip(*np.broadcast_arrays(mul, add), strict=True)
             if all(_narrow(op, bits, int(m), int(a)) for m, a in pairs):
                 return per_element
         if op.shift < 32:

@@ -225,29 +225,44 @@ static __attribute__((noinline)) int32_t quotient(float x, float scale, int32_t 
         }                                                                                                              \
     }
 
-/* (x - zero) scale. WIDE holds the difference. */
-#define DEQUANTIZE(T, TYPE, WIDE)                                                                                      \
+/* x - zero as a real; a difference that 32 bits do not hold is rare. */
+static inline float difference(int32_t x, int32_t zero)
+{
+    int32_t d;
+    return __builtin_expect(__builtin_sub_overflow(x, zero, &d), 0) ? (float)((int64_t)x - zero) : (float)d;
+}
+
+/* (x - zero) scale, channels in runs: `inner` elements of one, or one of each where they lie last. */
+#define DEQUANTIZE(T, TYPE)                                                                                            \
+    static inline __attribute__((always_inline)) void run_##T(const TYPE *restrict x, const float *restrict scale,     \
+                                                              const TYPE *restrict zero, float *restrict y, int n,     \
+                                                              int scale_step, int zero_step)                           \
+    {                                                                                                                  \
+        for (; n > 0; n--, scale += scale_step, zero += zero_step)                                                     \
+            *y++ = difference(*x++, *zero) * *scale;                                                                   \
+    }                                                                                                                  \
     void tw_dequantize_part_##T(const TYPE *x, const float *scale, const TYPE *zero, float *y, int channels,           \
                                 int inner, int scale_step, int zero_step, int first, int last)                         \
     {                                                                                                                  \
-        for (int i = first; i < last;) {                                                                               \
-            CHANNELS(i);                                                                                               \
-            float s = scale[c * scale_step];                                                                           \
-            TYPE z = zero[c * zero_step];                                                                              \
-            if (sizeof(TYPE) == 4 && z == 0)                                                                           \
-                for (; n > 0; n--, i++)                                                                                \
-                    y[i] = (float)x[i] * s;                                                                            \
-            for (; n > 0; n--, i++)                                                                                    \
-                y[i] = (float)((WIDE)x[i] - (WIDE)z) * s;                                                              \
+        int along = inner == 1, row = along ? channels : inner;                                                        \
+        for (int i = first, n; i < last; i += n) {                                                                     \
+            int at = i / row, c = along ? i - at * row : at % channels, rest = row - (i - at * row);                   \
+            const float *s = scale + c * scale_step;                                                                   \
+            const TYPE *z = zero + c * zero_step;                                                                      \
+            n = rest < last - i ? rest : last - i;                                                                     \
+            if (along)                                                                                                 \
+                run_##T(x + i, s, z, y + i, n, scale_step, zero_step);                                                 \
+            else                                                                                                       \
+                run_##T(x + i, s, z, y + i, n, 0, 0);                                                                  \
         }                                                                                                              \
     }
 
 #define CONVERT(T, TYPE, LOW, HIGH)                                                                                    \
     QUANTIZE(T, TYPE, LOW, HIGH)                                                                                       \
-    DEQUANTIZE(T, TYPE, int32_t)
+    DEQUANTIZE(T, TYPE)
 
 CONVERT(i8, int8_t, INT8_MIN, INT8_MAX)
 CONVERT(u8, uint8_t, 0, UINT8_MAX)
 CONVERT(i16, int16_t, INT16_MIN, INT16_MAX)
 CONVERT(u16, uint16_t, 0, UINT16_MAX)
-DEQUANTIZE(i32, int32_t, int64_t)
+DEQUANTIZE(i32, int32_t)
