@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from siracusa import Bench, call
-
 from tilewright.commands.common import table
 
 HEAD = ("network", "l1", "npu", "predicted", "simulated", "off", "phases off")
