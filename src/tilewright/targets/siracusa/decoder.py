@@ -274,8 +274,8 @@ def _row_scratch(node: Node) -> int:
 
 
 def _long_scratch(node: Node) -> int:
-    """Two bytes for every position, whole words, two words, and a table; three bytes for what a mask hides."""
-    return _lines(max(8 * up(_seen(node), 4) + 8 + 256, 3 * _seen(node)))
+    """Two bytes for every position, whole words, two words, and a table; three bytes and a word under a mask."""
+    return _lines(max(8 * up(_seen(node), 4) + 8 + 256, 3 * _seen(node) + 4))
 
 
 # Cluster cycles of a warm call, fitted to calls on the simulator with `--timing gvsoc`.

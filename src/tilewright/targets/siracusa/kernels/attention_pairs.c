@@ -301,32 +301,37 @@ TW_X int is_zero(const int8_t *m, int n)
 }
 
 /* The same as tw_attend_row under any mask, a head at a time. */
-static __attribute__((noinline)) void SMALL masked(const struct tw_attend_row *given, uint32_t *scratch, int first,
-                                                   int last)
+static __attribute__((noinline)) void masked(const struct tw_attend_row *given, uint32_t *scratch, int first, int last)
 {
     const int32_t *numbers = given->numbers;
+    const int8_t *plain = given->plain + 128, *mask = given->mask, *weight = given->weight;
     const uint16_t *exp = (const uint16_t *)given->exp;
-    int seen = given->seen, pitch = given->pitch, spread = given->spread;
+    int seen = given->seen, stride = given->stride, pitch = given->pitch, spread = given->spread;
     uint16_t *e = (uint16_t *)scratch;
     int8_t *a = (int8_t *)(e + seen);
     for (int at = first << spread; at < last << spread; at += 4) {
         int cached = at >> (spread - 2) & -4;
         const int8_t *k = given->k + cached, *v = given->v + cached * pitch;
-        int32_t most = -128, sums[4] = {0}, q = tw_word_at(given->q + at);
+        int32_t most = -128, q = tw_word_at(given->q + at);
         uint32_t sum = 0;
-        for (int s = 0; s < seen; s++, k += given->stride) {
-            int32_t code = tw_scaled(tw_vdotsp_b(q, tw_word_at(k)), numbers[0], numbers[1], 16), m = given->mask[s];
-            a[s] = m == 0 ? given->plain[128 + code] >> 1
+        for (int s = 0; s < seen; s++, k += stride) {
+            int32_t code = tw_scaled(tw_vdotsp_b(q, tw_word_at(k)), numbers[0], numbers[1], 16), m = mask[s];
+            a[s] = m == 0 ? plain[code] >> 1
                           : given->join[given->scale[code & 255] + given->hide[m & 255] + 256];
             most = tw_pmax(most, a[s]);
         }
         for (int s = 0; s < seen; s++)
             sum += e[s] = exp[255 - most + a[s]];
+        int32_t r = (int32_t)close_reciprocal(sum, (uint32_t)given->exp[136]), upper = r >> 16;
         for (int s = 0; s < seen; s++)
-            for (int c = 0; c < 4; c++)
-                sums[c] += given->weight[e[s] * 255u / sum << 2] * v[c * pitch + s];
-        for (int c = 0; c < 4; c++)
-            given->y[at + c] = (int8_t)tw_scaled(sums[c], numbers[2], numbers[3], given->out_shift);
+            a[s] = weight[tw_pmacun(tw_pmulun(e[s], r, 16), e[s], upper, 21)];
+        tw_set_word(a + seen, 0);
+        for (int c = 0; c < 4; c++, v += pitch) {
+            int32_t mixed = 0;
+            for (int s = 0; s < seen; s += 4)
+                mixed = tw_vsdotsp_b(mixed, tw_word_at(a + s), tw_word_at(v + s));
+            given->y[at + c] = (int8_t)tw_scaled(mixed, numbers[2], numbers[3], given->out_shift);
+        }
     }
 }
 
