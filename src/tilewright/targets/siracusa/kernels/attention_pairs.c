@@ -364,7 +364,8 @@ void SMALL tw_attend_row(const struct tw_attend_row *given, uint32_t *restrict s
         AGAIN(given); AGAIN(seen);
         int words = (seen + 3) >> 2;
         tw_set_word(p + seen, 0), tw_set_word(p + 4 * words + seen, 0);
-        weights_of_two(given->weight, scratch, p, p + 4 * words, seen, reciprocal(sum0, raised), reciprocal(sum1, raised));
+        weights_of_two(given->weight, scratch, p, p + 4 * words, seen, reciprocal(sum0, raised),
+                       reciprocal(sum1, raised));
         AGAIN(given);
         int pitch = given->pitch;
         numbers = given->numbers;
