@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,23 @@ from tilewright.ops.integer_attention import largest_exponential
 from tilewright.targets.siracusa.attention_rows import ATTENTION_ROWS
 from tilewright.targets.siracusa.bench import Case
 
-(ROWS,) = ATTENTION_ROWS
+PAIRS, ROWS = ATTENTION_ROWS
+
+
+def pairs(tokens: int, seen: int, heads: int, rng: np.random.Generator, **fixed: Any) -> Case:
+    """A call that goes by pairs of heads: any multipliers of rounded products, scores before the mask of 7 bits."""
+    scale, join = rng.integers(-64, 64, 256), rng.integers(-128, 128, 512)
+    hide = rng.integers(-128, 128, 256)
+    most = min((1 << 16) - 1, (1 << 19) // seen)
+    falls = np.sort(rng.integers(0, most, 256))[::-1] >> rng.integers(16)
+    falls[1:] = rng.permutation(falls[1:]) if rng.random() < 0.3 else falls[1:]
+    falls[0] = max(falls[0], 1)
+    mul, mul_out = 2 * rng.integers(128, 1 << 12) + 1, rng.integers(256, min(1 << 15, 120_000 // seen))
+    told = {"numbers": (mul, 1 << 15, mul_out, 1 << 15), "exp": falls, "scale": scale,
+            "hide": hide, "join": join, "plain": join[scale + hide[0] + 256]}  # fmt: skip
+    case = replace(attend(tokens, seen, 2 * heads, rng, **(told | fixed)), kernel=PAIRS)
+    assert PAIRS.misfit(case.node) is None
+    return case
 
 
 def attend(tokens: int, seen: int, heads: int, rng: np.random.Generator, **fixed: Any) -> Case:
@@ -41,6 +58,21 @@ def test_random_instances_are_exact(cores: int) -> None:
     check([attend(*size, rng) for size in [*sizes, [3, 300, 3], [2, 1, 1]]], cores)
 
 
+@pytest.mark.parametrize("cores", [1, 8])
+def test_random_pairs_are_exact(cores: int) -> None:
+    rng = np.random.default_rng(cores)
+    sizes = [[int(rng.integers(low, high)) for low, high in ((2, 12), (1, 80), (1, 10))] for _ in range(25)]
+    check([pairs(*size, rng) for size in [*sizes, [3, 300, 3], [2, 1, 1], [8, 8, 8], [2, 3, 2]]], cores)
+
+
+@pytest.mark.parametrize("first", [1, 2, 1023, 1448, 1449, 16_383, 32_768, 65_535])
+def test_quotients_of_pairs_by_any_sum_are_exact(first: int) -> None:
+    """Sums as large as reciprocals of one and of two divisions allow, and sums of nothing but the greatest"""
+    rng = np.random.default_rng(first)
+    exp = np.append(first, rng.integers(0, first + 1, 255))
+    check([pairs(4, 8, 4, rng, exp=e) for e in (exp, [first] * 256, [first] + [0] * 255)])
+
+
 @pytest.mark.parametrize("exp", [[0] * 256, [1] + [0] * 255, [30_000_000] * 256, [0] * 255 + [7]])
 def test_sums_of_any_size(exp: list[int]) -> None:
     rng = np.random.default_rng(3)
@@ -54,6 +86,15 @@ def test_masks_whose_zeros_differ_are_left_to_the_general_row() -> None:
     assert plain is not None
     plain[3] ^= 1
     assert ROWS.misfit(case.node) == "A mask whose zeros give what its other numbers give by constant tables"
+
+
+@pytest.mark.parametrize("first", [900, 5000])
+@pytest.mark.parametrize(("tokens", "seen", "heads"), [(8, 8, 8), (8, 64, 8), (32, 32, 4), (16, 10, 3), (8, 90, 8)])
+def test_cycles_of_pairs_are_as_predicted(first: int, tokens: int, seen: int, heads: int) -> None:
+    case = pairs(tokens, seen, heads, np.random.default_rng(1), exp=np.floor(first * 0.94 ** np.arange(256)))
+    cycles = sorted(outcome.cycles for outcome in check([case] * 3))[1]
+    print(first, tokens, seen, heads, cycles, PAIRS.cycles(case.node))
+    assert cycles == pytest.approx(PAIRS.cycles(case.node), rel=0.1)
 
 
 @pytest.mark.parametrize(("tokens", "seen", "heads"), [(8, 8, 16), (8, 64, 16), (32, 32, 8), (16, 10, 3), (8, 300, 16)])

@@ -182,9 +182,13 @@ def one_usual_row(node: Node) -> bool:
     exp, numbers, plain = (node.operands[name].data for name in names)
     if exp is None or numbers is None or plain is None or type_of(node, "q").static_shape[0] > 1:
         return False
-    falls = exp.min() >= 0 and 0 < exp[0] == exp.max() < 1 << 16
     usual = op.levels == 256 and op.shift == 16 and bound_of(numbers) > 0 and within_7_bits(plain)
-    return bool(falls and usual) and _seen(node) >= 8
+    return usual and begins_with_most(exp) and _seen(node) >= 8
+
+
+def begins_with_most(exp: Array) -> bool:
+    """Whether exponentials are of 16 bits without sign, and the greatest stands for no distance and is not zero."""
+    return bool(exp.min() >= 0 and 0 < exp[0] == exp.max() < 1 << 16)
 
 
 def _seen(node: Node) -> int:
@@ -205,8 +209,18 @@ def _sums(node: Node) -> tuple[int, int]:
 
 def few_positions(node: Node) -> bool:
     """So few positions that tables do not pay, and sums of exponentials of 20 bits, as quotients by them are exact"""
+    return _seen(node) < MANY and sums_of_20_bits(node)
+
+
+def sums_of_20_bits(node: Node) -> bool:
+    """Sums of exponentials of 20 bits, as quotients by them are exact"""
     most, product = _sums(node)
-    return _seen(node) < MANY and product < 1 << 35 and most >> _raised(_first(node)) <= 1 << 20
+    return product < 1 << 35 and most >> _raised(_first(node)) <= 1 << 20
+
+
+def sums_of_few_bits(node: Node) -> bool:
+    """Whether one division gives reciprocals of all digits that quotients need."""
+    return _first(node) ** 2 * _seen(node) < 1 << 24
 
 
 def sums_of_24_bits(node: Node) -> bool:
@@ -258,24 +272,24 @@ def pairs_of_heads(node: Node) -> Split:
     return Split(("t", "g"), 2 if op.heads == op.kv_heads else 1)
 
 
-def _lines(size: int) -> int:
+def lines(size: int) -> int:
     """An odd number of lines: cores in step with each other do not all want the same bank."""
     return 16 * (up(size, 16) | 1)
 
 
 def _scratch(node: Node) -> int:
     """Bytes of a core: an exponential and a byte for every position, whole words, and a word."""
-    return _lines(4 + 20 * up(_seen(node), 4))
+    return lines(4 + 20 * up(_seen(node), 4))
 
 
 def _row_scratch(node: Node) -> int:
     """An exponential and two bytes for every position, whole words, and a word."""
-    return _lines(4 + 24 * up(_seen(node), 4))
+    return lines(4 + 24 * up(_seen(node), 4))
 
 
 def _long_scratch(node: Node) -> int:
     """Two bytes for every position, whole words, two words, and a table; three bytes and a word under a mask."""
-    return _lines(max(8 * up(_seen(node), 4) + 8 + 256, 3 * _seen(node) + 4))
+    return lines(max(8 * up(_seen(node), 4) + 8 + 256, 3 * _seen(node) + 4))
 
 
 # Cluster cycles of a warm call, fitted to calls on the simulator with `--timing gvsoc`.

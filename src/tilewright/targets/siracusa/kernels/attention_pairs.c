@@ -5,7 +5,7 @@
  * bits: rows of the table of kernels see to that.
  */
 #include "tw_kernels.h"
-#include "tw_words.h"
+#include "tw_reciprocal.h"
 
 #define SMALL __attribute__((minsize))
 /* What is made of x is made again, each time round a loop: registers are few, and loads cost more. */
@@ -69,23 +69,6 @@ TW_X void exponentials_of_two(const char *base0, const char *base1, const int8_t
     }
 #endif
     *sum0 = s0, *sum1 = s1;
-}
-
-/* 255 2^39 / sum or little more, the sum one of some e below 2^16, from 2^15 on. All are multiples of 2^raised. Then
- * e r >> 39 is 255 e / sum where e sum < 2^(35 + raised) and sum >> raised is at most 2^20. */
-TW_X uint32_t reciprocal(uint32_t sum, uint32_t raised)
-{
-    uint32_t whole = (255u << 23) / sum, rest = (255u << 23) - whole * sum;
-    return (whole << 16) + (((rest >> raised << 12) / (sum >> raised) + 1) << 4);
-}
-
-/* The same where e sum < 2^(39 + raised) and sum >> raised is below 2^24. */
-TW_X uint32_t close_reciprocal(uint32_t sum, uint32_t raised)
-{
-    uint32_t whole = (255u << 23) / sum, rest = ((255u << 23) - whole * sum) >> raised << 8;
-    sum >>= raised;
-    uint32_t next = rest / sum;
-    return (whole << 16) + (next << 8) + ((rest - next * sum) << 8) / sum + 1;
 }
 
 /* p0[s], p1[s] = weight[255 e / sum] with the reciprocals of both sums. */
@@ -322,7 +305,7 @@ static __attribute__((noinline)) void masked(const struct tw_attend_row *given, 
         }
         for (int s = 0; s < seen; s++)
             sum += e[s] = exp[255 - most + a[s]];
-        int32_t r = (int32_t)close_reciprocal(sum, (uint32_t)given->exp[136]), upper = r >> 16;
+        int32_t r = (int32_t)tw_close_reciprocal(sum, (uint32_t)given->exp[136]), upper = r >> 16;
         for (int s = 0; s < seen; s++)
             a[s] = weight[tw_pmacun(tw_pmulun(e[s], r, 16), e[s], upper, 21)];
         tw_set_word(a + seen, 0);
@@ -338,7 +321,7 @@ static __attribute__((noinline)) void masked(const struct tw_attend_row *given, 
 /* Attention of a single row over all `seen` positions, eight at least, with 256 levels: heads of the cache
  * first .. last, of four channels, 2^(spread - 2) of the row to each, two at least to a core. q, y: [heads * 4];
  * k: [seen][stride]; v: [stride][pitch]; plain: twice, entry c at 128 + c; exp: halves, the last first, and what
- * `reciprocal` wants of them; numbers: and a bound, rounded products with sums clipped to it are codes; mask: or null;
+ * `tw_reciprocal` wants of them; numbers: and a bound, rounded products with sums clipped to it are codes; mask: or null;
  * other tables as the operator says; scratch: four bytes for each position and twice its bytes of whole words, and a
  * word. */
 TW_HOT
@@ -364,8 +347,8 @@ void SMALL tw_attend_row(const struct tw_attend_row *given, uint32_t *restrict s
         AGAIN(given); AGAIN(seen);
         int words = (seen + 3) >> 2;
         tw_set_word(p + seen, 0), tw_set_word(p + 4 * words + seen, 0);
-        weights_of_two(given->weight, scratch, p, p + 4 * words, seen, reciprocal(sum0, raised),
-                       reciprocal(sum1, raised));
+        weights_of_two(given->weight, scratch, p, p + 4 * words, seen, tw_reciprocal(sum0, raised),
+                       tw_reciprocal(sum1, raised));
         AGAIN(given);
         int pitch = given->pitch;
         numbers = given->numbers;
@@ -414,7 +397,7 @@ void SMALL tw_attend_long(const struct tw_attend_long *given, uint32_t *restrict
         sums_of_two(exp - tw_vextract_b(most, 0), exp - tw_vextract_b(most, 1), codes, seen, sums);
         for (int h = 0; h < 2; h++, codes++, most >>= 8) {
             AGAIN(given);
-            uint32_t sum = sums[h], r = close_reciprocal(sum, (uint32_t)given->exp[136]);
+            uint32_t sum = sums[h], r = tw_close_reciprocal(sum, (uint32_t)given->exp[136]);
             int left = 15; /* eighths of 128 distances whose weights are those of zero */
             const uint16_t *later = (const uint16_t *)(given->exp + 128);
             while (left > 0 && *later++ * 255u >= sum)
