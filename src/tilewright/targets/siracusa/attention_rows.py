@@ -96,7 +96,7 @@ def _pairs(node: Node) -> tuple[int, int, int]:
 
 def _pair_arguments(node: Node) -> Mapping[str, Argument]:
     return {
-        **_arguments(node), "stride": type_of(node, "k").static_shape[1], "together": 2 * _pairs(node)[2],
+        **_arguments(node), "stride": type_of(node, "k").static_shape[1], "pairs": _pairs(node)[2],
         "digits": int(not sums_of_few_bits(node)),
     }  # fmt: skip
 
@@ -126,8 +126,8 @@ def _pair_cycles(node: Node) -> float:
     op, (seen, fours, pairs) = cast(IntegerAttention, node.op), _pairs(node)
     own = per_core(type_of(node, "q").static_shape[0] * op.heads, 2) // 2
     rows = 1 + -(-(2 * own - 2) // op.heads)
-    each = (150.0 if sums_of_few_bits(node) else 190.0) + 41.0 * seen + 18.0 * fours
-    return 150.0 + rows * (30 + 10 * seen) + -(-own // pairs) * 150 + own * each
+    each = (145.0 if sums_of_few_bits(node) else 190.0) + 41.0 * seen + 18.0 * fours
+    return 150.0 + rows * (30 + 6 * seen) + -(-own // pairs) * 150 + own * each
 
 
 _OPERANDS = (
@@ -140,7 +140,7 @@ _OPERANDS = (
 ATTENTION_ROWS = (
     Kernel(
         IntegerAttention, "attention_row_pairs.c", "tw_attend_row_pairs",
-        f"{_OPERANDS} int stride, int together, int pitch, int mask_step, int digits, int first, int last",
+        f"{_OPERANDS} int stride, int pairs, int pitch, int mask_step, int digits, int first, int last",
         {}, _pair_arguments, (own_heads, of_four, sums_of_32_bits, masked_alike, usual_pairs, sums_of_20_bits),
         packing={"v": VALUES, "plain": CENTRED, "scale": TWICE, "exp": HALVES, "weight": FOURFOLD,
                  "numbers": BOUNDED, "join": TWICE_IN_HALVES},

@@ -10,6 +10,24 @@
 
 typedef const struct tw_attend_row_pairs *given_t;
 
+/* For every position, where the entries of `join` for its mask are. */
+TW_X void hide(given_t given, const int8_t *mask, const int16_t **hidden)
+{
+    const int16_t *join = (const int16_t *)(const void *)given->join + 256;
+#ifdef __riscv
+    int32_t m;
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[seen]", "5") TW_LBU("%[m]", "%[mask]", "1")
+                         TW_LB_AT("%[m]", "%[hide]", "%[m]") "slli %[m], %[m], 1\nadd %[m], %[m], %[join]\n"
+                             TW_SW("%[m]", "%[hidden]", "4") TW_ASM_END
+                     : [mask] "+r"(mask), [hidden] "+r"(hidden), [m] "=&r"(m)
+                     : [seen] "r"(given->seen), [hide] "r"(given->hide), [join] "r"(join)
+                     : "memory");
+#else
+    for (int s = 0; s < given->seen; s++)
+        hidden[s] = join + given->hide[mask[s] & 255];
+#endif
+}
+
 /* Twice the scores of both heads of a pair, halves of a word for every position: join[scale[clip(q . k)] + hidden];
  * the greatest of both for every pair. `hidden`: for every position, where the entries of `join` for its mask are. */
 TW_X void scores(given_t given, const int8_t *q, const int8_t *k, const int16_t *const *hidden, int32_t *a,
@@ -81,6 +99,29 @@ TW_X void exponentials(given_t given, int32_t *e, const int32_t *most, uint32_t 
             sums[0] += e0, sums[1] += e1, *e = (int32_t)(e1 << 16 | e0);
         }
     }
+#endif
+}
+
+/* Reciprocals in the place of sums. */
+TW_X void reciprocals(given_t given, uint32_t *sums, int count)
+{
+    uint32_t raised = (uint32_t)given->exp[136];
+    if (given->digits) {
+        for (int i = 0; i < count; i++)
+            sums[i] = tw_reciprocal(sums[i], raised);
+        return;
+    }
+#ifdef __riscv
+    uint32_t r;
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "6") "lw %[r], 0(%[sums])\nsrl %[r], %[r], %[raised]\n"
+                     "divu %[r], %[most], %[r]\naddi %[r], %[r], 1\nsll %[r], %[r], %[up]\n"
+                     TW_SW("%[r]", "%[sums]", "4") TW_ASM_END
+                     : [sums] "+r"(sums), [r] "=&r"(r)
+                     : [n] "r"(count), [raised] "r"(raised), [most] "r"(255u << 24), [up] "r"(15 - raised)
+                     : "memory");
+#else
+    for (int i = 0; i < count; i++)
+        sums[i] = tw_short_reciprocal(sums[i], raised);
 #endif
 }
 
@@ -158,33 +199,30 @@ TW_X void mixed(given_t given, const int8_t *p, const int8_t *v, int8_t *y, int 
  * flat, even both. q, y: [tokens][heads * 4]; k: [seen][stride]; v: [stride][pitch]; mask: `mask_step` elements from
  * one row's to the next; scale: twice, entry c at 128 + c; join: twice, halves; exp: halves, the last first, and how
  * many bits they are raised; weight: entries fourfold; numbers: and a bound, rounded products with scores clipped to it
- * are codes; digits: whether sums need a reciprocal of more than one division; scratch: for pairs of `together` heads
- * three words and six bytes for each position, whole words; a word for each position, and one. */
+ * are codes; digits: whether sums need a reciprocal of more than one division; scratch: for `pairs` of heads three
+ * words and six bytes for each position, whole words; a word for each position, and one. */
 TW_HOT
 void tw_attend_row_pairs(given_t given, uint32_t *restrict scratch, int first, int last)
 {
-    int together = given->together, seen = given->seen, stride = given->stride;
-    int32_t *most = (int32_t *)(void *)scratch, *a = most + 3 * together / 2;
-    uint32_t *sums = scratch + together / 2, raised = (uint32_t)given->exp[136];
-    const int16_t **hidden = (const int16_t **)(void *)(a + seen * (together / 2));
+    int together = given->pairs, seen = given->seen, stride = given->stride;
+    int32_t *most = (int32_t *)(void *)scratch, *a = most + 3 * together;
+    uint32_t *sums = scratch + together;
+    const int16_t **hidden = (const int16_t **)(void *)(a + seen * together);
     int8_t *p = (int8_t *)(hidden + seen);
     int row = 4 * first / stride, at = 4 * first - row * stride;
+    const int8_t *mask = given->mask + row * given->mask_step;
     for (int fresh = 1; first < last;) {
-        int count = stride - at < 4 * (last - first) ? stride - at : 4 * (last - first);
-        count = count < 4 * together ? count >> 2 : together;
+        int pairs = tw_pmin(tw_pmin(stride - at, 4 * (last - first)) >> 3, together);
         if (fresh)
-            for (int s = 0; s < seen; s++)
-                hidden[s] = (const int16_t *)(const void *)given->join + 256 +
-                            given->hide[given->mask[row * given->mask_step + s] & 255];
-        scores(given, given->q + 4 * first, given->k + at, hidden, a, most, count >> 1);
-        exponentials(given, a, most, sums, count >> 1);
-        for (int i = 0; i < count; i++)
-            sums[i] = given->digits ? tw_reciprocal(sums[i], raised) : tw_short_reciprocal(sums[i], raised);
-        weights(given, a, sums, p, count >> 1);
-        mixed(given, p, given->v + at * given->pitch, given->y + 4 * first, count);
-        first += count, at += 4 * count;
+            hide(given, mask, hidden);
+        scores(given, given->q + 4 * first, given->k + at, hidden, a, most, pairs);
+        exponentials(given, a, most, sums, pairs);
+        reciprocals(given, sums, 2 * pairs);
+        weights(given, a, sums, p, pairs);
+        mixed(given, p, given->v + at * given->pitch, given->y + 4 * first, 2 * pairs);
+        first += 2 * pairs, at += 8 * pairs;
         fresh = at == stride;
         if (fresh)
-            at = 0, row++;
+            at = 0, mask += given->mask_step;
     }
 }
