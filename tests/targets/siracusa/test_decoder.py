@@ -97,8 +97,8 @@ def join(function: str, shape: tuple[int, ...], rng: np.random.Generator, shift:
 
 
 def attend(seen: int, tokens: int, rng: np.random.Generator, *, kv: int = 16, group: int = 1, hd: int = 4,
-           levels: int = 256, mask: Array | None = None, **fixed: Any) -> Case:  # fmt: skip
-    """Attention as networks have it: scores that spread, exponentials that fall."""
+           levels: int = 256, mask: Array | None = None, alike: bool = True, **fixed: Any) -> Case:  # fmt: skip
+    """Attention as networks have it: scores that spread, exponentials that fall; zeros of masks change no score."""
     cache = TensorType((seen, kv * hd), I8)
     types: list[TensorType | None] = [TensorType((tokens, kv * group * hd), I8), cache, cache, BYTES, WORDS, BYTES]
     types += [TensorType((4,), I32)]
@@ -106,6 +106,10 @@ def attend(seen: int, tokens: int, rng: np.random.Generator, *, kv: int = 16, gr
         types += [TensorType(mask.shape, I8), BYTES, BYTES, TensorType((512,), I8)]
     usual = {"numbers": [700, 1 << 15, 60, 1 << 15], "exp": np.floor(900 * 0.94 ** np.arange(256)),
              "plain": rng.integers(-64, 64, 256)}  # fmt: skip
+    if mask is not None and alike:
+        scale, hide, join = rng.permutation(256) - 128, rng.integers(-128, 128, 256), rng.integers(-128, 128, 512)
+        join[scale + hide[0] + 256] = fixed.get("plain", usual["plain"])
+        usual |= {"scale": scale, "hide": hide, "join": join}
     op = IntegerAttention(kv * group, kv, 16, 16, levels)
     case = case_of(ATTEND, op, types, rng, **{**usual, **fixed})
     return case if mask is None else replace(case, operands={**case.operands, "mask": mask})
@@ -150,6 +154,7 @@ def test_random_instances_are_exact(cores: int, seed: int) -> None:
         more = {"exp": rng.integers(0, int(rng.integers(1, top + 1)) + 1, 256)} if rng.random() < 0.5 else {}
         hd, levels = int(rng.choice([4, 4, 8, 12])), int(rng.choice([2, 100, 128, 255, 256]))
         cases.append(attend(seen, tokens, rng, kv=kv, group=group, hd=hd, levels=levels, **more,
+                            alike=bool(rng.random() < 0.5),
                             mask=mask.astype(np.int8) if rng.random() < 0.7 else None))  # fmt: skip
         cases += usual_row(seen, kv, group, rng)
     check([replace(case, shift=int(rng.integers(0, 4))) for case in cases], cores)

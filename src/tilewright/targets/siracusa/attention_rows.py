@@ -22,6 +22,7 @@ from .decoder import (
     begins_with_most,
     bound_of,
     lines,
+    masked_alike,
     of_four,
     sums_of_20_bits,
     sums_of_32_bits,
@@ -33,15 +34,6 @@ from .language import VALUES, pitch_of
 from .share import per_core
 
 TOGETHER = 256  # scores that a core holds at a time
-
-
-def masked_alike(node: Node) -> bool:
-    """A mask whose zeros give what its other numbers give by constant tables"""
-    names = ("plain", "scale", "hide", "join")
-    plain, scale, hide, join = (v.data if (v := node.operands.get(name)) is not None else None for name in names)
-    if plain is None or scale is None or hide is None or join is None:
-        return False
-    return bool(np.array_equal(plain, join[scale.astype(np.int64) + hide[0] + 256]))
 
 
 def _twice_in_halves(table: Array) -> Array:
@@ -67,9 +59,9 @@ def usual_pairs(node: Node) -> bool:
 
 
 def own_heads(node: Node) -> bool:
-    """Several rows, and as many heads in the cache as in a row"""
+    """Several rows with masks, and as many heads in the cache as in a row"""
     op = cast(IntegerAttention, node.op)
-    return op.heads == op.kv_heads and type_of(node, "q").static_shape[0] > 1
+    return "mask" in node.operands and op.heads == op.kv_heads and type_of(node, "q").static_shape[0] > 1
 
 
 def _sizes(node: Node) -> tuple[int, int, int]:
