@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ..ir.program import Column, Copy, Job, Loop, Operand, Parts, Phase, Ref, Step
+from ..ir.program import Column, Copy, Loop, Operand, Parts, Phase, Ref, Step
 from ..ir.types import Dim, Expr
 
 
@@ -43,7 +43,7 @@ def varied_number(values: Sequence[Dim]) -> Varied:
 
 
 def used_columns(loop: Loop) -> set[int]:
-    """Columns that the C needs: of parts the first call's, from which the others' lie at a distance."""
+    """Columns that the C of the body needs: of parts the first call's, from which the others' lie at a distance."""
     return {o.index for step in loop.body for o in _operands(step) if isinstance(o, Column)}
 
 
@@ -72,8 +72,6 @@ def _operands(step: Step) -> Iterator[Operand | None]:
             yield from (o for call in step.calls for _, o in call.operands)
         case Parts():
             yield from (o for _, o in next(call for call in step.calls if call is not None).operands)
-        case Job():
-            yield from (o for _, o in step.call.operands)
         case Copy():
             yield from (step.target, step.source)
 

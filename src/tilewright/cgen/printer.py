@@ -35,6 +35,7 @@ from .addresses import Addresses
 from .layout import INDENT, comment, expression, wrap
 from .names import Names, short
 from .parts import anchors, used_columns, varied, varied_number
+from .queued import queue
 
 MOST_BYTES = 0x1FFF0  # of one line of a transfer
 _Member = Callable[[str, str, Sequence[str]], str]  # name, type, value per part -> the expression
@@ -93,7 +94,8 @@ class _Printer:
         self.knows_core = False
 
     def source(self) -> Source:
-        functions = tuple((self.prototype(p), self.body(p)) for p in self.programs)
+        late = [(self.prototype(p), self.body(p)) for p in reversed(self.programs)]  # called most, its tables are near
+        functions = tuple(reversed(late))
         buffers = list(dict.fromkeys(b for p in self.programs for b in p.buffers if b.kind in (Kind.CONST, Kind.STATE)))
         declared = tuple((self.places.declaration(b), b) for b in buffers if b.kind is Kind.CONST)
         states = tuple((b, self.places.name(b)) for b in buffers if b.kind is Kind.STATE)
@@ -120,8 +122,9 @@ class _Printer:
 
     def body(self, program: Program) -> str:
         self._start(program)
-        lines = self.steps(program.steps, 1, None)
-        local = []
+        queue, known = self.queue(program)
+        lines = [*known, *self.steps(program.steps, 1, None)]
+        local = queue
         if self.knows_core:
             local.append(f"{INDENT}const int core = tw_core();")
         if any(line.strip().startswith("tw_share") for line in lines):
@@ -176,9 +179,11 @@ class _Printer:
             case Copy():
                 return self.copy(step, depth, loop)
             case Job():
-                return [comment([step.call.semantics.name], depth, loop is not None), self.call(step.call, depth, loop)]
+                name, engine = step.call.semantics.name, step.call.kernel.engine
+                return [comment([name], depth, loop is not None), f"{pad}tw_{engine}_start(&queue);"]
             case Wait() if step.engine:
-                return [f"{pad}tw_{step.engine}_wait({step.behind});"]
+                left = f"wait({step.behind})" if step.behind else "finish(&queue)"
+                return [f"{pad}tw_{step.engine}_{left};"]
             case Wait():
                 self.tokens.add(step.token)
                 return [f"{pad}tw_wait(token{step.token});"]
@@ -246,6 +251,23 @@ class _Printer:
         return [ref for row in loop.table.rows if (ref := row[column]) is not None]
 
     # Calls
+
+    def queue(self, program: Program) -> tuple[list[str], list[str]]:
+        """The declaration of what a program starts on an asynchronous engine, and lines that complete its table."""
+        found = queue(program.steps, self.argument, lambda ref: self.places.address(ref)[1])
+        if found is None:
+            return [], []
+        name = self.places.names.of((program.name, "calls"), f"{self.prefix}_{program.name}_calls")
+        constant = "" if found.later else "const "
+        rows = [wrap(f"{INDENT}{{{', '.join(row)}}},", len(INDENT) + 4) for row in found.rows]
+        where = self.where(sum(map(len, found.rows)), "_CHANGING" if found.later else "")
+        head = f"static {constant}tw_{found.engine}_call {name}[{len(rows)}]{where} = {{"
+        self.tables[name] = "\n".join([head, *rows, "};"])
+        later = [f"{INDENT}{name}[{row}].{field} = {value};" for row, field, value in found.later]
+        if later and self.cores > 1:
+            self.knows_core = True
+            later = [f"{INDENT}if (tw_is(core, {found.core})) {{", *(INDENT + line for line in later), f"{INDENT}}}"]
+        return [f"{INDENT}tw_{found.engine}_queue queue = {{{name}, {name} + {len(rows)}, 0}};"], later
 
     def call(self, call: Call, depth: int, loop: Loop | None, share: Share | None = None) -> str:
         operands, scalars = dict(call.operands), dict(call.scalars)
@@ -350,12 +372,12 @@ class _Printer:
             self.tables[name] = wrap(text, 4)
         return name
 
-    def where(self, words: int) -> str:
-        """The attribute of a table: in the scratchpad, as long as there is room for tables."""
+    def where(self, words: int, kind: str = "") -> str:
+        """The attribute of a table of a kind: in the scratchpad, as long as there is room for tables."""
         if 4 * words > self.near_left:
             return ""
         self.near_left -= 4 * words
-        return " TW_NEAR"
+        return f" TW_NEAR{kind}"
 
     # Operands
 

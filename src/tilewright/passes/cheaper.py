@@ -29,6 +29,8 @@ def _cost(target: Target, node: Node) -> float:
     best = cores
     for kernel in target.beside(node):
         engine, cycles = target.engine(kernel), kernel.cycles(node)
-        shared = kernel.split(node) is not None and cores < np.inf
-        best = min(best, engine.issue + engine.latency + (cycles * cores / (cycles + cores) if shared else cycles))
+        if kernel.split(node) is not None and cores < np.inf:  # core 0 has less of it: it describes jobs
+            cycles *= engine.beside
+            cycles = cycles * cores / (cycles + cores) + engine.describe / target.cores
+        best = min(best, engine.issue + cycles + engine.latency)
     return best

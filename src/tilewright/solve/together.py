@@ -84,7 +84,7 @@ class _Pairs:
             return None
         engine = self.target.engine(self.other)
         _, rest = self._late(size)
-        return engine.issue + pair[0].kernel.cycles(pair[0].piece.node) + engine.latency, rest
+        return engine.issue + pair[0].kernel.cycles(pair[0].piece.node) * engine.beside + engine.latency, rest
 
     def _late(self, size: int) -> tuple[int, float]:
         """How many units core 0 has less, so that all cores end together, and when they do."""
@@ -92,7 +92,7 @@ class _Pairs:
         assert pair is not None
         engine, kernel, rest = self.target.engine(self.other), pair[1].kernel, pair[1].piece.node
         jobs = pair[0].kernel.jobs(pair[0].piece.node)
-        busy = engine.issue * (jobs + 1) + engine.latency  # of core 0, which also asks whether the last one is done
+        busy = engine.issue + jobs * engine.describe + engine.latency  # of core 0: it describes the next call, too
         cycles, split = kernel.cycles(rest), kernel.split(rest)
         if split is None:
             return 0, busy + cycles

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -205,20 +204,16 @@ def wrong(registers: Sequence[int]) -> str | None:
 def form(jobs: Sequence[Job]) -> dict[str, int | tuple[int, ...]]:
     """The arguments of the functions in kernels/neureka.c. ValueError for what the engine gets wrong.
 
-    `form` has of each job a digest of the registers that vary, and these; then what to add to the addresses of inputs,
-    weights, multipliers, addends and results for the next job.
+    `form` has of each job what to add to the call's addresses of inputs, weights, multipliers, addends and results, and
+    the registers that vary beside addresses.
     """
     words: list[int] = []
-    places = [(j.x_at - sum(map(math.prod, zip(j.pad, reversed(j.in_strides), strict=False))), j.w_at, j.mul_at,
-               j.add_at, j.y_at) for j in jobs]  # fmt: skip
-    for job, at, after in zip(jobs, places, [*places[1:], None], strict=True):
+    for job in jobs:
         registers = job.registers()
-        varying = np.array([registers[i] for i in VARYING], np.int64).astype(np.int32)
-        digest = int(np.uint32(zlib.crc32(varying.tobytes())).astype(np.int32))
-        words += [digest, *map(int, varying)]
-        words += [b - a for a, b in zip(at, after, strict=True)] if after else []
-    assert places[0][1:] == (0, 0, 0, 0)
-    return {"form": tuple(words), "start": places[0][0], "jobs": len(jobs)}
+        border = sum(map(math.prod, zip(job.pad, reversed(job.in_strides), strict=False)))
+        words += [job.x_at - border, job.w_at, job.mul_at, job.add_at, job.y_at]
+        words += np.array([registers[i] for i in VARYING], np.int64).astype(np.int32).tolist()
+    return {"form": tuple(words), "jobs": len(jobs)}
 
 
 def rest(size: int, part: int) -> int:

@@ -20,7 +20,7 @@ from .language_float import LANGUAGE_FLOAT
 from .linear_tables import LINEAR_TABLES
 from .move import MOVE
 from .neureka import NEUREKA
-from .neureka_rows import DISPATCH, LATENCY
+from .neureka_rows import BESIDE, DESCRIBE, ISSUE, LATENCY
 from .norm import NORM, ONE_ROW, ONE_WEIGHT
 from .one_call import ONE_CALL
 from .pointwise import POINTWISE
@@ -60,7 +60,18 @@ SIRACUSA = Target(
     ),
     engines=(
         Engine("cpu", CORES, CLOCK_MHZ, MACS_PER_CYCLE, bytes_per_cycle=4.0 * CORES),
-        Engine("neureka", 1, CLOCK_MHZ, NPU_MACS, bytes_per_cycle=32.0, queue=2, issue=DISPATCH, latency=LATENCY),
+        Engine(
+            "neureka",
+            1,
+            CLOCK_MHZ,
+            NPU_MACS,
+            bytes_per_cycle=32.0,
+            queue=2,
+            issue=ISSUE,
+            describe=DESCRIBE,
+            latency=LATENCY,
+            beside=BESIDE,
+        ),
     ),
     kernels=(
         *NEUREKA,

@@ -1,4 +1,5 @@
-/* N-EUREKA: jobs from tables that the compiler made (targets/siracusa/neureka_job.py). Nobody waits here for a job. */
+/* N-EUREKA: jobs from tables that the compiler made (targets/siracusa/neureka_job.py). A job's registers are written
+ * while the core would wait for the one before, so that its start is one store. */
 #include "tw_kernels.h"
 #include "tw_cores.h"
 #include "tw_xpulp.h"
@@ -10,9 +11,9 @@ enum {
     WEIGHT_MEMORY = 0x10400000
 };
 
-enum { WEIGHTS, INPUTS, RESULTS, MULTIPLIERS, SHIFTS, ADDENDS, IN_PIXEL, IN_LINE, OUT_GROUP = 9, OUT_PIXEL, OUT_LINE };
+enum { WEIGHTS, INPUTS, RESULTS, MULTIPLIERS, ADDENDS = 5, IN_PIXEL, IN_LINE, OUT_GROUP = 9, OUT_PIXEL, OUT_LINE };
 enum { WORD_STEP = 12, OUTPUT_STEP, SIZES = 15, PADDING = 20, LOW, CONF = 23 };
-enum { DIGEST, VARYING, NEXT = VARYING + 13, LENGTH = NEXT + 5 }; /* of a job's part of a form */
+enum { PLACES, VARYING = PLACES + 5, LENGTH = VARYING + 13 }; /* of a job's part of a form */
 
 #define JOB(n) TW_REGISTER(TW_NEUREKA + REGISTERS + 4 * (n))
 
@@ -23,15 +24,25 @@ static inline void copy3(int at, const int32_t *v, int b, int c)
     JOB(at) = (uint32_t)first, JOB(b) = (uint32_t)second, JOB(c) = (uint32_t)third;
 }
 
-/* All registers but the addresses. A context keeps what was written: the digest of a form that is still there lies in
- * the address of shifts, which no job reads. */
-static inline void describe(const int32_t *form)
+static inline uint32_t place(const void *base, int32_t offset)
 {
-    uint32_t there = JOB(SHIFTS), digest = (uint32_t)form[DIGEST];
-    if (there == digest)
+    return (uint32_t)(uintptr_t)base + (uint32_t)offset;
+}
+
+static void describe_later(const tw_neureka_call *call, const int32_t *form);
+
+/* Write the registers of a call's job; the others are 0. */
+static TW_HOT __attribute__((noinline)) void describe(const tw_neureka_call *call, const int32_t *form)
+{
+    if ((int32_t)TW_REGISTER(TW_NEUREKA + ACQUIRE) < 0) {
+        describe_later(call, form);
         return;
-    const int32_t *v = form + VARYING;
-    JOB(SHIFTS) = digest;
+    }
+    const int32_t *at = form + PLACES, *v = form + VARYING;
+    uint32_t inputs = place(call->x, at[0]), weights = place(call->w, at[1]), multipliers = place(call->mul, at[2]);
+    JOB(INPUTS) = inputs, JOB(WEIGHTS) = weights - WEIGHT_MEMORY, JOB(MULTIPLIERS) = multipliers;
+    uint32_t addends = place(call->add, at[3]), results = place(call->y, at[4]);
+    JOB(ADDENDS) = addends, JOB(RESULTS) = results;
     JOB(OUT_GROUP) = JOB(WORD_STEP) = 32;
     copy3(IN_PIXEL, v, IN_LINE, OUT_PIXEL);
     copy3(OUT_LINE, v + 3, OUTPUT_STEP, SIZES);
@@ -40,35 +51,72 @@ static inline void describe(const int32_t *form)
     JOB(CONF) = (uint32_t)v[12];
 }
 
-static inline uint32_t address(const void *base)
+/* Those above call these last, and keep nothing on the stack. */
+static TW_HOT __attribute__((noinline)) void describe_later(const tw_neureka_call *call, const int32_t *form)
 {
-    return (uint32_t)(uintptr_t)base;
+    tw_neureka_wait(1);
+    describe(call, form);
+}
+
+static TW_HOT __attribute__((noinline)) void start_undescribed(tw_neureka_queue *queue)
+{
+    describe(queue->next, queue->next->form);
+    queue->described = 1;
+    tw_neureka_start(queue);
+}
+
+static TW_HOT __attribute__((noinline)) void start_others(const tw_neureka_call *call)
+{
+    const int32_t *form = call->form;
+    for (int32_t jobs = call->jobs; --jobs > 0;) {
+        describe(call, form += LENGTH);
+        TW_REGISTER(TW_NEUREKA + TRIGGER) = 0;
+    }
+}
+
+TW_HOT __attribute__((aligned(16))) void tw_neureka_start(tw_neureka_queue *queue)
+{
+    if (!queue->described) {
+        start_undescribed(queue);
+        return;
+    }
+    __asm__ volatile("" ::: "memory");
+    TW_REGISTER(TW_NEUREKA + TRIGGER) = 0;
+    const tw_neureka_call *call = queue->next;
+    queue->next = call + 1, queue->described = 0;
+    if (call->jobs > 1)
+        start_others(call);
+}
+
+/* A job that is described and not started counts as one that is not done. */
+TW_HOT void tw_neureka_finish(tw_neureka_queue *queue)
+{
+    if (queue->next != queue->end) {
+        describe(queue->next, queue->next->form);
+        queue->described = 1;
+    }
+    tw_neureka_wait(queue->described);
+}
+
+/* The event is in the core's mask only here: it would end a barrier. */
+TW_HOT __attribute__((noinline)) void tw_neureka_wait(uint32_t left)
+{
+    TW_REGISTER(TW_EVENT_MASK) = 1u << TW_EVENT_NEUREKA;
+    while ((uint32_t)tw_pcnt((int32_t)TW_REGISTER(TW_NEUREKA_STATUS) & 0x101) > left)
+        tw_event_load(TW_EVENT_TAKE);
+    TW_REGISTER(TW_EVENT_MASK) = 1u << TW_EVENT_BARRIER;
+    __asm__ volatile("" ::: "memory");
 }
 
 #define ARGUMENTS                                                                                                      \
-    const void *x, const int8_t *w, const void *mul, const void *add, void *y, const int32_t *form, int32_t start,     \
-        int32_t jobs
+    const void *x, const int8_t *w, const void *mul, const void *add, void *y, const int32_t *form, int32_t jobs
 
-/* Start jobs: each goes on with what the form says to add. */
-TW_HOT void tw_neureka_1x1(ARGUMENTS)
+/* Start a call by itself. */
+void tw_neureka_1x1(ARGUMENTS)
 {
-    uint32_t inputs = address(x) + (uint32_t)start, weights = address(w) - WEIGHT_MEMORY, results = address(y);
-    uint32_t multipliers = address(mul), addends = address(add);
-    __asm__ volatile("" ::: "memory");
-    for (;;) {
-        while ((int32_t)TW_REGISTER(TW_NEUREKA + ACQUIRE) < 0)
-            tw_neureka_doze(1);
-        describe(form);
-        JOB(WEIGHTS) = weights, JOB(INPUTS) = inputs, JOB(RESULTS) = results;
-        JOB(MULTIPLIERS) = multipliers, JOB(ADDENDS) = addends;
-        TW_REGISTER(TW_NEUREKA + TRIGGER) = 0;
-        if (--jobs <= 0)
-            return;
-        const int32_t *next = form + NEXT;
-        inputs += (uint32_t)next[0], weights += (uint32_t)next[1], multipliers += (uint32_t)next[2];
-        addends += (uint32_t)next[3], results += (uint32_t)next[4];
-        form += LENGTH;
-    }
+    tw_neureka_call call = {x, w, mul, add, y, form, jobs};
+    tw_neureka_queue queue = {&call, &call + 1, 0};
+    tw_neureka_start(&queue);
 }
 
 /* Other arrangements differ in their tables. */
