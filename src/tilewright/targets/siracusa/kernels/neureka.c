@@ -98,12 +98,24 @@ TW_HOT void tw_neureka_finish(tw_neureka_queue *queue)
     tw_neureka_wait(queue->described);
 }
 
-/* The event is in the core's mask only here: it would end a barrier. */
+/* Jobs that are described or not done. */
+static inline uint32_t taken(void)
+{
+    return (uint32_t)tw_pcnt((int32_t)TW_REGISTER(TW_NEUREKA_STATUS) & 0x101);
+}
+
+/* The event is in the core's mask only here: it would end a barrier. Where one job is left, and no event of those before
+ * it, the next event says that it is done. */
 TW_HOT __attribute__((noinline)) void tw_neureka_wait(uint32_t left)
 {
     TW_REGISTER(TW_EVENT_MASK) = 1u << TW_EVENT_NEUREKA;
-    while ((uint32_t)tw_pcnt((int32_t)TW_REGISTER(TW_NEUREKA_STATUS) & 0x101) > left)
-        tw_event_load(TW_EVENT_TAKE);
+    for (uint32_t jobs; (jobs = taken()) > left; tw_event_load(TW_EVENT_TAKE))
+        if (jobs == left + 1) {
+            TW_REGISTER(TW_EVENT_CLEAR) = 1u << TW_EVENT_NEUREKA;
+            if (taken() == jobs)
+                tw_event_load(TW_EVENT_TAKE);
+            break;
+        }
     TW_REGISTER(TW_EVENT_MASK) = 1u << TW_EVENT_BARRIER;
     __asm__ volatile("" ::: "memory");
 }

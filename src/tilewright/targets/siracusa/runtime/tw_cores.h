@@ -16,6 +16,7 @@
 enum {
     TW_EVENT_UNIT = 0x10204000, /* each core's own view */
     TW_EVENT_MASK = TW_EVENT_UNIT,
+    TW_EVENT_CLEAR = TW_EVENT_UNIT + 0x28,
     TW_EVENT_TAKE = TW_EVENT_UNIT + 0x3c, /* wait for an event of the mask, and clear it */
     TW_EVENT_NEUREKA = 12,
     TW_EVENT_BARRIER = 16,
