@@ -156,7 +156,7 @@ def row(
 
     return Kernel(
         op, "neureka.c", f"tw_neureka_{name}",
-        "const void *x, const int8_t *w, const void *mul, const void *add, void *y, const int32_t *form,"
+        "const int8_t *w, const void *x, void *y, const void *mul, const int32_t *form, const void *add,"
         " int32_t jobs", {},
         requires=(*RULES, *rules), direct=frozenset({"w"}), engine="neureka", bind=bind,
         cycles=lambda node: time_of(jobs(node, constants_of(node))), split=split,

@@ -7,55 +7,35 @@
 enum {
     TRIGGER = 0x00, /* written: the job is complete, and begins once those before it are done */
     ACQUIRE = 0x04, /* read: the number of a job whose registers are written from now on, negative: both are in use */
-    REGISTERS = 0x20,
-    WEIGHT_MEMORY = 0x10400000
+    REGISTERS = 0x20
 };
+enum { PLACES = 6, OTHERS = 18, LENGTH = PLACES + OTHERS }; /* of a job's part of a form */
 
-enum { WEIGHTS, INPUTS, RESULTS, MULTIPLIERS, ADDENDS = 5, IN_PIXEL, IN_LINE, OUT_GROUP = 9, OUT_PIXEL, OUT_LINE };
-enum { WORD_STEP = 12, OUTPUT_STEP, SIZES = 15, PADDING = 20, LOW, CONF = 23 };
-enum { PLACES, VARYING = PLACES + 5, LENGTH = VARYING + 13 }; /* of a job's part of a form */
+static const int32_t *describe_later(const tw_neureka_call *call, const int32_t *form);
 
-#define JOB(n) TW_REGISTER(TW_NEUREKA + REGISTERS + 4 * (n))
-
-/* Several at a time: a value can be stored the second instruction after its load. */
-static inline void copy3(int at, const int32_t *v, int b, int c)
+/* Write the registers of a call's job, and return the form of the next: addresses, for which the form says what to add
+ * (the call has its form in place of the address of shifts, which no job reads), then the others. A register can be stored
+ * the second instruction after its load. */
+static TW_HOT __attribute__((noinline)) const int32_t *describe(const tw_neureka_call *call, const int32_t *form)
 {
-    int32_t first = v[0], second = v[1], third = v[2];
-    JOB(at) = (uint32_t)first, JOB(b) = (uint32_t)second, JOB(c) = (uint32_t)third;
+    if ((int32_t)TW_REGISTER(TW_NEUREKA + ACQUIRE) < 0)
+        return describe_later(call, form);
+    uint32_t at = TW_NEUREKA + REGISTERS, v, w;
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[places]", "4") TW_LW("%[v]", "%[call]", "4")
+                     TW_LW("%[w]", "%[form]", "4") "add %[v], %[v], %[w]\n" TW_SW("%[v]", "%[at]", "4")
+                     TW_LOOP("0", "%[pairs]", "4") TW_LW("%[v]", "%[form]", "4") TW_LW("%[w]", "%[form]", "4")
+                     TW_SW("%[v]", "%[at]", "4") TW_SW("%[w]", "%[at]", "4") TW_ASM_END
+                     : [call] "+r"(call), [form] "+r"(form), [at] "+r"(at), [v] "=&r"(v), [w] "=&r"(w)
+                     : [places] "r"(PLACES), [pairs] "r"(OTHERS / 2)
+                     : "memory");
+    return form;
 }
 
-static inline uint32_t place(const void *base, int32_t offset)
-{
-    return (uint32_t)(uintptr_t)base + (uint32_t)offset;
-}
-
-static void describe_later(const tw_neureka_call *call, const int32_t *form);
-
-/* Write the registers of a call's job; the others are 0. */
-static TW_HOT __attribute__((noinline)) void describe(const tw_neureka_call *call, const int32_t *form)
-{
-    if ((int32_t)TW_REGISTER(TW_NEUREKA + ACQUIRE) < 0) {
-        describe_later(call, form);
-        return;
-    }
-    const int32_t *at = form + PLACES, *v = form + VARYING;
-    uint32_t inputs = place(call->x, at[0]), weights = place(call->w, at[1]), multipliers = place(call->mul, at[2]);
-    JOB(INPUTS) = inputs, JOB(WEIGHTS) = weights - WEIGHT_MEMORY, JOB(MULTIPLIERS) = multipliers;
-    uint32_t addends = place(call->add, at[3]), results = place(call->y, at[4]);
-    JOB(ADDENDS) = addends, JOB(RESULTS) = results;
-    JOB(OUT_GROUP) = JOB(WORD_STEP) = 32;
-    copy3(IN_PIXEL, v, IN_LINE, OUT_PIXEL);
-    copy3(OUT_LINE, v + 3, OUTPUT_STEP, SIZES);
-    copy3(SIZES + 1, v + 6, SIZES + 2, SIZES + 3);
-    copy3(SIZES + 4, v + 9, PADDING, LOW);
-    JOB(CONF) = (uint32_t)v[12];
-}
-
-/* Those above call these last, and keep nothing on the stack. */
-static TW_HOT __attribute__((noinline)) void describe_later(const tw_neureka_call *call, const int32_t *form)
+/* Those before and after call these last, and keep nothing on the stack. */
+static TW_HOT __attribute__((noinline)) const int32_t *describe_later(const tw_neureka_call *call, const int32_t *form)
 {
     tw_neureka_wait(1);
-    describe(call, form);
+    return describe(call, form);
 }
 
 static TW_HOT __attribute__((noinline)) void start_undescribed(tw_neureka_queue *queue)
@@ -67,11 +47,12 @@ static TW_HOT __attribute__((noinline)) void start_undescribed(tw_neureka_queue 
 
 static TW_HOT __attribute__((noinline)) void start_others(const tw_neureka_call *call)
 {
-    const int32_t *form = call->form;
-    for (int32_t jobs = call->jobs; --jobs > 0;) {
-        describe(call, form += LENGTH);
+    const int32_t *form = call->form + LENGTH;
+    int32_t jobs = call->jobs;
+    do {
+        form = describe(call, form);
         TW_REGISTER(TW_NEUREKA + TRIGGER) = 0;
-    }
+    } while (--jobs > 1);
 }
 
 TW_HOT __attribute__((aligned(16))) void tw_neureka_start(tw_neureka_queue *queue)
@@ -121,12 +102,12 @@ TW_HOT __attribute__((noinline)) void tw_neureka_wait(uint32_t left)
 }
 
 #define ARGUMENTS                                                                                                      \
-    const void *x, const int8_t *w, const void *mul, const void *add, void *y, const int32_t *form, int32_t jobs
+    const int8_t *w, const void *x, void *y, const void *mul, const int32_t *form, const void *add, int32_t jobs
 
 /* Start a call by itself. */
 void tw_neureka_1x1(ARGUMENTS)
 {
-    tw_neureka_call call = {x, w, mul, add, y, form, jobs};
+    tw_neureka_call call = {w, x, y, mul, form, add, jobs};
     tw_neureka_queue queue = {&call, &call + 1, 0};
     tw_neureka_start(&queue);
 }

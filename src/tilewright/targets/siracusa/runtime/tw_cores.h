@@ -172,13 +172,14 @@ static inline void tw_wait(uint32_t token)
     __asm__ volatile("" ::: "memory");
 }
 
-/* The arguments of one call of N-EUREKA, in the order of its kernels' parameters. */
+/* The arguments of one call of N-EUREKA, in the order of its kernels' parameters, which is that of its registers. */
 typedef struct {
-    const void *x;
     const int8_t *w;
-    const void *mul, *add;
+    const void *x;
     void *y;
+    const void *mul;
     const int32_t *form;
+    const void *add;
     int32_t jobs;
 } tw_neureka_call;
 
