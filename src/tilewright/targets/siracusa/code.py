@@ -36,6 +36,7 @@ _BYTES = {
     "tw_product_f32": 1904,
     "tw_rms_norm_row": 240,
     "tw_rms_norm_rows": 400,
+    "tw_rows_join": 176,
     "tw_softmax_rows_f32": 608,
     "tw_stream_bytes": 320,
     "tw_stream_gate": 512,
