@@ -17,7 +17,7 @@ class Event:
     """Something that occupies a track (`cores`, `core 0`, `dma in`, `dma out`, an engine) from one cycle to another.
 
     Calls have a kernel and the number of their phase, in the order in which phases begin (a job is one of its own);
-    transfers have bytes.
+    transfers have bytes, jobs those of their weights.
     """
 
     track: str
@@ -140,7 +140,8 @@ class _Clock:
         stop = start + (kernel.cycles(node) if kernel.costed else 0.0)
         ends.append(stop)
         self.done[step.token] = stop + engine.latency
-        self.timeline.events.append(Event(engine.name, node.name, start, stop, self.phase, kernel.symbol))
+        weights = node.operands["w"].type.bytes if "w" in node.operands else 0
+        self.timeline.events.append(Event(engine.name, node.name, start, stop, self.phase, kernel.symbol, weights))
 
     def slower(self, call: Call, share: Share | None) -> float:
         """How much longer a call takes that only some of the cores share."""
