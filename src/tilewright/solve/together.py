@@ -130,11 +130,17 @@ class _Pairs:
         cycles, split = kernel.cycles(rest), kernel.split(rest)
         if split is None:
             return 0, busy + cycles
-        (chunk,) = kernel.chunks(rest, [self.target.cores])
-        units, each = chunk // split.unit, self._each(size) * split.unit
-        late = min(units, round(busy / each)) if each else 0
-        more = -(-late // self.target.cores)  # units, of every other core
-        return late, max(cycles + more * each, busy + cycles + (more - late) * each)
+        (alone,) = kernel.chunks(rest, [1])
+        units, each, cores = alone // split.unit, self._each(size) * split.unit, self.target.cores
+
+        def end(late: int) -> float:
+            """When the last core is done."""
+            share = -(-(units + late) // cores)
+            others = cycles + (share - -(-units // cores)) * each
+            return max(others, busy + others - min(late, share) * each)
+
+        late = min(range(-(-units // cores) + 1), key=end)
+        return late, end(late)
 
     def _each(self, size: int) -> float:
         """Cycles that one more index costs the busiest core."""

@@ -88,7 +88,7 @@ LINEAR_TABLES = (
     Kernel(
         LinearJoin, "gemv_tables.c", "tw_rows_join", f"{JOIN}, int cols, int shift, int first, int last", {},
         _arguments, (one_row, in_pairs, rounded), packing={"w": APART, "table": CENTRED}, cycles=_rows_cycles,
-        in_place={"y": "r"}, split=lambda _: Split(("o",)),
+        in_place={"y": "r"}, split=lambda _: Split(("o",)), by_struct=True,
     ),
     Kernel(
         LinearGate, "gemv_tables.c", "tw_stream_gate", f"{GATE}, int shift, int first, int last", {}, _arguments,

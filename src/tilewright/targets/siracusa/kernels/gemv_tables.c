@@ -51,14 +51,16 @@ TW_HOT void tw_eights_join(const struct tw_eights_join *given, int first, int la
 }
 
 /* The same a row at a time, for cores that have few: rows of whole pairs of words, and a word between them. */
-TW_HOT void tw_rows_join(const int8_t *restrict x, const int8_t *restrict w, const void *bytes_r,
-                         const int8_t *restrict table_r, const int8_t *restrict table,
-                         const int32_t *restrict numbers, int8_t *y, int cols, int shift, int first, int last)
+TW_HOT void tw_rows_join(const struct tw_rows_join *given, int first, int last)
 {
     if (first >= last)
         return;
-    const uint8_t *r = (const uint8_t *)bytes_r + first;
-    w += first * (cols + 4), y += first, table += 128;
+    int cols = given->cols, shift = given->shift;
+    const int8_t *x = given->x, *w = given->w + first * (cols + 4);
+    const int8_t *table_r = given->table_r, *table = given->table + 128;
+    const uint8_t *r = (const uint8_t *)given->r + first;
+    const int32_t *numbers = given->numbers;
+    int8_t *y = given->y + first;
 #ifdef __riscv
     const int8_t *at;
     int32_t s, a, b, c, d;
