@@ -8,7 +8,8 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from ..ir.graph import Node
+from ..ir.graph import Graph, Node
+from ..ir.plan import Tiled
 from ..solve.together import least, mates, product_of
 from ..targets.base import Kernel, Target
 
@@ -25,13 +26,40 @@ def cost(target: Target, nodes: Sequence[Node]) -> float:
     return sum(_cost(target, node) + MEETING for node in nodes if not node.op.view) - MEETING
 
 
+def with_code(target: Target, graph: Graph) -> float:
+    """Cycles of all nodes of a graph, and of what their kernels' code adds: each is fetched, and drives out others."""
+    best = [_best(target, node) for node in graph.nodes if not node.op.view]
+    code: dict[str, int] = {}
+    for way in best:
+        for kernel in way.kernels:
+            one = target.engine(kernel).name if target.engine(kernel).asynchronous else kernel.symbol
+            code[one] = target.code.call(kernel) if target.code else 0
+    return sum(way.cycles + MEETING for way in best) + (target.code.added if target.code else 0) * sum(code.values())
+
+
 def _cost(target: Target, node: Node) -> float:
+    return _best(target, node).cycles
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How a node is best run, all by itself."""
+
+    cycles: float
+    kernels: tuple[Kernel, ...]
+
+
+def _best(target: Target, node: Node) -> _Way:
     """By the quickest kernel, or by two engines that share the node."""
     rows = [k for k in target.kernels if k.op is type(node.op) and k.misfit(node) is None]
-    cores = min((k.cycles(node) for k in rows if not target.engine(k).asynchronous), default=np.inf)
-    alone = [(target.engine(kernel), kernel.cycles(node)) for kernel in target.beside(node)]
-    both = _shared(target, node) if cores < np.inf else np.inf
-    return min(cores, both, *(engine.issue + engine.latency + cycles for engine, cycles in alone))
+    ways = [_Way(k.cycles(node), (k,)) for k in rows if not target.engine(k).asynchronous]
+    shared = _shared(target, node) if ways else None
+    for kernel in target.beside(node):
+        engine = target.engine(kernel)
+        ways.append(_Way(engine.issue + engine.latency + kernel.cycles(node), (kernel,)))
+    if shared is not None:
+        ways.append(_Way(shared.cycles, shared.kernels))
+    return min(ways, key=lambda way: way.cycles, default=_Way(np.inf, ()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +82,12 @@ class _Alike:
         return hash(self.key)
 
 
-def _shared(target: Target, node: Node) -> float:
+def _shared(target: Target, node: Node) -> Tiled | None:
     """By two engines at once."""
     others = mates(node, target)
-    return _least(_Alike(target, node, others)) if others else np.inf
+    return _least(_Alike(target, node, others)) if others else None
 
 
 @lru_cache(maxsize=256)
-def _least(alike: _Alike) -> float:
+def _least(alike: _Alike) -> Tiled | None:
     return least(alike.node, alike.others, alike.target)

@@ -20,7 +20,7 @@ from ..ops import (
 )
 from ..quant.requant import half
 from ..targets.base import Target
-from .by_tables import by_tables
+from .by_tables import joined_by_tables
 from .cheaper import cost
 from .new_heads import new_heads
 from .rewrite import Results, Rewriter, rewrite
@@ -63,7 +63,7 @@ def one_call(graph: Graph, target: Target) -> Graph:
     def joined(r: Rewriter, node: Node) -> Results:
         return joined_sums(r, target, node)
 
-    graph = rewrite(rewrite(graph, gated, joined, rounds=1), by_tables(target), rounds=1)
+    graph = joined_by_tables(rewrite(graph, gated, joined, rounds=1), target)
     return new_heads(graph, target)
 
 

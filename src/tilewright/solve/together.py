@@ -173,8 +173,8 @@ class _Pairs:
         )  # fmt: skip
 
 
-def least(node: Node, others: Sequence[Kernel], target: Target) -> float:
-    """Cycles of the quickest way to share a node with one of these, everything near; infinity where there is none."""
+def least(node: Node, others: Sequence[Kernel], target: Target) -> Tiled | None:
+    """The quickest way to share a node with one of these, everything near; None where there is none."""
     kernel = min(target.candidates(node), key=lambda kernel: kernel.cycles(node))
     found = together(node, kernel, others, [node], target, states_near=True)
-    return min((way.cycles for way in found), default=float("inf"))
+    return min(found, key=lambda way: way.cycles, default=None)
