@@ -6,7 +6,7 @@ as evenly as before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -48,7 +48,8 @@ def _identity(part: Part, operand: str, node: Node) -> int | bytes:
 def residents(plans: Sequence[EntryPlan], budget: Budget, dma: Dma) -> Mapping[Bundle, int]:
     """What stays, with its bytes: kinds of the last entry's constants.
 
-    Where what streams then is quick enough, as much as leaves fewest transfers; else the largest that fit first.
+    Of a network with one entry, where what streams then is quick enough, as much as leaves fewest transfers; else the
+    largest that fit first.
     """
     room = min(_room(plan, budget) for plan in plans)
     kinds: dict[object, dict[Bundle, int]] = {}
@@ -60,24 +61,24 @@ def residents(plans: Sequence[EntryPlan], budget: Budget, dma: Dma) -> Mapping[B
         if bundle is not None:
             shapes = tuple(value.type.shape for value in node.operands.values())
             kinds.setdefault((type(node.op), shapes), {})[bundle] = aligned(choice.tiled.constants.size)
+    few = fewest_transfers([*kinds.values()], room, plans[-1].cycles, dma) if len(plans) == 1 else None
+    return _largest(kinds.values(), room) if few is None else {b: size for kind in few for b, size in kind.items()}
+
+
+def _largest(kinds: Collection[Kind], room: int) -> Mapping[Bundle, int]:
+    """Those that fit beside a window for what is on its way, small ones and the largest first."""
     stays: dict[Bundle, int] = {}
-    few = _few(list(kinds.values()), room, plans[-1].cycles, dma)
-    if few is not None:
-        return {bundle: size for kind in few for bundle, size in kind.items()}
-    everything = sum(sum(kind.values()) for kind in kinds.values())
-    left = (
-        room
-        if everything <= room
-        else room - max(WINDOW, 2 * max((max(k.values()) for k in kinds.values()), default=0))
-    )
-    for kind in sorted(kinds.values(), key=lambda k: (max(k.values()) > TRIFLE, -sum(k.values()))):
+    everything = sum(sum(kind.values()) for kind in kinds)
+    largest = max((max(kind.values()) for kind in kinds), default=0)
+    left = room if everything <= room else room - max(WINDOW, 2 * largest)
+    for kind in sorted(kinds, key=lambda k: (max(k.values()) > TRIFLE, -sum(k.values()))):
         if sum(kind.values()) <= left:
             stays |= kind
             left -= sum(kind.values())
     return stays
 
 
-def _few(kinds: Sequence[Kind], room: int, cycles: float, dma: Dma) -> Sequence[Kind] | None:
+def fewest_transfers(kinds: Sequence[Kind], room: int, cycles: float, dma: Dma) -> Sequence[Kind] | None:
     """Kinds that stay so that fewest transfers are left, beside which two layers' constants have room.
 
     None where there are too many to try, or every choice leaves the DMA too much to do.
