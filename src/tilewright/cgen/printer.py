@@ -36,6 +36,7 @@ from .calls import DIGITS, array_of, statement, with_struct
 from .layout import INDENT, comment, expression, wrap
 from .loops import LoopTable, fixed, refs
 from .parts import varied, varied_number
+from .queued import queue
 from .tables import Tables
 
 MOST_BYTES = 0x1FFF0  # of one line of a transfer
@@ -124,8 +125,9 @@ class _Printer:
 
     def body(self, program: Program) -> str:
         self._start(program)
-        lines = self.steps(program.steps, 1)
-        local = []
+        queue, known = self.queue(program)
+        lines = [*known, *self.steps(program.steps, 1)]
+        local = queue
         if self.knows_core:
             local.append(f"{INDENT}const int core = tw_core();")
         if any(line.strip().startswith("tw_share") for line in lines):
@@ -180,10 +182,11 @@ class _Printer:
             case Copy():
                 return self.copy(step, depth)
             case Job():
-                name = comment([step.call.semantics.name], depth, self.table is not None)
-                return [name, *self.call(step.call, depth)]
+                name, engine = step.call.semantics.name, step.call.kernel.engine
+                return [comment([name], depth, self.table is not None), f"{pad}tw_{engine}_start(&queue);"]
             case Wait() if step.engine:
-                return [f"{pad}tw_{step.engine}_wait({step.behind});"]
+                left = f"wait({step.behind})" if step.behind else "finish(&queue)"
+                return [f"{pad}tw_{step.engine}_{left};"]
             case Wait():
                 self.tokens.add(step.token)
                 return [f"{pad}tw_wait(token{step.token});"]
@@ -251,6 +254,22 @@ class _Printer:
         return operand.buffer
 
     # Calls
+
+    def queue(self, program: Program) -> tuple[list[str], list[str]]:
+        """The declaration of what a program starts on an asynchronous engine, and lines that complete its table."""
+        found = queue(program.steps, self.argument, lambda ref: self.places.address(ref)[1])
+        if found is None:
+            return [], []
+        name = self.places.names.of((program.name, "calls"), f"{self.prefix}_{program.name}_calls")
+        constant = "" if found.later else "const "
+        rows = [wrap(f"{INDENT}{{{', '.join(row)}}},", len(INDENT) + 4) for row in found.rows]
+        kind = f"{constant}tw_{found.engine}_call"
+        self.tables.queue(name, kind, rows, sum(map(len, found.rows)))
+        later = [f"{INDENT}{name}[{row}].{field} = {value};" for row, field, value in found.later]
+        if later and self.cores > 1:
+            self.knows_core = True
+            later = [f"{INDENT}if (tw_is(core, {found.core})) {{", *(INDENT + line for line in later), f"{INDENT}}}"]
+        return [f"{INDENT}tw_{found.engine}_queue queue = {{{name}, {name} + {len(rows)}, 0}};"], later
 
     def call(self, call: Call, depth: int, share: Share | None = None) -> list[str]:
         kernel, given = call.kernel, self.given(call)

@@ -118,7 +118,7 @@ class _Pairs:
             return None
         engine = self.target.engine(self.other)
         _, rest = self._late(size)
-        return engine.issue + parts[0].kernel.cycles(parts[0].piece.node) + engine.latency, rest
+        return engine.issue + parts[0].kernel.cycles(parts[0].piece.node) * engine.beside + engine.latency, rest
 
     def _late(self, size: int) -> tuple[int, float]:
         """How many units core 0 has less, so that all cores end together, and when they do."""
@@ -126,7 +126,7 @@ class _Pairs:
         assert parts is not None
         engine, kernel, rest = self.target.engine(self.other), parts[1].kernel, parts[1].piece.node
         jobs = parts[0].kernel.jobs(parts[0].piece.node)
-        busy = engine.issue * (jobs + 1) + engine.latency  # of core 0, which also asks whether the last one is done
+        busy = engine.issue + jobs * engine.describe + engine.latency  # of core 0: it describes the next call, too
         cycles, split = kernel.cycles(rest), kernel.split(rest)
         if split is None:
             return 0, busy + cycles

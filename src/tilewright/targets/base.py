@@ -255,8 +255,10 @@ class Engine:
     macs_per_cycle: Mapping[str, float] = field(default_factory=dict)
     bytes_per_cycle: float | None = None
     queue: int = 0
-    issue: float = 0.0  # cycles of the core that starts a call
+    issue: float = 0.0  # cycles of the core that starts a call which the engine has been told of
+    describe: float = 0.0  # of that core to tell it of a job: the next call's first one while it waits for all others
     latency: float = 0.0  # from a call's end until the core that waits goes on
+    beside: float = 1.0  # how many times as long a call takes while the cores work: they share the scratchpad's banks
 
     @property
     def asynchronous(self) -> bool:

@@ -162,7 +162,8 @@ class _Prepared:
             elif name in scalars:
                 value = scalars[name]
                 if isinstance(value, tuple):
-                    tables.append(f"    static const int32_t {name}[] = {{{', '.join(map(str, value)) or '0'}}};")
+                    near = "" if kernel.engine == "cpu" else " TW_NEAR"  # a core waits for each of its loads
+                    tables.append(f"    static const int32_t {name}[]{near} = {{{', '.join(map(str, value)) or '0'}}};")
                     words[name] = name
                 else:
                     words[name] = _literal(ctype, value if isinstance(value, float) else resolve(value, case.env))
