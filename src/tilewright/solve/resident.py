@@ -6,14 +6,12 @@ as evenly as before.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from itertools import product
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..ir.domain import Box
 from ..ir.graph import Node
 from ..ir.plan import EntryPlan, Tiled, aligned
-from ..targets.base import Dma
 from .parts import Part, parts
 
 if TYPE_CHECKING:
@@ -21,10 +19,7 @@ if TYPE_CHECKING:
 
 # the constants by identity (those that a node is taken apart with by their bytes), how each is packed, what of it
 Bundle = tuple[tuple[int | bytes, str, Box], ...]
-Kind = Mapping[Bundle, int]  # constants of all layers' nodes of a shape, with their bytes
 TRIFLE = 1 << 10  # bytes of constants whose transfer costs more to start than to do: they stay first
-HIDDEN = 0.5  # of the cycles of a call, in which transfers are sure to be done beside it
-MOST_KINDS = 10
 WINDOW = 40 << 10  # bytes of the scratchpad that are left to constants on their way
 
 
@@ -45,12 +40,8 @@ def _identity(part: Part, operand: str, node: Node) -> int | bytes:
     return value.data.tobytes() if own and value.data is not None else id(value)
 
 
-def residents(plans: Sequence[EntryPlan], budget: Budget, dma: Dma) -> Mapping[Bundle, int]:
-    """What stays, with its bytes: kinds of the last entry's constants.
-
-    Of a network with one entry, where what streams then is quick enough, as much as leaves fewest transfers; else the
-    largest that fit first.
-    """
+def residents(plans: Sequence[EntryPlan], budget: Budget) -> Mapping[Bundle, int]:
+    """What stays, with its bytes: kinds of the last entry's constants, the largest that fit first."""
     room = min(_room(plan, budget) for plan in plans)
     kinds: dict[object, dict[Bundle, int]] = {}
     for node in plans[-1].graph.nodes:
@@ -61,39 +52,18 @@ def residents(plans: Sequence[EntryPlan], budget: Budget, dma: Dma) -> Mapping[B
         if bundle is not None:
             shapes = tuple(value.type.shape for value in node.operands.values())
             kinds.setdefault((type(node.op), shapes), {})[bundle] = aligned(choice.tiled.constants.size)
-    few = fewest_transfers([*kinds.values()], room, plans[-1].cycles, dma) if len(plans) == 1 else None
-    return _largest(kinds.values(), room) if few is None else {b: size for kind in few for b, size in kind.items()}
-
-
-def _largest(kinds: Collection[Kind], room: int) -> Mapping[Bundle, int]:
-    """Those that fit beside a window for what is on its way, small ones and the largest first."""
     stays: dict[Bundle, int] = {}
-    everything = sum(sum(kind.values()) for kind in kinds)
-    largest = max((max(kind.values()) for kind in kinds), default=0)
-    left = room if everything <= room else room - max(WINDOW, 2 * largest)
-    for kind in sorted(kinds, key=lambda k: (max(k.values()) > TRIFLE, -sum(k.values()))):
+    everything = sum(sum(kind.values()) for kind in kinds.values())
+    left = (
+        room
+        if everything <= room
+        else room - max(WINDOW, 2 * max((max(k.values()) for k in kinds.values()), default=0))
+    )
+    for kind in sorted(kinds.values(), key=lambda k: (max(k.values()) > TRIFLE, -sum(k.values()))):
         if sum(kind.values()) <= left:
             stays |= kind
             left -= sum(kind.values())
     return stays
-
-
-def fewest_transfers(kinds: Sequence[Kind], room: int, cycles: float, dma: Dma) -> Sequence[Kind] | None:
-    """Kinds that stay so that fewest transfers are left, beside which two layers' constants have room.
-
-    None where there are too many to try, or every choice leaves the DMA too much to do.
-    """
-    best: tuple[tuple[int, int], Sequence[Kind]] | None = None
-    for flags in product((True, False), repeat=len(kinds)) if len(kinds) <= MOST_KINDS else ():
-        stay, stream = ([k for k, flag in zip(kinds, flags, strict=True) if flag is wanted] for wanted in (True, False))
-        moved = sum(sum(kind.values()) for kind in stream)
-        needed = sum(sum(kind.values()) for kind in stay) + 2 * sum(max(kind.values()) for kind in stream)
-        if needed > room or dma.cycles(moved) > HIDDEN * cycles:
-            continue
-        rank = sum(map(len, stream)), moved
-        if best is None or rank < best[0]:
-            best = rank, stay
-    return None if best is None else best[1]
 
 
 def _room(plan: EntryPlan, budget: Budget) -> int:

@@ -72,7 +72,7 @@ def _attempt(
         except ScratchpadError as error:
             refusals.append((error.way.least + beside, error))
             continue
-        stays = residents(plans, budget, target.dma) if state and target.dma else {}
+        stays = residents(plans, budget) if state else {}
         if stays:
             with suppress(ScratchpadError):  # what stays takes the room of a tile
                 plans = _plans(entries, choices, menus, replace(budget, stays=stays))
