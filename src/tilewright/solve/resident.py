@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 from ..ir.domain import Box
 from ..ir.graph import Node
 from ..ir.plan import EntryPlan, Tiled, aligned
-from .parts import parts
+from .parts import Part, parts
 
 if TYPE_CHECKING:
     from .scratchpad import Budget
 
-Bundle = tuple[tuple[int, str, Box], ...]  # the constants by identity, how each is packed, and what of it
+# the constants by identity (those that a node is taken apart with by their bytes), how each is packed, what of it
+Bundle = tuple[tuple[int | bytes, str, Box], ...]
 TRIFLE = 1 << 10  # bytes of constants whose transfer costs more to start than to do: they stay first
 WINDOW = 40 << 10  # bytes of the scratchpad that are left to constants on their way
 
@@ -27,10 +28,16 @@ def bundle_of(node: Node, way: Tiled) -> Bundle | None:
     if way.tile:
         return None
     return tuple(
-        (id(node.operands[name]), packing.name if packing else "", box)
+        (_identity(part, name, node), packing.name if packing else "", box)
         for part in parts(node, way)[0]
         for name, _, box, packing in part.travelling
     )
+
+
+def _identity(part: Part, operand: str, node: Node) -> int | bytes:
+    value = part.whole(operand, node)
+    own = part.name(operand) is None and value.data is not None
+    return value.data.tobytes() if own and value.data is not None else id(value)
 
 
 def residents(plans: Sequence[EntryPlan], budget: Budget) -> Mapping[Bundle, int]:

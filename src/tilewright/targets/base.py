@@ -229,6 +229,7 @@ class CodeCache:
     argument: float  # of a call
     kernels: Mapping[str, int]  # a call, by the kernel's symbol
     other: int  # a call of a kernel that is not among them
+    added: float  # cycles of a network's call for a byte of kernels that it calls: to fetch it, and what it drives out
 
     def around(self, arguments: int) -> float:
         """Bytes around the calls of a phase, which have so many arguments together."""

@@ -12,6 +12,8 @@ from .share import up
 CONFLICTS = 1.035
 STREAM_CALL, STREAM_ROW, STREAM_SUM = 155, 38.5, 35.5
 EIGHTS_CALL, EIGHTS_BLOCK = 120, 120
+GATE_CALL, GATE_PAIR = 187, 81.4  # of rows of 64 weights, with their product
+ROWS_CALL, ROWS_ROW = 110, 22
 GEMV_CALL, GEMV_EIGHT, GEMV_FOUR = 238, 155, 160
 REGISTERS_CALL, REGISTERS_BLOCK, REGISTERS_ROW = 184, 184, 30.6
 FOURS_WORD, PAIR_WORD = 24 * 1.01, 14 * CONFLICTS
@@ -33,6 +35,11 @@ def stream(rows: int, each: float = STREAM_ROW) -> float:
 def eights(blocks: int, cols: int) -> float:
     """Blocks of eight rows of weights times one row of inputs."""
     return EIGHTS_CALL + blocks * (EIGHTS_BLOCK + CONFLICTS * 17 * up(cols, 4))
+
+
+def rows_alone(rows: int, cols: int) -> float:
+    """Rows of weights one after the other times one row of inputs."""
+    return ROWS_CALL + rows * (ROWS_ROW + CONFLICTS * 3 * up(cols, 4))
 
 
 def gemv(rows: int, cols: int, registers: bool, finish: str) -> float:
