@@ -194,7 +194,8 @@ class _Printer:
             return [self.call(call, depth, loop, step.share) for call in step.calls]
         lines = [comment([call.semantics.name for call in step.calls], depth, loop is not None)]
         share = replace(step.share, dims=()) if step.share else None
-        if share is not None and share != self.share:
+        asks = any(name == "first" for call in step.calls for _, name in call.kernel.parameters)
+        if share is not None and asks and share != self.share:
             self.share, self.knows_core = share, True
             total = expression(share.total)
             name, late = ("tw_share_late", f", {share.late}") if share.late else ("tw_share", "")
@@ -257,7 +258,9 @@ class _Printer:
             elif name in operands:
                 operand = operands[name]
                 text = "0" if operand is None else self.operand(operand, loop)
-                if name == "scratch" and operand is not None and share is not None and self.cores > 1:
+                parted = share is not None and self.cores > 1 and not call.kernel.meets
+                if name == "scratch" and operand is not None and parted:
+                    assert share is not None
                     text += f" + core * {self.buffer(operand, loop).elements // (share.cores or self.cores)}"
                 arguments.append(text)
             elif name in ("first", "last") and name not in scalars:
