@@ -132,6 +132,7 @@ _ONE = Kernel(
     {"q": "i8", "k": "i8", "v": "i8"}, _arguments, (one_token,), packing={"v": VALUES, "table": ENDING},
     split=lambda node: Split(("t", "g", "e")),  # noqa: ARG005
     scratch=_scratch, cycles=_cycles, meets=True, examples=_examples(even=False),
+    by_struct=True, late=frozenset({"pos"}),
 )  # fmt: skip
 
 SHARED_ATTENTION = (

@@ -170,54 +170,35 @@ TW_X void mixed_of(const struct form *f, const struct unit *u, const int8_t *v, 
     } while (!single && left > 0);
 }
 
-/* Each round is of whole heads: cores meet twice in it. `single`: there is one round, and a unit has four channels. */
-#define EACH_UNIT for (int i = 0; i < 8 / TW_CORES; i++, u++)
-TW_X void together(const int8_t *q, const int8_t *k, const int8_t *v, const int32_t *mul, const int32_t *out,
-                   const uint8_t *table, int8_t *y, int32_t *scratch, const int32_t *sizes, int pos, const int twos,
-                   const int sixteen, const int single)
-{
-    const struct form *f = (const struct form *)(const void *)sizes;
-    const struct unit *first = (const struct unit *)(const void *)(f + 1) + tw_core(), *u;
-    int left = f->rounds, chunk = ((pos + f->four) >> f->log) << 2; /* positions of a part; the last has the rest */
-    TW_ROLLED
-    do {
-        u = first;
-        EACH_UNIT
-        scores_of(f, u, q, k, scratch, pos + 1, chunk, twos, sixteen);
-        tw_barrier();
-        u = first;
-        EACH_UNIT
-        exponentials_of(f, u, mul, table, scratch, pos + 1, chunk, 1 << twos, single);
-        tw_barrier();
-        u = first;
-        EACH_UNIT
-        mixed_of(f, u, v, out, y, scratch, (pos + 4) >> 2, twos, sixteen, single);
-        first += 8;
-    } while (!single && --left > 0);
-}
+#define EACH_UNIT(step)                                                                                                \
+    for (int i = 0; i < 8 / TW_CORES; i++) {                                                                           \
+        const struct unit *u = first + i;                                                                              \
+        step;                                                                                                          \
+    }
 
-#define ARGUMENTS                                                                                                      \
-    const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v, const int32_t *restrict mul,         \
-        const int32_t *restrict out, const uint8_t *restrict table, int8_t *restrict y, int32_t *restrict scratch,     \
-        const int32_t *restrict sizes, int pos
+/* A function of a row. Each round is of whole heads: cores meet twice in it. `single`: there is one round, and a unit
+ * has four channels. */
+#define ATTENTION(symbol, twos, sixteen, single)                                                                       \
+    TW_HOT                                                                                                             \
+    void __attribute__((minsize)) symbol(const struct symbol *given, int32_t *restrict scratch, int pos)               \
+    {                                                                                                                  \
+        const struct form *f = (const struct form *)(const void *)given->sizes;                                        \
+        const struct unit *first = (const struct unit *)(const void *)(f + 1) + tw_core();                             \
+        int left = f->rounds, chunk = ((pos + f->four) >> f->log) << 2; /* positions of a part */                      \
+        TW_ROLLED                                                                                                      \
+        do {                                                                                                           \
+            EACH_UNIT(scores_of(f, u, given->q, given->k, scratch, pos + 1, chunk, twos, sixteen))                     \
+            tw_barrier();                                                                                              \
+            EACH_UNIT(exponentials_of(f, u, given->mul, given->table, scratch, pos + 1, chunk, 1 << (twos), single))   \
+            tw_barrier();                                                                                              \
+            EACH_UNIT(mixed_of(f, u, given->v, given->out, given->y, scratch, (pos + 4) >> 2, twos, sixteen, single))  \
+            first += 8;                                                                                                \
+        } while (!(single) && --left > 0);                                                                             \
+    }
 
 /* y = softmax(q k^T) v of a token that stands at pos and sees positions 0 .. pos. Of four heads of 16 channels, an even
  * number of which share keys; of any other even number; of an odd one. q, y: [heads][hd]; k: [capacity][kv_width];
  * v: [kv_width][row]; mul, out: [heads]; table: as for tw_cluster_attention; sizes: a form, and its units. */
-TW_HOT
-void __attribute__((minsize)) tw_shared_attention_16(ARGUMENTS)
-{
-    together(q, k, v, mul, out, table, y, scratch, sizes, pos, 1, 1, 1);
-}
-
-TW_HOT
-void __attribute__((minsize)) tw_shared_attention_two(ARGUMENTS)
-{
-    together(q, k, v, mul, out, table, y, scratch, sizes, pos, 1, 0, 0);
-}
-
-TW_HOT
-void __attribute__((minsize)) tw_shared_attention_one(ARGUMENTS)
-{
-    together(q, k, v, mul, out, table, y, scratch, sizes, pos, 0, 0, 0);
-}
+ATTENTION(tw_shared_attention_16, 1, 1, 1)
+ATTENTION(tw_shared_attention_two, 1, 0, 0)
+ATTENTION(tw_shared_attention_one, 0, 0, 0)
