@@ -2,18 +2,7 @@
  * several, which meet between scores, weights and sums of values. Layouts as in cluster_attention.c. */
 #include "tw_attention.h"
 #include "tw_kernels.h"
-#ifdef __riscv
-#include "tw_cores.h"
-#else
-enum { TW_CORES = 1 };
-static int tw_core(void)
-{
-    return 0;
-}
-static void tw_barrier(void)
-{
-}
-#endif
+#include "tw_together.h"
 
 /* What all units have. `rounds` of TW_CORES; 4 * parts positions, and the shift by which that divides; parts of scores
  * and of weights, the latter `wide` times twice as long, in `runs` heads; bytes of a row of weights or values. */
