@@ -23,6 +23,7 @@ _BYTES = {
     "tw_cluster_max_pool_f32": 576,
     "tw_cluster_max_pool_i8": 640,
     "tw_cluster_max_pool_u8": 640,
+    "tw_cluster_turned_heads": 320,
     "tw_eights_join": 384,
     "tw_enter_row": 512,
     "tw_float_pair": 448,
