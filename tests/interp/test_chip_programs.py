@@ -82,12 +82,12 @@ def test_cores_that_meet_in_a_call_have_one_scratch_and_barriers_around_it() -> 
     made = compiled(Shape(64, 40, 1, 4, 2, 40, tied=True, chunk=8))
     decode = made.programs[1]
     calls = [call for s in decode.steps if isinstance(s, Phase) for call in s.calls if call.kernel.meets]
-    assert [call.kernel.symbol for call in calls] == ["tw_shared_attention_16"]
-    scratch = dict(calls[0].operands)["scratch"]
+    assert [call.kernel.symbol for call in calls] == ["tw_cluster_turned_heads", "tw_shared_attention_16"]
+    scratch = dict(calls[1].operands)["scratch"]
     assert isinstance(scratch, Ref)
-    assert scratch.buffer.bytes < 2 * calls[0].kernel.scratch(calls[0].semantics)
+    assert scratch.buffer.bytes < 2 * calls[1].kernel.scratch(calls[1].semantics)
     mutants = [replace(decode, steps=steps) for steps in without_barriers_beside_a_meeting(decode.steps)]
-    assert len(mutants) == 2
+    assert len(mutants) == 4
     for mutant in mutants:
         with pytest.raises(RaceError):
             machine(made, mutant).run(mutant, [np.array([4], np.int32)], {"pos": 3})
