@@ -200,7 +200,8 @@ class _Printer:
             return [line for call in step.calls for line in self.call(call, depth, step.share)]
         lines = [comment([call.semantics.name for call in step.calls], depth, self.table is not None)]
         share = replace(step.share, dims=()) if step.share else None
-        if share is not None and share != self.share:
+        asks = any(name == "first" for call in step.calls for _, name in call.kernel.parameters)
+        if share is not None and asks and share != self.share:
             self.share, self.knows_core = share, True
             total = expression(share.total)
             name, late = ("tw_share_late", f", {share.late}") if share.late else ("tw_share", "")
@@ -276,6 +277,10 @@ class _Printer:
         texts |= {name: self.parameter(call, ctype, name, share) for ctype, name in kernel.fields}
         return with_struct(kernel, texts, depth)
 
+    def parted(self, call: Call) -> bool:
+        """Whether each core that shares a call has scratch of its own."""
+        return self.cores > 1 and not call.kernel.meets
+
     def given(self, call: Call) -> str | None:
         """Where the struct of a call is, if it is a constant."""
         if self.table is not None:
@@ -291,7 +296,7 @@ class _Printer:
         if name in operands:
             operand = operands[name]
             text = "0" if operand is None else self.operand(operand)
-            if name == "scratch" and operand is not None and share is not None and self.cores > 1:
+            if name == "scratch" and operand is not None and share is not None and self.parted(call):
                 text += f" + core * {self.buffer(operand).elements // (share.cores or self.cores)}"
             return text
         if name in ("first", "last") and name not in scalars:

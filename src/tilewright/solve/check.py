@@ -139,8 +139,8 @@ def _scratch(node: Node, choice: Choice, blocks: dict[str, Block], target: Targe
     assert choice.tiled is not None
     pieces = [piece.node for _, piece in Tiling(node, choice.tiled.tile).kinds()]
     cores = choice.tiled.cores or target.cores
-    cores = cores if any(target.shared(choice.kernel, piece) is not None for piece in pieces) else 1
-    needed = max(choice.kernel.scratch(piece) for piece in pieces) * cores
+    times = max(target.scratches(choice.kernel, piece, cores) for piece in pieces)
+    needed = max(choice.kernel.scratch(piece) for piece in pieces) * times
     if needed:
         _buffer(node, "scratch", blocks, target, step, step, needed)
 

@@ -57,7 +57,9 @@ class Kernel:
     cost in the engine's own unit. `examples` draws instances that the row runs, where the operator's rarely are.
 
     With a `split`, parameters `first` and `last` receive the range of the flat index that a core computes: it writes
-    those elements of the results and no other. `scratch` is then per core. On an asynchronous engine, which computes
+    those elements of the results and no other. `scratch` is then per core. Cores that `meet` in a call share it out
+    among themselves instead: each of them calls, none ends before the last has begun, they have one scratch together,
+    and each may touch all of an operand. On an asynchronous engine, which computes
     a call alone, it says along which dimension the cores may take a part of the node. `direct` names operands of which
     a call touches little (tables that are looked up, a cache that is appended to), or which its engine reads from
     there: they are used in whatever memory they are. A scalar `jobs` says how many jobs of its engine a call is.
@@ -84,6 +86,7 @@ class Kernel:
     direct: frozenset[str] = frozenset()
     examples: Callable[[Any], tuple[Op, tuple[TensorType | None, ...]]] | None = None
     engine: str = "cpu"
+    meets: bool = False
     bind: Callable[[Kernel, Sequence[Node]], Kernel] | None = None
     by_struct: bool = False
     late: frozenset[str] = frozenset()
@@ -374,6 +377,10 @@ class Target:
     def engine(self, kernel: Kernel) -> Engine:
         """What executes a kernel."""
         return next(engine for engine in self.engines if engine.name == kernel.engine)
+
+    def scratches(self, kernel: Kernel, node: Node, cores: int) -> int:
+        """How many times a kernel's scratch is needed where so many cores share a call that can be shared."""
+        return cores if self.shared(kernel, node) is not None and not kernel.meets else 1
 
     def shared(self, kernel: Kernel, node: Node) -> Split | None:
         """How the cores share a call; None where one core, or another engine, does it alone."""

@@ -207,7 +207,7 @@ def _work(node: Node) -> tuple[int, float, float]:
 
 def _attention_cycles(node: Node) -> float:
     heads, near, far = _work(node)
-    return 320 + 320 * heads + near + 1.3 * far
+    return 235 + 320 * heads + near + 1.3 * far
 
 
 def shared_by_pairs(node: Node) -> bool:

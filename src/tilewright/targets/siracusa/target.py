@@ -28,6 +28,7 @@ from .product import PRODUCT
 from .rows_between import ROWS_BETWEEN
 from .rows_linear import ROWS_LINEAR
 from .share import CORES as CORES
+from .shared_attention import SHARED_ATTENTION
 from .vision import VISION
 
 CLOCK_MHZ = 360.0  # assumed: the published figures do not name theirs
@@ -89,6 +90,7 @@ SIRACUSA = Target(
         *ROWS_LINEAR,
         *DECODER,
         *FLOATS,
+        *SHARED_ATTENTION,
         *LANGUAGE,
         *LANGUAGE_FLOAT,
         *VISION,

@@ -1,38 +1,42 @@
 /* What follows the sums of a token's products in quantised llamas, where these are neither scaled nor cut. */
 #include "tw_kernels.h"
 #include "tw_llama.h"
+#include "tw_together.h"
 
-#ifdef __riscv
-/* clip((*x++ * *mul++ + half) >> shift), `bits` wide. */
-#define SUM(a, bits)                                                                                                   \
-    TW_LW(a, "%[x]", "4") TW_LBU("%[p]", "%[mul]", "1") "mul " a ", " a ", %[p]\nadd " a ", " a ", %[rounding]\n"       \
-    "sra " a ", " a ", %[shift]\n" TW_CLIP(a, a, bits)
-/* The pair a, b turned by the angles whose cosine and sine are u and v, to bytes. */
-#define TURN(a, b)                                                                                                     \
-    "mul %[p], " a ", %[v]\nmul " a ", " a ", %[u]\n" TW_MAC("%[p]", b, "%[u]") TW_MSU(a, b, "%[v]")                   \
-    "add " a ", " a ", %[half]\nadd " b ", %[p], %[half]\nsra " a ", " a ", %[turn]\nsra " b ", " b ", %[turn]\n"      \
-    TW_CLIP(a, a, "8") TW_CLIP(b, b, "8")
-#endif
+/* Pairs of columns of a part: where they begin in x, and in y or a state, in bytes; queries, keys or values. */
+struct piece {
+    int32_t pairs, x, mul, angles, to, kind, shift, half;
+};
 
-/* Columns of sums, scaled and turned by pairs: see below. */
-static __attribute__((noinline)) void turned(const int32_t *x, const uint8_t *mul, const int16_t *cosine,
-                                             const int16_t *sine, int8_t *y, int count, int shift, int turn)
+/* Of what TurnedHeads does, and how many pieces each of eight cores has at most. */
+struct heads {
+    int32_t pieces, n, sine, pitch, turn, half;
+};
+
+/* Pairs of columns of sums, scaled and turned. */
+TW_X void turned(const int32_t *x, const uint8_t *mul, const int16_t *cosine, const int16_t *sine, int8_t *y,
+                 const struct piece *piece, const struct heads *f)
 {
-    int32_t half = tw_half(turn), rounding = tw_half(shift);
+    int32_t shift = piece->shift, rounding = piece->half, turn = f->turn, half = f->half;
 #ifdef __riscv
     int32_t a, b, u, v, p;
     /* clang-format off */
     __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("0", "%[count]", "26") SUM("%[a]", "16") SUM("%[b]", "16")
-        TW_LH("%[u]", "%[cosine]", "2") TW_LH("%[v]", "%[sine]", "2") TURN("%[a]", "%[b]")
-        TW_SB("%[a]", "%[y]", "1") TW_SB("%[b]", "%[y]", "1") TW_ASM_END
+        TW_ASM_BEGIN TW_LOOP("0", "%[pairs]", "22") TW_LW("%[a]", "%[x]", "4") TW_LBU("%[u]", "%[mul]", "1")
+        TW_LW("%[b]", "%[x]", "4") TW_LBU("%[v]", "%[mul]", "1") "mul %[a], %[a], %[u]\n" "mul %[b], %[b], %[v]\n"
+        TW_LH("%[u]", "%[cosine]", "2") TW_LH("%[v]", "%[sine]", "2") TW_ADDN("%[a]", "%[rounding]", "%[shift]")
+        TW_ADDN("%[b]", "%[rounding]", "%[shift]") TW_CLIP("%[a]", "%[a]", "16") TW_CLIP("%[b]", "%[b]", "16")
+        "mul %[p], %[a], %[v]\n" "mul %[a], %[a], %[u]\n" TW_MAC("%[p]", "%[b]", "%[u]")
+        TW_MSU("%[a]", "%[b]", "%[v]") TW_ADDN("%[p]", "%[half]", "%[turn]") TW_ADDN("%[a]", "%[half]", "%[turn]")
+        TW_CLIP("%[p]", "%[p]", "8") TW_CLIP("%[a]", "%[a]", "8") TW_SB("%[a]", "%[y]", "1")
+        TW_SB("%[p]", "%[y]", "1") TW_ASM_END
         : [x] "+r"(x), [mul] "+r"(mul), [cosine] "+r"(cosine), [sine] "+r"(sine), [y] "+r"(y), [a] "=&r"(a),
           [b] "=&r"(b), [u] "=&r"(u), [v] "=&r"(v), [p] "=&r"(p)
-        : [count] "r"(count >> 1), [shift] "r"(shift), [turn] "r"(turn), [half] "r"(half), [rounding] "r"(rounding)
+        : [pairs] "r"(piece->pairs), [shift] "r"(shift), [turn] "r"(turn), [half] "r"(half), [rounding] "r"(rounding)
         : "memory");
     /* clang-format on */
 #else
-    for (; count > 0; count -= 2, x += 2, mul += 2) {
+    for (int pairs = piece->pairs; pairs > 0; pairs--, x += 2, mul += 2) {
         int32_t a = tw_pclip(tw_pmac(rounding, x[0], mul[0]) >> shift, 16), u = *cosine++, v = *sine++;
         int32_t b = tw_pclip(tw_pmac(rounding, x[1], mul[1]) >> shift, 16);
         *y++ = (int8_t)tw_pclip(tw_pmsu(tw_pmac(half, a, u), b, v) >> turn, 8);
@@ -41,56 +45,49 @@ static __attribute__((noinline)) void turned(const int32_t *x, const uint8_t *mu
 #endif
 }
 
-/* Columns of sums, scaled and put `pitch` bytes from each other. */
-static __attribute__((noinline)) void spread(const int32_t *x, const uint8_t *mul, int8_t *y, int count, int pitch,
-                                             int shift)
+/* Pairs of columns of sums, scaled and put `pitch` bytes from each other. */
+TW_X void spread(const int32_t *x, const uint8_t *mul, int8_t *y, int pitch, const struct piece *piece)
 {
-    int32_t rounding = tw_half(shift);
+    int32_t shift = piece->shift, rounding = piece->half;
 #ifdef __riscv
-    int32_t a, p;
-    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[count]", "7") SUM("%[a]", "8") TW_SB_BY("%[a]", "%[y]", "%[pitch]")
-                         TW_ASM_END
-                     : [x] "+r"(x), [mul] "+r"(mul), [y] "+r"(y), [a] "=&r"(a), [p] "=&r"(p)
-                     : [count] "r"(count), [shift] "r"(shift), [pitch] "r"(pitch), [rounding] "r"(rounding)
-                     : "memory");
+    int32_t a, b, u, v;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[pairs]", "12") TW_LW("%[a]", "%[x]", "4") TW_LBU("%[u]", "%[mul]", "1")
+        TW_LW("%[b]", "%[x]", "4") TW_LBU("%[v]", "%[mul]", "1") "mul %[a], %[a], %[u]\n" "mul %[b], %[b], %[v]\n"
+        TW_ADDN("%[a]", "%[rounding]", "%[shift]") TW_ADDN("%[b]", "%[rounding]", "%[shift]")
+        TW_CLIP("%[a]", "%[a]", "8") TW_CLIP("%[b]", "%[b]", "8") TW_SB_BY("%[a]", "%[y]", "%[pitch]")
+        TW_SB_BY("%[b]", "%[y]", "%[pitch]") TW_ASM_END
+        : [x] "+r"(x), [mul] "+r"(mul), [y] "+r"(y), [a] "=&r"(a), [b] "=&r"(b), [u] "=&r"(u), [v] "=&r"(v)
+        : [pairs] "r"(piece->pairs), [shift] "r"(shift), [pitch] "r"(pitch), [rounding] "r"(rounding)
+        : "memory");
+    /* clang-format on */
 #else
-    for (; count > 0; count--, y += pitch)
+    for (int count = 2 * piece->pairs; count > 0; count--, y += pitch)
         *y = (int8_t)tw_pclip(tw_pmac(rounding, *x++, *mul++) >> shift, 8);
 #endif
 }
 
-/* Columns first .. last of a token's sums x, for each head of the caches `group` queries, a key and a value: scaled,
- * the first two turned by pairs, keys and values to position pos. n: columns of state_k. See TurnedHeads. */
+/* A token's sums x, for each head of the caches `group` queries, a key and a value: scaled, the first two turned by
+ * pairs, keys and values to position pos. sizes: heads, and each core's pieces. See TurnedHeads. */
 TW_HOT
-void __attribute__((minsize)) tw_cluster_turned_heads(
-    const struct tw_cluster_turned_heads *given, int pos, int first, int last)
+void __attribute__((minsize)) tw_cluster_turned_heads(const struct tw_cluster_turned_heads *given, int pos)
 {
-    const int32_t *x = given->x;
-    const uint8_t *mul = given->mul;
-    int8_t *state_k = given->state_k + pos * given->n, *state_v = given->state_v + pos, *y = given->y;
-    int part = 0, c = first, group = given->group, hd = given->hd, pitch = given->pitch;
-    for (; c >= hd; c -= hd)
-        if (part < group)
-            y += hd, part++;
-        else if (part++ == group)
-            state_k += hd;
-        else
-            state_v += hd * pitch, part = 0;
-    for (int count; first < last; first += count, c = 0) {
-        count = hd - c < last - first ? hd - c : last - first;
-        if (part > group) {
-            spread(x + first, mul + first, state_v + c * pitch, count, pitch, given->v_shift);
-            state_v += hd * pitch, part = 0;
+    const struct heads *f = (const struct heads *)(const void *)given->sizes;
+    int left = f->pieces;
+    const struct piece *piece = (const struct piece *)(const void *)(f + 1) + tw_core() * left;
+    for (left *= 8 / TW_CORES; left > 0; left--, piece++) {
+        if (piece->pairs == 0)
             continue;
+        const int32_t *x = (const int32_t *)(const void *)((const char *)given->x + piece->x);
+        const uint8_t *mul = given->mul + piece->mul;
+        if (piece->kind == 2)
+            spread(x, mul, given->state_v + pos + piece->to, f->pitch, piece);
+        else {
+            const int16_t *cosine = (const int16_t *)(const void *)((const char *)given->angles + piece->angles);
+            int8_t *to = piece->kind == 0 ? given->y : given->state_k + pos * f->n;
+            turned(x, mul, cosine, cosine + f->sine, to + piece->to, piece, f);
         }
-        const int16_t *cosine = given->angles + (c >> 1);
-        int query = part++ < group;
-        turned(x + first, mul + first, cosine, cosine + (hd >> 1), (query ? y : state_k) + c, count,
-               query ? given->q_shift : given->k_shift, given->turn);
-        if (query)
-            y += hd;
-        else
-            state_k += hd;
     }
 }
 
