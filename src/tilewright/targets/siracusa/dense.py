@@ -15,7 +15,7 @@ from ...ops import Linear, LinearAdd
 from ...quant.requant import accumulator_range, half
 from ..base import Kernel, Packing, Rule, Scalar, Split
 from ..host.arguments import clamp, product, type_of
-from .dense_cycles import STREAM_SUM, eights, float_columns, fours, gemm, gemv, stream
+from .dense_cycles import ADD_CALL, ADD_ROW, SUMS_CALL, SUMS_ROW, eights, float_columns, fours, gemm, gemv, stream
 from .requant import BYTES, MODE, NARROW, SUMS, WIDE, joined, results
 from .share import CORES, per_core, up
 
@@ -274,6 +274,10 @@ def _stream_cycles(node: Node) -> float:
     return stream(_shares(node)[0][0])
 
 
+def _stream_add_cycles(node: Node) -> float:
+    return stream(_shares(node)[0][0], ADD_CALL, ADD_ROW)
+
+
 def _eights_cycles(node: Node) -> float:
     rows, cols = type_of(node, "w").static_shape
     return eights(up(up(rows, 8), CORES), cols)
@@ -331,7 +335,7 @@ DENSE = (
         Linear, "gemv_i8.c", "tw_stream_sums",
         "const int8_t *restrict x, const int8_t *restrict w, int32_t *restrict y, int first, int last",
         {"x": "i8", "w": "i8", "y": "i32"}, requires=(one_row, in_registers, bare_sums), packing={"w": ROWS},
-        split=_split, cycles=lambda node: stream(_shares(node)[0][0], STREAM_SUM),
+        split=_split, cycles=lambda node: stream(_shares(node)[0][0], SUMS_CALL, SUMS_ROW),
     ),
     Kernel(
         Linear, "gemv_i8.c", "tw_stream_bytes",
@@ -361,8 +365,12 @@ DENSE = (
         _row("tw_gemm_i8", "dense_i8.c", _gemm_cycles, dtype, "int tokens, int rows, int cols")
         for dtype in ("i8", "u8")
     ),
-    _joining(
-        "tw_stream_add", "gemv_i8.c", _stream_cycles, "int shift, int32_t half", one_row, in_registers, small_sums
+    replace(
+        _joining(
+            "tw_stream_add", "gemv_i8.c", _stream_add_cycles, "int32_t *restrict scratch, int shift", one_row,
+            in_registers, small_sums,
+        ),
+        scratch=lambda node: 4 * _shares(node)[0][0],
     ),
     replace(
         _joining(

@@ -10,7 +10,9 @@ from __future__ import annotations
 from .share import up
 
 CONFLICTS = 1.035
-STREAM_CALL, STREAM_ROW, STREAM_SUM = 155, 38.5, 35.5
+STREAM_CALL, STREAM_ROW = 155, 38.5
+SUMS_CALL, SUMS_ROW = 109, 33.6
+ADD_CALL, ADD_ROW = 187, 44.2
 EIGHTS_CALL, EIGHTS_BLOCK = 120, 120
 GEMV_CALL, GEMV_EIGHT, GEMV_FOUR = 238, 155, 160
 REGISTERS_CALL, REGISTERS_BLOCK, REGISTERS_ROW = 184, 184, 30.6
@@ -25,9 +27,9 @@ LOOSE = {"sums": 190, "bytes": 380, "halves": 380, "bounded": 400, "joined": 440
 ROW = {"sums": 4, "bytes": 15, "halves": 15, "bounded": 20, "joined": 16, "wide": 57}
 
 
-def stream(rows: int, each: float = STREAM_ROW) -> float:
+def stream(rows: int, call: float = STREAM_CALL, each: float = STREAM_ROW) -> float:
     """Rows of 64 weights times one row of inputs in registers."""
-    return STREAM_CALL + each * rows
+    return call + each * rows
 
 
 def eights(blocks: int, cols: int) -> float:

@@ -8,7 +8,7 @@
 enum { BLOCK = 32 }; /* sums that wait for what follows */
 
 /* Sums of `count` rows of 64 weights. */
-static void stream(int32_t *y, const int8_t *w, const int8_t *x, int count)
+TW_HOT static __attribute__((noinline)) void stream(int32_t *y, const int8_t *w, const int8_t *x, int count)
 {
 #ifdef __riscv
     int32_t v[17];
@@ -106,28 +106,45 @@ void tw_eights_bytes(const int8_t *restrict x, const int8_t *restrict w, const i
     }
 }
 
-/* y = clip(r + ((x w^T * mul + half) >> shift)), 16 bits; r and y may be the same. Scaled sums fit 30 bits. */
-TW_HOT
-void tw_stream_add(const int8_t *restrict x, const int8_t *restrict w, const int16_t *r, const uint8_t *restrict mul,
-                   int16_t *y, int shift, int32_t half, int first, int last)
+/* y = clip(r + ((x * mul + half) >> shift)), 16 bits, for n sums; r may be y. Scaled sums fit 32 bits. */
+TW_HOT static __attribute__((noinline)) void join(const int32_t *x, const int16_t *r, const uint8_t *mul, int16_t *y,
+                                                  int shift, int32_t n)
 {
-    int32_t count = last - first;
-    if (count <= 0)
-        return;
-    w += first * TW_ROW, mul += first, y += first, r += first;
 #ifdef __riscv
-    int32_t v[17];
-    __asm__ volatile(TW_STREAM("8", TW_LBU("%[a]", "%[mul]", "1") "mv %[b], %[half]\n" TW_MAC("%[b]", "%[s]", "%[a]")
-                                 TW_LH("%[a]", "%[r]", "2") "sra %[b], %[b], %[shift]\nadd %[b], %[b], %[a]\n"
-                                 ".insn r 0x33, 1, 0x0a, %[b], %[b], x16\n" TW_SH("%[b]", "%[y]", "2"))
-                     : TW_REGISTERS, [y] "+r"(y), [r] "+r"(r), [mul] "+r"(mul)
-                     : [half] "r"(half), [shift] "r"(shift)
-                     : "memory");
+    int32_t a, b, c, p;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "9") TW_LW("%[a]", "%[x]", "4") TW_LBU("%[p]", "%[mul]", "1")
+        TW_LH("%[b]", "%[r]", "2") "li %[c], 0\n" TW_MAC("%[c]", "%[a]", "%[p]") TW_ADDRN("%[c]", "x0", "%[shift]")
+        "add %[c], %[c], %[b]\n" TW_CLIP("%[c]", "%[c]", "16") TW_SH("%[c]", "%[y]", "2") TW_ASM_END
+        : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [p] "=&r"(p), [x] "+&r"(x), [r] "+&r"(r), [mul] "+&r"(mul),
+          [y] "+&r"(y)
+        : [n] "r"(n), [shift] "r"(shift)
+        : "memory");
+    /* clang-format on */
 #else
-    for (int i = 0; i < count; i++)
-        y[i] = (int16_t)tw_pclip(
-            (tw_pmac(half, tw_dot_row(0, w + i * TW_ROW, x, TW_ROW, 1), mul[i]) >> shift) + r[i], 16);
+    for (int i = 0; i < n; i++)
+        y[i] = (int16_t)tw_pclip((tw_pmac(tw_half(shift), x[i], mul[i]) >> shift) + r[i], 16);
 #endif
+}
+
+/* The same for the sums first .. last of one row. */
+TW_HOT void tw_cluster_scaled_add(const int32_t *restrict x, const int16_t *r, const uint8_t *restrict mul, int16_t *y,
+                                  int shift, int first, int last)
+{
+    if (first < last)
+        join(x + first, r + first, mul + first, y + first, shift, last - first);
+}
+
+/* The same for the sums x w^T, which `scratch` holds. Scaled sums fit 30 bits. */
+TW_HOT void __attribute__((minsize)) tw_stream_add(const int8_t *restrict x, const int8_t *restrict w, const int16_t *r,
+                                                   const uint8_t *restrict mul, int16_t *y, int32_t *restrict scratch,
+                                                   int shift, int first, int last)
+{
+    if (first >= last)
+        return;
+    stream(scratch, w + first * TW_ROW, x, last - first);
+    join(scratch, r + first, mul + first, y + first, shift, last - first);
 }
 
 /* The same for any number of inputs, eight rows at a time: little code, for programs that hardly fit the instruction
