@@ -18,7 +18,7 @@ from tilewright.interp.graph import run
 from tilewright.ir.graph import Builder, Graph
 from tilewright.ir.types import F32, I8, I32, Array, TensorType, const
 from tilewright.ir.verify import verify
-from tilewright.ops import Binary, Concat, Conv2D, Linear, Requant, Reshape, Softmax, Transpose, Unary
+from tilewright.ops import Binary, Concat, Conv2D, Dequantize, Linear, Requant, Reshape, Softmax, Transpose, Unary
 from tilewright.options import Options
 from tilewright.passes.fuse import fuse
 from tilewright.passes.layout import layout
@@ -201,6 +201,22 @@ def test_requantisation_joins_the_sums_exactly(data: st.DataObject) -> None:
     graph = b.finish((b(Requant(data.draw(st.integers(8, 20)), low, high, -1, kind), y, mul, add, name="y"),))
     after = fuse(graph, HOST)
     assert ops(after) == ["Linear"]
+    same(graph, after, exact=True)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_the_bias_of_sums_that_become_reals_goes_into_their_zero(data: st.DataObject) -> None:
+    rng = np.random.default_rng(data.draw(st.integers(0, 1 << 30)))
+    n, k, m = (data.draw(st.integers(1, 6)) for _ in range(3))
+    reach = data.draw(st.sampled_from([100, 1 << 24, (1 << 31) - 1]))
+    b = Builder("g")
+    w = const("w", rng.integers(-128, 128, (m, k)).astype(np.int8))
+    bias, zero = (const(name, rng.integers(-reach, reach + 1, m).astype(np.int32)) for name in ("b", "zero"))
+    sums = b(Linear(), b.input("x", TensorType((n, k), I8)), w, bias)
+    graph = b.finish((b(Dequantize(), sums, const("scale", rng.random(m).astype(np.float32)), zero, name="y"),))
+    after = fuse(graph, HOST)
+    assert reach > 1 << 30 or len(after.nodes[0].inputs) == 2
     same(graph, after, exact=True)
 
 

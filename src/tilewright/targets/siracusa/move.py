@@ -72,6 +72,40 @@ def _strided_cycles(arguments: Callable[[Node], Arguments]) -> Callable[[Node], 
     return cycles
 
 
+def _matrices(node: Node) -> tuple[int, int] | None:
+    """Rows and columns of the matrices that a node turns, None where it is something else."""
+    axes, _, *table = cast(tuple[int, ...], transpose(node)["rows"])
+    if axes not in (2, 3):
+        return None
+    (columns, apart), (rows, step) = zip(table[-4::2], table[-3::2], strict=True)
+    whole = axes == 2 or table[1] == rows * columns
+    return (rows, columns) if apart == 1 and step == columns and whole else None
+
+
+def turns_bytes(node: Node) -> bool:
+    """Matrices of bytes are turned whose rows and columns are multiples of 4."""
+    found = _matrices(node)
+    return size(node, "x") == 1 and found is not None and found[0] % 4 == found[1] % 4 == 0
+
+
+def _turned(node: Node) -> dict[str, int]:
+    rows, columns = _matrices(node) or (4, 4)
+    return {"rows": rows, "columns": columns}
+
+
+def _turned_cycles(node: Node) -> float:
+    rows = _turned(node)["rows"]
+    return 330.0 + per_core(elements(node), 4 * rows) * (18.0 / 16 + 47.0 / (4 * rows))
+
+
+def _bytes_turned(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+    """Examples of matrices of bytes."""
+    from hypothesis import strategies as st
+
+    count, rows, columns = draw(st.integers(1, 3)), 4 * draw(st.integers(1, 12)), 4 * draw(st.integers(1, 12))
+    return Transpose((0, 2, 1)), (TensorType((count, rows, columns), DTYPES[draw(st.sampled_from(["i8", "u8"]))]),)
+
+
 def _concat(node: Node) -> Arguments:
     names = [name for name in node.operands if name != "y"]
     parts = [around(node, name, cast(Concat, node.op).axis) for name in names]
@@ -163,6 +197,12 @@ MOVE = (
         f"const void *restrict x, void *restrict y, int size, int start, {_RANGE}", {}, rows_at, (whole_bytes,),
         split=flat, direct=frozenset({"x"}), examples=retyped(RowsAt, "x"),
         cycles=lambda node: 150.0 + 20 * -(-per_core(elements(node)) * size(node, "y") // 4),
+    ),
+    Kernel(
+        Transpose, "turn_bytes.c", "tw_turn_bytes",
+        f"const uint8_t *x, uint8_t *y, int rows, int columns, {_RANGE}", {}, _turned, (turns_bytes,),
+        split=lambda node: Split(flat(node).dims, 4 * _turned(node)["rows"]), cycles=_turned_cycles,
+        examples=_bytes_turned,
     ),
     *(
         Kernel(
