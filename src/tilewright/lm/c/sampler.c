@@ -61,9 +61,9 @@ static uint32_t next_random(tw_sampler *s)
 /* Four at a time: a new greatest is rare after the first few. */
 int32_t tw_argmax(const int32_t *logits, uint32_t count)
 {
-    const int32_t *at = logits, *end = logits + count, *best = logits;
+    const int32_t *at = logits, *end = logits + (count & ~3u), *best = logits;
     int32_t most = *logits;
-    for (; end - at >= 4; at += 4) {
+    for (; at < end; at += 4) {
         int32_t a = at[0], b = at[1], c = at[2], d = at[3];
         if (RARELY(a > most))
             most = a, best = at;
@@ -74,7 +74,7 @@ int32_t tw_argmax(const int32_t *logits, uint32_t count)
         if (RARELY(d > most))
             most = d, best = at + 3;
     }
-    for (; at < end; at++)
+    for (end = logits + count; at < end; at++)
         if (RARELY(*at > most))
             most = *at, best = at;
     return (int32_t)(best - logits);

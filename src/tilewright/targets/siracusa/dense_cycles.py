@@ -10,9 +10,9 @@ from __future__ import annotations
 from .share import up
 
 CONFLICTS = 1.035
-STREAM_CALL, STREAM_ROW = 155, 38.5
-SUMS_CALL, SUMS_ROW = 109, 33.6
-ADD_CALL, ADD_ROW = 187, 44.2
+# Of rows of 64 weights: a call, a row.
+STREAM, STREAM_SUMS, STREAM_ADD, STREAM_MULTIPLES = (155, 38.5), (109, 33.6), (187, 44.2), (150, 38.8)
+FEW_CALL, FEW_BLOCK = 90, 55
 EIGHTS_CALL, EIGHTS_BLOCK = 120, 120
 GEMV_CALL, GEMV_EIGHT, GEMV_FOUR = 238, 155, 160
 REGISTERS_CALL, REGISTERS_BLOCK, REGISTERS_ROW = 184, 184, 30.6
@@ -27,9 +27,17 @@ LOOSE = {"sums": 190, "bytes": 380, "halves": 380, "bounded": 400, "joined": 440
 ROW = {"sums": 4, "bytes": 15, "halves": 15, "bounded": 20, "joined": 16, "wide": 57}
 
 
-def stream(rows: int, call: float = STREAM_CALL, each: float = STREAM_ROW) -> float:
+def stream(rows: int, form: tuple[float, float] = STREAM) -> float:
     """Rows of 64 weights times one row of inputs in registers."""
-    return call + each * rows
+    call, row = form
+    return call + row * rows
+
+
+def few(rows: int, cols: int) -> float:
+    """Sums of rows of weights, four at a time, times one row of inputs."""
+    blocks = up(rows, 4)
+    each = 2 * rows + blocks + (rows % 4 == 1)  # of a row alone, words come too late
+    return FEW_CALL + blocks * FEW_BLOCK + CONFLICTS * up(cols, 4) * each
 
 
 def eights(blocks: int, cols: int) -> float:

@@ -235,7 +235,7 @@ TW_X void looked_up(const int8_t *table, int8_t *p, int words)
 /* Weights of many positions at p, for each number that scores may be where these are few, else for each position. exp
  * is 255 times as large; no entry is greater than the first, behind them are the greatest of what follows each eighth.
  */
-TW_HOT static __attribute__((noinline)) void SMALL weigh_many(const int8_t *q, const int8_t *k, int8_t *p, uint32_t *scratch,
+TW_HELPER void SMALL weigh_many(const int8_t *q, const int8_t *k, int8_t *p, uint32_t *scratch,
                                                        int seen, int stride, const int8_t *plain,
                                                        const int32_t *exp, const int8_t *weight,
                                                        const int32_t *numbers_of)

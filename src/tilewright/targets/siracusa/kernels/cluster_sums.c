@@ -15,7 +15,7 @@
 #endif
 
 /* Columns of sums, scaled and turned by pairs: see below. */
-static __attribute__((noinline)) void turned(const int32_t *x, const uint8_t *mul, const int16_t *cosine,
+TW_HELPER void turned(const int32_t *x, const uint8_t *mul, const int16_t *cosine,
                                              const int16_t *sine, int8_t *y, int count, int shift, int turn)
 {
     int32_t half = tw_half(turn), rounding = tw_half(shift);
@@ -42,7 +42,7 @@ static __attribute__((noinline)) void turned(const int32_t *x, const uint8_t *mu
 }
 
 /* Columns of sums, scaled and put `pitch` bytes from each other. */
-static __attribute__((noinline)) void spread(const int32_t *x, const uint8_t *mul, int8_t *y, int count, int pitch,
+TW_HELPER void spread(const int32_t *x, const uint8_t *mul, int8_t *y, int count, int pitch,
                                              int shift)
 {
     int32_t rounding = tw_half(shift);

@@ -20,7 +20,7 @@ enum { USUAL = -1 }; /* shift: by 16, add is 2^15, mul >= 0 has 15 bits */
 /* y[t][r] = clip((x[t] . w[r] * mul[r] + add) >> shift). x: [tokens][cols], y: rows of y_step; mul_step: elements from
  * one row's multiplier to the next. `own`: whether every four rows have multipliers of their own, else all have the
  * first four, and tiles go along the rows of weights where these are more. */
-TW_HOT static SMALL __attribute__((noinline)) void bytes_of(const int8_t *x, const int8_t *w, const int32_t *mul,
+TW_HELPER SMALL void bytes_of(const int8_t *x, const int8_t *w, const int32_t *mul,
                                                             int mul_step, int own, int32_t add, int shift, int8_t *y,
                                                             int y_step, int tokens, int rows, int cols)
 {
