@@ -18,7 +18,19 @@ from tilewright.interp.graph import run
 from tilewright.ir.graph import Builder, Graph
 from tilewright.ir.types import F32, I8, I32, Array, TensorType, const
 from tilewright.ir.verify import verify
-from tilewright.ops import Binary, Concat, Conv2D, Dequantize, Linear, Requant, Reshape, Softmax, Transpose, Unary
+from tilewright.ops import (
+    Binary,
+    Concat,
+    Conv2D,
+    Dequantize,
+    Gather,
+    Linear,
+    Requant,
+    Reshape,
+    Softmax,
+    Transpose,
+    Unary,
+)
 from tilewright.options import Options
 from tilewright.passes.fuse import fuse
 from tilewright.passes.layout import layout
@@ -140,7 +152,7 @@ def image_graphs(draw: Any) -> Graph:
     for _ in range(draw(st.integers(2, 7))):
         x = draw(st.sampled_from(values))
         channels = x.type.static_shape[1]
-        match draw(st.sampled_from(["conv", "relu", "add", "bias", "concat", "softmax"])):
+        match draw(st.sampled_from(["conv", "relu", "add", "bias", "concat", "softmax", "gather"])):
             case "conv":
                 w = const(b.unique("w"), rng.normal(0, 0.3, (c, 3, 3, channels)).astype(f))
                 inner = b(Conv2D(pad=(1, 1, 1, 1)), b(Transpose((0, 2, 3, 1)), x), w)
@@ -155,6 +167,12 @@ def image_graphs(draw: Any) -> Graph:
                 values.append(b(Binary(draw(st.sampled_from(["add", "mul"]))), x, k))
             case "concat":
                 values.append(b(Concat(1), x, x))
+            case "gather":
+                axis = draw(st.integers(1, 3))
+                size = x.type.static_shape[axis]
+                values.append(
+                    b(Gather(axis), x, const(b.unique("i"), rng.integers(-size, size, size).astype(np.int32)))
+                )
             case "softmax":
                 values.append(b(Softmax(draw(st.integers(0, 3))), x))
     last = values[-1]

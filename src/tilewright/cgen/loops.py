@@ -125,8 +125,11 @@ class LoopTable:
             return wrap(f"{INDENT}{{{', '.join(entries)}}},", len(INDENT) + 4)
         inner = 2 * INDENT
         lines = [f"{inner}.{name} = {designated(kernel, rows[i])}," for name, kernel, rows in self.members]
-        lines += [f"{inner}.{self.columns[k]} = {text}," for k, text in zip(chosen, entries, strict=True)]
-        return "\n".join([f"{INDENT}{{", *(wrap(line, len(inner) + 4) for line in lines), f"{INDENT}}},"])
+        lines = [wrap(line, len(inner) + 4) for line in lines]
+        if chosen:
+            named = (f".{self.columns[k]} = {text}," for k, text in zip(chosen, entries, strict=True))
+            lines.append(wrap(inner + " ".join(named), len(inner)))
+        return "\n".join([f"{INDENT}{{", *lines, f"{INDENT}}},"])
 
     def _local(self, variable: str, chosen: Sequence[int], pad: str) -> tuple[str, list[str]]:
         inner, fields = pad + INDENT, [self._field(k) for k in chosen]

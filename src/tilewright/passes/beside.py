@@ -89,7 +89,7 @@ def _parted(node: Node, target: Target) -> Iterator[Form]:
 def _dense(node: Node) -> Form | None:
     """A convolution without its stride, and what picks the results."""
     op = node.op
-    if not isinstance(op, Conv2D) or op.stride == (1, 1):
+    if not isinstance(op, Conv2D | DepthwiseConv2D) or op.stride == (1, 1):
         return None
     whole = made(replace(op, stride=(1, 1)), node.inputs, node.name, node)
     kept = node.outputs[0].type.static_shape

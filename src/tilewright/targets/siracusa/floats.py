@@ -173,7 +173,7 @@ def _quantised(dtype: str) -> Kernel:
     return Kernel(
         Quantize, "floats.c", f"tw_quantize_part_{dtype}",
         f"const float *x, const float *scale, const {t} *zero, {t} *y, {_LAYOUT}", {"zero": dtype}, _channels,
-        cycles=lambda node: CALL + 80.0 + 25.5 * _own(node), split=flat,
+        cycles=lambda node: CALL + 80.0 + (19.5 if dtype in ("i8", "u8") else 26.5) * _own(node), split=flat,
         examples=retyped(Quantize, "zero", dtypes=(dtype,)),
     )  # fmt: skip
 
@@ -182,7 +182,8 @@ def _real(node: Node) -> float:
     """Cycles of an element that becomes a real: an overflow of 32 bits is looked for, channels that lie last vary."""
     found = scaled(node)
     varies = found["inner"] == 1 and (found["scale_step"] or found["zero_step"])
-    return 11.0 + 3.0 * (type_of(node, "x").dtype.bits == 32) + 5.5 * bool(varies)
+    run = 5.5 + 62.0 / cast(int, found["channels"]) if varies else 0.0
+    return 11.0 + 3.0 * (type_of(node, "x").dtype.bits == 32) + run
 
 
 def _dequantised(dtype: str) -> Kernel:

@@ -122,13 +122,21 @@ def _concat_split(node: Node) -> Split:
 
 def _concat_cycles(node: Node) -> float:
     found, (outer, total, inner) = _concat(node), around(node, "y", cast(Concat, node.op).axis)
-    count, own = cast(int, found["count"]), elements(node) / CORES
-    words = PER_WORD * own * size(node, "y") / 4
+    width, rows = size(node, "y"), per_core(outer)
     if outer < CORES:
-        return 480.0 + 45.0 * outer * total + words
-    if total * inner < 2 * SHORT:
-        return 480.0 + total * inner * (80.0 + PER_ELEMENT * per_core(outer))
-    return 480.0 + 75.0 * count * per_core(outer) + words * per_core(outer) * CORES / outer
+        return 480.0 + 45.0 * outer * total + PER_WORD * elements(node) / CORES * width / 4
+    blocks = [inner * extent * width for extent in cast(tuple[int, ...], found["extents"])]
+    return 200.0 + sum(_placed(bytes_, sum(blocks), rows, width) for bytes_ in blocks)
+
+
+def _placed(bytes_: int, total: int, rows: int, width: int) -> float:
+    """Rows of bytes that go to where rows are `total` bytes apart."""
+    if bytes_ % 4 == total % 4 == 0:
+        words = bytes_ // 4
+        return 90.0 + rows * ((3.2 if words % 2 else 2.2) * words + 4)
+    if bytes_ < SHORT * width:
+        return bytes_ / width * (80.0 + PER_ELEMENT * rows)
+    return rows * (80.0 + PER_WORD * bytes_ / 4)
 
 
 def _pad(node: Node) -> Arguments:
@@ -158,7 +166,8 @@ def _gather_split(node: Node) -> Split:
 def _gather_cycles(node: Node) -> float:
     own, inner = per_core(elements(node)), cast(int, _gather(node)["inner"])
     per_word = 8.5 if type_of(node, "x").size * size(node, "x") > LARGE else PER_WORD
-    return 180.0 + 100.0 * math.ceil(own / max(1, inner)) + per_word * own * size(node, "y") / 4
+    words = per_word * own * size(node, "y") / 4 if inner > 1 else 0.0
+    return 180.0 + 68.0 * math.ceil(own / max(1, inner)) + words
 
 
 def large_table(node: Node) -> bool:

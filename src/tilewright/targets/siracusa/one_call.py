@@ -107,7 +107,7 @@ def _sums_cycles(call: float, each: float) -> Callable[[Node], float]:
 
 
 def _heads_cycles(node: Node) -> float:
-    return 192 + 25.4 * per_core(type_of(node, "mul").static_shape[0], 4)
+    return 215 + 24.5 * per_core(type_of(node, "mul").static_shape[0], 4)
 
 
 ONE_CALL = (

@@ -206,15 +206,17 @@ static __attribute__((noinline)) int32_t quotient(float x, float scale, int32_t 
 
 /* clip(round(x / scale) + zero), not-a-number becomes 0. The cores share one unit that divides, so the product by the
  * reciprocal `by` is rounded, where it cannot be another number: it is at most 3 * 2^-24 of itself away from the
- * quotient, which is 0.024 up to 2^17, and beyond that results are clipped. */
+ * quotient. Bytes are clipped from 2^10 on, where that is 0.0002, halves from 2^17 on, where it is 0.024. */
 #define QUANTIZE(T, TYPE, LOW, HIGH)                                                                                   \
     void tw_quantize_part_##T(const float *x, const float *scale, const TYPE *zero, TYPE *y, int channels, int inner,  \
                               int scale_step, int zero_step, int first, int last)                                      \
     {                                                                                                                  \
         for (int i = first; i < last;) {                                                                               \
             CHANNELS(i);                                                                                               \
-            float s = scale[c * scale_step], by = 1.0f / s, near = by >= 0x1p-100f ? 0.47f : 0.0f;                     \
+            float s = scale[c * scale_step], by = 1.0f / s, near = sizeof(TYPE) > 1 ? 0.47f : 0.4997f;                 \
             int32_t z = zero[c * zero_step], low = LOW - z, high = HIGH - z;                                           \
+            if (by < 0x1p-100f) /* its last bits are lost */                                                           \
+                near = 0.0f;                                                                                           \
             for (; n > 0; n--, i++) {                                                                                  \
                 float t = x[i] * by;                                                                                   \
                 int32_t q = nearest(t);                                                                                \
