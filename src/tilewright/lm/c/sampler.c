@@ -186,8 +186,8 @@ static void go_on(tw_sampler *s, tw_sampler_work *work, uint32_t cores, uint32_t
     work->token = (int32_t)i;
 }
 
-/* Draw one of the tokens that are not much less likely than those of the greatest logit. Core `core` has logits first ..
- * last. */
+/* Draw one of the tokens that are not much less likely than that of the greatest logit; logits first .. last are this
+ * core's. */
 static __attribute__((noinline)) int32_t drawn(tw_sampler *s, const int32_t *logits, uint32_t first, uint32_t last,
                                                uint32_t most, tw_sampler_work *work, const tw_team *team)
 {

@@ -361,7 +361,6 @@ void SMALL tw_attend_tables(const int8_t *restrict q, const int8_t *restrict k, 
 /* The same for a single row, heads of four channels, 256 levels and scores shifted by 16. exp: 255 times as large, none
  * greater than the first, and what `weigh_many` wants; numbers: and a bound, rounded products with sums clipped
  * to it are codes. */
-TW_HOT
 void SMALL tw_attend_row(const struct tw_attend_row *given, uint32_t *restrict scratch, int first, int last)
 {
     int seen = given->seen, group = given->group, stride = given->stride, pitch = given->pitch;

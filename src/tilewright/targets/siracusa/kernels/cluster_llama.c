@@ -16,9 +16,9 @@ void __attribute__((minsize)) tw_cluster_embed(const int32_t *restrict tokens, c
         first += n;
 #ifdef __riscv
         int32_t a;
-        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "5") TW_LB("%[a]", "%[row]", "1") "mul %[a], %[a], %[scale]\n"
-                         TW_ADDRN("%[a]", "x0", "%[shift]") TW_CLIP("%[a]", "%[a]", "16") TW_SH("%[a]", "%[y]", "2")
-                         TW_ASM_END
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "5") TW_LB("%[a]", "%[row]", "1")
+                         "mul %[a], %[a], %[scale]\n" TW_ADDRN("%[a]", "x0", "%[shift]") TW_CLIP("%[a]", "%[a]", "16")
+                         TW_SH("%[a]", "%[y]", "2") TW_ASM_END
                          : [a] "=&r"(a), [row] "+&r"(row), [y] "+&r"(y)
                          : [n] "r"(n), [scale] "r"(scale), [shift] "r"(shift)
                          : "memory");
@@ -130,7 +130,6 @@ TW_X int32_t reciprocal_root(uint64_t total, int *down)
 }
 
 /* y = clip((t * w + half) >> shift), t = 2^15 x / sqrt(sum(x^2) + eps), for every row. x, y: [rows][n], w: [n]. */
-TW_HOT
 void tw_cluster_rmsnorm(const int16_t *restrict x, const int16_t *restrict w, int8_t *restrict y, int n, int shift,
                         int64_t eps, int first, int last)
 {
@@ -145,7 +144,6 @@ void tw_cluster_rmsnorm(const int16_t *restrict x, const int16_t *restrict w, in
 }
 
 /* The same for one row of n elements, a multiple of 64. */
-TW_HOT
 void __attribute__((minsize)) tw_cluster_rmsnorm_row(const struct tw_cluster_rmsnorm_row *given, int first, int last)
 {
     const int16_t *x = given->x;

@@ -61,7 +61,6 @@ TW_HELPER void spread(const int32_t *x, const uint8_t *mul, int8_t *y, int count
 
 /* Columns first .. last of a token's sums x, for each head of the caches `group` queries, a key and a value: scaled,
  * the first two turned by pairs, keys and values to position pos. n: columns of state_k. See TurnedHeads. */
-TW_HOT
 void __attribute__((minsize)) tw_cluster_turned_heads(
     const struct tw_cluster_turned_heads *given, int pos, int first, int last)
 {
@@ -96,7 +95,6 @@ void __attribute__((minsize)) tw_cluster_turned_heads(
 
 /* y = clip((table[gate + 128] * up + half) >> shift) for one row of sums x: `columns` gates, then what they gate, each
  * clip((x * mul + half) >> shift) of its own shift before. */
-TW_HOT
 void tw_cluster_gated_sums(const struct tw_cluster_gated_sums *given, int first, int last)
 {
     const int32_t *x = given->x + first, *up = x + given->columns;

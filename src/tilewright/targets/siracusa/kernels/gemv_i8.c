@@ -20,7 +20,7 @@ TW_HELPER void stream(int32_t *y, const int8_t *w, const int8_t *x, int count)
 }
 
 /* The same for rows first .. last, on their own: nothing follows the sums. */
-TW_HOT void tw_stream_sums(const struct tw_stream_sums *given, int first, int last)
+void tw_stream_sums(const struct tw_stream_sums *given, int first, int last)
 {
     if (first < last)
         stream(given->y + first, given->w + first * TW_ROW, given->x, last - first);
@@ -65,7 +65,7 @@ TW_HELPER void few_rows(int32_t *y, const int8_t *w, const int8_t *x, int words,
 }
 
 /* Rows first .. last of the same for any whole words: little code, and as few instructions for few rows. */
-TW_HOT void __attribute__((minsize)) tw_few_sums(const struct tw_few_sums *given, int first, int last)
+void __attribute__((minsize)) tw_few_sums(const struct tw_few_sums *given, int first, int last)
 {
     int cols = given->cols, pitch = tw_pitch(cols);
     for (int rows; first < last; first += rows) {
@@ -80,7 +80,7 @@ TW_HOT void __attribute__((minsize)) tw_few_sums(const struct tw_few_sums *given
                 "sra %[b], %[b], %[shift]\n" TW_MAX("%[b]", "%[b]", "%[low]") TW_MIN("%[b]", "%[b]", "%[high]") put)
 /* x: [64], w: [rows][64], mul: [rows], add: [1], y: [rows]. */
 #define STREAM_SCALED(name, type, put)                                                                                 \
-    TW_HOT __attribute__((noinline)) void name(const int8_t *restrict x, const int8_t *restrict w,                     \
+    __attribute__((noinline)) void name(const int8_t *restrict x, const int8_t *restrict w,                     \
                                                const uint8_t *restrict mul, const int32_t *restrict add,               \
                                                type *restrict y, int shift, int32_t low, int32_t high, int first,      \
                                                int last)                                                               \
@@ -101,9 +101,9 @@ TW_HOT void __attribute__((minsize)) tw_few_sums(const struct tw_few_sums *given
 STREAM_SCALED(tw_stream_i8, int8_t, TW_SB("%[b]", "%[y]", "1"))
 STREAM_SCALED(tw_stream_i16, int16_t, TW_SH("%[b]", "%[y]", "2"))
 
-/* Multiples of such sums, of 32 bits. This is called once for a token, when the instruction cache has none of it: little
+/* Multiples of such sums, of 32 bits. It is called once for a token, when the instruction cache has none of it: little
  * code. */
-TW_HOT void __attribute__((minsize)) tw_stream_multiples(const struct tw_stream_multiples *given, int first, int last)
+void __attribute__((minsize)) tw_stream_multiples(const struct tw_stream_multiples *given, int first, int last)
 {
     const uint8_t *mul = given->mul + first;
     int32_t *y = given->y + first, n = last - first;
@@ -124,7 +124,6 @@ TW_HOT void __attribute__((minsize)) tw_stream_multiples(const struct tw_stream_
 }
 
 /* The same for bytes with multipliers of 32 bits, one for each row or (`mul_step` 0) for all. */
-TW_HOT
 void tw_stream_bytes(const struct tw_stream_bytes *given, int first, int last)
 {
     int step = given->mul_step;
@@ -134,7 +133,7 @@ void tw_stream_bytes(const struct tw_stream_bytes *given, int first, int last)
 }
 
 /* y = SwiGLU of two such products, rounded. scratch: [last - first]. */
-TW_HOT void tw_gated_i8(const struct tw_gated_i8 *given, int8_t *restrict scratch, int first, int last)
+void tw_gated_i8(const struct tw_gated_i8 *given, int8_t *restrict scratch, int first, int last)
 {
     const int8_t *x = given->x, *w_up = given->w_up + first * TW_ROW;
     int8_t *y = given->y;
@@ -196,14 +195,14 @@ TW_HELPER void join(const int32_t *x, const int16_t *r, const uint8_t *mul, int1
 }
 
 /* The same for the sums first .. last of one row. */
-TW_HOT void tw_cluster_scaled_add(const struct tw_cluster_scaled_add *given, int first, int last)
+void tw_cluster_scaled_add(const struct tw_cluster_scaled_add *given, int first, int last)
 {
     if (first < last)
         join(given->x + first, given->r + first, given->mul + first, given->y + first, given->shift, last - first);
 }
 
 /* The same for the sums x w^T, which `scratch` holds. Scaled sums fit 30 bits. */
-TW_HOT void __attribute__((minsize)) tw_stream_add(const struct tw_stream_add *given, int32_t *restrict scratch,
+void __attribute__((minsize)) tw_stream_add(const struct tw_stream_add *given, int32_t *restrict scratch,
                                                    int first, int last)
 {
     if (first >= last)
@@ -214,7 +213,7 @@ TW_HOT void __attribute__((minsize)) tw_stream_add(const struct tw_stream_add *g
 
 /* The same for any number of inputs, eight rows at a time: little code, for programs that hardly fit the instruction
  * cache. cols is a multiple of 4, first and last of 8. */
-TW_HOT void tw_eights_add(const struct tw_eights_add *given, int first, int last)
+void tw_eights_add(const struct tw_eights_add *given, int first, int last)
 {
     const int8_t *x = given->x, *w = given->w;
     const uint8_t *mul = given->mul + first;

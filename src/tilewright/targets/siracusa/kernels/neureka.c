@@ -50,7 +50,7 @@ static inline uint32_t address(const void *base)
         int32_t jobs
 
 /* Start jobs: each goes on with what the form says to add. */
-TW_HOT void tw_neureka_1x1(ARGUMENTS)
+void tw_neureka_1x1(ARGUMENTS)
 {
     uint32_t inputs = address(x) + (uint32_t)start, weights = address(w) - WEIGHT_MEMORY, results = address(y);
     uint32_t multipliers = address(mul), addends = address(add);

@@ -18,11 +18,9 @@
 #define TW_LINE(line) #line
 #define TW_SECTION(line) __attribute__((section(".text.tw_hot." TW_LINE(line)), noinline))
 #define TW_HELPER static TW_SECTION(__LINE__)
-#define TW_HOT
 #else
 #define TW_SAY(instruction, plain) plain
 #define TW_HELPER static __attribute__((noinline))
-#define TW_HOT
 #endif
 
 /* Lane `i` of a word, and lane 0 for every lane. */
