@@ -139,7 +139,16 @@ def whole(graph: Graph, choices: Mapping[str, Choice], menus: Menus, states_near
             if way is None:
                 return None
             ways[node.name] = way
-    return Decision(ways, frozenset(lives(graph)))
+    return Decision(ways, frozenset(lives(graph)) - _looked_up(graph, ways))
+
+
+def _looked_up(graph: Graph, ways: Mapping[str, Tiled]) -> set[Value]:
+    """Inputs that every call uses wherever they are."""
+    found = {value for value in graph.inputs if value.kind is Kind.INPUT}
+    for node in graph.nodes:
+        direct = ways[node.name].kernel.direct if node.name in ways else frozenset()
+        found -= {root(graph, value)[0] for name, value in node.operands.items() if name not in direct}
+    return found
 
 
 def alone(

@@ -153,7 +153,7 @@ def _rmsnorm_cycles(node: Node) -> float:
 
 
 def _row_cycles(node: Node) -> float:
-    return 215 + 1.65 * type_of(node, "w").static_shape[0] + 11.5 * per_core(elements(node))
+    return 175 + 1.72 * type_of(node, "w").static_shape[0] + 11.5 * per_core(elements(node))
 
 
 def _rope_cycles(each: float) -> Callable[[Node], float]:
@@ -176,7 +176,7 @@ def _saturate_cycles(node: Node) -> float:
 
 def _embed_cycles(node: Node) -> float:
     chunk, cols = per_core(elements(node)), maximum(type_of(node, "table").shape[1])
-    return 114 + 76 * -(-chunk // cols) + 9.8 * chunk
+    return 62 + 45 * -(-chunk // cols) + 12 * chunk
 
 
 def _append_cycles(fixed: float, each: float) -> Callable[[Node], float]:
@@ -266,7 +266,7 @@ LANGUAGE = (
         "const int32_t *restrict tokens, const int8_t *restrict table, const uint8_t *restrict mul,"
         " int16_t *restrict y, int cols, int pitch, int shift, int first, int last",
         {"tokens": "i32", "table": "i8", "mul": "u8"}, _embed, packing={"table": ROWS}, split=flat,
-        direct=frozenset({"table", "mul"}),
+        direct=frozenset({"tokens", "table", "mul"}),
         cycles=_embed_cycles,
     ),
     Kernel(

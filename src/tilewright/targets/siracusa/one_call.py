@@ -144,15 +144,14 @@ ONE_CALL = (
         by_struct=True, late=frozenset({"pos"}), meets=True,
     ),
     Kernel(
-        ScaledAdd, "cluster_sums.c", "tw_cluster_scaled_add", f"{SCALED_ADD}, int shift, int first, int last",
+        ScaledAdd, "gemv_i8.c", "tw_cluster_scaled_add", f"{SCALED_ADD}, int shift, int first, int last",
         {}, lambda node: {"shift": cast(ScaledAdd, node.op).shift},
         (one_row_of_sums, scaled_in_32_bits, small_scaled_sums), split=flat, in_place={"y": "r"},
-        cycles=_sums_cycles(80, 11.7), by_struct=True,
+        cycles=_sums_cycles(74, 10), by_struct=True,
     ),
     Kernel(
         GatedSums, "cluster_sums.c", "tw_cluster_gated_sums",
         f"{GATED_SUMS}, int columns, int gate_shift, int up_shift, int shift, int first, int last",
-        {}, gated_sums, (one_row_of_sums, scaled_in_32_bits), split=flat, cycles=_sums_cycles(115, 24.3),
-        by_struct=True,
+        {}, gated_sums, (one_row_of_sums, scaled_in_32_bits), split=flat, cycles=_sums_cycles(75, 20), by_struct=True,
     ),
 )  # fmt: skip

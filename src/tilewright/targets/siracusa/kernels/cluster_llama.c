@@ -5,30 +5,35 @@
 
 /* y[t] = row tokens[t] of the table * its multiplier. table: [vocabulary][pitch], as products read it; y:
  * [count][cols]. */
-void tw_cluster_embed(const int32_t *restrict tokens, const int8_t *restrict table, const uint8_t *restrict mul,
-                      int16_t *restrict y, int cols, int pitch, int shift, int first, int last)
+void __attribute__((minsize)) tw_cluster_embed(const int32_t *restrict tokens, const int8_t *restrict table,
+                                               const uint8_t *restrict mul, int16_t *restrict y, int cols, int pitch,
+                                               int shift, int first, int last)
 {
     int t = first < cols ? 0 : first / cols, c = first - t * cols;
-    int32_t half = tw_half(shift);
-    for (; first < last; c = 0, t++) {
-        int32_t token = tokens[t], scale = mul[token];
-        const int8_t *restrict row = table + token * pitch;
-        int end = c + last - first < cols ? c + last - first : cols;
-        first += end - c;
-        int16_t *restrict to = y + t * cols;
-        for (; c + 4 <= end; c += 4) {
-            int32_t word = tw_word_at(row + c);
-            for (int i = 0; i < 4; i++)
-                to[c + i] = (int16_t)tw_pclip(tw_pmac(half, TW_I8(word, i), scale) >> shift, 16);
-        }
-        for (; c < end; c++)
-            to[c] = (int16_t)tw_pclip(tw_pmac(half, row[c], scale) >> shift, 16);
+    for (y += first; first < last; c = 0, t++) {
+        int32_t token = tokens[t], scale = mul[token], left = last - first, n = left < cols - c ? left : cols - c;
+        const int8_t *restrict row = table + token * pitch + c;
+        first += n;
+#ifdef __riscv
+        int32_t a;
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "5") TW_LB("%[a]", "%[row]", "1")
+                         "mul %[a], %[a], %[scale]\n" TW_ADDRN("%[a]", "x0", "%[shift]") TW_CLIP("%[a]", "%[a]", "16")
+                         TW_SH("%[a]", "%[y]", "2") TW_ASM_END
+                         : [a] "=&r"(a), [row] "+&r"(row), [y] "+&r"(y)
+                         : [n] "r"(n), [scale] "r"(scale), [shift] "r"(shift)
+                         : "memory");
+#else
+        for (; n > 0; n--)
+            *y++ = (int16_t)tw_pclip(tw_pmac(tw_half(shift), *row++, scale) >> shift, 16);
+#endif
     }
 }
 
-/* Sums over `words` pairs of words at x, modulo 2^32: of the squares, and of the squares of the upper bytes. */
-TW_X void square_words(const int16_t *x, int words, int32_t *low, int32_t *high)
+/* Sums over `words` pairs of words from *x on, which moves behind them, modulo 2^32: of the squares, and of the squares
+ * of the upper bytes. */
+TW_X void square_words(const int16_t **x, int words, int32_t *low, int32_t *high)
 {
+    const int16_t *at = *x;
     int32_t sum = 0, upper = 0, lanes = 0x03010705;
 #ifdef __riscv
     int32_t a, b;
@@ -37,24 +42,24 @@ TW_X void square_words(const int16_t *x, int words, int32_t *low, int32_t *high)
         TW_ASM_BEGIN TW_LOOP("0", "%[words]", "6") TW_LW("%[a]", "%[x]", "4") TW_LW("%[b]", "%[x]", "4")
         TW_DOT_H(TW_SDOTSP, "%[sum]", "%[a]", "%[a]") TW_DOT_H(TW_SDOTSP, "%[sum]", "%[b]", "%[b]")
         TW_SHUFFLE2("%[b]", "%[a]", "%[lanes]") TW_DOT(TW_SDOTSP, "%[upper]", "%[b]", "%[b]") TW_ASM_END
-        : [a] "=&r"(a), [b] "=&r"(b), [x] "+&r"(x), [sum] "+&r"(sum), [upper] "+&r"(upper)
+        : [a] "=&r"(a), [b] "=&r"(b), [x] "+&r"(at), [sum] "+&r"(sum), [upper] "+&r"(upper)
         : [words] "r"(words), [lanes] "r"(lanes)
         : "memory");
     /* clang-format on */
 #else
-    for (; words > 0; words--, x += 4) {
-        int32_t a = tw_word_at(x), b = tw_word_at(x + 2);
+    for (; words > 0; words--, at += 4) {
+        int32_t a = tw_word_at(at), b = tw_word_at(at + 2);
         sum = tw_vsdotsp_h(tw_vsdotsp_h(sum, a, a), b, b);
         b = tw_vshuffle2_b(b, a, lanes);
         upper = tw_vsdotsp_b(upper, b, b);
     }
 #endif
-    *low = sum, *high = upper;
+    *x = at, *low = sum, *high = upper;
 }
 
-/* Exact sum of x[i]^2 and total, over at most 16 pairs of words. With x = 256 h + l of unsigned l, 65536 times the sum
+/* Exact sum of squares and total, over at most 16 pairs of words. With x = 256 h + l of unsigned l, 65536 times the sum
  * of h^2 is off by less than 2^31 over 64 elements, and so tells how often the sum modulo 2^32 went round. */
-TW_X uint64_t with_squares(const int16_t *x, int words, uint64_t total)
+TW_X uint64_t with_squares(const int16_t **x, int words, uint64_t total)
 {
     int32_t low, high;
     square_words(x, words, &low, &high);
@@ -64,9 +69,9 @@ TW_X uint64_t with_squares(const int16_t *x, int words, uint64_t total)
 
 static uint64_t sum_of_squares(const int16_t *x, int n, uint64_t total)
 {
-    for (int words; n >= 4; x += 4 * words, n -= 4 * words) {
+    for (int words; n >= 4; n -= 4 * words) {
         words = n < 64 ? n >> 2 : 16;
-        total = with_squares(x, words, total);
+        total = with_squares(&x, words, total);
     }
     for (int i = 0; i < n; i++)
         total += (uint32_t)(x[i] * x[i]);
@@ -74,13 +79,17 @@ static uint64_t sum_of_squares(const int16_t *x, int n, uint64_t total)
 }
 
 /* floor(sqrt(value)) of value >= 2^30: a chord of one of twelve parts, right to one part in 500, and a step of
- * Newton's. */
+ * Newton's. An entry has where the chord begins in its upper half, and how far it rises in its lower one. */
 TW_X uint32_t root(uint32_t value)
 {
-    static const uint32_t nodes[17] = {0,     0,     0,     0,     32768, 36636, 40132, 43348, 46341,
-                                       49152, 51811, 54340, 56756, 59073, 61303, 63455, 65536};
-    uint32_t part = value >> 28, low = nodes[part], guess, result;
-    guess = low + ((nodes[part + 1] - low) * (value >> 12 & 65535) >> 16);
+#define CHORD(from, to) ((uint32_t)(from) << 16 | ((to) - (from)))
+    static const uint32_t chords[16] = {
+        0, 0, 0, 0, CHORD(32768, 36636), CHORD(36636, 40132), CHORD(40132, 43348), CHORD(43348, 46341),
+        CHORD(46341, 49152), CHORD(49152, 51811), CHORD(51811, 54340), CHORD(54340, 56756), CHORD(56756, 59073),
+        CHORD(59073, 61303), CHORD(61303, 63455), CHORD(63455, 65535),
+    };
+    int32_t chord = (int32_t)chords[value >> 28];
+    uint32_t guess = (uint32_t)tw_pmacun(chord, chord, (int32_t)(value >> 12), 16), result;
     result = (guess + value / guess) >> 1; /* not below the root, and less than one above */
     result -= result >> 16;
     return result - (result * result > value);
@@ -89,22 +98,20 @@ TW_X uint32_t root(uint32_t value)
 /* y = clip(((x * reciprocal >> down) * w + half) >> shift) for n elements. */
 TW_X void scaled(const int16_t *x, const int16_t *w, int8_t *y, int n, int32_t reciprocal, int down, int shift)
 {
-    int32_t half = tw_half(shift);
 #ifdef __riscv
     int32_t a, b, c;
     /* clang-format off */
     __asm__ volatile(
         TW_ASM_BEGIN TW_LOOP("0", "%[n]", "9") TW_LH("%[a]", "%[x]", "2") TW_LH("%[b]", "%[w]", "2")
-        "mul %[a], %[a], %[reciprocal]\n" "mv %[c], %[half]\n" "sra %[a], %[a], %[down]\n"
-        TW_MAC("%[c]", "%[a]", "%[b]") "sra %[c], %[c], %[shift]\n" TW_CLIP("%[c]", "%[c]", "8")
-        TW_SB("%[c]", "%[y]", "1") TW_ASM_END
+        "mul %[a], %[a], %[reciprocal]\nli %[c], 0\nsra %[a], %[a], %[down]\n" TW_MAC("%[c]", "%[a]", "%[b]")
+        TW_ADDRN("%[c]", "x0", "%[shift]") TW_CLIP("%[c]", "%[c]", "8") TW_SB("%[c]", "%[y]", "1") TW_ASM_END
         : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [x] "+&r"(x), [w] "+&r"(w), [y] "+&r"(y)
-        : [n] "r"(n), [reciprocal] "r"(reciprocal), [half] "r"(half), [down] "r"(down), [shift] "r"(shift)
+        : [n] "r"(n), [reciprocal] "r"(reciprocal), [down] "r"(down), [shift] "r"(shift)
         : "memory");
     /* clang-format on */
 #else
     for (int i = 0; i < n; i++)
-        y[i] = (int8_t)tw_pclip(tw_pmac(half, x[i] * reciprocal >> down, w[i]) >> shift, 8);
+        y[i] = (int8_t)tw_pclip(tw_pmac(tw_half(shift), x[i] * reciprocal >> down, w[i]) >> shift, 8);
 #endif
 }
 
@@ -123,7 +130,6 @@ TW_X int32_t reciprocal_root(uint64_t total, int *down)
 }
 
 /* y = clip((t * w + half) >> shift), t = 2^15 x / sqrt(sum(x^2) + eps), for every row. x, y: [rows][n], w: [n]. */
-TW_HOT
 void tw_cluster_rmsnorm(const int16_t *restrict x, const int16_t *restrict w, int8_t *restrict y, int n, int shift,
                         int64_t eps, int first, int last)
 {
@@ -138,15 +144,14 @@ void tw_cluster_rmsnorm(const int16_t *restrict x, const int16_t *restrict w, in
 }
 
 /* The same for one row of n elements, a multiple of 64. */
-TW_HOT
 void __attribute__((minsize)) tw_cluster_rmsnorm_row(const struct tw_cluster_rmsnorm_row *given, int first, int last)
 {
     const int16_t *x = given->x;
     uint64_t total = (uint64_t)given->eps;
     if (first >= last)
         return;
-    for (const int16_t *at = x, *end = x + given->n; at < end; at += 64)
-        total = with_squares(at, 16, total);
+    for (const int16_t *at = x, *end = x + given->n; at < end;)
+        total = with_squares(&at, 16, total);
     int down;
     int32_t reciprocal = reciprocal_root(total, &down);
     scaled(x + first, given->w + first, given->y + first, last - first, reciprocal, down, given->shift);

@@ -70,7 +70,6 @@ TW_X void spread(const int32_t *x, const uint8_t *mul, int8_t *y, int pitch, con
 
 /* A token's sums x, for each head of the caches `group` queries, a key and a value: scaled, the first two turned by
  * pairs, keys and values to position pos. sizes: heads, and each core's pieces. See TurnedHeads. */
-TW_HOT
 void __attribute__((minsize)) tw_cluster_turned_heads(const struct tw_cluster_turned_heads *given, int pos)
 {
     const struct heads *f = (const struct heads *)(const void *)given->sizes;
@@ -91,69 +90,37 @@ void __attribute__((minsize)) tw_cluster_turned_heads(const struct tw_cluster_tu
     }
 }
 
-/* y = clip(r + ((x * mul + half) >> shift)), 16 bits, for one row; r may be y. Scaled sums fit 32 bits. */
-TW_HOT
-void tw_cluster_scaled_add(const struct tw_cluster_scaled_add *given, int first, int last)
-{
-    const int32_t *x = given->x + first;
-    const int16_t *r = given->r + first;
-    const uint8_t *mul = given->mul + first;
-    int16_t *y = given->y + first;
-    int32_t shift = given->shift, half = tw_half(shift), n = last - first;
-    if (n <= 0)
-        return;
-#ifdef __riscv
-    int32_t a, b, p;
-    /* clang-format off */
-    __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "9") TW_LBU("%[p]", "%[mul]", "1") TW_LW("%[a]", "%[x]", "4")
-        TW_LH("%[b]", "%[r]", "2") "mul %[a], %[a], %[p]\n" "add %[a], %[a], %[half]\n" "sra %[a], %[a], %[shift]\n"
-        "add %[a], %[a], %[b]\n" TW_CLIP("%[a]", "%[a]", "16") TW_SH("%[a]", "%[y]", "2") TW_ASM_END
-        : [a] "=&r"(a), [b] "=&r"(b), [p] "=&r"(p), [x] "+&r"(x), [r] "+&r"(r), [mul] "+&r"(mul), [y] "+&r"(y)
-        : [n] "r"(n), [half] "r"(half), [shift] "r"(shift)
-        : "memory");
-    /* clang-format on */
-#else
-    for (int i = 0; i < n; i++)
-        y[i] = (int16_t)tw_pclip((tw_pmac(half, x[i], mul[i]) >> shift) + r[i], 16);
-#endif
-}
-
 /* y = clip((table[gate + 128] * up + half) >> shift) for one row of sums x: `columns` gates, then what they gate, each
  * clip((x * mul + half) >> shift) of its own shift before. */
-TW_HOT
 void tw_cluster_gated_sums(const struct tw_cluster_gated_sums *given, int first, int last)
 {
     const int32_t *x = given->x + first, *up = x + given->columns;
     const uint8_t *mul = given->mul + first, *by = mul + given->columns;
     const int16_t *table = given->table + 128;
     int8_t *y = given->y + first;
-    int32_t gate_shift = given->gate_shift, up_shift = given->up_shift, shift = given->shift;
-    int32_t half = tw_half(shift), half_a = tw_half(gate_shift), half_b = tw_half(up_shift), n = last - first;
+    int32_t gate_shift = given->gate_shift, up_shift = given->up_shift, shift = given->shift, n = last - first;
     if (n <= 0)
         return;
 #ifdef __riscv
-    int32_t a, b, p;
+    int32_t a, b, p, q;
     /* clang-format off */
     __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "19") TW_LW("%[a]", "%[x]", "4") TW_LBU("%[p]", "%[mul]", "1")
-        TW_LW("%[b]", "%[up]", "4") "mul %[a], %[a], %[p]\n" TW_LBU("%[p]", "%[by]", "1")
-        "add %[a], %[a], %[half_a]\n" "sra %[a], %[a], %[gate]\n" "mul %[b], %[b], %[p]\n" TW_CLIP("%[a]", "%[a]", "8")
-        "add %[b], %[b], %[half_b]\n" "slli %[a], %[a], 1\n" "sra %[b], %[b], %[upper]\n"
-        TW_LH_AT("%[a]", "%[table]", "%[a]") TW_CLIP("%[b]", "%[b]", "8") "mul %[a], %[a], %[b]\n"
-        "add %[a], %[a], %[half]\n" "sra %[a], %[a], %[shift]\n" TW_CLIP("%[a]", "%[a]", "8")
+        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "16") TW_LW("%[a]", "%[x]", "4") TW_LBU("%[p]", "%[mul]", "1")
+        TW_LW("%[b]", "%[up]", "4") TW_LBU("%[q]", "%[by]", "1") "mul %[a], %[a], %[p]\nmul %[b], %[b], %[q]\n"
+        TW_ADDRN("%[a]", "x0", "%[gate]") TW_CLIP("%[a]", "%[a]", "8") "slli %[a], %[a], 1\n"
+        TW_LH_AT("%[a]", "%[table]", "%[a]") TW_ADDRN("%[b]", "x0", "%[upper]") TW_CLIP("%[b]", "%[b]", "8")
+        TW_MULS("%[a]", "%[a]", "%[b]") TW_ADDRN("%[a]", "x0", "%[shift]") TW_CLIP("%[a]", "%[a]", "8")
         TW_SB("%[a]", "%[y]", "1") TW_ASM_END
-        : [a] "=&r"(a), [b] "=&r"(b), [p] "=&r"(p), [x] "+&r"(x), [up] "+&r"(up), [mul] "+&r"(mul), [by] "+&r"(by),
-          [y] "+&r"(y)
-        : [n] "r"(n), [table] "r"(table), [half_a] "r"(half_a), [gate] "r"(gate_shift), [half_b] "r"(half_b),
-          [upper] "r"(up_shift), [half] "r"(half), [shift] "r"(shift)
+        : [a] "=&r"(a), [b] "=&r"(b), [p] "=&r"(p), [q] "=&r"(q), [x] "+&r"(x), [up] "+&r"(up), [mul] "+&r"(mul),
+          [by] "+&r"(by), [y] "+&r"(y)
+        : [n] "r"(n), [table] "r"(table), [gate] "r"(gate_shift), [upper] "r"(up_shift), [shift] "r"(shift)
         : "memory");
     /* clang-format on */
 #else
     for (int i = 0; i < n; i++) {
-        int32_t gate = tw_pclip(tw_pmac(half_a, x[i], mul[i]) >> gate_shift, 8);
-        int32_t value = tw_pclip(tw_pmac(half_b, up[i], by[i]) >> up_shift, 8);
-        y[i] = (int8_t)tw_pclip(tw_pmac(half, table[gate], value) >> shift, 8);
+        int32_t gate = tw_pclip(tw_pmac(tw_half(gate_shift), x[i], mul[i]) >> gate_shift, 8);
+        int32_t value = tw_pclip(tw_pmac(tw_half(up_shift), up[i], by[i]) >> up_shift, 8);
+        y[i] = (int8_t)tw_pclip(tw_pmac(tw_half(shift), table[gate], value) >> shift, 8);
     }
 #endif
 }

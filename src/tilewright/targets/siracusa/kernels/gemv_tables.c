@@ -17,7 +17,7 @@ TW_X int32_t rounded(int32_t value, int32_t shift)
 
 /* y = r and products of rows of whole words, by tables. Rows of w have an odd number of words, so that eight lie in
  * different banks; first and last are multiples of eight. numbers: [4]. y and r may be the same. */
-TW_HOT void tw_eights_join(const struct tw_eights_join *given, int first, int last)
+void tw_eights_join(const struct tw_eights_join *given, int first, int last)
 {
     int cols = given->cols, pitch = cols + 4 - (cols & 4), shift = given->shift;
     const int8_t *x = given->x, *w = given->w + first * pitch, *table_r = given->table_r, *table = given->table + 128;
@@ -51,7 +51,7 @@ TW_HOT void tw_eights_join(const struct tw_eights_join *given, int first, int la
 }
 
 /* The same a row at a time, for cores that have few: rows of whole pairs of words, and a word between them. */
-TW_HOT void tw_rows_join(const struct tw_rows_join *given, int first, int last)
+void tw_rows_join(const struct tw_rows_join *given, int first, int last)
 {
     if (first >= last)
         return;
@@ -87,7 +87,7 @@ TW_HOT void tw_rows_join(const struct tw_rows_join *given, int first, int last)
 }
 
 /* y = table_a[a] * table_b[b], rounded, of products a and b of rows of 64 inputs, in turns in w. numbers: [6]. */
-TW_HOT void tw_stream_gate(const struct tw_stream_gate *given, int first, int last)
+void tw_stream_gate(const struct tw_stream_gate *given, int first, int last)
 {
     const int8_t *x = given->x, *w = given->w + 2 * first * TW_ROW;
     const int8_t *table_a = given->table_a + 128, *table_b = given->table_b + 128;

@@ -16,7 +16,7 @@ static const int32_t *describe_later(const tw_neureka_call *call, const int32_t 
 /* Write the registers of a call's job, and return the form of the next: addresses, for which the form says what to add
  * (the call has its form in place of the address of shifts, which no job reads), then the others. A register can be stored
  * the second instruction after its load. */
-static TW_HOT __attribute__((noinline)) const int32_t *describe(const tw_neureka_call *call, const int32_t *form)
+TW_HELPER const int32_t *describe(const tw_neureka_call *call, const int32_t *form)
 {
     if ((int32_t)TW_REGISTER(TW_NEUREKA + ACQUIRE) < 0)
         return describe_later(call, form);
@@ -32,20 +32,20 @@ static TW_HOT __attribute__((noinline)) const int32_t *describe(const tw_neureka
 }
 
 /* Those before and after call these last, and keep nothing on the stack. */
-static TW_HOT __attribute__((noinline)) const int32_t *describe_later(const tw_neureka_call *call, const int32_t *form)
+TW_HELPER const int32_t *describe_later(const tw_neureka_call *call, const int32_t *form)
 {
     tw_neureka_wait(1);
     return describe(call, form);
 }
 
-static TW_HOT __attribute__((noinline)) void start_undescribed(tw_neureka_queue *queue)
+TW_HELPER void start_undescribed(tw_neureka_queue *queue)
 {
     describe(queue->next, queue->next->form);
     queue->described = 1;
     tw_neureka_start(queue);
 }
 
-static TW_HOT __attribute__((noinline)) void start_others(const tw_neureka_call *call)
+TW_HELPER void start_others(const tw_neureka_call *call)
 {
     const int32_t *form = call->form + LENGTH;
     int32_t jobs = call->jobs;
@@ -55,7 +55,7 @@ static TW_HOT __attribute__((noinline)) void start_others(const tw_neureka_call 
     } while (--jobs > 1);
 }
 
-TW_HOT __attribute__((aligned(16))) void tw_neureka_start(tw_neureka_queue *queue)
+__attribute__((aligned(16))) void tw_neureka_start(tw_neureka_queue *queue)
 {
     if (!queue->described) {
         start_undescribed(queue);
@@ -70,7 +70,7 @@ TW_HOT __attribute__((aligned(16))) void tw_neureka_start(tw_neureka_queue *queu
 }
 
 /* A job that is described and not started counts as one that is not done. */
-TW_HOT void tw_neureka_finish(tw_neureka_queue *queue)
+void tw_neureka_finish(tw_neureka_queue *queue)
 {
     if (queue->next != queue->end) {
         describe(queue->next, queue->next->form);
@@ -87,7 +87,7 @@ static inline uint32_t taken(void)
 
 /* The event is in the core's mask only here: it would end a barrier. Where one job is left, and no event of those before
  * it, the next event says that it is done. */
-TW_HOT __attribute__((noinline)) void tw_neureka_wait(uint32_t left)
+__attribute__((noinline)) void tw_neureka_wait(uint32_t left)
 {
     TW_REGISTER(TW_EVENT_MASK) = 1u << TW_EVENT_NEUREKA;
     for (uint32_t jobs; (jobs = taken()) > left; tw_event_load(TW_EVENT_TAKE))

@@ -22,7 +22,6 @@ TW_X int32_t probabilities(int32_t *score, int seen, int32_t most, const uint8_t
  * head of the cache, then of the next; rows come from both ends in turn, so that cores have equal work.
  * q, y: [tokens][heads * hd]; k: [capacity][kv_width]; v: [kv_width][pitch]; mul, out: [heads]; table: [256], and 56
  * times the last entry, as for tw_cluster_attention; scratch: [2][pitch]. */
-TW_HOT
 void tw_prompt_attention(const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v,
                          const int32_t *restrict mul, const int32_t *restrict out, const uint8_t *restrict table,
                          int8_t *restrict y, int32_t *restrict scratch, int pos, int tokens, int group, int kv_width,

@@ -168,7 +168,6 @@ TW_X void mixed_of(const struct form *f, const struct unit *u, const int8_t *v, 
 /* A function of a row. Each round is of whole heads: cores meet twice in it. `single`: there is one round, and a unit
  * has four channels. */
 #define ATTENTION(symbol, twos, sixteen, single)                                                                       \
-    TW_HOT                                                                                                             \
     void __attribute__((minsize)) symbol(const struct symbol *given, int32_t *restrict scratch, int pos)               \
     {                                                                                                                  \
         const struct form *f = (const struct form *)(const void *)given->sizes;                                        \

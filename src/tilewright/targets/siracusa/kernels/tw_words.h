@@ -31,7 +31,7 @@ TW_X int32_t tw_scaled(int32_t sum, int32_t mul, int32_t add, int32_t shift)
 #define TW_DOT_H(code, rd, a, b) ".insn r 0x57, 0, " code ", " rd ", " a ", " b "\n"
 #define TW_MINU(rd, a, b) ".insn r 0x33, 5, 0x02, " rd ", " a ", " b "\n"
 #define TW_ADDN(rd, a, shift) ".insn r 0x5b, 2, 0x20, " rd ", " a ", " shift "\n"     /* rd = (rd + a) >> shift */
-#define TW_ADDRN(rd, a, shift) ".insn r 0x5b, 6, 0x20, " rd ", " a ", " shift "\n"    /* rounded; shift >= 1 */
+#define TW_ADDRN(rd, a, shift) ".insn r 0x5b, 6, 0x20, " rd ", " a ", " shift "\n"    /* rounded */
 #define TW_MULS(rd, a, b) ".insn r 0x5b, 0, 0x40, " rd ", " a ", " b "\n"             /* product of lower halves */
 #define TW_LBU_AT(rd, at, index) ".insn r 0x03, 7, 0x20, " rd ", " at ", " index "\n" /* rd = at[index] */
 #define TW_LB_AT(rd, at, index) ".insn r 0x03, 7, 0, " rd ", " at ", " index "\n"
