@@ -57,12 +57,12 @@ class Kernel:
     cost in the engine's own unit. `examples` draws instances that the row runs, where the operator's rarely are.
 
     With a `split`, parameters `first` and `last` receive the range of the flat index that a core computes: it writes
-    those elements of the results and no other. `scratch` is then per core. Cores that `meet` in a call share it out
+    those elements of the results and no other. `scratch` is then per core. Cores of a row that `meets` share a call out
     among themselves instead: each of them calls, none ends before the last has begun, they have one scratch together,
-    and each may touch all of an operand. On an asynchronous engine, which computes
-    a call alone, it says along which dimension the cores may take a part of the node. `direct` names operands of which
-    a call touches little (tables that are looked up, a cache that is appended to), or which its engine reads from
-    there: they are used in whatever memory they are. A scalar `jobs` says how many jobs of its engine a call is.
+    and each may touch all of an operand. On an asynchronous engine, which computes a call alone, a split says along
+    which dimension the cores may take a part of the node. `direct` names operands of which a call touches little
+    (tables that are looked up, a cache that is appended to), or which its engine reads from there: they are used in
+    whatever memory they are. A scalar `jobs` says how many jobs of its engine a call is.
 
     With `by_struct` the C function takes the address of a `struct SYMBOL` that has what is known at compile time, a
     field for each parameter, and behind it what a core or a call has of its own: `scratch`, `first` and `last`, and
