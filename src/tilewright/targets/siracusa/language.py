@@ -147,9 +147,20 @@ def elements(node: Node, operand: str = "y") -> int:
     return math.prod(nominal(d) for d in type_of(node, operand).shape)
 
 
+NORM_SHIFTS, SWIGLU_SHIFTS = range(18, 24), range(11, 17)  # those with loops of their own in cluster_llama.c
+
+
 def _rmsnorm_cycles(node: Node) -> float:
+    """Of rows that no single element fills. A core may begin in the middle of one."""
     chunk, n = per_core(elements(node)), maximum(type_of(node, "w").shape[0])
-    return 200 + -(-chunk // n) * (122 + 1.53 * n) + 11.5 * chunk
+    row, each = (205, 6.5) if cast(QuantisedRMSNorm, node.op).shift in NORM_SHIFTS else (122, 11.5)
+    rows = 1 - (math.gcd(chunk, n) - chunk) // n
+    return 215 + rows * (row + 1.57 * n) + each * chunk
+
+
+def _swiglu_cycles(node: Node) -> float:
+    fixed, each = (200, 6.33) if cast(QuantisedSwiGLU, node.op).shift in SWIGLU_SHIFTS else (100, 8.4)
+    return fixed + each * per_core(elements(node))
 
 
 def _row_cycles(node: Node) -> float:
@@ -324,7 +335,7 @@ LANGUAGE = (
         "const int8_t *a, const int8_t *restrict b, const int16_t *restrict table, int8_t *y, int shift, int first,"
         " int last",
         {"a": "i8", "b": "i8", "table": "i16"}, lambda node: {"shift": cast(QuantisedSwiGLU, node.op).shift},
-        in_place={"y": "a"}, split=flat, cycles=lambda node: 89 + 8.4 * per_core(elements(node)),
+        in_place={"y": "a"}, split=flat, cycles=_swiglu_cycles,
     ),
     Kernel(
         Saturate, "cluster_llama.c", "tw_cluster_saturate",
