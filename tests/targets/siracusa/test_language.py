@@ -81,6 +81,7 @@ def llama(
         ("rmsnorm", QuantisedRMSNorm(15, 1000), (((t, d), I16), ((d,), I16))),
         ("rmsnorm_row", QuantisedRMSNorm(15, 1000), (((t, d), I16), ((d,), I16))),
         ("rope", QuantisedRoPE(heads, 14, pos), (((t, d), I16), ((capacity, hd), I16))),
+        ("rope_sums", QuantisedRoPE(heads, 14, pos), (((t, d), I32), ((capacity, hd), I16))),
         ("append_rows", Append(pos), (cache, rows)),
         ("append_channels", Append(pos), (cache, rows)),
         ("append_column", Append(pos), (cache, rows)),

@@ -12,7 +12,7 @@ import numpy as np
 from ...ir.domain import Box
 from ...ir.graph import Node
 from ...ir.op import Op
-from ...ir.types import I8, I16, I32, U8, Array, TensorType, maximum, nominal
+from ...ir.types import I8, I16, I32, U8, Array, DType, TensorType, maximum, nominal
 from ...ops import (
     Append,
     QuantisedAttention,
@@ -167,6 +167,19 @@ def _row_cycles(node: Node) -> float:
     return 215 + 1.65 * type_of(node, "w").static_shape[0] + 11.5 * per_core(elements(node))
 
 
+def _whole_heads(node: Node) -> Split:
+    return Split(("t", "c"), maximum(type_of(node, "table").shape[1]))
+
+
+def _rope_sums_cycles(each: float) -> Callable[[Node], float]:
+    def cycles(node: Node) -> float:
+        hd, width = maximum(type_of(node, "table").shape[1]), maximum(type_of(node, "x").shape[1])
+        chunk = per_core(elements(node), hd)
+        return 180 + 40 * -(-chunk // width) + (each + 2 / hd) * chunk
+
+    return cycles
+
+
 def _rope_cycles(each: float) -> Callable[[Node], float]:
     def cycles(node: Node) -> float:
         chunk, hd = per_core(elements(node), 2), maximum(type_of(node, "table").shape[1])
@@ -179,6 +192,19 @@ def small_table(node: Node) -> bool:
     """Several rows, and a table of angles of at most 8 KiB"""
     rows = maximum(type_of(node, "x").shape[0])
     return rows > 1 and 2 * math.prod(map(maximum, type_of(node, "table").shape)) <= 8192
+
+
+def _rope_examples(dtype: DType) -> Callable[[Any], tuple[Op, tuple[TensorType | None, ...]]]:
+    """Two rows or more of this type."""
+
+    def examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+        op, (x, table) = QuantisedRoPE.examples(draw)
+        assert x is not None
+        assert table is not None
+        rows, hd = table.static_shape
+        return op, (TensorType((x.static_shape[0] + 1, x.shape[1]), dtype), TensorType((rows + 1, hd), I16))
+
+    return examples
 
 
 def _saturate_cycles(node: Node) -> float:
@@ -268,7 +294,15 @@ _ROPE = Kernel(
     "const int16_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int width, int hd, int pos,"
     " int shift, int first, int last",
     {"x": "i16", "table": "i16"}, _rope, split=over("t", "c", unit=2), direct=frozenset({"table"}),
-    cycles=_rope_cycles(12.5),
+    cycles=_rope_cycles(11.6), examples=_rope_examples(I16),
+)  # fmt: skip
+
+_ROPE_SUMS = Kernel(
+    QuantisedRoPE, "cluster_llama.c", "tw_cluster_rope_sums",
+    "const int32_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int width, int hd, int pos,"
+    " int shift, int first, int last",
+    {"x": "i32", "table": "i16"}, _rope, split=_whole_heads, direct=frozenset({"table"}), cycles=_rope_sums_cycles(12.7),
+    examples=_rope_examples(I32),
 )  # fmt: skip
 
 LANGUAGE = (
@@ -288,8 +322,10 @@ LANGUAGE = (
         QuantisedRMSNorm, "cluster_llama.c", "tw_cluster_rmsnorm",
         _NORM, {"x": "i16", "w": "i16"}, _rmsnorm, split=flat, cycles=_rmsnorm_cycles,
     ),
-    replace(_ROPE, requires=(small_table,), direct=frozenset(), cycles=_rope_cycles(8.7)),
+    replace(_ROPE, requires=(small_table,), direct=frozenset(), cycles=_rope_cycles(7.7)),
     _ROPE,
+    replace(_ROPE_SUMS, requires=(small_table,), direct=frozenset(), cycles=_rope_sums_cycles(9)),
+    _ROPE_SUMS,
     Kernel(
         Append, "cluster_attention.c", "tw_cluster_append_rows",
         "int8_t *restrict state, const int8_t *restrict x, int n, int pos, int first, int last",

@@ -240,8 +240,8 @@ TW_X void turned(const int16_t *x, const int16_t *cosine, const int16_t *sine, i
     /* clang-format off */
     __asm__ volatile(
         TW_ASM_BEGIN TW_LOOP("0", "%[pairs]", "14") TW_LH("%[a]", "%[x]", "2") TW_LH("%[u]", "%[cosine]", "2")
-        TW_LH("%[b]", "%[x]", "2") TW_LH("%[v]", "%[sine]", "2") "mul %[p], %[a], %[u]\n"
-        "mul %[u], %[b], %[u]\n" TW_MSU("%[p]", "%[b]", "%[v]") TW_MAC("%[u]", "%[a]", "%[v]")
+        TW_LH("%[b]", "%[x]", "2") TW_LH("%[v]", "%[sine]", "2") TW_MULS("%[p]", "%[a]", "%[u]")
+        TW_MULS("%[u]", "%[b]", "%[u]") TW_MSU("%[p]", "%[b]", "%[v]") TW_MAC("%[u]", "%[a]", "%[v]")
         TW_ADDN("%[p]", "%[half]", "%[shift]") TW_ADDN("%[u]", "%[half]", "%[shift]")
         TW_CLIP("%[p]", "%[p]", "8") TW_CLIP("%[u]", "%[u]", "8")
         TW_SB("%[p]", "%[y]", "1") TW_SB("%[u]", "%[y]", "1") TW_ASM_END
@@ -280,6 +280,48 @@ void tw_cluster_rope(const int16_t *restrict x, const int16_t *restrict table, i
         c += n, left -= n, first += n;
         if (left == 0)
             left = width, c = 0, row += hd;
+    }
+}
+
+/* Turn `heads` heads of sums, cut to 16 bits, by the same angles; at least one of each. */
+TW_X void turned_heads(const int32_t *x, const int16_t *cosine, const int16_t *sine, int8_t *y, int pairs, int heads,
+                       int32_t half, int shift)
+{
+#ifdef __riscv
+    int32_t a, b, u, v, p, back = 2 * pairs;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("1", "%[heads]", "19") TW_LOOP("0", "%[pairs]", "16")
+        TW_LW("%[a]", "%[x]", "4") TW_LW("%[b]", "%[x]", "4") TW_LH("%[u]", "%[cosine]", "2") TW_LH("%[v]", "%[sine]", "2")
+        TW_CLIP("%[a]", "%[a]", "16") TW_CLIP("%[b]", "%[b]", "16") TW_MULS("%[p]", "%[a]", "%[u]")
+        TW_MULS("%[u]", "%[b]", "%[u]") TW_MSU("%[p]", "%[b]", "%[v]") TW_MAC("%[u]", "%[a]", "%[v]")
+        TW_ADDN("%[p]", "%[half]", "%[shift]") TW_ADDN("%[u]", "%[half]", "%[shift]")
+        TW_CLIP("%[p]", "%[p]", "8") TW_CLIP("%[u]", "%[u]", "8")
+        TW_SB("%[p]", "%[y]", "1") TW_SB("%[u]", "%[y]", "1")
+        "sub %[cosine], %[cosine], %[back]\n" "sub %[sine], %[sine], %[back]\n" TW_ASM_END
+        : [a] "=&r"(a), [b] "=&r"(b), [u] "=&r"(u), [v] "=&r"(v), [p] "=&r"(p), [x] "+&r"(x),
+          [cosine] "+&r"(cosine), [sine] "+&r"(sine), [y] "+&r"(y)
+        : [pairs] "r"(pairs), [heads] "r"(heads), [back] "r"(back), [half] "r"(half), [shift] "r"(shift)
+        : "memory");
+    /* clang-format on */
+#else
+    for (int i = 0; i < heads * pairs; i++, x += 2, y += 2) {
+        int32_t a = tw_pclip(x[0], 16), b = tw_pclip(x[1], 16), u = cosine[i % pairs], v = sine[i % pairs];
+        y[0] = (int8_t)tw_pclip(tw_pmsu(tw_pmac(half, a, u), b, v) >> shift, 8);
+        y[1] = (int8_t)tw_pclip(tw_pmac(tw_pmac(half, a, v), b, u) >> shift, 8);
+    }
+#endif
+}
+
+/* The same from sums, which are cut to 16 bits: elements first .. last, multiples of hd. */
+void tw_cluster_rope_sums(const int32_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int width, int hd,
+                          int pos, int shift, int first, int last)
+{
+    int t = first / width, c = first - t * width, half = tw_half(shift);
+    const int16_t *row = table + (pos + t) * hd;
+    for (int n; first < last; first += n, c = 0, row += hd) {
+        n = width - c < last - first ? width - c : last - first;
+        turned_heads(x + first, row, row + (hd >> 1), y + first, hd >> 1, n / hd, half, shift);
     }
 }
 
