@@ -301,7 +301,8 @@ _ROPE_SUMS = Kernel(
     QuantisedRoPE, "cluster_llama.c", "tw_cluster_rope_sums",
     "const int32_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int width, int hd, int pos,"
     " int shift, int first, int last",
-    {"x": "i32", "table": "i16"}, _rope, split=_whole_heads, direct=frozenset({"table"}), cycles=_rope_sums_cycles(12.7),
+    {"x": "i32", "table": "i16"}, _rope, split=_whole_heads, direct=frozenset({"table"}),
+    cycles=_rope_sums_cycles(12.7),
     examples=_rope_examples(I32),
 )  # fmt: skip
 
