@@ -1,7 +1,7 @@
 #include "tokenizer.h"
 
 #define NO_MERGE UINT32_MAX
-#define WINDOW 128u /* bytes of the text that are at hand */
+#define WINDOW 256u /* bytes of the text that are at hand */
 #define SHORT 64u   /* symbols of a word that are merged where they are quick to reach */
 
 enum { OTHER, LETTER, NUMBER, SPACE, END };
@@ -153,6 +153,17 @@ static inline uint8_t character(const tw_vocabulary *v, input *in, uint32_t at, 
     return byte - '0' < 10 ? NUMBER : byte == ' ' || byte - 9 < 5 ? SPACE : OTHER;
 }
 
+/* Where the letters of ASCII from `at` on end, or the window. */
+static inline uint32_t past_letters(input *in, uint32_t at)
+{
+    uint32_t rest = in->size - in->from < WINDOW ? in->size - in->from : WINDOW, begin = at - in->from, to = begin;
+    if (begin >= rest)
+        return at;
+    while (to < rest && is_letter(in->window[to]))
+        to++;
+    return at + (to - begin);
+}
+
 /* The end of the contraction ('s 't 're 've 'm 'll 'd) at `at`, or `at`. */
 static uint32_t contraction(input *in, uint32_t at)
 {
@@ -174,24 +185,25 @@ static uint32_t contraction(input *in, uint32_t at)
  */
 static uint32_t gpt2_end(const tw_vocabulary *v, input *in, uint32_t at)
 {
-    uint32_t size, last = at, end;
-    uint8_t kind;
+    uint32_t size, last, end;
+    uint8_t kind, first;
     if (at + SHORT > in->from + WINDOW)
         look(in, at);
-    end = contraction(in, at);
+    first = byte_at(in, at);
+    end = first == '\'' ? contraction(in, at) : at;
     if (end > at)
         return end;
-    if (byte_at(in, at) == ' ') {
-        kind = character(v, in, at + 1, &size);
-        if (kind != SPACE && kind != END)
-            end = at + 1;
-    }
+    if (first == ' ' && at + 1 < in->size && character(v, in, at + 1, &size) != SPACE)
+        end = at + 1;
     kind = character(v, in, end, &size);
     do {
         last = end;
         end += size;
-        while (kind == LETTER && end < in->size && is_letter(byte_at(in, end)))
-            end++;
+        if (kind == LETTER) {
+            end = past_letters(in, end);
+            if (end == in->size || (byte_at(in, end) < 0x80 && !is_letter(byte_at(in, end))))
+                return end;
+        }
     } while (character(v, in, end, &size) == kind);
     return kind == SPACE && end < in->size && last > at ? last : end;
 }
@@ -347,11 +359,13 @@ static int is_token(const tw_vocabulary *v, const input *in, uint32_t at, uint32
 int32_t tw_encode(const tw_vocabulary *v, const uint8_t *text, uint32_t length, int bos, uint16_t *tokens,
                   uint32_t *work, uint32_t capacity)
 {
-    input in = {.text = text, .size = length, .kind = OTHER};
+    input in; /* nobody clears the window */
     int bytes = v->symbol_count == 0 && (v->split == TW_SPLIT_GPT2 || v->split == TW_SPLIT_NONE);
     uint16_t space = space_token(v), first[4];
     uint32_t at = 0, added;
-    word w = {.tokens = tokens, .room = capacity};
+    word w;
+    in.text = text, in.lead = 0, in.size = length, in.first = in.end = 0, in.kind = OTHER;
+    w.tokens = tokens, w.room = capacity, w.symbols = 0;
     if (bos && v->bos != TW_NO_TOKEN) {
         if (capacity == 0)
             return TW_ENCODE_OVERFLOW;
