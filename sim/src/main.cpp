@@ -46,7 +46,7 @@ class Observers final : public Observer {
     void after(const Core &c, const Insn &i, std::uint32_t s, std::uint32_t f, std::uint32_t h) override { for (Observer *o : all_) o->after(c, i, s, f, h); }
     void slept(const Core &c, Cycle b, Cycle e) override { for (Observer *o : all_) o->slept(c, b, e); }
     void dma(Cycle b, Cycle e, bool in, std::uint32_t n) override { for (Observer *o : all_) o->dma(b, e, in, n); }
-    void npu(Cycle b, Cycle e, const std::string &w) override { for (Observer *o : all_) o->npu(b, e, w); }
+    void npu(Cycle a, Cycle b, Cycle e, const std::string &w) override { for (Observer *o : all_) o->npu(a, b, e, w); }
 
   private:
     std::vector<Observer *> all_;

@@ -37,6 +37,7 @@ struct Neureka::State {
 
     bool start_pending = false, running = false, dropped = false, ending = false;
     Cycle begin = 0;
+    std::array<Cycle, 2> asked{};                      // when each context's job was triggered
     std::string what;
 
     std::set<std::string> warned;                      // a loop of doubtful jobs warns once
@@ -97,13 +98,14 @@ Cycle Neureka::State::advance(Cycle now) {
 
 Cycle Neureka::State::finish(Cycle now) {
     running = false;
+    const Cycle triggered = asked[used];
     job_id[used] = kFree;
     used = 1 - used;
     pending--;
     done.busy += now - begin;
     done.jobs++;
     if (!dropped) engine.count(done);
-    host.job_span(begin, now, what);
+    host.job_span(triggered, begin, now, what);
     host.npu_event(now);
     if (pending <= 0) return kNever;
     start_pending = true;
@@ -130,6 +132,7 @@ void Neureka::write(std::uint32_t offset, std::uint32_t value, Cycle now) {
     if (offset == kTrigger) {
         s.pending++;
         s.acquired = false;
+        s.asked[s.configured] = now;
         s.configured = 1 - s.configured;
         if (value == 0 && !s.running && !s.start_pending) {
             s.start_pending = true;

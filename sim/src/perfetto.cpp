@@ -63,7 +63,7 @@ void Timeline::dma(Cycle begin, Cycle end, bool to_l1, std::uint32_t bytes) {
     span(to_l1 ? kDmaIn : kDmaOut, std::to_string(bytes) + " bytes", begin, end, ", \"args\": {\"bytes\": " + std::to_string(bytes) + "}");
 }
 
-void Timeline::npu(Cycle begin, Cycle end, const std::string &what) { span(kNpu, what, begin, end); }
+void Timeline::npu(Cycle, Cycle begin, Cycle end, const std::string &what) { span(kNpu, what, begin, end); }
 
 void Timeline::finish(const Soc &soc) {
     for (int id = 0; id < kCores; id++) {

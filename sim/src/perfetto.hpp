@@ -16,7 +16,7 @@ class Timeline final : public Observer {
     void before(const Core &core, const Insn &insn) override;
     void slept(const Core &core, Cycle begin, Cycle end) override;
     void dma(Cycle begin, Cycle end, bool to_l1, std::uint32_t bytes) override;
-    void npu(Cycle begin, Cycle end, const std::string &what) override;
+    void npu(Cycle asked, Cycle begin, Cycle end, const std::string &what) override;
     void finish(const Soc &soc);       // closes what is open and the file's array
 
   private:

@@ -41,7 +41,7 @@ class Observer {
     virtual void after(const Core &, const Insn &, std::uint32_t, std::uint32_t /*fetch*/, std::uint32_t /*hazard*/) {}
     virtual void slept(const Core &, Cycle /*begin*/, Cycle /*end*/) {}
     virtual void dma(Cycle, Cycle, bool /*to_l1*/, std::uint32_t /*bytes*/) {}
-    virtual void npu(Cycle, Cycle, const std::string &) {}
+    virtual void npu(Cycle /*asked*/, Cycle /*begin*/, Cycle /*end*/, const std::string &) {}
 };
 
 class Soc final : NpuHost, DmaHost, Sleepers {
@@ -131,7 +131,7 @@ class Soc final : NpuHost, DmaHost, Sleepers {
     void l1_written(std::uint32_t offset, std::uint32_t bytes) override;
     void npu_event(Cycle now) override { events_.raise(kEventNpu, 0, now); }
     void warn(const std::string &what) override;
-    void job_span(Cycle begin, Cycle end, const std::string &what) override;
+    void job_span(Cycle asked, Cycle begin, Cycle end, const std::string &what) override;
     std::uint8_t *external(std::uint32_t address, std::uint32_t bytes) override;
     void external_written(std::uint32_t address, std::uint32_t bytes) override { code_.changed(address, bytes); }
     std::uint32_t external_busy(std::uint32_t address, std::uint32_t bytes, Cycle now) override;

@@ -275,8 +275,8 @@ void Soc::warn(const std::string &what) {
     }
     if (warning) warning("N-EUREKA: " + what);
 }
-void Soc::job_span(Cycle begin, Cycle end, const std::string &what) {
-    if (observer != nullptr) observer->npu(begin, end, what);
+void Soc::job_span(Cycle asked, Cycle begin, Cycle end, const std::string &what) {
+    if (observer != nullptr) observer->npu(asked, begin, end, what);
 }
 void Soc::dma_span(Cycle begin, Cycle end, bool to_l1, std::uint32_t bytes) {
     if (observer != nullptr) observer->dma(begin, end, to_l1, bytes);

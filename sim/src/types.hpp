@@ -85,7 +85,7 @@ class NpuHost {
     virtual void l1_written(std::uint32_t offset, std::uint32_t bytes) = 0;   // after each change of L1 bytes
     virtual void npu_event(Cycle now) = 0;                           // raise event 12 at all cores
     virtual void warn(const std::string &what) = 0;                  // outside the legal jobs; --strict turns it into a fault
-    virtual void job_span(Cycle begin, Cycle end, const std::string &what) = 0;  // for the timeline
+    virtual void job_span(Cycle asked, Cycle begin, Cycle end, const std::string &what) = 0;  // for the timeline
 };
 
 // What the run did, for the energy model and the reports.

@@ -30,7 +30,7 @@ void Visits::enter(Place &place, const Core &core) {
         if (core.pc != function.symbol->address) continue;
         place = {&function, core.x[kReturn], core.x[kStack], false, 0, 0};
         function.visits[static_cast<std::size_t>(core.id)] = {core.next, 0, {}};
-        if (core.id == 0) function.transfers.clear(), function.at_begin = soc_.activity();
+        if (core.id == 0) function.transfers.clear(), function.jobs.clear(), function.at_begin = soc_.activity();
     }
 }
 
@@ -64,10 +64,14 @@ void Visits::dma(Cycle begin, Cycle end, bool to_l1, std::uint32_t bytes) {
     if (places_[0].function != nullptr) places_[0].function->transfers.push_back({begin, end, to_l1, bytes});
 }
 
+void Visits::npu(Cycle asked, Cycle begin, Cycle end, const std::string &) {
+    if (places_[0].function != nullptr) places_[0].function->jobs.push_back({asked, begin, end});
+}
+
 std::string Visits::json(const std::vector<EnergyConstant> &constants) const {
     JsonArray functions;
     for (const Function &function : functions_) {
-        JsonArray visits, transfers;
+        JsonArray visits, transfers, jobs;
         for (std::size_t core = 0; core < kClusterCores; core++) {
             const Visit &visit = function.visits[core];
             if (visit.end == 0) continue;
@@ -82,11 +86,14 @@ std::string Visits::json(const std::vector<EnergyConstant> &constants) const {
         for (const Transfer &t : function.transfers) {
             transfers.add("[" + std::to_string(t.begin) + ", " + std::to_string(t.end) + ", " + (t.to_l1 ? "true" : "false") + ", " + std::to_string(t.bytes) + "]");
         }
+        for (const auto &[asked, begin, end] : function.jobs) {
+            jobs.add("[" + std::to_string(asked) + ", " + std::to_string(begin) + ", " + std::to_string(end) + "]");
+        }
         JsonObject entry;
         entry.field("function", function.symbol->name).raw("visits", visits.str());
         if (function.visits[0].end != 0) {
             const auto terms = energy(between(function.at_begin, function.at_end), constants);
-            entry.raw("transfers", transfers.str()).raw("energy", energy_json(terms));
+            entry.raw("transfers", transfers.str()).raw("jobs", jobs.str()).raw("energy", energy_json(terms));
         }
         functions.add(entry.str());
     }

@@ -18,8 +18,10 @@ class Visits final : public Observer {
     Visits(const Soc &soc, const Elf &elf, const std::vector<std::string> &functions);
     void before(const Core &core, const Insn &insn) override;
     void dma(Cycle begin, Cycle end, bool to_l1, std::uint32_t bytes) override;
+    void npu(Cycle asked, Cycle begin, Cycle end, const std::string &what) override;
 
-    // An array with an object per function: its name, visits by core, and the transfers and energy of core 0's visit.
+    // An array with an object per function: its name, visits by core, and the transfers, N-EUREKA's jobs (when each was
+    // triggered, began and ended) and energy of core 0's visit.
     std::string json(const std::vector<EnergyConstant> &constants) const;
 
   private:
@@ -40,6 +42,7 @@ class Visits final : public Observer {
         const Symbol *symbol;
         std::array<Visit, kClusterCores> visits{};
         std::vector<Transfer> transfers{};
+        std::vector<std::array<Cycle, 3>> jobs{};
         Activity at_begin{}, at_end{};
     };
     // Where a core is: outside, in a function (`back`, `stack`: as its caller left them), or in something that it calls.

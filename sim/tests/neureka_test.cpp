@@ -27,7 +27,7 @@ struct Host final : NpuHost {
     }
     void npu_event(Cycle now) override { events.push_back(now); }
     void warn(const std::string &what) override { warnings.push_back(what); }
-    void job_span(Cycle begin, Cycle end, const std::string &what) override { CHECK(begin < end && !what.empty()); }
+    void job_span(Cycle asked, Cycle begin, Cycle end, const std::string &what) override { CHECK(asked < begin && begin < end && !what.empty()); }
 };
 
 constexpr std::uint32_t kTrigger = 0x00, kAcquire = 0x04, kStatus = 0x0c, kRunning = 0x10, kJob = 0x20;

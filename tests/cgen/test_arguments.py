@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,14 @@ void interleave(const float *const *x, float *y, const int32_t *order, int count
             y[i * count + k] = (float)factor * x[k][order[i]];
 }
 """
+# The same of two operands, by a struct but for the count.
+BY_STRUCT = """
+void interleave_two(const struct interleave_two *given, int count)
+{
+    const float *const x[] = {given->x0, given->x1};
+    interleave(x, given->y, given->order, count, given->n, given->factor);
+}
+"""
 ORDER = (2, 0, 1)
 ROW = Kernel(
     Concat, "interleave.c", "interleave",
@@ -41,13 +50,20 @@ ROW = Kernel(
 )  # fmt: skip
 
 
+TWO = replace(
+    ROW, symbol="interleave_two", by_struct=True, late=frozenset({"count"}),
+    signature="const float *restrict x0, const float *x1, float *y, const int32_t *order, int count, int n,"
+    " double factor",
+)  # fmt: skip
+
+
 def _node(count: int) -> Node:
     return node_of(Concat(0), *[TensorType((3,), F32)] * count)
 
 
 def _built(folder: Path, extra: str = "") -> ctypes.CDLL:
-    (folder / "tw_kernels.h").write_text(prototypes([ROW]))
-    (folder / "all.c").write_text(SOURCE + extra)
+    (folder / "tw_kernels.h").write_text(prototypes([ROW, TWO]))
+    (folder / "all.c").write_text(SOURCE + BY_STRUCT + extra)
     command = [*ZIG, *FLAGS, "-shared", "-fPIC", f"-I{folder}", str(folder / "all.c"), "-o", str(folder / "all.so")]
     subprocess.run(command, check=True)
     return ctypes.CDLL(str(folder / "all.so"))
@@ -63,17 +79,25 @@ def test_a_kernel_called_from_python_gets_table_and_addresses(tmp_path: Path) ->
     np.testing.assert_array_equal(result, _wanted(list(arrays.values())))
 
 
-def test_printed_c_passes_table_and_addresses(tmp_path: Path) -> None:
-    node = _node(3)
-    inputs = tuple(Buffer(f"in{k}", Kind.INPUT, "caller", None, 3, F32) for k in range(3))
-    y = Buffer("y", Kind.OUTPUT, "caller", None, 9, F32)
+def test_a_kernel_called_from_python_gets_a_struct(tmp_path: Path) -> None:
+    arrays = {f"x{k}": np.arange(3, dtype=np.float32) + 10 * k for k in range(2)}
+    result = call(_built(tmp_path), TWO, _node(2), arrays)["y"]
+    np.testing.assert_array_equal(result, _wanted(list(arrays.values())))
+
+
+@pytest.mark.parametrize(("row", "count"), [(ROW, 3), (TWO, 2)])
+def test_printed_c_passes_table_and_addresses(tmp_path: Path, row: Kernel, count: int) -> None:
+    node = _node(count)
+    inputs = tuple(Buffer(f"in{k}", Kind.INPUT, "caller", None, 3, F32) for k in range(count))
+    y = Buffer("y", Kind.OUTPUT, "caller", None, 3 * count, F32)
     operands = (*((f"x{k}", Ref(b)) for k, b in enumerate(inputs)), ("y", Ref(y)))
-    one = Call(ROW, node, operands, tuple(ROW.arguments(node).items()))
+    one = Call(row, node, operands, tuple(row.arguments(node).items()))
     source = print_programs([Program("run", (Phase((one, one)),), inputs, (y,), (), ())], "net", {"ram": 0}, HOST)
     assert source.tables.count("static const int32_t") == 1, "equal tables are one"
     (prototype, body), *_ = source.functions
     library = _built(tmp_path, f"{source.tables}\n{prototype};\n{prototype}\n{body}\n")
-    arrays, result = [np.arange(3, dtype=np.float32) + 10 * k for k in range(3)], np.zeros(9, np.float32)
+    arrays = [np.arange(3, dtype=np.float32) + 10 * k for k in range(count)]
+    result = np.zeros(3 * count, np.float32)
     library.net_run(*(ctypes.c_void_p(a.ctypes.data) for a in [*arrays, result]))
     np.testing.assert_array_equal(result, _wanted(arrays))
 

@@ -38,6 +38,7 @@ def network(kind: str, rng: np.random.Generator) -> Graph:
     builder = Builder("net")
     mul, add = (const(name, rng.integers(1, 200, CHANNELS), I32) for name in ("mul", "add"))
     wide = const("mul", rng.integers(1 << 25, 1 << 26, CHANNELS), I32)
+    middle = const("mul", rng.integers(1 << 9, 1 << 11, CHANNELS), I32)
     end, halves = Requantise(12, -128, 127, I8), Requantise(36, -128, 127, I8)
     w = const("w", rng.integers(-127, 128, (CHANNELS, 3, 3, CHANNELS), np.int8))
     if kind == "product":
@@ -56,6 +57,8 @@ def network(kind: str, rng: np.random.Generator) -> Graph:
         return builder.finish(builder.add(Conv2D((2, 2), pad, epilogue=end), x, w, None, mul, add))
     if kind == "wide":
         return builder.finish(builder.add(Conv2D(pad=pad, epilogue=halves), x, w, None, wide, add))
+    if kind == "middle":
+        return builder.finish(builder.add(Conv2D(pad=pad, epilogue=replace(halves, shift=21)), x, w, None, middle, add))
     if kind == "depthwise":
         w = const("w", rng.integers(-127, 128, (3, 3, CHANNELS), np.int8))
         return builder.finish(builder.add(DepthwiseConv2D(pad=pad, epilogue=halves), x, w, None, wide, add))
@@ -68,8 +71,8 @@ def network(kind: str, rng: np.random.Generator) -> Graph:
 @pytest.mark.parametrize(
     ("kind", "made"),
     [("stride", [Conv2D, Slice]), ("residual", [Conv2D, QuantizedAdd]), ("both", [Conv2D, Slice, QuantizedAdd]),
-     ("wide", [Conv2D, Requant]), ("product", [Linear, Requant]), ("few", [Windows, Reshape, Conv2D]),
-     ("filters", [Pad, Windows, Reshape, Conv2D])],
+     ("wide", [Conv2D, Requant]), ("middle", [Conv2D, Requant]), ("product", [Linear, Requant]),
+     ("few", [Windows, Reshape, Conv2D]), ("filters", [Pad, Windows, Reshape, Conv2D])],
 )  # fmt: skip
 def test_results_stay_and_cycles_fall(kind: str, made: list[type]) -> None:
     rng = np.random.default_rng(0)
@@ -83,7 +86,7 @@ def test_results_stay_and_cycles_fall(kind: str, made: list[type]) -> None:
     assert spent[1] < spent[0]
 
 
-@pytest.mark.parametrize("kind", ["stride", "residual", "both", "wide", "product", "few", "filters"])
+@pytest.mark.parametrize("kind", ["stride", "residual", "both", "wide", "middle", "product", "few", "filters"])
 def test_cores_alone_keep_their_nodes(kind: str) -> None:
     graph = network(kind, np.random.default_rng(0))
     assert beside(graph, CORES) is graph

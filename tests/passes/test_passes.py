@@ -18,7 +18,19 @@ from tilewright.interp.graph import run
 from tilewright.ir.graph import Builder, Graph
 from tilewright.ir.types import F32, I8, I32, Array, TensorType, const
 from tilewright.ir.verify import verify
-from tilewright.ops import Binary, Concat, Conv2D, Linear, Requant, Reshape, Softmax, Transpose, Unary
+from tilewright.ops import (
+    Binary,
+    Concat,
+    Conv2D,
+    Dequantize,
+    Gather,
+    Linear,
+    Requant,
+    Reshape,
+    Softmax,
+    Transpose,
+    Unary,
+)
 from tilewright.options import Options
 from tilewright.passes.fuse import fuse
 from tilewright.passes.layout import layout
@@ -140,7 +152,7 @@ def image_graphs(draw: Any) -> Graph:
     for _ in range(draw(st.integers(2, 7))):
         x = draw(st.sampled_from(values))
         channels = x.type.static_shape[1]
-        match draw(st.sampled_from(["conv", "relu", "add", "bias", "concat", "softmax"])):
+        match draw(st.sampled_from(["conv", "relu", "add", "bias", "concat", "softmax", "gather"])):
             case "conv":
                 w = const(b.unique("w"), rng.normal(0, 0.3, (c, 3, 3, channels)).astype(f))
                 inner = b(Conv2D(pad=(1, 1, 1, 1)), b(Transpose((0, 2, 3, 1)), x), w)
@@ -155,6 +167,12 @@ def image_graphs(draw: Any) -> Graph:
                 values.append(b(Binary(draw(st.sampled_from(["add", "mul"]))), x, k))
             case "concat":
                 values.append(b(Concat(1), x, x))
+            case "gather":
+                axis = draw(st.integers(1, 3))
+                size = x.type.static_shape[axis]
+                values.append(
+                    b(Gather(axis), x, const(b.unique("i"), rng.integers(-size, size, size).astype(np.int32)))
+                )
             case "softmax":
                 values.append(b(Softmax(draw(st.integers(0, 3))), x))
     last = values[-1]
@@ -201,6 +219,22 @@ def test_requantisation_joins_the_sums_exactly(data: st.DataObject) -> None:
     graph = b.finish((b(Requant(data.draw(st.integers(8, 20)), low, high, -1, kind), y, mul, add, name="y"),))
     after = fuse(graph, HOST)
     assert ops(after) == ["Linear"]
+    same(graph, after, exact=True)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_the_bias_of_sums_that_become_reals_goes_into_their_zero(data: st.DataObject) -> None:
+    rng = np.random.default_rng(data.draw(st.integers(0, 1 << 30)))
+    n, k, m = (data.draw(st.integers(1, 6)) for _ in range(3))
+    reach = data.draw(st.sampled_from([100, 1 << 24, (1 << 31) - 1]))
+    b = Builder("g")
+    w = const("w", rng.integers(-128, 128, (m, k)).astype(np.int8))
+    bias, zero = (const(name, rng.integers(-reach, reach + 1, m).astype(np.int32)) for name in ("b", "zero"))
+    sums = b(Linear(), b.input("x", TensorType((n, k), I8)), w, bias)
+    graph = b.finish((b(Dequantize(), sums, const("scale", rng.random(m).astype(np.float32)), zero, name="y"),))
+    after = fuse(graph, HOST)
+    assert reach > 1 << 30 or len(after.nodes[0].inputs) == 2
     same(graph, after, exact=True)
 
 

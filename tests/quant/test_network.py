@@ -20,7 +20,19 @@ from tilewright.interp.program import Machine
 from tilewright.ir.graph import Builder, Graph
 from tilewright.ir.types import F32, I8, U8, TensorType, const
 from tilewright.model import Model
-from tilewright.ops import Clamp, Conv2D, Dequantize, Linear, Quantize, Requantise, Reshape, Softmax, Transpose
+from tilewright.ops import (
+    Clamp,
+    Conv2D,
+    Dequantize,
+    Expand,
+    Gather,
+    Linear,
+    Quantize,
+    Requantise,
+    Reshape,
+    Softmax,
+    Transpose,
+)
 from tilewright.options import Options, parse
 from tilewright.passes.pipeline import apply
 from tilewright.quant.loss import kept_nodes, lowered, measure
@@ -121,6 +133,26 @@ def test_moves_share_the_grid_of_what_they_move() -> None:
         for node in made.graph.nodes:
             if isinstance(node.op, (Reshape, Transpose)) and node.outputs[0] in made.grids:
                 assert made.grids[node.outputs[0]] == made.grids[node.inputs[0]]  # type: ignore[index]
+
+
+def test_what_is_only_copied_stays_integer() -> None:
+    """Enlarging an image by gathers, and broadcasting, between convolutions."""
+    rng, b = np.random.default_rng(3), Builder("enlarged")
+    x = b.input("x", TensorType((1, 4, 5, 3), F32))
+    v, w = (const(n, rng.normal(0, 0.4, (6, 3, 3, c)).astype(np.float32)) for n, c in (("v", 3), ("w", 6)))
+    y = b(Conv2D(pad=(1,) * 4, epilogue=Clamp(0.0)), x, v)
+    for axis, size in ((1, 4), (2, 5)):
+        y = b(Gather(axis), y, const(f"i{axis}", np.repeat(np.arange(size, dtype=np.int32), 2)))
+    y = b(Expand((2, 8, 10, 6)), y)
+    graph = b.finish((b(Conv2D(pad=(1,) * 4), y, w, name="y"),))
+    made = decide(prepared(graph, HOST), random_inputs(graph, 12, 5))
+    low = lowered(quantised(made), HOST)
+    moved = [n for n in low.nodes if isinstance(n.op, Gather | Expand)]
+    assert len(moved) == 3
+    assert {n.outputs[0].type.dtype for n in moved} == {U8}
+    sample = random_inputs(graph, 1, 9)[0]
+    wanted, got = run(graph, sample)["y"], run(low, sample)["y"]
+    assert 10 * np.log10(wanted.var() / ((wanted - got) ** 2).mean()) > 25
 
 
 def layer(bias: float, clamp: Clamp | None = None) -> tuple[Graph, list[dict[str, np.ndarray]]]:

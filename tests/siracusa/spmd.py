@@ -29,8 +29,15 @@ SCRATCH = Kernel(
     Add, "spmd.c", "test_scratch",
     f"{_POINTERS}, int32_t *scratch, int32_t n, int32_t factor, int32_t first, int32_t last", {},
 )  # fmt: skip
+GIVEN = Kernel(
+    Add, "spmd.c", "test_given",
+    f"{_POINTERS}, int32_t *scratch, int32_t n, int64_t more, int32_t factor, int32_t first, int32_t last", {},
+    by_struct=True, late=frozenset({"factor"}),
+)  # fmt: skip
 PART = Kernel(Add, "spmd.c", "test_part", f"{_POINTERS}, int32_t n, int32_t factor", {})
-TARGET = replace(SIRACUSA, kernels=(SCALE, SCRATCH, PART), kernel_folders=(Path(__file__).parent,), headers=())
+GIVEN_PART = replace(PART, symbol="test_given_part", by_struct=True)
+KERNELS = (SCALE, SCRATCH, GIVEN, PART, GIVEN_PART)
+TARGET = replace(SIRACUSA, kernels=KERNELS, kernel_folders=(Path(__file__).parent,), headers=())
 
 
 def call(kernel: Kernel, name: str, operands: Mapping[str, Operand | None], **scalars: Argument) -> Call:
@@ -58,8 +65,11 @@ def bundle(name: str, members: Sequence[Buffer]) -> Buffer:
     return Buffer(name, Kind.CONST, "wmem", None, -(-size // 8) * 8, U8, members=tuple(members))
 
 
-def compiled(steps: Sequence[Step], x: Buffer, y: Buffer, others: Sequence[Buffer], l1: int, l2: int = 0) -> Compiled:
-    """A network `net` of one input and one output that runs these steps."""
+def compiled(
+    steps: Sequence[Step], x: Buffer, y: Buffer, others: Sequence[Buffer], l1: int, l2: int = 0, *,
+    tables: int = SIRACUSA.tables,
+) -> Compiled:  # fmt: skip
+    """A network `net` of one input and one output that runs these steps, with room for so many bytes of tables."""
     builder = Builder("run")
     kind = TensorType((x.elements,), I32)
     value = builder.input("x", kind)
@@ -70,7 +80,7 @@ def compiled(steps: Sequence[Step], x: Buffer, y: Buffer, others: Sequence[Buffe
     levels = {Kind.CONST: "wmem", Kind.ACT: "l1", Kind.STATE: "l2", Kind.OUTPUT: "l2"}
     plan = Plan("siracusa", (entry,), {}, {"l1": l1, "l2": l2}, 0, levels)
     program = Program("run", tuple(steps), (x,), (y,), (), (x, y, *others))
-    source = print_programs([program], "net", plan.capacity, TARGET)
+    source = print_programs([program], "net", plan.capacity, replace(TARGET, tables=tables))
     return Compiled(Model("net", (graph,)), TARGET, plan, (program,), source, "net", 0, 0.0)
 
 
@@ -81,4 +91,7 @@ def run(network: Compiled, folder: Path, x: Array) -> list[Array]:
     return [np.array(outputs[0]).reshape(-1) for outputs in chip.series([x], 2, None)]
 
 
-__all__ = ["PART", "SCALE", "SCRATCH", "Ref", "bundle", "call", "caller", "compiled", "constant", "run", "transient"]
+__all__ = [
+    "GIVEN", "GIVEN_PART", "PART", "SCALE", "SCRATCH", "Ref", "bundle", "call", "caller", "compiled", "constant", "run",
+    "transient",
+]  # fmt: skip

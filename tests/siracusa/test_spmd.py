@@ -13,6 +13,8 @@ from hypothesis import Phase as Stage
 from hypothesis import strategies as st
 
 from tests.siracusa.spmd import (
+    GIVEN,
+    GIVEN_PART,
     PART,
     SCALE,
     SCRATCH,
@@ -27,6 +29,7 @@ from tests.siracusa.spmd import (
 )  # fmt: skip
 from tilewright.ir.program import Barrier, Buffer, Call, Column, Copy, Loop, Parts, Phase, Share, Step, Table, Wait
 from tilewright.ir.types import U8, Kind
+from tilewright.targets.base import Kernel
 
 FEW = settings(
     max_examples=4,
@@ -183,8 +186,13 @@ def test_transfers_of_blocks(tmp_path: Path, axes: tuple[tuple[int, int, int], .
 
 
 @FEW
-@given(st.lists(st.none() | st.integers(1, 9), min_size=8, max_size=8).filter(any), st.booleans(), st.integers(0, 99))
-def test_every_core_runs_its_part(tmp_path: Path, sizes: list[int | None], looped: bool, seed: int) -> None:
+@given(
+    st.lists(st.none() | st.integers(1, 9), min_size=8, max_size=8).filter(any), st.booleans(),
+    st.sampled_from([PART, GIVEN_PART]), st.integers(0, 99),
+)  # fmt: skip
+def test_every_core_runs_its_part(
+    tmp_path: Path, sizes: list[int | None], looped: bool, kernel: Kernel, seed: int
+) -> None:
     """Parts of different sizes and factors; in a loop, on two halves, by columns that lie at equal distances."""
     half = sum(size or 0 for size in sizes)
     halves = 2 if looped else 1
@@ -197,7 +205,7 @@ def test_every_core_runs_its_part(tmp_path: Path, sizes: list[int | None], loope
 
     def part(core: int, size: int | None, a: Ref | Column, to: Ref | Column) -> Call | None:
         operands = {"a": a, "b": Ref(w.members[0], core), "y": to}
-        return size and call(PART, "part", operands, n=size, factor=core - 3)  # type: ignore[return-value]
+        return size and call(kernel, "part", operands, n=size, factor=core - 3)  # type: ignore[return-value]
 
     columns = tuple(f"{name}{core}" for core in range(8) for name in ("x", "y"))
     rows = tuple(
@@ -208,13 +216,54 @@ def test_every_core_runs_its_part(tmp_path: Path, sizes: list[int | None], loope
         main: Step = Loop(Table("halves", columns, rows), (inner,))
     else:
         main = Parts(tuple(part(c, size, rows[0][2 * c], rows[0][2 * c + 1]) for c, size in enumerate(sizes)))
-    add = call(PART, "out", {"a": Ref(state), "b": Ref(w.members[0], 7), "y": Ref(y)}, n=total, factor=1)
+    add = call(kernel, "out", {"a": Ref(state), "b": Ref(w.members[0], 7), "y": Ref(y)}, n=total, factor=1)
     network = compiled([main, Barrier(), Phase((add,))], x, y, (w, state), 0)
     factor = np.tile(np.repeat(np.arange(8) - 3, [size or 0 for size in sizes]), halves)
     added = np.tile(np.repeat(data, [size or 0 for size in sizes]), halves)
     given_x = numbers(total, seed + 1)
     for got in run(network, Path(mkdtemp(dir=tmp_path)), given_x):
         np.testing.assert_array_equal(got, given_x * factor + added + data[7])
+
+
+@FEW
+@given(st.integers(1, 40), st.integers(2, 5), st.sampled_from([0, 24, 4096]), st.integers(-9, 9), st.integers(0, 99))
+def test_arguments_by_struct(tmp_path: Path, count: int, rounds: int, tables: int, factor: int, seed: int) -> None:
+    """Rounds that differ in an operand, that are alike, and that use the caller's memory, whose address is no constant.
+
+    Structs lie in the scratchpad where there is room, those of rounds in the loop's table; else a call makes its own.
+    """
+    data = [numbers(3, seed + t) for t in range(rounds)]
+    x, y = caller("x", Kind.INPUT, rounds * count), caller("y", Kind.OUTPUT, rounds * count)
+    w = [constant(f"blocks.{t}.w", d) for t, d in enumerate(data)]
+    near, between, end, scratch = (
+        transient(n, 256 * k, 8 * count) for k, n in enumerate(("near", "between", "end", "s"))
+    )
+    share, size = Share(count, 2), {"n": 3, "more": (1 << 32) + 2, "factor": factor}
+
+    def phase(name: str, a: Ref, b: Ref | Column, to: Ref | Column) -> Phase:
+        operands = {"a": a, "b": b, "y": to, "scratch": Ref(scratch)}
+        return Phase((call(GIVEN, f"blocks.0.{name}", operands, **size),), share)
+
+    body: list[Step] = [
+        phase("differs", Ref(near), Column(0), Ref(between)), Barrier(),
+        phase("alike", Ref(between), Ref(w[0]), Ref(end)), Barrier(),
+        phase("outside", Ref(end), Ref(w[1]), Column(1)), Barrier(),
+    ]  # fmt: skip
+    rows = tuple((Ref(w[t]), Ref(y, t * count)) for t in range(rounds))
+    steps: list[Step] = [
+        Copy(Ref(near), Ref(x), 4 * count, 1), Wait(1), Barrier(), Loop(Table("blocks", ("w", "y"), rows), tuple(body)),
+    ]  # fmt: skip
+    network = compiled(steps, x, y, (*w, near, between, end, scratch), 1024 + 32 * count, tables=tables)
+    written, text = network.source.functions[0][1], network.source.tables
+    assert ("test_given(&block->test_given, " in written) == (tables == 4096)
+    assert ("net_test_given TW_NEAR" in text) == (tables >= 24)
+    assert "test_given(&net_test_given, " in written
+    own = "{.a = arena_l1.end.v, .b = net_blocks_1_w, .y = y + block->y, .n = 3, .more = 4294967298}"
+    assert f"own = {own};" in " ".join(written.split())
+    given_x, at, times = numbers(rounds * count, seed + 9), np.arange(count) % 3, factor + 2
+    wanted = [((given_x[:count] * times + d[at]) * times + data[0][at]) * times + data[1][at] for d in data]
+    for got in run(network, Path(mkdtemp(dir=tmp_path)), given_x):
+        np.testing.assert_array_equal(got, np.concatenate(wanted))
 
 
 def test_transfers_have_to_cross_the_border_of_the_scratchpad() -> None:

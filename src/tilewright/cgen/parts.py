@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ..ir.program import Column, Copy, Job, Loop, Operand, Parts, Phase, Ref, Step
+from ..ir.program import Call, Column, Copy, Job, Loop, Operand, Parts, Phase, Ref, Step
 from ..ir.types import Dim, Expr
 
 
@@ -42,9 +42,12 @@ def varied_number(values: Sequence[Dim]) -> Varied:
     return Varied(common.simplified(), added)
 
 
-def used_columns(loop: Loop) -> set[int]:
-    """Columns that the C needs: of parts the first call's, from which the others' lie at a distance."""
-    return {o.index for step in loop.body for o in _operands(step) if isinstance(o, Column)}
+def used_columns(steps: Sequence[Step], placed: frozenset[int] = frozenset()) -> set[int]:
+    """Columns that the C needs: of parts the first call's, from which the others' lie at a distance.
+
+    Calls whose identity is in `placed` have a struct in the table itself and need columns for arguments alone.
+    """
+    return {o.index for step in steps for o in _operands(step, placed) if isinstance(o, Column)}
 
 
 def anchors(loop: Loop) -> list[tuple[int, int]]:
@@ -66,16 +69,21 @@ def anchors(loop: Loop) -> list[tuple[int, int]]:
     return [(nearest[key][1], start - nearest[key][0]) for key, start in keys]
 
 
-def _operands(step: Step) -> Iterator[Operand | None]:
+def _operands(step: Step, placed: frozenset[int]) -> Iterator[Operand | None]:
     match step:
         case Phase():
-            yield from (o for call in step.calls for _, o in call.operands)
+            yield from (o for call in step.calls for o in _arguments(call, placed))
         case Parts():
             yield from (o for _, o in next(call for call in step.calls if call is not None).operands)
         case Job():
-            yield from (o for _, o in step.call.operands)
+            yield from _arguments(step.call, placed)
         case Copy():
             yield from (step.target, step.source)
+
+
+def _arguments(call: Call, placed: frozenset[int]) -> Iterator[Operand | None]:
+    names = {name for _, name in call.kernel.passed}
+    yield from (o for name, o in call.operands if id(call) not in placed or name in names)
 
 
 def _ref(row: tuple[Ref | None, ...], operand: Operand) -> Ref:

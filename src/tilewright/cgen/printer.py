@@ -32,9 +32,11 @@ from ..ir.program import (
 from ..ir.types import Dim, Kind, maximum
 from ..targets.base import Argument, Target
 from .addresses import Addresses
+from .calls import DIGITS, array_of, statement, with_struct
 from .layout import INDENT, comment, expression, wrap
-from .names import Names, short
-from .parts import anchors, used_columns, varied, varied_number
+from .loops import LoopTable, fixed, refs
+from .parts import varied, varied_number
+from .tables import Tables
 
 MOST_BYTES = 0x1FFF0  # of one line of a transfer
 _Member = Callable[[str, str, Sequence[str]], str]  # name, type, value per part -> the expression
@@ -75,11 +77,8 @@ class _Printer:
         self.programs, self.prefix = programs, prefix
         self.cores, self.scratchpad = target.cores, target.scratchpad
         self.places = Addresses(programs, prefix, capacity, self.cores, external)
-        self.table_names = Names()
-        self.tables: dict[str, str] = {}
-        self.near_left = target.tables
+        self.tables = Tables(prefix, self.places.names, target.tables)
         self.shared: set[str] = set()
-        self.named: tuple[Loop | None, list[str]] = None, []  # the latest loop's columns
         self.once = False  # whether something is fetched once and stays
         self._start(programs[0])
 
@@ -87,13 +86,18 @@ class _Printer:
         """What is known inside one function."""
         self.places.current = program
         self.share: Share | None = None  # that first and last hold
-        self.anchors: list[tuple[int, int]] = []  # of the present loop's columns
+        self.table: LoopTable | None = None  # of the present loop
         self.token: int | None = None  # that the next transfer may follow
         self.tokens: set[int] = set()
         self.knows_core = False
+        self.rarely = False  # whether these are steps of the first call only
 
     def source(self) -> Source:
-        functions = tuple((self.prototype(p), self.body(p)) for p in self.programs)
+        prototypes = [self.prototype(program) for program in self.programs]
+        bodies = [
+            self.body(program) for program in reversed(self.programs)
+        ]  # the last is called most: its tables first
+        functions = tuple(zip(prototypes, reversed(bodies), strict=True))
         buffers = list(dict.fromkeys(b for p in self.programs for b in p.buffers if b.kind in (Kind.CONST, Kind.STATE)))
         declared = tuple((self.places.declaration(b), b) for b in buffers if b.kind is Kind.CONST)
         states = tuple((b, self.places.name(b)) for b in buffers if b.kind is Kind.STATE)
@@ -102,7 +106,7 @@ class _Printer:
         if self.once:
             lines += "\nstatic int first_call = 1; /* what stays in the scratchpad is not there yet */"
         return Source(
-            self.places.arenas.text(), lines, "\n\n".join(self.tables.values()), functions, declared, states,
+            self.places.arenas.text(), lines, self.tables.text(), functions, declared, states,
             tuple(self.places.structs.values()), self.cores, tuple(sorted(self.shared)),
         )  # fmt: skip
 
@@ -120,7 +124,7 @@ class _Printer:
 
     def body(self, program: Program) -> str:
         self._start(program)
-        lines = self.steps(program.steps, 1, None)
+        lines = self.steps(program.steps, 1)
         local = []
         if self.knows_core:
             local.append(f"{INDENT}const int core = tw_core();")
@@ -148,35 +152,36 @@ class _Printer:
                 return owners.pop() if len(owners) == 1 else None
         return None
 
-    def steps(self, steps: Sequence[Step], depth: int, loop: Loop | None, alone: int | None = None) -> list[str]:
+    def steps(self, steps: Sequence[Step], depth: int, alone: int | None = None) -> list[str]:
         """Lines of steps, those of one core in a row behind one condition; within it, the core is `alone`."""
         lines: list[str] = []
         for core, run in groupby(steps, key=self.owner):
             if core is None or core == alone:
-                lines += [line for step in run for line in self.step(step, depth, loop, alone)]
+                lines += [line for step in run for line in self.step(step, depth, alone)]
                 continue
             self.knows_core = True
-            inner = [line for step in run for line in self.step(step, depth + 1, loop, core)]
+            inner = [line for step in run for line in self.step(step, depth + 1, core)]
             braces = len(inner) > 1
             lines += [f"{INDENT * depth}if (tw_is(core, {core})){' {' if braces else ''}", *inner]
             lines += [f"{INDENT * depth}}}"] if braces else []
         return lines
 
-    def step(self, step: Step, depth: int, loop: Loop | None, alone: int | None) -> list[str]:
+    def step(self, step: Step, depth: int, alone: int | None) -> list[str]:
         pad = INDENT * depth
         if not isinstance(step, Copy):
             self.token = None
         match step:
             case Phase():
-                return self.phase(step, depth, loop)
+                return self.phase(step, depth)
             case Parts():
-                return self.parts(step, depth, loop)
+                return self.parts(step, depth)
             case Loop():
                 return self.loop(step, depth, alone)
             case Copy():
-                return self.copy(step, depth, loop)
+                return self.copy(step, depth)
             case Job():
-                return [comment([step.call.semantics.name], depth, loop is not None), self.call(step.call, depth, loop)]
+                name = comment([step.call.semantics.name], depth, self.table is not None)
+                return [name, *self.call(step.call, depth)]
             case Wait() if step.engine:
                 return [f"{pad}tw_{step.engine}_wait({step.behind});"]
             case Wait():
@@ -185,14 +190,15 @@ class _Printer:
             case Barrier():
                 return [f"{pad}tw_barrier();"]
             case Once():
-                self.once = True
-                inner = self.steps(step.steps, depth + 1, loop)
+                self.once = self.rarely = True
+                inner = self.steps(step.steps, depth + 1)
+                self.rarely = False
                 return [f"{pad}if (first_call) {{", *inner, f"{pad}{INDENT}first_call = 0;", f"{pad}}}"]
 
-    def phase(self, step: Phase, depth: int, loop: Loop | None) -> list[str]:
+    def phase(self, step: Phase, depth: int) -> list[str]:
         if self.cores == 1:
-            return [self.call(call, depth, loop, step.share) for call in step.calls]
-        lines = [comment([call.semantics.name for call in step.calls], depth, loop is not None)]
+            return [line for call in step.calls for line in self.call(call, depth, step.share)]
+        lines = [comment([call.semantics.name for call in step.calls], depth, self.table is not None)]
         share = replace(step.share, dims=()) if step.share else None
         if share is not None and share != self.share:
             self.share, self.knows_core = share, True
@@ -201,12 +207,12 @@ class _Printer:
             lines.insert(0, f"{INDENT * depth}{name}(core, {total}, {share.unit}{late}, &first, &last);")
         if share is not None:
             self.shared |= {call.kernel.symbol for call in step.calls}
-        return [*lines, *(self.call(call, depth, loop, share) for call in step.calls)]
+        return [*lines, *(line for call in step.calls for line in self.call(call, depth, share))]
 
-    def copy(self, step: Copy, depth: int, loop: Loop | None) -> list[str]:
+    def copy(self, step: Copy, depth: int) -> list[str]:
         """A transfer; the first one of a token takes a counter of the DMA."""
-        pad, into = INDENT * depth, self.near(step.target, loop)
-        assert into != self.near(step.source, loop), f"a transfer has to cross the border of {self.scratchpad}"
+        pad, into = INDENT * depth, self.near(step.target)
+        assert into != self.near(step.source), f"a transfer has to cross the border of {self.scratchpad}"
         assert step.lines == 1 or maximum(step.bytes) <= MOST_BYTES, f"lines of more than {MOST_BYTES:,} bytes"
         lines = [] if self.token == step.token else [f"{pad}token{step.token} = tw_token();"]
         self.token = step.token
@@ -221,58 +227,67 @@ class _Printer:
         else:
             sizes = sizes[:1]
         name = f"tw_copy{form}_{'in' if into else 'out'}"
-        operands = [self.operand(step.target, loop), self.operand(step.source, loop)]
+        operands = [self.operand(step.target), self.operand(step.source)]
         lines.append(wrap(f"{pad}{name}({', '.join([*operands, *map(expression, sizes)])});", len(pad) + 4))
-        if not self.absent(step.source, loop):
+        if not self.absent(step.source):
             return lines
         return [f"{pad}if ({operands[1]} != 0) {{", *(INDENT + line for line in lines), f"{pad}}}"]
 
-    def absent(self, source: Operand, loop: Loop | None) -> bool:
+    def absent(self, source: Operand) -> bool:
         """Whether a transfer is left out in some round of its loop."""
-        return isinstance(source, Column) and loop is not None and any(r[source.index] is None for r in loop.table.rows)
+        if not isinstance(source, Column):
+            return False
+        assert self.table is not None
+        return any(row[source.index] is None for row in self.table.loop.table.rows)
 
-    def near(self, operand: Operand, loop: Loop | None) -> bool:
-        return self.buffer(operand, loop).memory == self.scratchpad
+    def near(self, operand: Operand) -> bool:
+        return self.buffer(operand).memory == self.scratchpad
 
-    def buffer(self, operand: Operand, loop: Loop | None) -> Buffer:
+    def buffer(self, operand: Operand) -> Buffer:
         """The buffer of an operand, in a loop that of its first round."""
         if isinstance(operand, Column):
-            assert loop is not None
-            return next(ref.buffer for ref in self.refs(loop, operand.index))
+            assert self.table is not None
+            return refs(self.table.loop, operand.index)[0].buffer
         return operand.buffer
-
-    def refs(self, loop: Loop, column: int) -> list[Ref]:
-        """What a column has in the rounds that use it."""
-        return [ref for row in loop.table.rows if (ref := row[column]) is not None]
 
     # Calls
 
-    def call(self, call: Call, depth: int, loop: Loop | None, share: Share | None = None) -> str:
-        operands, scalars = dict(call.operands), dict(call.scalars)
-        arguments = []
-        for ctype, name in call.kernel.parameters:
-            if call.kernel.gathers(name):
-                all_of = [self.operand(o, loop) for n, o in operands.items() if o and n.rstrip("0123456789") == name]
-                arguments.append(_array_of(ctype, all_of))
-            elif name in operands:
-                operand = operands[name]
-                text = "0" if operand is None else self.operand(operand, loop)
-                if name == "scratch" and operand is not None and share is not None and self.cores > 1:
-                    text += f" + core * {self.buffer(operand, loop).elements // (share.cores or self.cores)}"
-                arguments.append(text)
-            elif name in ("first", "last") and name not in scalars:
-                assert share is not None, f"{call.kernel.symbol} needs a share"
-                whole = {"first": 0, "last": share.total}
-                arguments.append(name if self.cores > 1 else expression(whole[name]))
-            else:
-                arguments.append(self.argument(scalars[name], ctype))
-        pad = INDENT * depth
-        return wrap(f"{pad}{call.kernel.symbol}({', '.join(arguments)});", len(pad) + 4)
+    def call(self, call: Call, depth: int, share: Share | None = None) -> list[str]:
+        kernel, given = call.kernel, self.given(call)
+        texts = {name: self.parameter(call, ctype, name, share) for ctype, name in kernel.passed}
+        if given is not None or not kernel.fields:
+            return [statement(kernel, texts, depth, given)]
+        texts |= {name: self.parameter(call, ctype, name, share) for ctype, name in kernel.fields}
+        return with_struct(kernel, texts, depth)
 
-    def parts(self, step: Parts, depth: int, loop: Loop | None) -> list[str]:
+    def given(self, call: Call) -> str | None:
+        """Where the struct of a call is, if it is a constant."""
+        if self.table is not None:
+            return self.table.placed.get(id(call))
+        fields = fixed(call, self.places, self.tables) if call.kernel.fields else None
+        return None if fields is None else f"&{self.tables.given(call.kernel, fields)}"
+
+    def parameter(self, call: Call, ctype: str, name: str, share: Share | None) -> str:
+        """What a call has for one parameter."""
+        operands, scalars = dict(call.operands), dict(call.scalars)
+        if call.kernel.gathers(name):
+            return array_of(ctype, [self.operand(o) for n, o in operands.items() if o and n.rstrip(DIGITS) == name])
+        if name in operands:
+            operand = operands[name]
+            text = "0" if operand is None else self.operand(operand)
+            if name == "scratch" and operand is not None and share is not None and self.cores > 1:
+                text += f" + core * {self.buffer(operand).elements // (share.cores or self.cores)}"
+            return text
+        if name in ("first", "last") and name not in scalars:
+            assert share is not None, f"{call.kernel.symbol} needs a share"
+            whole = {"first": 0, "last": share.total}
+            return name if self.cores > 1 else expression(whole[name])
+        return self.argument(scalars[name], ctype)
+
+    def parts(self, step: Parts, depth: int) -> list[str]:
         """One call; what differs is in a table with a row per core. Cores without a part skip it."""
         calls = [call for call in step.calls if call is not None]
-        kernel, members, arguments = calls[0].kernel, dict[str, tuple[str, tuple[str, ...]]](), list[str]()
+        kernel, members, texts = calls[0].kernel, dict[str, tuple[str, tuple[str, ...]]](), dict[str, str]()
         self.shared.add(kernel.symbol)
         self.knows_core = True
 
@@ -286,20 +301,19 @@ class _Printer:
             if len(present) < len(given):
                 assert not present, f"{name} is there for some parts only"
                 return "0"
-            found = varied(present, loop)
+            found = varied(present, self.table.loop if self.table is not None else None)
             assert isinstance(found.base, Ref | Column)
-            text = self.operand(found.base, loop)
+            text = self.operand(found.base)
             return text if found.added is None else f"{text} + {member(name, 'int32_t', [*map(str, found.added)])}"
 
         for ctype, name in kernel.parameters:
             if kernel.gathers(name):
-                several = [operand(n) for n, _ in calls[0].operands if n.rstrip("0123456789") == name]
-                arguments.append(_array_of(ctype, several))
+                texts[name] = array_of(ctype, [operand(n) for n, _ in calls[0].operands if n.rstrip(DIGITS) == name])
             elif name in dict(calls[0].operands):
-                arguments.append(operand(name))
+                texts[name] = operand(name)
             else:
                 values = [dict(call.scalars)[name] for call in calls]
-                arguments.append(self.varied_argument(values, name, ctype, member))
+                texts[name] = self.varied_argument(values, name, ctype, member)
         idle = [call is None for call in step.calls]
         busy = len(calls)
         condition = f"core < {busy}"
@@ -311,19 +325,20 @@ class _Printer:
             rows.append([("0" if k is None else values[k]) for _, values in members.values()])
         pad = INDENT * depth
         inner = depth + 1 if members or any(idle) else depth
-        lines = [wrap(f"{INDENT * inner}{kernel.symbol}({', '.join(arguments)});", len(INDENT) * (inner + 1))]
+        lines = with_struct(kernel, texts, inner) if kernel.fields else [statement(kernel, texts, inner)]
         if any(idle):
             lines = [
                 f"{INDENT * inner}if ({condition})",
                 *(INDENT + line.replace("\n", f"\n{INDENT}") for line in lines),
             ]
         if members:
-            kinds = [f"{INDENT}{ctype} {name};" for name, (ctype, _) in members.items()]
-            name = self.constant_table("part", kinds, [", ".join(row) for row in rows])
+            kinds = [f"{ctype} {name};" for name, (ctype, _) in members.items()]
+            lines_of_rows = [wrap(f"{INDENT}{{{', '.join(row)}}},", len(INDENT) + 4) for row in rows]
+            name = self.tables.rows("part", kinds, lines_of_rows, len(kinds))
             lines.insert(0, f"{INDENT * inner}const struct {name} *part = &{name}s[core];")
         if inner > depth:
             lines = [f"{pad}{{", *lines, f"{pad}}}"]
-        return [comment([calls[0].semantics.name], depth, loop is not None), *lines]
+        return [comment([calls[0].semantics.name], depth, self.table is not None), *lines]
 
     def varied_argument(self, values: Sequence[Argument], name: str, ctype: str, member: _Member) -> str:
         """A scalar or table that may differ between the parts."""
@@ -341,125 +356,19 @@ class _Printer:
 
     def argument(self, value: Argument, ctype: str) -> str:
         """A scalar, or the name of a table; equal tables are one."""
-        if not isinstance(value, tuple):
-            return expression(value, ctype)
-        name = self.places.names.of(value, f"{self.prefix}_table")
-        if name not in self.tables:
-            where = self.where(len(value))
-            text = f"static const int32_t {name}[{len(value)}]{where} = {{{', '.join(map(expression, value))}}};"
-            self.tables[name] = wrap(text, 4)
-        return name
+        return self.tables.numbers(value) if isinstance(value, tuple) else expression(value, ctype)
 
-    def where(self, words: int) -> str:
-        """The attribute of a table: in the scratchpad, as long as there is room for tables."""
-        if 4 * words > self.near_left:
-            return ""
-        self.near_left -= 4 * words
-        return " TW_NEAR"
-
-    # Operands
-
-    def operand(self, operand: Operand, loop: Loop | None) -> str:
+    def operand(self, operand: Operand) -> str:
         if isinstance(operand, Column):
-            assert loop is not None
-            column, distance = self.anchors[operand.index]
-            name, behind = self.columns(loop)[column], f" + {distance}" if distance else ""
-            if (buffer := self.offsets_into(loop, column)) is not None:
-                return f"{self.places.base(buffer)} + block->{name}{behind}"
-            return f"{'given' if self.apart(loop, column) else 'block'}->{name}{behind}"
+            assert self.table is not None
+            return self.table.operand(operand.index)
         return self.places.address(operand)[1]
-
-    # Loops
 
     def loop(self, loop: Loop, depth: int, alone: int | None) -> list[str]:
         pad = INDENT * depth
-        self.share, self.anchors = None, anchors(loop)
-        lines, pointers = [], []
-        for variable, outside in (("block", False), ("given", True)):
-            found = self.loop_table(loop, variable, outside, pad)
-            if found is not None:
-                name, local = found
-                lines += local
-                pointers.append(f"{pad}{INDENT}const struct {name} *{variable} = &{name}s[i];")
-        lines.append(f"{pad}for (int i = 0; i < {len(loop.table.rows)}; i++) {{")
-        lines += [*pointers, *self.steps(loop.body, depth + 1, loop, alone), f"{pad}}}"]
-        self.share = self.token = None
+        self.share, self.table = None, LoopTable(loop, self.places, self.tables, self.cores, near=not self.rarely)
+        local, pointers = self.table.lines(pad)
+        lines = [*local, f"{pad}for (int i = 0; i < {len(loop.table.rows)}; i++) {{", *pointers]
+        lines += [*self.steps(loop.body, depth + 1, alone), f"{pad}}}"]
+        self.share = self.token = self.table = None
         return lines
-
-    def loop_table(self, loop: Loop, variable: str, outside: bool, pad: str) -> tuple[str, list[str]] | None:
-        """The name of a loop's table and, where it is local to the call, its lines; None for one without columns.
-
-        Addresses of the caller's memory are known only in the call. With several cores, their columns have a table of
-        their own, because every core makes one; a single core's are all in one.
-        """
-        used = {self.anchors[k][0] for k in used_columns(loop)}
-        chosen = [k for k in range(len(loop.table.columns)) if k in used and outside == self.apart(loop, k)]
-        if not chosen:
-            return None
-        addresses = [[self.entry(loop, row, k) for k in chosen] for row in loop.table.rows]
-        names = self.columns(loop)
-        fields = [
-            f"{INDENT}{_common(ctypes)}{names[k]};"
-            for k, ctypes in zip(chosen, ([row[j][0] for row in addresses] for j in range(len(chosen))), strict=True)
-        ]
-        rows = [", ".join(text for _, text in row) for row in addresses]
-        if not any(self.outside(loop, k) for k in chosen):
-            return self.constant_table(variable, fields, rows), []
-        inner = pad + INDENT
-        lines = [wrap(f"{inner}{{{row}}},", len(inner) + 4) for row in rows]
-        name = self.table_names.of((tuple(fields), tuple(lines), self.places.current.name, id(loop)), variable)
-        self.tables[name] = f"struct {name} {{\n" + "\n".join(fields) + "\n};"
-        return name, [f"{pad}const struct {name} {name}s[{len(rows)}] = {{", *lines, f"{pad}}};"]
-
-    def constant_table(self, variable: str, fields: Sequence[str], rows: Sequence[str]) -> str:
-        """The name of a table that is a constant; equal ones are one."""
-        lines = [wrap(f"{INDENT}{{{row}}},", len(INDENT) + 4) for row in rows]
-        name = self.table_names.of((tuple(fields), tuple(lines), ""), variable)
-        if name not in self.tables:
-            kind = f"struct {name} {{\n" + "\n".join(fields) + "\n};"
-            head = f"static const struct {name} {name}s[{len(rows)}]{self.where(len(rows) * len(fields))} = {{"
-            self.tables[name] = f"{kind}\n\n{head}\n" + "\n".join(lines) + "\n};"
-        return name
-
-    def entry(self, loop: Loop, row: tuple[Ref | None, ...], column: int) -> tuple[str, str]:
-        """Type (ready for the name behind it) and value of a table's entry."""
-        ref = row[column]
-        if ref is None:
-            return f"{self.places.address(self.refs(loop, column)[0])[0]} *", "0"
-        if self.offsets_into(loop, column) is not None:
-            return "int32_t ", expression(ref.offset)
-        ctype, text = self.places.address(ref)
-        return f"{ctype} *", text
-
-    def apart(self, loop: Loop, column: int) -> bool:
-        """Whether a column is in the second, local table."""
-        return self.cores > 1 and self.outside(loop, column)
-
-    def outside(self, loop: Loop, column: int) -> bool:
-        """Whether a column has addresses of the caller's memory."""
-        callers = any(ref.buffer.kind in (Kind.INPUT, Kind.OUTPUT) for ref in self.refs(loop, column))
-        return callers and self.offsets_into(loop, column) is None
-
-    def offsets_into(self, loop: Loop, column: int) -> Buffer | None:
-        """The caller's buffer that a column's addresses are in, if it is one: offsets are constants, addresses not."""
-        refs = self.refs(loop, column)
-        buffer = refs[0].buffer
-        if self.cores == 1 or buffer.kind not in (Kind.INPUT, Kind.OUTPUT) or len(refs) < len(loop.table.rows):
-            return None
-        return buffer if all(r.buffer is buffer and isinstance(r.offset, int) for r in refs) else None
-
-    def columns(self, loop: Loop) -> list[str]:
-        """The names of a loop's columns."""
-        if loop is not self.named[0]:
-            names = Names()
-            self.named = loop, [names.of(index, short(column)) for index, column in enumerate(loop.table.columns)]
-        return self.named[1]
-
-
-def _array_of(ctype: str, addresses: Sequence[str]) -> str:
-    return f"({ctype.removesuffix('*').rstrip()}[]){{{', '.join(addresses)}}}"
-
-
-def _common(ctypes: Sequence[str]) -> str:
-    """The element type of a column; constants that travel together may have different members."""
-    return ctypes[0] if len(set(ctypes)) == 1 else "const void *"

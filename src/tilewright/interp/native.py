@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -76,23 +77,24 @@ def call(
         buffers[name][:] = image if name in inputs else 0xA5
     buffers["scratch"] = allocate("scratch", kernel.scratch(node))
     scalars = kernel.arguments(node)
-    arguments: list[object] = []
+    arguments: dict[str, Any] = {}
     for ctype, name in kernel.parameters:
         if kernel.gathers(name):
             addresses = [b.ctypes.data for n, b in buffers.items() if n.rstrip("0123456789") == name]
-            arguments.append((ctypes.c_void_p * len(addresses))(*addresses))
+            arguments[name] = (ctypes.c_void_p * len(addresses))(*addresses)
         elif name in scalars:
             value = scalars[name]
             if isinstance(value, tuple):
-                arguments.append((ctypes.c_int32 * len(value))(*value))
+                arguments[name] = (ctypes.c_int32 * len(value))(*value)
                 continue
-            arguments.append(_scalar(ctype, value if isinstance(value, float) else resolve(value, env)))
+            arguments[name] = _scalar(ctype, value if isinstance(value, float) else resolve(value, env))
         else:
             buffer = buffers.get(aliases.get(name, name))
-            arguments.append(ctypes.c_void_p(buffer.ctypes.data if buffer is not None else None))
+            arguments[name] = ctypes.c_void_p(buffer.ctypes.data if buffer is not None else None)
     function = getattr(library, kernel.symbol)
     function.restype = None
-    function(*arguments)
+    given = [ctypes.byref(_struct({name: arguments[name] for _, name in kernel.fields}))] if kernel.fields else []
+    function(*given, *(arguments[name] for _, name in kernel.passed))
     results = (name for name in types if name not in inputs)
     return {name: _logical(buffers[aliases.get(name, name)], kernel, name, types[name]) for name in results}
 
@@ -113,6 +115,18 @@ _SCALARS: Mapping[str, type[ctypes._SimpleCData[int]] | type[ctypes._SimpleCData
     "int32_t": ctypes.c_int32, "uint32_t": ctypes.c_uint32, "int64_t": ctypes.c_int64,
     "float": ctypes.c_float, "double": ctypes.c_double,
 }  # fmt: skip
+
+
+def _struct(values: Mapping[str, Any]) -> ctypes.Structure:
+    """Arguments as fields; arrays by their address."""
+
+    class Given(ctypes.Structure):
+        _fields_: ClassVar = [
+            (name, ctypes.c_void_p if isinstance(value, ctypes.Array) else type(value))
+            for name, value in values.items()
+        ]
+
+    return Given(*(ctypes.addressof(v) if isinstance(v, ctypes.Array) else v for v in values.values()))
 
 
 def _scalar(ctype: str, value: float) -> object:

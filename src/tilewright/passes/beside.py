@@ -9,7 +9,7 @@ import numpy as np
 
 from ..ir.graph import Graph, Node
 from ..ir.op import RuleError
-from ..ir.types import I32, Value, const
+from ..ir.types import I32, I64, Array, Value, const
 from ..ops import (
     Conv2D,
     DepthwiseConv2D,
@@ -89,7 +89,7 @@ def _parted(node: Node, target: Target) -> Iterator[Form]:
 def _dense(node: Node) -> Form | None:
     """A convolution without its stride, and what picks the results."""
     op = node.op
-    if not isinstance(op, Conv2D) or op.stride == (1, 1):
+    if not isinstance(op, Conv2D | DepthwiseConv2D) or op.stride == (1, 1):
         return None
     whole = made(replace(op, stride=(1, 1)), node.inputs, node.name, node)
     kept = node.outputs[0].type.static_shape
@@ -130,5 +130,19 @@ def _sums(node: Node) -> Form | None:
     if not all(isinstance(d, int) for d in x.type.shape):
         return None
     whole = made(replace(op, epilogue=None), (x, w), node.name, node)
-    after = Requant(op.epilogue.shift, op.epilogue.low, op.epilogue.high, -1, op.epilogue.dtype)
-    return [whole, made(after, (*whole.outputs, const(mul.name, mul.data, I32), add), node.name, node)]
+    shift, factors, addends = _by_upper_half(op.epilogue.shift, mul.data, add)
+    after = Requant(shift, op.epilogue.low, op.epilogue.high, -1, op.epilogue.dtype)
+    return [whole, made(after, (*whole.outputs, const(mul.name, factors, I32), addends), node.name, node)]
+
+
+def _by_upper_half(shift: int, mul: Array, add: Value | None) -> tuple[int, Array, Value | None]:
+    """A requantisation with powers of two in it so that its shift is 32, of which kernels make less than of a smaller
+    one: what remains is the upper half of a product of 64 bits.
+    """
+    more = 32 - shift
+    if more <= 0 or add is None or add.data is None:
+        return shift, mul, add
+    factors, addends = mul.astype(np.int64) << more, add.data.astype(np.int64)
+    if abs(factors).max() > I32.high or abs(addends).max() > I32.high << 30 - more:
+        return shift, mul, add
+    return 32, factors.astype(np.int32), const(add.name, addends << more, I64)

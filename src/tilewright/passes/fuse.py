@@ -14,6 +14,7 @@ from ..ops import (
     Clamp,
     Conv2D,
     DepthwiseConv2D,
+    Dequantize,
     Linear,
     MatMul,
     QuantizedAdd,
@@ -166,6 +167,25 @@ def requant(r: Rewriter, node: Node) -> Results:
     return r.add(op, [*maker.inputs[:2], None, mul, add], node)
 
 
+def zero(r: Rewriter, node: Node) -> Results:
+    """The bias of integer sums that become reals: the zero that is subtracted takes it."""
+    if not isinstance(node.op, Dequantize):
+        return None
+    x, scale_of, old = node.inputs
+    maker = r.producer(x, WEIGHTED)
+    if maker is None or x is None or old is None or old.data is None or not r.single(x) or x.type.dtype != I32:
+        return None
+    b = maker.inputs[2] if len(maker.inputs) == 3 else None
+    last = node.op.axis % x.type.rank == x.type.rank - 1
+    if b is None or b.data is None or not last or not _sums_fit(maker, b.data):
+        return None
+    total = old.data.astype(np.int64) - b.data
+    if total.min() < I32.low or total.max() > I32.high:
+        return None
+    sums = r.add(maker.op, list(maker.inputs[:2]), maker)
+    return r.add(node.op, [*sums, scale_of, r.const(f"{node.name}.zero", total.astype(np.int32), I32)], node)
+
+
 def _sums_fit(maker: Node, b: Array) -> bool:
     """Whether sum plus bias stays within 32 bits, so that the bias may be multiplied on its own."""
     x, w = maker.inputs[0], maker.inputs[1]
@@ -202,7 +222,7 @@ def residual(r: Rewriter, node: Node) -> Results:
     return None
 
 
-FUSE_RULES = (bias, scale, clamp, requant)
+FUSE_RULES = (bias, scale, clamp, requant, zero)
 
 
 def epilogues(graph: Graph, _target: Target) -> Graph:

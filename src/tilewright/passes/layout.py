@@ -21,6 +21,7 @@ from ..ops import (
     Concat,
     Cumulative,
     Dequantize,
+    Gather,
     Linear,
     LookUp,
     Pad,
@@ -117,7 +118,7 @@ def sink(r: Rewriter, node: Node) -> Results:
     if found is None:
         return None
     source, perm = found
-    op = _permuted(node.op, perm)
+    op = _permuted(node.op, perm) if node.outputs[0].type.rank == len(perm) else None
     if op is None:
         return None
     y = r.add(op, [source, *node.inputs[1:]], node)[0]
@@ -132,7 +133,7 @@ def _permuted(op: Op, perm: Perm) -> Op | None:
             return op
         case Requant() | Quantize() | Dequantize():
             return replace(op, axis=perm[op.axis] - len(perm))
-        case Softmax() | ArgReduce() | Cumulative():
+        case Softmax() | ArgReduce() | Cumulative() | Gather():
             return replace(op, axis=perm[op.axis])
         case Reduce():
             return replace(op, axes=tuple(sorted(perm[a] for a in op.axes)))

@@ -22,6 +22,8 @@ from ..ops import (
     Conv2D,
     DepthwiseConv2D,
     Dequantize,
+    Expand,
+    Gather,
     Linear,
     LookUp,
     MatMul,
@@ -407,7 +409,7 @@ def _varying(node: Node) -> int | None:
     return found[0] if x is not None and x.type.shape == y.type.shape and y.type.dtype.is_float else None
 
 
-MOVES = (Reshape, Transpose, Slice, MaxPool2D)
+MOVES = (Expand, Gather, Reshape, Transpose, Slice, MaxPool2D)
 
 
 def moved(r: Rewriter, node: Node) -> Results:
@@ -419,7 +421,7 @@ def moved(r: Rewriter, node: Node) -> Results:
         return None
     if isinstance(node.op, MaxPool2D) and x.stored.type.dtype not in SMALL:
         return None
-    y = r.add(node.op, [x.stored], node)[0]
+    y = r.add(node.op, [x.stored, *node.inputs[1:]], node)[0]
     return r.add(Dequantize(), [y, *maker.inputs[1:]], node)
 
 

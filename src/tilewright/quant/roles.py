@@ -13,6 +13,8 @@ from ..ops import (
     Concat,
     Conv2D,
     DepthwiseConv2D,
+    Expand,
+    Gather,
     Linear,
     MatMul,
     MaxPool2D,
@@ -25,7 +27,7 @@ from ..ops import (
 )  # fmt: skip
 
 WEIGHTED = (Conv2D, DepthwiseConv2D, Linear)
-MOVES = (MaxPool2D, Reshape, Slice, Transpose)
+MOVES = (Expand, Gather, MaxPool2D, Reshape, Slice, Transpose)
 RISING = ("relu", "sigmoid", "hardsigmoid", "exp", "abs", "sqrt")  # functions whose results are not negative
 
 
@@ -65,7 +67,9 @@ def product(node: Node) -> bool:
 
 def moves(node: Node) -> bool:
     """Picks or moves floats, which may as well be integers."""
-    return isinstance(node.op, (*MOVES, Concat)) and node.outputs[0].type.dtype == F32
+    if not isinstance(node.op, (*MOVES, Concat)) or node.outputs[0].type.dtype != F32:
+        return False
+    return not isinstance(node.op, Gather) or [v is not None and v.data is None for v in node.inputs] == [True, False]
 
 
 def tabulated(node: Node) -> Value | None:
@@ -118,7 +122,7 @@ def roles(graph: Graph, kept: frozenset[Node] = frozenset()) -> Roles:
             needed |= {v for v in node.inputs[:1] if v is not None}
         elif wanted and (binary(node) or mean(node) or product(node) or moves(node)):
             integer.add(node)
-            needed |= {v for v in node.inputs if v is not None}
+            needed |= {v for v in node.inputs if v is not None and v.type.dtype == F32}
         elif wanted and argument is not None:
             integer.add(node)
             maker = graph.producers.get(argument)
@@ -147,8 +151,10 @@ def not_negative(graph: Graph, inputs: frozenset[Value] = frozenset()) -> frozen
                 sure = function in RISING
             case Softmax():
                 sure = True
-            case MaxPool2D() | Reshape() | Slice() | Transpose() | Concat() | AveragePool2D() | MatMul():
+            case MaxPool2D() | Reshape() | Slice() | Transpose() | Concat() | Expand() | AveragePool2D() | MatMul():
                 sure = known
+            case Gather():
+                sure = parts[0]
             case Reduce(function=function):
                 sure = known and function in ("mean", "sum", "max", "min")
             case Binary(function="max"):

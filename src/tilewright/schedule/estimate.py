@@ -17,7 +17,7 @@ class Event:
     """Something that occupies a track (`cores`, `core 0`, `dma in`, `dma out`, an engine) from one cycle to another.
 
     Calls have a kernel and the number of their phase, in the order in which phases begin (a job is one of its own);
-    transfers have bytes.
+    transfers have bytes, jobs those of their weights.
     """
 
     track: str
@@ -56,7 +56,7 @@ class _Code:
         self.fetched = 0.0  # bytes until now
         self.seen: dict[Hashable, float] = {}  # of code: bytes fetched when it last ran
 
-    def run(self, what: Hashable, size: int) -> float:
+    def run(self, what: Hashable, size: float) -> float:
         """Cycles that the cores wait for the code of a step or a kernel."""
         since = self.fetched - self.seen[what] if what in self.seen else math.inf
         missing = size * (1.0 - math.exp(-since / self.cache.bytes))
@@ -83,7 +83,8 @@ class _Clock:
                 case Phase():
                     self.phase += 1
                     cores = range(len(self.cores)) if step.share is not None else range(1)
-                    self.wait(self.code.run(id(step), self.code.cache.phase))
+                    arguments = sum(call.kernel.passes for call in step.calls)
+                    self.wait(self.code.run(id(step), self.code.cache.around(arguments)))
                     for call in step.calls:
                         self.call(call, cores, self.slower(call, step.share), self.less(call, step.share))
                 case Parts():
@@ -118,7 +119,8 @@ class _Clock:
 
         Core 0 takes `less` of it.
         """
-        cycles = self.overhead.phase + self.code.run(call.kernel.symbol, self.code.cache.call(call.kernel))
+        cycles = self.overhead.phase + self.overhead.argument * call.kernel.passes
+        cycles += self.code.run(call.kernel.symbol, self.code.cache.call(call.kernel))
         own = call.kernel.cycles(call.semantics) * slower if call.kernel.costed else 0.0
         cycles += own
         start = max(self.cores[core] for core in cores)
@@ -140,7 +142,8 @@ class _Clock:
         stop = start + (kernel.cycles(node) if kernel.costed else 0.0)
         ends.append(stop)
         self.done[step.token] = stop + engine.latency
-        self.timeline.events.append(Event(engine.name, node.name, start, stop, self.phase, kernel.symbol))
+        weights = node.operands["w"].type.bytes if "w" in node.operands else 0
+        self.timeline.events.append(Event(engine.name, node.name, start, stop, self.phase, kernel.symbol, weights))
 
     def slower(self, call: Call, share: Share | None) -> float:
         """How much longer a call takes that only some of the cores share."""

@@ -16,6 +16,8 @@ from ..ir.types import Array, Expr, Kind, Sym, TensorType, maximum
 
 Scalar = int | float | Sym | Expr
 Argument = Scalar | tuple[int, ...]  # a tuple is a table: extents, strides, offsets
+USUAL_ARGUMENTS = 14  # of a kernel that takes no struct
+ALONE = ("scratch", "first", "last")  # parameters that a core has for itself
 Rule = Callable[[Node], bool]  # its docstring is the rejection message and the line in SUPPORT.md
 
 
@@ -60,6 +62,10 @@ class Kernel:
     a call touches little (tables that are looked up, a cache that is appended to), or which its engine reads from
     there: they are used in whatever memory they are. A scalar `jobs` says how many jobs of its engine a call is.
 
+    With `by_struct` the C function takes the address of a `struct SYMBOL` that has what is known at compile time, a
+    field for each parameter, and behind it what a core or a call has of its own: `scratch`, `first` and `last`, and
+    parameters that `late` names because they follow from run-time sizes. A call is then a few instructions.
+
     What depends on the values of a node's constants, such as a packing, is known once the row is bound to nodes.
     """
 
@@ -79,6 +85,8 @@ class Kernel:
     examples: Callable[[Any], tuple[Op, tuple[TensorType | None, ...]]] | None = None
     engine: str = "cpu"
     bind: Callable[[Kernel, Sequence[Node]], Kernel] | None = None
+    by_struct: bool = False
+    late: frozenset[str] = frozenset()
 
     def bound(self, nodes: Sequence[Node]) -> Kernel:
         """The row for nodes of one shape that it runs, and for their pieces: layers of a network are one loop."""
@@ -98,6 +106,25 @@ class Kernel:
             stars = len(name) - len(name.lstrip("*"))
             pairs.append((f"{kind} {'*' * stars}".strip(), name.lstrip("*")))
         return tuple(pairs)
+
+    @property
+    def fields(self) -> tuple[tuple[str, str], ...]:
+        """(C type, name) of what lies in the struct of a call; none where all is passed as arguments."""
+        passed = set(self.passed)
+        rest = [pair for pair in self.parameters if pair not in passed]
+        return tuple((ctype.removesuffix("restrict").rstrip(), name) for ctype, name in rest)
+
+    @property
+    def passed(self) -> tuple[tuple[str, str], ...]:
+        """(C type, name) of the C function's arguments, behind the address of a struct where there is one."""
+        if not self.by_struct:
+            return self.parameters
+        return tuple(pair for pair in self.parameters if pair[1] in ALONE or pair[1] in self.late)
+
+    @property
+    def passes(self) -> int:
+        """How many arguments the C function has."""
+        return len(self.passed) + bool(self.fields)
 
     def chunks(self, node: Node, cores: Sequence[int]) -> list[int]:
         """Indices that the busiest core gets, where so many share a call; run-time sizes at their maximum."""
@@ -182,13 +209,14 @@ class Overhead:
 
     barrier: float  # from the last core's arrival until all go on, the call included
     wait: float  # of a wait for a transfer that is done
-    phase: float  # around the calls of a phase: shares, arguments
+    phase: float  # around the calls of a phase: shares
+    argument: float  # of a call
     turn: float  # a round of a loop, without its body
 
     @property
     def tile(self) -> float:
-        """Of a tile whose operands arrive: its phase, and barriers before and behind it."""
-        return self.wait + self.phase + 2 * self.barrier
+        """Of a tile whose operands arrive: its phase, with so many arguments, and barriers before and behind it."""
+        return self.wait + self.phase + USUAL_ARGUMENTS * self.argument + 2 * self.barrier
 
 
 @dataclass(frozen=True)
@@ -198,8 +226,13 @@ class CodeCache:
     bytes: int
     fetch: float  # cycles for a byte that is not there
     phase: int  # around the calls of a phase
+    argument: float  # of a call
     kernels: Mapping[str, int]  # a call, by the kernel's symbol
     other: int  # a call of a kernel that is not among them
+
+    def around(self, arguments: int) -> float:
+        """Bytes around the calls of a phase, which have so many arguments together."""
+        return self.phase + self.argument * arguments
 
     def call(self, kernel: Kernel) -> int:
         """Bytes that a call of the kernel passes through."""

@@ -49,21 +49,24 @@ function schedule(entry) {
   const hues = new Map(order.map((op, i) => [op, HUES[i % HUES.length]]));
   const width = Math.max(entry.cycles, entry.simulated || 0);
   const made = [["predicted", entry.cycles], ["simulated", entry.simulated]].filter(([side]) => entry.lanes[side]).map(([side, total]) => {
-    const { names, rows } = entry.lanes[side], rects = [], busy = {};
+    const { names, rows } = entry.lanes[side], rects = [], busy = {}, read = {};
     Object.keys(rows).forEach((lane, at) => {
-      busy[lane] = 0;
+      const calls = lane === "cores", transfers = lane.startsWith("dma");
+      busy[lane] = 0, read[lane] = 0;
       for (const [name, x0, x1, more] of rows[lane]) {
-        const text = names[name], calls = lane === "cores";
+        const text = names[name];
         busy[lane] += x1 - x0;
+        if (!calls && !transfers) read[lane] += more;
         rects.push({
           x0, x1, y0: at + (calls && more === 1 ? 0.5 : 0.1), y1: at + 0.9, label: short(text),
           hue: calls ? hues.get(operators.get(text)) ?? 210 : lane === "dma in" ? 180 : 95,
-          tip: `${text}\n${calls || !lane.startsWith("dma") ? operators.get(text) || "" : `${number(more)} bytes`}${calls && more === 1 ? ", one core" : ""}\n` +
+          tip: `${text}\n${transfers ? "" : operators.get(text) || ""}${calls ? (more === 1 ? ", one core" : "") : `${transfers ? "" : ", weights of "}${number(more)} bytes`}\n` +
             `${number(x1 - x0)} cycles, ${number(x0)} to ${number(x1)} (${side})`,
         });
       }
     });
-    const used = Object.entries(busy).map(([lane, c]) => `${lane} ${percent(Math.min(1, c / total))}`).join(", ");
+    const used = Object.entries(busy).map(([lane, c]) => `${lane} ${percent(Math.min(1, c / total))}` +
+      (read[lane] ? ` (weights of ${number(read[lane])} bytes, ${(read[lane] / c).toFixed(1)} a cycle)` : "")).join(", ");
     return new Chart(side, `${number(total)} cycles${side === "simulated" ? `, --timing ${data.timing}` : ""}; busy: ${used}`, {
       rects, rows: Object.keys(rows).map((lane, at) => [at + 0.62, lane, false]), width, height: Object.keys(rows).length, flip: false,
       margin: 70, pixels: 36 * Object.keys(rows).length, least: 1, offset: 0,

@@ -148,27 +148,32 @@ class _Prepared:
         kernel, case = self.case.kernel, self.case
         scalars = kernel.arguments(case.node)
         tables: list[str] = []
-        words: list[str] = []
+        words: dict[str, str] = {}
         for ctype, name in kernel.parameters:
             if kernel.gathers(name):
                 found = [self._address(n, number) for n in self.places if n.rstrip("0123456789") == name]
                 tables.append(f"    const void *const {name}_all[] = {{{', '.join(found)}}};")
-                words.append(f"(void *){name}_all")
+                words[name] = f"(void *){name}_all"
             elif name in ("first", "last") and self.chunk:
-                words.append(name)
+                words[name] = name
             elif name == "scratch":
                 stride = self.scratch[1] - self.scratch[0] if len(self.scratch) > 1 else 0
-                words.append(f"(void *)(tw_near + {self.scratch[0]} + core * {stride})" if self.scratch else "0")
+                words[name] = f"(void *)(tw_near + {self.scratch[0]} + core * {stride})" if self.scratch else "0"
             elif name in scalars:
                 value = scalars[name]
                 if isinstance(value, tuple):
                     tables.append(f"    static const int32_t {name}[] = {{{', '.join(map(str, value)) or '0'}}};")
-                    words.append(name)
+                    words[name] = name
                 else:
-                    words.append(_literal(ctype, value if isinstance(value, float) else resolve(value, case.env)))
+                    words[name] = _literal(ctype, value if isinstance(value, float) else resolve(value, case.env))
             else:
-                words.append(self._address(name, number))
-        call = f"    {kernel.symbol}({', '.join(words)});"
+                words[name] = self._address(name, number)
+        arguments = [words[name] for _, name in kernel.passed]
+        if kernel.fields:
+            fields = ", ".join(f".{name} = {words[name]}" for _, name in kernel.fields)
+            tables.append(f"    static const struct {kernel.symbol} given TW_NEAR = {{{fields}}};")
+            arguments.insert(0, "&given")
+        call = f"    {kernel.symbol}({', '.join(arguments)});"
         waits = [] if kernel.engine == "cpu" else [f"    tw_{kernel.engine}_wait(0);"]
         unused = "    (void)core, (void)first, (void)last;"
         return [

@@ -11,7 +11,7 @@ from ..base import CodeCache
 
 _BYTES = {
     "tw_add_bytes": 208,
-    "tw_attend_row": 720,
+    "tw_attend_row": 768,
     "tw_attend_rows": 1024,
     "tw_cluster_append_channels": 144,
     "tw_cluster_append_rows": 64,
@@ -23,15 +23,18 @@ _BYTES = {
     "tw_cluster_max_pool_f32": 576,
     "tw_cluster_max_pool_i8": 640,
     "tw_cluster_max_pool_u8": 640,
-    "tw_eights_join": 368,
+    "tw_eights_join": 384,
+    "tw_enter_row": 512,
     "tw_float_pair": 448,
     "tw_gate_rows": 320,
     "tw_gemm_bytes": 1060,
     "tw_gemm_f32": 1200,
     "tw_gemv_i8": 768,
     "tw_heads_rows": 660,
+    "tw_join_tables": 160,
     "tw_layer_norm_rows_f32": 320,
     "tw_multiply_bytes": 208,
+    "tw_new_heads": 800,
     "tw_pad_part": 896,
     "tw_product_f32": 1904,
     "tw_rms_norm_row": 240,
@@ -47,4 +50,4 @@ _BYTES = {
     "tw_unary_simple_f32": 320,
 }
 
-CODE = CodeCache(bytes=4096, fetch=1.0, phase=100, kernels=_BYTES, other=500)
+CODE = CodeCache(bytes=4096, fetch=1.0, phase=42, argument=4.6, kernels=_BYTES, other=500)

@@ -257,26 +257,27 @@ DECODER = (
         {}, _new, (one_token_of_64, new_sums_of_32_bits),
         packing={"w": ROWS, "table_k": CENTRED, "table_v": CENTRED, "state_v": VALUES, "v": VALUES},
         scratch=lambda node: type_of(node, "mul").static_shape[0], split=cached_heads,
-        direct=frozenset({"state_k", "state_v"}), cycles=_new_cycles,
+        direct=frozenset({"state_k", "state_v"}), cycles=_new_cycles, by_struct=True,
     ),
     Kernel(
         EnterHeads, "decoder.c", "tw_enter_row",
         f"{ENTER}, int n, int group, int pitch, int pos, int turn, {_RANGE}",
         {}, _enter, (one_row_of_fours, turns_of_32_bits),
         packing={"table_k": CENTRED, "table_v": CENTRED, "state_v": VALUES, "v": VALUES},
-        split=cached_heads, direct=frozenset({"state_k", "state_v"}), cycles=_enter_cycles,
+        split=cached_heads, direct=frozenset({"state_k", "state_v"}), cycles=_enter_cycles, by_struct=True,
     ),
     Kernel(
         TableBinary, "decoder.c", "tw_join_tables",
         "const void *a, const void *b, const int8_t *restrict table_a, const int8_t *restrict table_b,"
         f" const int32_t *restrict mul, const void *restrict add, int8_t *y, int product, int shift, {_RANGE}",
-        {}, _join, (of_32_bits,), split=flat, in_place={"y": "a"}, cycles=_join_cycles,
+        {}, _join, (of_32_bits,), split=flat, in_place={"y": "a"}, cycles=_join_cycles, by_struct=True,
     ),
     Kernel(
         IntegerAttention, "attention_tables.c", "tw_attend_row",
         f"{_TABLES} int group, int stride, int pitch, int out_shift, {_RANGE}",
         {}, _attention, (of_four, sums_of_32_bits, one_usual_row), scratch=_scratch, split=cached_heads,
         packing={"v": VALUES, "plain": CENTRED, "exp": REVERSED_255, "numbers": BOUNDED}, cycles=_row_cycles,
+        by_struct=True,
     ),
     Kernel(
         IntegerAttention, "attention_tables.c", "tw_attend_tables",

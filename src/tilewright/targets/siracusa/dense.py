@@ -331,14 +331,14 @@ DENSE = (
         Linear, "gemv_i8.c", "tw_stream_sums",
         "const int8_t *restrict x, const int8_t *restrict w, int32_t *restrict y, int first, int last",
         {"x": "i8", "w": "i8", "y": "i32"}, requires=(one_row, in_registers, bare_sums), packing={"w": ROWS},
-        split=_split, cycles=lambda node: stream(_shares(node)[0][0], STREAM_SUM),
+        split=_split, cycles=lambda node: stream(_shares(node)[0][0], STREAM_SUM), by_struct=True,
     ),
     Kernel(
         Linear, "gemv_i8.c", "tw_stream_bytes",
         "const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul, const int32_t *restrict add,"
         " int8_t *restrict y, int mul_step, int shift, int first, int last",
         {"x": "i8", "w": "i8", "mul": "i32", "y": "i8"}, _streamed, requires=(one_row, in_registers, scaled_bytes),
-        packing={"w": ROWS}, split=_split, cycles=_stream_cycles,
+        packing={"w": ROWS}, split=_split, cycles=_stream_cycles, by_struct=True,
     ),
     Kernel(
         Linear, "gemv_i8.c", "tw_eights_bytes",
@@ -361,8 +361,11 @@ DENSE = (
         _row("tw_gemm_i8", "dense_i8.c", _gemm_cycles, dtype, "int tokens, int rows, int cols")
         for dtype in ("i8", "u8")
     ),
-    _joining(
-        "tw_stream_add", "gemv_i8.c", _stream_cycles, "int shift, int32_t half", one_row, in_registers, small_sums
+    replace(
+        _joining(
+            "tw_stream_add", "gemv_i8.c", _stream_cycles, "int shift, int32_t half", one_row, in_registers, small_sums
+        ),
+        by_struct=True,
     ),
     replace(
         _joining(
@@ -370,6 +373,7 @@ DENSE = (
             small_sums,
         ),
         split=lambda node: Split(("o",), 8),  # noqa: ARG005
+        by_struct=True,
     ),
     _joining(
         "tw_gemv_add_i8", "gemv_i8.c", _gemv_cycles, "int cols, int form, int shift, int64_t half", one_row

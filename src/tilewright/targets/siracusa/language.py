@@ -317,7 +317,7 @@ LANGUAGE = (
     ),
     Kernel(
         QuantisedRMSNorm, "cluster_llama.c", "tw_cluster_rmsnorm_row", _NORM, {"x": "i16", "w": "i16"}, _rmsnorm,
-        (one_row_of_64,), split=flat, cycles=_row_cycles, examples=_row_examples,
+        (one_row_of_64,), split=flat, cycles=_row_cycles, examples=_row_examples, by_struct=True,
     ),
     Kernel(
         QuantisedRMSNorm, "cluster_llama.c", "tw_cluster_rmsnorm",
@@ -354,7 +354,7 @@ LANGUAGE = (
         " int pos, int group, int kv_width, int hd, int pitch, int shift, int out_shift, int first, int last",
         {"q": "i8", "k": "i8", "v": "i8"}, _attention, packing={"v": VALUES, "table": ENDING},
         split=over("t", "g", "e", unit=4), scratch=lambda node: 16 * (-(-_pitch(node, "k") // 4) | 1),
-        cycles=_attention_cycles,
+        cycles=_attention_cycles, by_struct=True, late=frozenset({"pos"}),
     ),
     Kernel(
         QuantisedAttention, "prompt_attention.c", "tw_prompt_attention",

@@ -73,11 +73,11 @@ LINEAR_TABLES = (
     Kernel(
         LinearJoin, "gemv_tables.c", "tw_eights_join", f"{JOIN}, int cols, int shift, int first, int last", {},
         _arguments, (one_row, in_eights, rounded), packing={"w": APART, "table": CENTRED}, cycles=_join_cycles,
-        in_place={"y": "r"}, split=lambda _: Split(("o",), 8),
+        in_place={"y": "r"}, split=lambda _: Split(("o",), 8), by_struct=True,
     ),
     Kernel(
         LinearGate, "gemv_tables.c", "tw_stream_gate", f"{GATE}, int shift, int first, int last", {}, _arguments,
         (one_row, of_64, rounded), packing={"w": ROWS, "table_a": CENTRED, "table_b": CENTRED},
-        cycles=_gate_cycles, split=lambda _: Split(("o",)),
+        cycles=_gate_cycles, split=lambda _: Split(("o",)), by_struct=True,
     ),
 )  # fmt: skip

@@ -78,6 +78,40 @@ def _strided_cycles(arguments: Callable[[Node], Arguments]) -> Callable[[Node], 
     return cycles
 
 
+def _matrices(node: Node) -> tuple[int, int] | None:
+    """Rows and columns of the matrices that a node turns, None where it is something else."""
+    axes, _, *table = cast(tuple[int, ...], transpose(node)["rows"])
+    if axes not in (2, 3):
+        return None
+    (columns, apart), (rows, step) = zip(table[-4::2], table[-3::2], strict=True)
+    whole = axes == 2 or table[1] == rows * columns
+    return (rows, columns) if apart == 1 and step == columns and whole else None
+
+
+def turns_bytes(node: Node) -> bool:
+    """Matrices of bytes are turned whose rows and columns are multiples of 4."""
+    found = _matrices(node)
+    return size(node, "x") == 1 and found is not None and found[0] % 4 == found[1] % 4 == 0
+
+
+def _turned(node: Node) -> dict[str, int]:
+    rows, columns = _matrices(node) or (4, 4)
+    return {"rows": rows, "columns": columns}
+
+
+def _turned_cycles(node: Node) -> float:
+    rows = _turned(node)["rows"]
+    return 330.0 + per_core(elements(node), 4 * rows) * (18.0 / 16 + 47.0 / (4 * rows))
+
+
+def _bytes_turned(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+    """Examples of matrices of bytes."""
+    from hypothesis import strategies as st
+
+    count, rows, columns = draw(st.integers(1, 3)), 4 * draw(st.integers(1, 12)), 4 * draw(st.integers(1, 12))
+    return Transpose((0, 2, 1)), (TensorType((count, rows, columns), DTYPES[draw(st.sampled_from(["i8", "u8"]))]),)
+
+
 def _concat(node: Node) -> Arguments:
     names = [name for name in node.operands if name != "y"]
     parts = [around(node, name, cast(Concat, node.op).axis) for name in names]
@@ -94,13 +128,21 @@ def _concat_split(node: Node) -> Split:
 
 def _concat_cycles(node: Node) -> float:
     found, (outer, total, inner) = _concat(node), around(node, "y", cast(Concat, node.op).axis)
-    count, own = cast(int, found["count"]), elements(node) / CORES
-    words = PER_WORD * own * size(node, "y") / 4
+    width, rows = size(node, "y"), per_core(outer)
     if outer < CORES:
-        return 480.0 + 45.0 * outer * total + words
-    if total * inner < 2 * SHORT:
-        return 480.0 + total * inner * (80.0 + PER_ELEMENT * per_core(outer))
-    return 480.0 + 75.0 * count * per_core(outer) + words * per_core(outer) * CORES / outer
+        return 480.0 + 45.0 * outer * total + PER_WORD * elements(node) / CORES * width / 4
+    blocks = [inner * extent * width for extent in cast(tuple[int, ...], found["extents"])]
+    return 200.0 + sum(_placed(bytes_, sum(blocks), rows, width) for bytes_ in blocks)
+
+
+def _placed(bytes_: int, total: int, rows: int, width: int) -> float:
+    """Rows of bytes that go to where rows are `total` bytes apart."""
+    if bytes_ % 4 == total % 4 == 0:
+        words = bytes_ // 4
+        return 90.0 + rows * ((3.2 if words % 2 else 2.2) * words + 4)
+    if bytes_ < SHORT * width:
+        return bytes_ / width * (80.0 + PER_ELEMENT * rows)
+    return rows * (80.0 + PER_WORD * bytes_ / 4)
 
 
 def _pad(node: Node) -> Arguments:
@@ -130,7 +172,8 @@ def _gather_split(node: Node) -> Split:
 def _gather_cycles(node: Node) -> float:
     own, inner = per_core(elements(node)), cast(int, _gather(node)["inner"])
     per_word = 8.5 if type_of(node, "x").size * size(node, "x") > LARGE else PER_WORD
-    return 180.0 + 100.0 * math.ceil(own / max(1, inner)) + per_word * own * size(node, "y") / 4
+    words = per_word * own * size(node, "y") / 4 if inner > 1 else 0.0
+    return 180.0 + 68.0 * math.ceil(own / max(1, inner)) + words
 
 
 def large_table(node: Node) -> bool:
@@ -169,6 +212,12 @@ MOVE = (
         f"const void *restrict x, void *restrict y, int size, int start, {_RANGE}", {}, rows_at, (whole_bytes,),
         split=flat, direct=frozenset({"x"}), examples=retyped(RowsAt, "x"),
         cycles=_rows_cycles,
+    ),
+    Kernel(
+        Transpose, "turn_bytes.c", "tw_turn_bytes",
+        f"const uint8_t *x, uint8_t *y, int rows, int columns, {_RANGE}", {}, _turned, (turns_bytes,),
+        split=lambda node: Split(flat(node).dims, 4 * _turned(node)["rows"]), cycles=_turned_cycles,
+        examples=_bytes_turned,
     ),
     *(
         Kernel(

@@ -168,7 +168,7 @@ ONE_ROW = (
         f"const int8_t *restrict x, const int32_t *restrict w, int8_t *restrict y, int bits, int shift, {_RANGE}",
         {"x": "i8"}, lambda node: {"bits": _length(node).bit_length() - 1, "shift": node.op.attributes["shift"]},
         (constants_fit, one_short_row, small_weights), packing={"w": DOUBLED}, split=flat,
-        cycles=lambda node: 150.0 + 0.6 * _length(node) + 16.0 * per_core(elements(node)),
+        by_struct=True, cycles=lambda node: 150.0 + 0.6 * _length(node) + 16.0 * per_core(elements(node)),
     ),
 )  # fmt: skip
 ONE_WEIGHT = (

@@ -8,7 +8,7 @@ from typing import Any
 from ...report.timeline import CORES, TRANSFERS, entry_record, events_of
 from ...schedule.estimate import Event
 
-NPU = "neureka"  # the track; the simulator tells when core 0 starts a job
+NPU = "neureka"  # the track
 
 
 def simulated(schedule: Mapping[str, Any], report: Mapping[str, Any], cycles: int, timing: str) -> dict[str, Any]:
@@ -47,7 +47,9 @@ def _events(expected: Sequence[Event], visit: Mapping[str, Any], began: int, cor
             return None
         for event, (_, start, stop) in zip(mine, seen, strict=True):
             track = event.track if event.track == NPU else f"core {core}"
-            found.append(Event(track, event.name, start - began, stop - began, event.phase, event.kernel))
+            if track == NPU:
+                start, stop = _worked(visit["jobs"], start, stop)
+            found.append(Event(track, event.name, start - began, stop - began, event.phase, event.kernel, event.bytes))
     for track in TRANSFERS:
         wanted = [event for event in expected if event.track == track]
         moved = [*_transfers(visit["transfers"], track)]
@@ -59,6 +61,12 @@ def _events(expected: Sequence[Event], visit: Mapping[str, Any], began: int, cor
         for event, (start, stop, size) in zip(wanted, moved[first:], strict=True):
             found.append(Event(track, event.name, start - began, stop - began, bytes=size))
     return found
+
+
+def _worked(jobs: Sequence[Sequence[int]], start: int, stop: int) -> tuple[int, int]:
+    """From when to when the engine does what was asked of it while a core was in the call that starts it."""
+    asked = [(begin, end) for when, begin, end in jobs if start <= when <= stop]
+    return (asked[0][0], asked[-1][1]) if asked else (start, stop)
 
 
 def _function(symbol: str) -> str:

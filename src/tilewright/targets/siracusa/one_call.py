@@ -107,7 +107,7 @@ def _sums_cycles(call: float, each: float) -> Callable[[Node], float]:
 
 
 def _heads_cycles(node: Node) -> float:
-    return 250 + 24.5 * per_core(type_of(node, "mul").static_shape[0], 4)
+    return 215 + 24.5 * per_core(type_of(node, "mul").static_shape[0], 4)
 
 
 ONE_CALL = (
@@ -115,7 +115,7 @@ ONE_CALL = (
         GatedLinear, "gemv_i8.c", "tw_gated_i8",
         f"{GATED}, int8_t *restrict scratch, int gate_shift, int up_shift, int shift, int first, int last",
         {}, gated, requires=(one_token, scaled_rows), packing={"w_gate": ROWS, "w_up": ROWS},
-        scratch=lambda node: type_of(node, "y").static_shape[1], cycles=_gated_cycles,
+        scratch=lambda node: type_of(node, "y").static_shape[1], cycles=_gated_cycles, by_struct=True,
         split=lambda node: Split(("t", "o")),  # noqa: ARG005
     ),
     Kernel(
@@ -125,16 +125,18 @@ ONE_CALL = (
         {}, _heads, (one_token_in_words, scaled_in_32_bits), packing={"state_v": VALUES, "v": VALUES},
         split=lambda node: Split(("t", "g", "e"), 4),  # noqa: ARG005
         direct=frozenset({"state_k", "state_v"}), cycles=_heads_cycles, examples=_heads_examples,
+        by_struct=True, late=frozenset({"pos"}),
     ),
     Kernel(
         ScaledAdd, "cluster_sums.c", "tw_cluster_scaled_add", f"{SCALED_ADD}, int shift, int first, int last",
         {}, lambda node: {"shift": cast(ScaledAdd, node.op).shift},
         (one_row_of_sums, scaled_in_32_bits, small_scaled_sums), split=flat, in_place={"y": "r"},
-        cycles=_sums_cycles(80, 11.7),
+        cycles=_sums_cycles(80, 11.7), by_struct=True,
     ),
     Kernel(
         GatedSums, "cluster_sums.c", "tw_cluster_gated_sums",
         f"{GATED_SUMS}, int columns, int gate_shift, int up_shift, int shift, int first, int last",
         {}, gated_sums, (one_row_of_sums, scaled_in_32_bits), split=flat, cycles=_sums_cycles(115, 24.3),
+        by_struct=True,
     ),
 )  # fmt: skip

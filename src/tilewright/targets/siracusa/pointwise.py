@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
+import numpy as np
+
 from ...ir.graph import Node
 from ...ir.op import Op
 from ...ir.types import DTYPES, TensorType
@@ -121,7 +123,7 @@ def _requant_rows(dtype: str, per_element: float) -> tuple[Kernel, ...]:
             Requant, "requant.c", f"tw_requant_any_{dtype}",
             f"{x}, const void *add, void *y, int add_wide, int y_bytes, int channels, int inner, int mul_step,"
             f" int add_step, int shift, int low, int high, {_RANGE}",
-            {"x": dtype}, _requant, (bounds_of_32_bits,), cycles=_channels(per_element), split=flat,
+            {"x": dtype}, _requant, (bounds_of_32_bits,), cycles=_channels(dtype, per_element), split=flat,
             examples=retyped(Requant, "x", dtypes=(dtype,)),
         ),
     )  # fmt: skip
@@ -137,12 +139,38 @@ def _one_scale_cycles(per_element: float) -> Callable[[Node], float]:
     return cycles
 
 
-def _channels(per_element: float, per_channel: float = 130.0) -> Callable[[Node], float]:
-    """Cycles with a multiplier per channel, whose elements follow each other."""
+def _narrow(op: Requant, bits: int, mul: int, add: int) -> bool:
+    """Whether products are made in 32 bits, as kernels/requant.c decides."""
+    room = 1 << 30
+    if op.shift > 31 or abs(add) >= room:
+        return False
+    if bits < 32:
+        return abs(mul) < room >> bits
+    if not 0 < mul < room:
+        return False
+    reach = mul << 29 - mul.bit_length() + 1
+    return (reach - mul + add) >> op.shift >= op.high and (add - reach) >> op.shift <= op.low
+
+
+def _channels(dtype: str, per_element: float, per_channel: float = 130.0) -> Callable[[Node], float]:
+    """Cycles with a multiplier per channel, whose elements follow each other; 64 bits where 32 are not enough."""
+    bits = {"i16": 15}.get(dtype, DTYPES[dtype].bits)
+
+    def each(node: Node, inner: int) -> float:
+        op, mul, add = cast(Requant, node.op), node.operands["mul"].data, node.operands["add"].data
+        bytes_of_result = size(node, "y")
+        if inner > 1 and bytes_of_result == 1 and mul is not None and add is not None:
+            pairs = zip(*np.broadcast_arrays(mul, add), strict=True)
+            if all(_narrow(op, bits, int(m), int(a)) for m, a in pairs):
+                return per_element
+        if op.shift < 32:
+            return 60.0
+        return 21.0 if dtype == "i32" and bytes_of_result == 1 else 39.0
 
     def cycles(node: Node) -> float:
         own, inner = per_core(elements(node)), cast(int, _requant(node)["inner"])
-        return 200.0 + (per_element * own + per_channel * own / inner if inner > 1 else 112.0 * own)
+        run = inner if inner > 1 else cast(int, _requant(node)["channels"])
+        return 200.0 + each(node, inner) * own + per_channel * own / run
 
     return cycles
 

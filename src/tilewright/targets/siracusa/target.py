@@ -91,7 +91,7 @@ SIRACUSA = Target(
     tables=TABLES,
     # beside eight busy cores; a start's code has to be fetched
     dma=Dma(issue=40.0, block=11.0, queue=10, latency=18.0, bytes_per_cycle=7.5, width=8, burst=256),
-    overhead=Overhead(barrier=12.0, wait=10.0, phase=25.0, turn=6.0),
+    overhead=Overhead(barrier=12.0, wait=10.0, phase=8.0, argument=1.2, turn=6.0),
     code=CODE,
     export=_export,
 )

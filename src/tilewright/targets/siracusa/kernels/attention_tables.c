@@ -362,19 +362,20 @@ void SMALL tw_attend_tables(const int8_t *restrict q, const int8_t *restrict k, 
  * greater than the first, and what `weigh_many` wants; numbers: and a bound, rounded products with sums clipped
  * to it are codes. */
 TW_HOT
-void SMALL tw_attend_row(const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v,
-                         const int8_t *restrict plain, const int32_t *restrict exp, const int8_t *restrict weight,
-                         const int32_t *restrict numbers, const int8_t *restrict mask, const int8_t *restrict scale,
-                         const int8_t *restrict hide, const int8_t *restrict join, int8_t *restrict y,
-                         uint32_t *restrict scratch, int seen, int group, int stride, int pitch, int out_shift,
-                         int first, int last)
+void SMALL tw_attend_row(const struct tw_attend_row *given, uint32_t *restrict scratch, int first, int last)
 {
-    if (mask != 0 && !is_zero(mask, seen)) {
-        tw_attend_tables(q, k, v, plain, exp, weight, numbers, mask, scale, hide, join, y, scratch, seen, group,
-                         stride >> 2, 4, pitch, 0, 16, out_shift, 256, first, last);
+    int seen = given->seen, group = given->group, stride = given->stride, pitch = given->pitch;
+    if (given->mask != 0 && !is_zero(given->mask, seen)) {
+        tw_attend_tables(given->q, given->k, given->v, given->plain, given->exp, given->weight, given->numbers,
+                         given->mask, given->scale, given->hide, given->join, given->y, scratch, seen, group,
+                         stride >> 2, 4, pitch, 0, 16, given->out_shift, 256, first, last);
         return;
     }
-    k += 4 * first, v += 4 * first * pitch, q += 4 * group * first, y += 4 * group * first;
+    const int8_t *plain = given->plain, *weight = given->weight;
+    const int32_t *exp = given->exp, *numbers = given->numbers;
+    const int8_t *q = given->q + 4 * group * first, *k = given->k + 4 * first, *v = given->v + 4 * first * pitch;
+    int8_t *y = given->y + 4 * group * first;
+    int out_shift = given->out_shift;
     for (int n = group * (last - first), m = group; n > 0; n--) {
         AGAIN(seen); AGAIN(exp); AGAIN(plain); AGAIN(pitch); AGAIN(weight); AGAIN(scratch);
         int pairs = (seen + 1) >> 1;

@@ -59,11 +59,15 @@ void __attribute__((minsize)) tw_cluster_append_column(int8_t *restrict state, c
  * times the last entry, for what is far away: cores take one each, as they would wait for each other at its bank;
  * scratch: [pitch]. */
 TW_HOT
-void __attribute__((minsize)) tw_cluster_attention(const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v,
-                          const int32_t *restrict mul, const int32_t *restrict out, const uint8_t *restrict table,
-                          int8_t *restrict y, int32_t *restrict scratch, int pos, int group, int kv_width, int hd,
-                          int pitch, int shift, int out_shift, int first, int last)
+void __attribute__((minsize)) tw_cluster_attention(
+    const struct tw_cluster_attention *given, int32_t *restrict scratch, int pos, int first, int last)
 {
+    const int8_t *q = given->q, *k = given->k, *v = given->v;
+    const int32_t *mul = given->mul, *out = given->out;
+    const uint8_t *table = given->table;
+    int8_t *y = given->y;
+    int group = given->group, kv_width = given->kv_width, hd = given->hd, pitch = given->pitch;
+    int shift = given->shift, out_shift = given->out_shift;
     int32_t limit = 255 + ((int32_t)((uintptr_t)scratch >> 4 & 7) << 3);
     int c = first, h = 0, m = 0, kv = 0; /* head h is head m of those that share channels kv and on of the cache */
     int seen = pos + 1, width = group * kv_width;

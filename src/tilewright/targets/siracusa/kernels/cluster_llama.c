@@ -216,19 +216,18 @@ void tw_cluster_rmsnorm(const int16_t *restrict x, const int16_t *restrict w, in
 
 /* The same for one row of n elements, a multiple of 64. */
 TW_HOT
-void __attribute__((minsize)) tw_cluster_rmsnorm_row(const int16_t *restrict x, const int16_t *restrict w,
-                                                     int8_t *restrict y, int n, int shift, int64_t eps, int first,
-                                                     int last)
+void __attribute__((minsize)) tw_cluster_rmsnorm_row(const struct tw_cluster_rmsnorm_row *given, int first, int last)
 {
-    uint64_t total = (uint64_t)eps;
+    const int16_t *x = given->x;
+    uint64_t total = (uint64_t)given->eps;
     uint32_t sums[2] = {0, 0};
     if (first >= last)
         return;
-    for (const int16_t *at = x, *end = x + n; at < end; at += 64)
+    for (const int16_t *at = x, *end = x + given->n; at < end; at += 64)
         total = with_squares(at, 16, total, sums);
     int down;
     int32_t reciprocal = reciprocal_root(total, &down);
-    scaled(x + first, w + first, y + first, last - first, reciprocal, down, shift);
+    scaled(x + first, given->w + first, given->y + first, last - first, reciprocal, down, given->shift);
 }
 
 /* Turn `pairs` pairs by an angle each; at least one. */

@@ -63,12 +63,12 @@ static __attribute__((noinline)) void spread(const int32_t *x, const uint8_t *mu
  * the first two turned by pairs, keys and values to position pos. n: columns of state_k. See TurnedHeads. */
 TW_HOT
 void __attribute__((minsize)) tw_cluster_turned_heads(
-    int8_t *restrict state_k, int8_t *restrict state_v, const int32_t *restrict x, const uint8_t *restrict mul,
-    const int16_t *restrict angles, int8_t *restrict y, int n, int group, int hd, int pitch, int pos, int q_shift,
-    int k_shift, int v_shift, int turn, int first, int last)
+    const struct tw_cluster_turned_heads *given, int pos, int first, int last)
 {
-    int part = 0, c = first;
-    state_k += pos * n, state_v += pos;
+    const int32_t *x = given->x;
+    const uint8_t *mul = given->mul;
+    int8_t *state_k = given->state_k + pos * given->n, *state_v = given->state_v + pos, *y = given->y;
+    int part = 0, c = first, group = given->group, hd = given->hd, pitch = given->pitch;
     for (; c >= hd; c -= hd)
         if (part < group)
             y += hd, part++;
@@ -79,14 +79,14 @@ void __attribute__((minsize)) tw_cluster_turned_heads(
     for (int count; first < last; first += count, c = 0) {
         count = hd - c < last - first ? hd - c : last - first;
         if (part > group) {
-            spread(x + first, mul + first, state_v + c * pitch, count, pitch, v_shift);
+            spread(x + first, mul + first, state_v + c * pitch, count, pitch, given->v_shift);
             state_v += hd * pitch, part = 0;
             continue;
         }
-        const int16_t *cosine = angles + (c >> 1);
+        const int16_t *cosine = given->angles + (c >> 1);
         int query = part++ < group;
         turned(x + first, mul + first, cosine, cosine + (hd >> 1), (query ? y : state_k) + c, count,
-               query ? q_shift : k_shift, turn);
+               query ? given->q_shift : given->k_shift, given->turn);
         if (query)
             y += hd;
         else
@@ -96,13 +96,15 @@ void __attribute__((minsize)) tw_cluster_turned_heads(
 
 /* y = clip(r + ((x * mul + half) >> shift)), 16 bits, for one row; r may be y. Scaled sums fit 32 bits. */
 TW_HOT
-void tw_cluster_scaled_add(const int32_t *restrict x, const int16_t *r, const uint8_t *restrict mul, int16_t *y,
-                           int shift, int first, int last)
+void tw_cluster_scaled_add(const struct tw_cluster_scaled_add *given, int first, int last)
 {
-    int32_t half = tw_half(shift), n = last - first;
+    const int32_t *x = given->x + first;
+    const int16_t *r = given->r + first;
+    const uint8_t *mul = given->mul + first;
+    int16_t *y = given->y + first;
+    int32_t shift = given->shift, half = tw_half(shift), n = last - first;
     if (n <= 0)
         return;
-    x += first, r += first, mul += first, y += first;
 #ifdef __riscv
     int32_t a, b, p;
     /* clang-format off */
@@ -123,16 +125,16 @@ void tw_cluster_scaled_add(const int32_t *restrict x, const int16_t *r, const ui
 /* y = clip((table[gate + 128] * up + half) >> shift) for one row of sums x: `columns` gates, then what they gate, each
  * clip((x * mul + half) >> shift) of its own shift before. */
 TW_HOT
-void tw_cluster_gated_sums(const int32_t *restrict x, const uint8_t *restrict mul, const int16_t *restrict table,
-                           int8_t *restrict y, int columns, int gate_shift, int up_shift, int shift, int first,
-                           int last)
+void tw_cluster_gated_sums(const struct tw_cluster_gated_sums *given, int first, int last)
 {
+    const int32_t *x = given->x + first, *up = x + given->columns;
+    const uint8_t *mul = given->mul + first, *by = mul + given->columns;
+    const int16_t *table = given->table + 128;
+    int8_t *y = given->y + first;
+    int32_t gate_shift = given->gate_shift, up_shift = given->up_shift, shift = given->shift;
     int32_t half = tw_half(shift), half_a = tw_half(gate_shift), half_b = tw_half(up_shift), n = last - first;
     if (n <= 0)
         return;
-    x += first, mul += first, y += first, table += 128;
-    const int32_t *up = x + columns;
-    const uint8_t *by = mul + columns;
 #ifdef __riscv
     int32_t a, b, p;
     /* clang-format off */

@@ -41,20 +41,20 @@ void SMALL tw_turn_heads(const int8_t *restrict x, const int8_t *restrict r, con
  * tables: entry c at 128 + c; numbers: the product's addend, multipliers and addends of rotations;
  * y: [n / 4][group][4]; scratch: what the rows give, whole words. */
 TW_HOT
-void SMALL tw_new_heads(int8_t *restrict state_k, int8_t *restrict state_v, const int8_t *restrict x,
-                        const int8_t *restrict w, const int32_t *restrict mul, const int8_t *restrict r,
-                        const int8_t *restrict table_k, const int8_t *restrict table_v,
-                        const int32_t *restrict numbers, int8_t *restrict y, int8_t *restrict scratch, int n, int group,
-                        int pitch, int pos, int shift, int turn, int first, int last)
+void SMALL tw_new_heads(const struct tw_new_heads *given, int8_t *restrict scratch, int first, int last)
 {
-    int rows = 4 * group + 8, at = first * rows, heads = last - first;
+    int group = given->group, rows = 4 * group + 8, at = first * rows, heads = last - first;
     int32_t c[4];
     if (first >= last)
         return;
-    tw_bytes_of_rows(x, w + at * TW_ROW, mul + at, *numbers++, scratch, 4, shift, heads * rows);
-    transposed(c, r);
-    y += 4 * group * first, state_k += pos * n + 4 * first, state_v += 4 * first * pitch + pos;
-    table_k += 128, table_v += 128;
+    tw_bytes_of_rows(given->x, given->w + at * TW_ROW, given->mul + at, *given->numbers, scratch, 4, given->shift,
+                     heads * rows);
+    transposed(c, given->r);
+    int pitch = given->pitch, pos = given->pos, turn = given->turn;
+    int8_t *y = given->y + 4 * group * first;
+    int8_t *state_k = given->state_k + pos * given->n + 4 * first, *state_v = given->state_v + 4 * first * pitch + pos;
+    const int8_t *table_k = given->table_k + 128, *table_v = given->table_v + 128;
+    const int32_t *numbers = given->numbers + 1;
 #ifdef __riscv
     int32_t v, a, b, e, t, d;
     __asm__ volatile(ENTERED("%[s]", "%[s]", "%[s]") : [s] "+r"(scratch), ENTERED_TO : ENTERED_BY : "memory");
@@ -67,19 +67,18 @@ void SMALL tw_new_heads(int8_t *restrict state_k, int8_t *restrict state_v, cons
 
 /* The same from what such products gave. x_q: [n / 4][group][4], x_k, x_v: [n]; numbers: of rotations. */
 TW_HOT
-void SMALL tw_enter_row(int8_t *restrict state_k, int8_t *restrict state_v, const int8_t *restrict x_q,
-                        const int8_t *restrict x_k, const int8_t *restrict x_v, const int8_t *restrict r,
-                        const int8_t *restrict table_k, const int8_t *restrict table_v,
-                        const int32_t *restrict numbers, int8_t *restrict y, int n, int group, int pitch, int pos,
-                        int turn, int first, int last)
+void SMALL tw_enter_row(const struct tw_enter_row *given, int first, int last)
 {
     int32_t c[4], heads = last - first;
     if (first >= last)
         return;
-    transposed(c, r);
-    x_q += 4 * group * first, x_k += 4 * first, x_v += 4 * first;
-    y += 4 * group * first, state_k += pos * n + 4 * first, state_v += 4 * first * pitch + pos;
-    table_k += 128, table_v += 128;
+    transposed(c, given->r);
+    int group = given->group, pitch = given->pitch, pos = given->pos, turn = given->turn;
+    const int8_t *x_q = given->x_q + 4 * group * first, *x_k = given->x_k + 4 * first, *x_v = given->x_v + 4 * first;
+    int8_t *y = given->y + 4 * group * first;
+    int8_t *state_k = given->state_k + pos * given->n + 4 * first, *state_v = given->state_v + 4 * first * pitch + pos;
+    const int8_t *table_k = given->table_k + 128, *table_v = given->table_v + 128;
+    const int32_t *numbers = given->numbers;
 #ifdef __riscv
     int32_t v, a, b, e, t, d;
     __asm__ volatile(ENTERED("%[x_q]", "%[x_k]", "%[x_v]")
@@ -98,18 +97,18 @@ void SMALL tw_enter_row(int8_t *restrict state_k, int8_t *restrict state_v, cons
                              TW_MAC("%[v]", "%[p]", "%[mul]") "sra %[v], %[v], %[shift]\n" TW_CLIP("%[v]", "%[v]",     \
                                  "8") TW_SB("%[v]", "%[y]", "1") TW_ASM_END                                            \
                      : [a] "+r"(a), [b] "+r"(b), [y] "+r"(y), [p] "=&r"(p), [q] "=&r"(q), [v] "=&r"(v)                 \
-                     : [n] "r"(last - first), [ta] "r"(table_a), [tb] "r"(table_b), [mul] "r"(*mul),                   \
-                       [add] "r"(*(const int32_t *)add), [shift] "r"(shift)                                            \
+                     : [n] "r"(last - first), [ta] "r"(table_a), [tb] "r"(table_b), [mul] "r"(mul),                   \
+                       [add] "r"(add), [shift] "r"(shift)                                            \
                      : "memory")
 TW_HOT
-void SMALL tw_join_tables(const void *bytes_a, const void *bytes_b, const int8_t *restrict table_a,
-                          const int8_t *restrict table_b, const int32_t *restrict mul, const void *restrict add,
-                          int8_t *y, int product, int shift, int first, int last)
+void SMALL tw_join_tables(const struct tw_join_tables *given, int first, int last)
 {
     if (first >= last)
         return;
-    const uint8_t *a = (const uint8_t *)bytes_a + first, *b = (const uint8_t *)bytes_b + first;
-    y += first;
+    const uint8_t *a = (const uint8_t *)given->a + first, *b = (const uint8_t *)given->b + first;
+    const int8_t *table_a = given->table_a, *table_b = given->table_b;
+    int32_t mul = *given->mul, add = *(const int32_t *)given->add, shift = given->shift, product = given->product;
+    int8_t *y = given->y + first;
 #ifdef __riscv
     int32_t p, q, v;
     if (product)
@@ -119,7 +118,7 @@ void SMALL tw_join_tables(const void *bytes_a, const void *bytes_b, const int8_t
 #else
     for (; first < last; first++, a++, b++) {
         int32_t p = table_a[*a], q = table_b[*b];
-        *y++ = (int8_t)tw_scaled(product ? p * q : p + q, *mul, *(const int32_t *)add, shift);
+        *y++ = (int8_t)tw_scaled(product ? p * q : p + q, mul, add, shift);
     }
 #endif
 }

@@ -2,6 +2,7 @@
  * way to integers and back. The division and the root are one unit for all cores: there are few of them.
  */
 #include "tw_kernels.h"
+#include "tw_flat.h"
 #include "tw_functions.h"
 #include "tw_generic.h"
 #include "tw_math.h"
@@ -184,44 +185,86 @@ REDUCE(u8, uint8_t)
                                                            ? inner - ((i)-block * inner)                               \
                                                            : last - (i)
 
-/* round(x / scale), ties to even. The cores share one unit that divides, so the product by the reciprocal `by` is
- * rounded, where it cannot be another number: it is at most 3 * 2^-24 of itself away from the quotient, which is 0.0072
- * for |t| < 40000. */
-static inline float quotient(float x, float scale, float by)
+/* The nearest integer, ties to even; |t| < 2^31. */
+static inline int32_t nearest(float t)
 {
-    float t = x * by, r = tw_round_f32(t);
-    int sure = by >= 0x1p-100f && __builtin_fabsf(t) < 40000.0f && __builtin_fabsf(t - r) < 0.49f;
-    return __builtin_expect(sure, 1) ? r : tw_round_f32(x / scale);
+#ifdef __riscv
+    int32_t q;
+    __asm__("fcvt.w.s %0, %1, rne" : "=r"(q) : "f"(t));
+    return q;
+#else
+    return (int32_t)tw_round_f32(t);
+#endif
 }
 
-/* clip(round(x / scale) + zero), ties to even, not-a-number becomes 0; and (x - zero) scale. */
-#define CONVERT(T, TYPE, LOW, HIGH)                                                                                    \
+/* round(x / scale) within +-1e6, ties to even; the value that becomes 0 for what is no number. */
+static __attribute__((noinline)) int32_t quotient(float x, float scale, int32_t zero)
+{
+    float v = tw_round_f32(x / scale), top = v < 1e6f ? v : 1e6f;
+    return v == v ? (int32_t)(top > -1e6f ? top : -1e6f) : -zero;
+}
+
+/* clip(round(x / scale) + zero), not-a-number becomes 0. The cores share one unit that divides, so the product by the
+ * reciprocal `by` is rounded, where it cannot be another number: it is at most 3 * 2^-24 of itself away from the
+ * quotient. Bytes are clipped from 2^10 on, where that is 0.0002, halves from 2^17 on, where it is 0.024. */
+#define QUANTIZE(T, TYPE, LOW, HIGH)                                                                                   \
     void tw_quantize_part_##T(const float *x, const float *scale, const TYPE *zero, TYPE *y, int channels, int inner,  \
                               int scale_step, int zero_step, int first, int last)                                      \
     {                                                                                                                  \
         for (int i = first; i < last;) {                                                                               \
             CHANNELS(i);                                                                                               \
-            float s = scale[c * scale_step], by = 1.0f / s;                                                            \
-            int32_t z = zero[c * zero_step];                                                                           \
+            float s = scale[c * scale_step], by = 1.0f / s, near = sizeof(TYPE) > 1 ? 0.47f : 0.4997f;                 \
+            int32_t z = zero[c * zero_step], low = LOW - z, high = HIGH - z;                                           \
+            if (by < 0x1p-100f) /* its last bits are lost */                                                           \
+                near = 0.0f;                                                                                           \
             for (; n > 0; n--, i++) {                                                                                  \
-                float v = quotient(x[i], s, by), top = v < 1e6f ? v : 1e6f, in = top > -1e6f ? top : -1e6f;            \
-                int32_t q = (int32_t)in + z, low = q < LOW ? LOW : q, held = low > HIGH ? HIGH : low;                  \
-                y[i] = (TYPE)(v == v ? held : 0);                                                                      \
+                float t = x[i] * by;                                                                                   \
+                int32_t q = nearest(t);                                                                                \
+                if (__builtin_expect(!(__builtin_fabsf(t - (float)q) < near), 0))                                      \
+                    q = quotient(x[i], s, z);                                                                          \
+                y[i] = (TYPE)(tw_limited(q, low, high) + z);                                                           \
             }                                                                                                          \
         }                                                                                                              \
+    }
+
+/* x - zero as a real; a difference that 32 bits do not hold is rare. */
+static inline float difference(int32_t x, int32_t zero)
+{
+    int32_t d;
+    return __builtin_expect(__builtin_sub_overflow(x, zero, &d), 0) ? (float)((int64_t)x - zero) : (float)d;
+}
+
+/* (x - zero) scale, channels in runs: `inner` elements of one, or one of each where they lie last. */
+#define DEQUANTIZE(T, TYPE)                                                                                            \
+    static inline __attribute__((always_inline)) void run_##T(const TYPE *restrict x, const float *restrict scale,     \
+                                                              const TYPE *restrict zero, float *restrict y, int n,     \
+                                                              int scale_step, int zero_step)                           \
+    {                                                                                                                  \
+        for (; n > 0; n--, scale += scale_step, zero += zero_step)                                                     \
+            *y++ = difference(*x++, *zero) * *scale;                                                                   \
     }                                                                                                                  \
     void tw_dequantize_part_##T(const TYPE *x, const float *scale, const TYPE *zero, float *y, int channels,           \
                                 int inner, int scale_step, int zero_step, int first, int last)                         \
     {                                                                                                                  \
-        for (int i = first; i < last;) {                                                                               \
-            CHANNELS(i);                                                                                               \
-            float s = scale[c * scale_step];                                                                           \
-            int32_t z = zero[c * zero_step];                                                                           \
-            for (; n > 0; n--, i++)                                                                                    \
-                y[i] = (float)(x[i] - z) * s;                                                                          \
+        int along = inner == 1, row = along ? channels : inner;                                                        \
+        for (int i = first, n; i < last; i += n) {                                                                     \
+            int at = i / row, c = along ? i - at * row : at % channels, rest = row - (i - at * row);                   \
+            const float *s = scale + c * scale_step;                                                                   \
+            const TYPE *z = zero + c * zero_step;                                                                      \
+            n = rest < last - i ? rest : last - i;                                                                     \
+            if (along)                                                                                                 \
+                run_##T(x + i, s, z, y + i, n, scale_step, zero_step);                                                 \
+            else                                                                                                       \
+                run_##T(x + i, s, z, y + i, n, 0, 0);                                                                  \
         }                                                                                                              \
     }
+
+#define CONVERT(T, TYPE, LOW, HIGH)                                                                                    \
+    QUANTIZE(T, TYPE, LOW, HIGH)                                                                                       \
+    DEQUANTIZE(T, TYPE)
 
 CONVERT(i8, int8_t, INT8_MIN, INT8_MAX)
 CONVERT(u8, uint8_t, 0, UINT8_MAX)
 CONVERT(i16, int16_t, INT16_MIN, INT16_MAX)
+CONVERT(u16, uint16_t, 0, UINT16_MAX)
+DEQUANTIZE(i32, int32_t)

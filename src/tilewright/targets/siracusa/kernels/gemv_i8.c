@@ -20,11 +20,10 @@ static void stream(int32_t *y, const int8_t *w, const int8_t *x, int count)
 }
 
 /* The same for rows first .. last, on their own: nothing follows the sums. */
-TW_HOT void tw_stream_sums(const int8_t *restrict x, const int8_t *restrict w, int32_t *restrict y, int first,
-                           int last)
+TW_HOT void tw_stream_sums(const struct tw_stream_sums *given, int first, int last)
 {
     if (first < last)
-        stream(y + first, w + first * TW_ROW, x, last - first);
+        stream(given->y + first, given->w + first * TW_ROW, given->x, last - first);
 }
 
 /* Results of such rows: multipliers of 8 bits per row, one addend, 32 bits enough. 7 instructions more. */
@@ -57,25 +56,24 @@ STREAM_SCALED(tw_stream_i32, int32_t, TW_SW("%[b]", "%[y]", "4"))
 
 /* The same for bytes with multipliers of 32 bits, one for each row or (`mul_step` 0) for all. */
 TW_HOT
-void tw_stream_bytes(const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul,
-                     const int32_t *restrict add, int8_t *restrict y, int mul_step, int shift, int first, int last)
+void tw_stream_bytes(const struct tw_stream_bytes *given, int first, int last)
 {
+    int step = given->mul_step;
     if (first < last)
-        tw_bytes_of_rows(x, w + first * TW_ROW, mul + first * mul_step, *add, y + first, 4 * mul_step, shift,
-                         last - first);
+        tw_bytes_of_rows(given->x, given->w + first * TW_ROW, given->mul + first * step, *given->add, given->y + first,
+                         4 * step, given->shift, last - first);
 }
 
 /* y = SwiGLU of two such products, rounded. scratch: [last - first]. */
-TW_HOT void tw_gated_i8(const int8_t *restrict x, const int8_t *restrict w_gate, const uint8_t *restrict mul_gate,
-                        const int8_t *restrict w_up, const uint8_t *restrict mul_up, const int16_t *restrict table,
-                        int8_t *restrict y, int8_t *restrict scratch, int gate_shift, int up_shift, int shift,
-                        int first, int last)
+TW_HOT void tw_gated_i8(const struct tw_gated_i8 *given, int8_t *restrict scratch, int first, int last)
 {
-    int32_t half = tw_half(gate_shift);
-    tw_stream_i8(x, w_gate, mul_gate, &half, y, gate_shift, -128, 127, first, last);
-    half = tw_half(up_shift);
-    tw_stream_i8(x, w_up + first * TW_ROW, mul_up + first, &half, scratch, up_shift, -128, 127, 0, last - first);
-    tw_swiglu(y + first, scratch, table, y + first, shift, 0, last - first);
+    const int8_t *x = given->x, *w_up = given->w_up + first * TW_ROW;
+    int8_t *y = given->y;
+    int32_t shift = given->gate_shift, half = tw_half(shift);
+    tw_stream_i8(x, given->w_gate, given->mul_gate, &half, y, shift, -128, 127, first, last);
+    shift = given->up_shift, half = tw_half(shift);
+    tw_stream_i8(x, w_up, given->mul_up + first, &half, scratch, shift, -128, 127, 0, last - first);
+    tw_swiglu(y + first, scratch, given->table, y + first, given->shift, 0, last - first);
 }
 
 /* The same for rows of any whole words, eight at a time: first and last are multiples of eight. */
@@ -108,13 +106,15 @@ void tw_eights_bytes(const int8_t *restrict x, const int8_t *restrict w, const i
 
 /* y = clip(r + ((x w^T * mul + half) >> shift)), 16 bits; r and y may be the same. Scaled sums fit 30 bits. */
 TW_HOT
-void tw_stream_add(const int8_t *restrict x, const int8_t *restrict w, const int16_t *r, const uint8_t *restrict mul,
-                   int16_t *y, int shift, int32_t half, int first, int last)
+void tw_stream_add(const struct tw_stream_add *given, int first, int last)
 {
-    int32_t count = last - first;
+    const int8_t *x = given->x, *w = given->w + first * TW_ROW;
+    const uint8_t *mul = given->mul + first;
+    const int16_t *r = given->r + first;
+    int16_t *y = given->y + first;
+    int32_t count = last - first, shift = given->shift, half = given->half;
     if (count <= 0)
         return;
-    w += first * TW_ROW, mul += first, y += first, r += first;
 #ifdef __riscv
     int32_t v[17];
     __asm__ volatile(TW_STREAM("8", TW_LBU("%[a]", "%[mul]", "1") "mv %[b], %[half]\n" TW_MAC("%[b]", "%[s]", "%[a]")
@@ -132,12 +132,14 @@ void tw_stream_add(const int8_t *restrict x, const int8_t *restrict w, const int
 
 /* The same for any number of inputs, eight rows at a time: little code, for programs that hardly fit the instruction
  * cache. cols is a multiple of 4, first and last of 8. */
-TW_HOT void tw_eights_add(const int8_t *restrict x, const int8_t *restrict w, const int16_t *r,
-                          const uint8_t *restrict mul, int16_t *y, int cols, int shift, int32_t half, int first,
-                          int last)
+TW_HOT void tw_eights_add(const struct tw_eights_add *given, int first, int last)
 {
-    int pitch = tw_pitch(cols);
-    for (mul += first, y += first, r += first; first < last; first += 8) {
+    const int8_t *x = given->x, *w = given->w;
+    const uint8_t *mul = given->mul + first;
+    const int16_t *r = given->r + first;
+    int16_t *y = given->y + first;
+    int32_t cols = given->cols, pitch = tw_pitch(cols), shift = given->shift, half = given->half;
+    for (; first < last; first += 8) {
         int32_t s[8] = {0};
         tw_dots_8x1_i8(s, w + first * pitch, pitch, x, cols);
 #ifdef __riscv

@@ -17,13 +17,13 @@ TW_X int32_t rounded(int32_t value, int32_t shift)
 
 /* y = r and products of rows of whole words, by tables. Rows of w have an odd number of words, so that eight lie in
  * different banks; first and last are multiples of eight. numbers: [4]. y and r may be the same. */
-TW_HOT void tw_eights_join(const int8_t *restrict x, const int8_t *restrict w, const void *bytes_r,
-                           const int8_t *restrict table_r, const int8_t *restrict table,
-                           const int32_t *restrict numbers, int8_t *y, int cols, int shift, int first, int last)
+TW_HOT void tw_eights_join(const struct tw_eights_join *given, int first, int last)
 {
-    const uint8_t *r = (const uint8_t *)bytes_r + first;
-    int pitch = cols + 4 - (cols & 4);
-    w += first * pitch, y += first, table += 128;
+    int cols = given->cols, pitch = cols + 4 - (cols & 4), shift = given->shift;
+    const int8_t *x = given->x, *w = given->w + first * pitch, *table_r = given->table_r, *table = given->table + 128;
+    const uint8_t *r = (const uint8_t *)given->r + first;
+    const int32_t *numbers = given->numbers;
+    int8_t *y = given->y + first;
     for (; first < last; first += 8, w += 8 * pitch) {
         int32_t sums[8] = {0};
         tw_dots_8x1_i8(sums, w, pitch, x, cols);
@@ -51,14 +51,15 @@ TW_HOT void tw_eights_join(const int8_t *restrict x, const int8_t *restrict w, c
 }
 
 /* y = table_a[a] * table_b[b], rounded, of products a and b of rows of 64 inputs, in turns in w. numbers: [6]. */
-TW_HOT void tw_stream_gate(const int8_t *restrict x, const int8_t *restrict w, const int8_t *restrict table_a,
-                           const int8_t *restrict table_b, const int32_t *restrict numbers, int8_t *restrict y,
-                           int shift, int first, int last)
+TW_HOT void tw_stream_gate(const struct tw_stream_gate *given, int first, int last)
 {
-    int32_t count = last - first;
+    const int8_t *x = given->x, *w = given->w + 2 * first * TW_ROW;
+    const int8_t *table_a = given->table_a + 128, *table_b = given->table_b + 128;
+    const int32_t *numbers = given->numbers;
+    int8_t *y = given->y + first;
+    int32_t count = last - first, shift = given->shift;
     if (count <= 0)
         return;
-    w += 2 * first * TW_ROW, y += first, table_a += 128, table_b += 128;
 #ifdef __riscv
     int32_t v[17], p;
     /* clang-format off */

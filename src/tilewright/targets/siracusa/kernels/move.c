@@ -70,6 +70,45 @@ static __attribute__((noinline)) void copy(unsigned char *to, const unsigned cha
         *to++ = *from++;
 }
 
+/* Rows of n > 0 words that follow each other, to places `gap` bytes behind another; words are aligned. */
+static __attribute__((noinline)) void copy_rows(unsigned char *to, const unsigned char *from, int rows, int n, int gap)
+{
+#ifdef __riscv
+    int32_t v, w;
+    if (rows <= 0)
+        return;
+    if (n & 1)
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("1", "%[rows]", "6") TW_LOOP("0", "%[n]", "3") TW_LW("%[v]", "%[from]", "4")
+                         "nop\n" TW_SW("%[v]", "%[to]", "4") "add %[to], %[to], %[gap]\nnop\n" TW_ASM_END
+                         : [from] "+r"(from), [to] "+r"(to), [v] "=&r"(v)
+                         : [rows] "r"(rows), [n] "r"(n), [gap] "r"(gap)
+                         : "memory");
+    else
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("1", "%[rows]", "7") TW_LOOP("0", "%[n]", "4") TW_LW("%[v]", "%[from]", "4")
+                         TW_LW("%[w]", "%[from]", "4") TW_SW("%[v]", "%[to]", "4") TW_SW("%[w]", "%[to]", "4")
+                         "add %[to], %[to], %[gap]\nnop\n" TW_ASM_END
+                         : [from] "+r"(from), [to] "+r"(to), [v] "=&r"(v), [w] "=&r"(w)
+                         : [rows] "r"(rows), [n] "r"(n >> 1), [gap] "r"(gap)
+                         : "memory");
+#else
+    for (; rows > 0; rows--, from += 4 * n, to += 4 * n + gap)
+        memcpy(to, from, 4 * (size_t)n);
+#endif
+}
+
+/* The same, quickly where there are only words, or a single element of `size` bytes. */
+TW_FLAT void copy_block(unsigned char *to, const unsigned char *from, int n, int size)
+{
+    if (((uintptr_t)to & 3) == 0 && (n & 3) == 0 && n > 0)
+        copy_words(to, from, n >> 2);
+    else if (n == 1)
+        *to = *from;
+    else if (n == 2 && size == 2)
+        *(uint16_t *)(void *)to = *(const uint16_t *)(const void *)from;
+    else
+        copy(to, from, n);
+}
+
 /* n times the element of `size` bytes at `value`. */
 static void fill(unsigned char *to, const void *value, int n, int size)
 {
@@ -152,31 +191,42 @@ void tw_strided_part(const void *x, void *y, int size, int start, const int32_t 
     }
 }
 
+/* Rows of `bytes` of an operand, to where rows of the result are `total` bytes apart: as words, short ones element by
+ * element, others row by row. */
+static void place_rows(unsigned char *to, const unsigned char *from, int rows, int bytes, int total, int size)
+{
+    if ((((uintptr_t)to | (uintptr_t)bytes | (uintptr_t)total) & 3) == 0)
+        copy_rows(to, from, rows, bytes >> 2, total - bytes);
+    else if (bytes < SHORT * size)
+        for (int e = 0; e < bytes; e += size)
+            scatter(to + e, from + e, rows, bytes, total, size);
+    else
+        for (; rows > 0; rows--, to += total, from += bytes)
+            copy(to, from, bytes);
+}
+
 /* Pieces of `count` operands after another along an axis; the range is over what is before it and what is behind
- * (`inner` elements). extents: of the operands along the axis, their sum is `total`. Short pieces are copied element by
- * element, each for all that is before the axis. */
+ * (`inner` elements). extents: of the operands along the axis, their sum is `total`. */
 void tw_concat_part(const void *const *x, void *y, int size, int count, int total, int inner, const int32_t *extents,
                     int first, int last)
 {
-    int narrow = total * inner < 2 * SHORT && first % inner == 0 && last % inner == 0;
-    for (int i = first, n; i < last; i += n) {
-        int outer = i / inner, at = i - outer * inner;
+    int outer = first / inner, at = first - outer * inner, rows = (last - first) / inner;
+    if (at == 0 && rows * inner == last - first) {
+        unsigned char *to = (unsigned char *)y + outer * total * inner * size;
+        for (int k = 0, bytes; k < count; k++, to += bytes) {
+            bytes = extents[k] * inner * size;
+            if (bytes > 0)
+                place_rows(to, (const unsigned char *)x[k] + outer * bytes, rows, bytes, total * inner * size, size);
+        }
+        return;
+    }
+    for (int i = first, n; i < last; i += n, outer++, at = 0) {
         unsigned char *to = (unsigned char *)y + (outer * total * inner + at) * size;
         n = inner - at < last - i ? inner - at : last - i;
-        if (narrow)
-            n = last - i;
         for (int k = 0; k < count; k++) {
-            int extent = extents[k], bytes = inner * size;
-            const unsigned char *from = (const unsigned char *)x[k] + (outer * extent * inner + at) * size;
-            if (narrow)
-                for (int e = 0; e < extent * bytes; e += size)
-                    scatter(to + e, from + e, n / inner, extent * bytes, total * bytes, size);
-            else if (n == inner)
-                copy(to, from, extent * bytes);
-            else
-                for (int a = 0; a < extent; a++)
-                    copy(to + a * bytes, from + a * bytes, n * size);
-            to += extent * bytes;
+            const unsigned char *from = (const unsigned char *)x[k] + (outer * extents[k] * inner + at) * size;
+            for (int a = 0; a < extents[k]; a++, to += inner * size, from += inner * size)
+                copy(to, from, n * size);
         }
     }
 }
@@ -223,16 +273,29 @@ void tw_pad_part(const void *x, void *y, int size, int start, const int32_t *val
     }
 }
 
+/* Index `at` of i32 or, `wide`, of i64, counted from the end where it is negative, within the extent. */
+TW_FLAT int index_of(const int32_t *indices, int wide, int at, int extent)
+{
+    int32_t low = indices[at << wide], high = wide ? indices[2 * at + 1] : low >> 31;
+    if (high < 0)
+        high += (uint32_t)low + (uint32_t)extent < (uint32_t)low, low = (int32_t)((uint32_t)low + (uint32_t)extent);
+    if (high != low >> 31)
+        low = high < 0 ? -1 : INT32_MAX;
+    return tw_limited(low, 0, extent - 1);
+}
+
 /* Blocks of `inner` elements along an axis. x: [outer][extent], indices: [count], y: [outer][count]. Negative indices
  * count from the end, what is outside is clamped; `wide`: indices are i64, else i32. */
 void tw_gather_part(const void *x, const void *indices, void *y, int wide, int size, int extent, int count, int inner,
                     int first, int last)
 {
-    for (int i = first, n; i < last; i += n) {
-        int block = i / inner, at = i - block * inner, outer = block / count;
-        int index = tw_index(indices, wide, block - outer * count, extent);
+    int block = first / inner, at = first - block * inner, outer = block / count, place = block - outer * count;
+    for (int i = first, n; i < last; i += n, at = 0) {
+        int index = index_of((const int32_t *)indices, wide, place, extent);
         const unsigned char *from = (const unsigned char *)x + ((outer * extent + index) * inner + at) * size;
         n = inner - at < last - i ? inner - at : last - i;
-        copy((unsigned char *)y + i * size, from, n * size);
+        copy_block((unsigned char *)y + i * size, from, n * size, size);
+        if (++place == count)
+            place = 0, outer++;
     }
 }

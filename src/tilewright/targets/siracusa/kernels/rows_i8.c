@@ -194,10 +194,10 @@ static const int32_t reciprocals[128] = {OF_16(1),  OF_16(17), OF_16(33), OF_16(
  * rounded down with v = 2p + 1 + (p < 0 ? 2d - 2 : 0). v is odd, so v / 2D is at least 1 / 2D away from a whole number,
  * and v M / (2^(31+l) 2^shift) differs less from it: 0 <= 2^(30+l) - M d < d <= 2^l, and |v| <= 2^30.
  */
-TW_HOT void tw_rms_norm_row(const int8_t *restrict x, const int32_t *restrict w, int8_t *restrict y, int bits,
-                            int shift, int first, int last)
+TW_HOT void tw_rms_norm_row(const struct tw_rms_norm_row *given, int first, int last)
 {
-    int32_t sum = 0;
+    const int8_t *x = given->x;
+    int32_t sum = 0, bits = given->bits;
     if (first >= last)
         return;
 #ifdef __riscv
@@ -214,8 +214,10 @@ TW_HOT void tw_rms_norm_row(const int8_t *restrict x, const int32_t *restrict w,
     sum = squares_of(x, 1 << bits);
 #endif
     int32_t root = root_of((sum >> bits) + 1), m = reciprocals[root - 1], up = 2 * root - 2;
-    int32_t down = tw_pmin(shift + tw_pfl1(2 * root - 1) - 1, 31);
-    x += first, w += first, y += first;
+    int32_t down = tw_pmin(given->shift + tw_pfl1(2 * root - 1) - 1, 31);
+    const int32_t *w = given->w + first;
+    int8_t *y = given->y + first;
+    x += first;
 #ifdef __riscv
     int32_t v, t;
     __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "11") TW_LB("%[t]", "%[x]", "1") TW_LW("%[v]", "%[w]", "4")

@@ -1,0 +1,77 @@
+"""Constant tables of a network's C: numbers for kernels, operands of loops, arguments of calls. Equal ones are one."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+
+from ..targets.base import Kernel
+from .layout import INDENT, expression, wrap
+from .names import Names
+
+WIDE = ("int64_t", "uint64_t", "double")  # two words each
+
+
+class Tables:
+    """Text by name. Those that calls read lie in the scratchpad, marked TW_NEAR, as long as `left` bytes reach."""
+
+    def __init__(self, prefix: str, names: Names, left: int) -> None:
+        self.prefix, self.names, self.left = prefix, names, left  # names: of the network's file
+        self.kinds = Names()  # of structs of rows
+        self.texts: dict[str, str] = {}
+
+    def text(self) -> str:
+        return "\n\n".join(self.texts.values())
+
+    def numbers(self, values: tuple[int, ...]) -> str:
+        """The name of a table of numbers."""
+        name = self.names.of(values, f"{self.prefix}_table")
+        if name not in self.texts:
+            head = f"static const int32_t {name}[{len(values)}]{self.where(len(values))}"
+            self.texts[name] = wrap(f"{head} = {{{', '.join(map(expression, values))}}};", 4)
+        return name
+
+    def rows(self, variable: str, fields: Sequence[str], rows: Sequence[str], words: int, *, near: bool = True) -> str:
+        """The name of a struct type, of whose constants the table NAMEs has one a row, of so many words each."""
+        name = self.kinds.of((tuple(fields), tuple(rows), ""), variable)
+        if name not in self.texts:
+            where = self.where(len(rows) * words) if near else ""
+            head = f"static const struct {name} {name}s[{len(rows)}]{where} = {{"
+            self.texts[name] = f"{struct(name, fields)}\n\n{head}\n" + "\n".join(rows) + "\n};"
+        return name
+
+    def local(self, variable: str, fields: Sequence[str], rows: Sequence[str], owner: Hashable) -> str:
+        """The name of a struct type of which a function makes a table."""
+        name = self.kinds.of((tuple(fields), tuple(rows), owner), variable)
+        self.texts[name] = struct(name, fields)
+        return name
+
+    def given(self, kernel: Kernel, values: Mapping[str, str]) -> str:
+        """The name of the struct of a call whose arguments are constants."""
+        text = designated(kernel, values)
+        name = self.names.of((kernel.symbol, text), f"{self.prefix}_{kernel.symbol.removeprefix('tw_')}")
+        if name not in self.texts:
+            head = f"static const struct {kernel.symbol} {name}{self.where(words_of(kernel))} = {{"
+            self.texts[name] = f"{head}\n{wrap(f'{INDENT}{text[1:-1]},', 4)}\n}};"
+        return name
+
+    def where(self, words: int) -> str:
+        """The attribute of a table: in the scratchpad, as long as there is room for tables."""
+        if 4 * words > self.left:
+            return ""
+        self.left -= 4 * words
+        return " TW_NEAR"
+
+
+def struct(name: str, fields: Iterable[str]) -> str:
+    """The definition of a struct type."""
+    return f"struct {name} {{\n" + "\n".join(INDENT + field for field in fields) + "\n};"
+
+
+def designated(kernel: Kernel, values: Mapping[str, str]) -> str:
+    """What a call is given, by the names of the fields."""
+    return "{" + ", ".join(f".{name} = {values[name]}" for _, name in kernel.fields) + "}"
+
+
+def words_of(kernel: Kernel) -> int:
+    """Words of the scratchpad that the struct of a call takes at most."""
+    return sum(2 if ctype in WIDE else 1 for ctype, _ in kernel.fields)
