@@ -156,6 +156,30 @@ def test_norms_of_rows_about_one_element_are_exact(n: int) -> None:
         np.testing.assert_array_equal(outcome.results["y"], expected(case.node, dict(case.operands)))
 
 
+@pytest.mark.parametrize("shift", range(11, 18))
+def test_prompts_of_heads_of_16_channels_are_exact(shift: int) -> None:
+    """Multipliers with and without a loop of their own, about its limits; scores as far apart as they can be."""
+    rng, kernel = np.random.default_rng(shift), next(k for k in LANGUAGE if k.symbol == "tw_prompt_attention")
+    cases = []
+    for group, kv, tokens, pos in ((2, 1, 9, 0), (4, 2, 5, 30), (8, 1, 3, 7), (10, 1, 2, 4), (2, 3, 16, 61)):
+        heads, capacity = group * kv, pos + tokens + 2
+        types = (
+            ((tokens, 16 * heads), I8), ((capacity, 16 * kv), I8), ((capacity, 16 * kv), I8), ((heads,), I32),
+            ((heads,), I32), ((256,), U8),
+        )  # fmt: skip
+        edge = (255 << shift) // 65535
+        for low, high in ((1, 4095), (max(1, edge - 3), edge + 4), (2000, 4095), (0, 3)):
+            node = node_of(QuantisedAttention(heads, kv, shift, 22, pos), *(TensorType(*kind) for kind in types))
+            operands = random_operands(node, rng)
+            extreme = rng.random() < 0.5
+            for name in ("q", "k") if extreme else ():
+                operands[name] = rng.choice(np.array([-128, 127], np.int8), operands[name].shape)
+            operands["mul"] = rng.integers(low, high, heads, endpoint=True).astype(np.int32)
+            cases.append(Case(kernel, node, operands))
+    for case, outcome in zip(cases, measure(cases, 3), strict=True):
+        np.testing.assert_array_equal(outcome.results["y"], expected(case.node, dict(case.operands)))
+
+
 @pytest.mark.parametrize("shift", range(10, 18))
 def test_swiglu_of_every_pair_is_exact(shift: int) -> None:
     rng, kernel = np.random.default_rng(shift), next(k for k in LANGUAGE if k.op is QuantisedSwiGLU)

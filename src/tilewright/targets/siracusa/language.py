@@ -263,13 +263,19 @@ def _two_scratch(node: Node) -> int:
     return 16 * (2 * -(-_pitch(node, "k") // 4) | 1)
 
 
+ATTENTION_SHIFTS = range(12, 17)  # those with loops of their own in prompt_attention.c
+
+
 def _prompt_cycles(node: Node) -> float:
     """The part that nominal rows have in a call of as many as there can be."""
     op, hd, rows = cast(QuantisedAttention, node.op), _hd(node), type_of(node, "q").shape[0]
     cells, pairs = per_core(maximum(rows) * op.kv_heads), op.heads // op.kv_heads // 2
     seen = nominal(op.pos) + (maximum(rows) + 1) / 2
-    scores = 16 if hd == 16 else 2 * (11 * (hd // 16) + 7 * (hd % 16 > 0))
-    each = 470 + seen * (scores + 14) + hd // 4 * (60 + 1.2 * 14 * -(-seen // 4))
+    if hd == 16 and op.shift in ATTENTION_SHIFTS:
+        each = 640 + 44 * seen
+    else:
+        scores = 2 * (11 * (hd // 16) + 7 * (hd % 16 > 0))
+        each = 470 + seen * (scores + 14) + hd // 4 * (60 + 1.2 * 14 * -(-seen // 4))
     return (180 + cells * (30 + pairs * each)) * nominal(rows) / maximum(rows)
 
 
