@@ -17,11 +17,23 @@ from tilewright.ops import EnterHeads, IntegerAttention, IntegerRMSNorm, NewHead
 from tilewright.ops.integer_attention import largest_exponential
 from tilewright.targets.base import Kernel, Packing
 from tilewright.targets.siracusa.bench import Case, Outcome, measure
-from tilewright.targets.siracusa.decoder import BOUNDED, CENTRED, DECODER, REVERSED, REVERSED_255, bound_of
+from tilewright.targets.siracusa.decoder import (
+    BOUNDED,
+    CENTRED,
+    DECODER,
+    FOURFOLD,
+    HALVES,
+    MANY,
+    REVERSED,
+    TWICE,
+    bound_of,
+    few_positions,
+    sums_of_24_bits,
+)
 from tilewright.targets.siracusa.norm import DOUBLED, ONE_ROW
 
 BYTES, WORDS, ONE = TensorType((256,), I8), TensorType((256,), I32), TensorType((1,), I32)
-TURN, NEW, ENTER, JOIN, ROW, ATTEND = DECODER
+TURN, NEW, ENTER, JOIN, ROW, LONG, ATTEND = DECODER
 
 
 def expected(case: Case) -> dict[str, Array]:
@@ -51,9 +63,9 @@ def case_of(kernel: Kernel, op: Op, types: list[TensorType | None], rng: np.rand
     return Case(kernel, node, arrays)
 
 
-def with_row(case: Case) -> Case:
-    """The same call of the kernel for a single row, where it runs it."""
-    return case if ROW.misfit(case.node) else replace(case, kernel=ROW)
+def with_row(case: Case) -> list[Case]:
+    """The same call of the kernels for a single row that run it."""
+    return [replace(case, kernel=kernel) for kernel in (ROW, LONG) if kernel.misfit(case.node) is None]
 
 
 def turn(tokens: int, heads: int, own: bool, table: bool, rng: np.random.Generator, **fixed: Any) -> Case:
@@ -92,10 +104,29 @@ def attend(seen: int, tokens: int, rng: np.random.Generator, *, kv: int = 16, gr
     types += [TensorType((4,), I32)]
     if mask is not None:
         types += [TensorType(mask.shape, I8), BYTES, BYTES, TensorType((512,), I8)]
-    usual = {"numbers": [700, 1 << 15, 60, 1 << 15], "exp": np.floor(900 * 0.94 ** np.arange(256))}
+    usual = {"numbers": [700, 1 << 15, 60, 1 << 15], "exp": np.floor(900 * 0.94 ** np.arange(256)),
+             "plain": rng.integers(-64, 64, 256)}  # fmt: skip
     op = IntegerAttention(kv * group, kv, 16, 16, levels)
     case = case_of(ATTEND, op, types, rng, **{**usual, **fixed})
     return case if mask is None else replace(case, operands={**case.operands, "mask": mask})
+
+
+def usual_row(seen: int, kv: int, group: int, rng: np.random.Generator) -> list[Case]:
+    """Attention that the kernels for one row run: any multiplier, tables of 7 bits, any that begins with its most."""
+    numbers = [2 * rng.integers(128, 1 << 14) + 1, 1 << 15, *rng.integers(-500, 500, 2)]
+    most = min((1 << 16) - 1, (1 << 24) // seen, int(((1 << 38) / seen) ** 0.5))
+    falls = np.sort(rng.integers(0, most, 256))[::-1] >> rng.integers(16)
+    falls[1:] = rng.permutation(falls[1:]) if rng.random() < 0.3 else falls[1:]
+    falls[0] = max(falls[0], 1)
+    plain = np.roll(np.sort(rng.integers(-64, 64, 256)), 128) if rng.random() < 0.5 else rng.integers(-64, 64, 256)
+    group = 1 << group - 1
+    kv += kv % 2 if group == 1 else 0
+    seen = max(seen, 8)
+    mask = ((rng.random((1, seen)) < 0.2) * rng.integers(-128, 128, seen)).astype(np.int8)
+    cases = with_row(attend(seen, 1, rng, kv=kv, group=group, numbers=numbers, exp=falls, plain=plain,
+                            mask=mask if rng.random() < 0.3 else None))  # fmt: skip
+    assert cases[-1].kernel is LONG
+    return cases
 
 
 @pytest.mark.parametrize("cores", [1, 8])
@@ -120,12 +151,7 @@ def test_random_instances_are_exact(cores: int, seed: int) -> None:
         hd, levels = int(rng.choice([4, 4, 8, 12])), int(rng.choice([2, 100, 128, 255, 256]))
         cases.append(attend(seen, tokens, rng, kv=kv, group=group, hd=hd, levels=levels, **more,
                             mask=mask.astype(np.int8) if rng.random() < 0.7 else None))  # fmt: skip
-        numbers = [2 * rng.integers(128, 1 << 14) + 1, 1 << 15, *rng.integers(-500, 500, 2)]
-        falls = np.sort(rng.integers(0, 66000, 256))[::-1] >> rng.integers(17)
-        falls[1:] = rng.permutation(falls[1:]) if rng.random() < 0.3 else falls[1:]
-        falls[0] = max(falls[0], 1)
-        cases.append(with_row(attend(seen, 1, rng, kv=kv, group=group, numbers=numbers, exp=falls)))
-        assert cases[-1].kernel is ROW
+        cases += usual_row(seen, kv, group, rng)
     check([replace(case, shift=int(rng.integers(0, 4))) for case in cases], cores)
 
 
@@ -133,25 +159,25 @@ def test_random_instances_are_exact(cores: int, seed: int) -> None:
 def test_masks_of_zeros_and_of_some(tokens: int) -> None:
     """Rows that nothing masks go another way: each way in one call."""
     rng, cases = np.random.default_rng(3), []
-    for seen in (1, 2, 3, 4, 17, 33, 129):
+    for seen in (1, 2, 3, 4, 8, 17, 33, 129):
         for some in (0, 1, tokens):
             mask = np.zeros((tokens, seen), np.int8)
             mask[:some, rng.integers(seen)] = -100
             cases.append(attend(seen, tokens, rng, mask=mask))
-            cases.append(with_row(cases[-1]))
+            cases += with_row(cases[-1])
     check(cases)
 
 
 @pytest.mark.parametrize("exp", ["falls", "rises"])
 def test_few_different_scores(exp: str) -> None:
-    """Weights are made for each number that scores are, where those are few, the first exponential the greatest."""
-    rng, values, cases = np.random.default_rng(5), np.floor(30000 * 0.9 ** np.arange(256)), []
-    for seen in (39, 40, 41, 42, 130, 300, 600):
-        for spread in (1, 2, 9, 19, 20, 21, 64, 65, 255):
-            plain = rng.integers(0, spread, 256) - rng.integers(-127 + spread, 129)
+    """Scores from one number to all of 7 bits, exponentials that vanish soon or late, or that rise."""
+    rng, values, cases = np.random.default_rng(5), np.floor(20000 * 0.9 ** np.arange(256)), []
+    for seen in (8, 9, 40, 41, MANY - 1, MANY, MANY + 1, 130, 300, 600):
+        for spread in (1, 2, 9, 20, 65, 127, 128):
+            plain = rng.integers(0, spread, 256) - rng.integers(spread - 64, 65)
             given = {"exp": values if exp == "falls" else values[::-1], "plain": plain}
             cases += [attend(seen, 2, rng, kv=3, group=2, **given), attend(seen, 1, rng, kv=3, group=2, **given)]
-            cases.append(with_row(cases[-1]))
+            cases += with_row(cases[-1])
     check(cases)
 
 
@@ -194,6 +220,30 @@ def test_quotients_need_one_correction_at_most() -> None:
             assert np.isin(e * most // total - (q >> 22), (0, 1)).all()
 
 
+def test_quotients_by_reciprocals_are_exact() -> None:
+    """What attention_pairs.c says of them: e r >> 39 is 255 e / sum, at random and where quotients step."""
+    rng, found = np.random.default_rng(1), set()
+    for _ in range(1000):
+        first, seen = int(np.exp2(rng.uniform(0, 16))), int(rng.integers(8, 400))
+        node = attend(seen, 1, rng, kv=2, exp=[first] + [0] * 255).node
+        raised, total = 16 - first.bit_length(), int(rng.integers(first, first * seen + 1))
+        edges = -(-np.arange(256) * total // 255)
+        e = np.concatenate([rng.integers(0, first + 1, 20), edges, edges - 1])
+        e = e[(e >= 0) & (e <= first)]
+        whole, rest = divmod(255 << 23, total << raised)
+        reciprocals, few = [], few_positions(node)
+        if few:
+            assert rest >> raised << 12 < 1 << 32
+            reciprocals.append((whole << 16) + ((rest >> raised << 12) // total + 1 << 4))
+        if sums_of_24_bits(node):
+            second, rest = divmod(rest >> raised << 8, total)
+            reciprocals.append((whole << 16) + (second << 8) + (rest << 8) // total + 1)
+        found.add((few, len(reciprocals)))
+        for r in reciprocals:
+            np.testing.assert_array_equal((e << raised) * r >> 39, 255 * e // total)
+    assert found >= {(True, 2), (False, 1)}
+
+
 def shapes() -> list[Case]:
     """The operators of microLlama: a row, and eight in parallel."""
     rng, half = np.random.default_rng(1), [1 << 15]
@@ -206,7 +256,7 @@ def shapes() -> list[Case]:
             cases += [new(16, 1, seen, seen - 1, rng), enter(16, 1, seen, seen - 1, rng)] * (tokens == 1)
             cases.append(attend(seen, tokens, rng))
             cases.append(attend(seen, tokens, rng, mask=np.zeros((tokens, seen), np.int8)))
-            cases += [with_row(case) for case in cases[-2:] if tokens == 1]
+            cases += [c for case in cases[-2:] if tokens == 1 for c in with_row(case)]
     return [*cases, attend(8, 8, rng, mask=np.triu(np.full((8, 8), -128, np.int8), 1))]
 
 
@@ -218,9 +268,11 @@ def test_shapes_of_networks_are_exact_and_about_as_fast_as_predicted() -> None:
             assert abs(predicted - outcome.cycles) <= 0.12 * outcome.cycles + 30, (case.kernel.symbol, outcome.cycles)
 
 
-@pytest.mark.parametrize("packing", [CENTRED, REVERSED, REVERSED_255], ids=lambda packing: packing.name)
+@pytest.mark.parametrize("packing", [CENTRED, REVERSED, TWICE, FOURFOLD, HALVES], ids=lambda packing: packing.name)
 def test_packings_are_undone_exactly(packing: Packing) -> None:
-    table = np.random.default_rng(0).integers(-128, 128, 256).astype(np.int32)
+    table = np.random.default_rng(0).integers(-64, 64, 256).astype(np.int32 if "half" in packing.name else np.int8)
+    if packing is HALVES:
+        table = np.abs(table) + 200 * (np.arange(256) == 0)
     np.testing.assert_array_equal(packing.unpack(packing.pack(table), (256,)), table)
 
 

@@ -11,7 +11,8 @@ from ..base import CodeCache
 
 _BYTES = {
     "tw_add_bytes": 208,
-    "tw_attend_row": 768,
+    "tw_attend_long": 960,
+    "tw_attend_row": 720,
     "tw_attend_rows": 1024,
     "tw_cluster_append_channels": 144,
     "tw_cluster_append_rows": 64,

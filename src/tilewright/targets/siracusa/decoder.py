@@ -18,10 +18,11 @@ from ..host.integer_heads import ENTER, NEW
 from .dense import ROWS
 from .dense_cycles import stream
 from .language import VALUES, pitch_of
-from .share import flat, per_core
+from .share import flat, per_core, up
 
 Arguments = Mapping[str, Argument]
 _RANGE = "int first, int last"
+MANY = 120  # positions from which on weights by tables of scores pay
 
 
 def _centre(table: Array) -> Array:
@@ -38,14 +39,30 @@ def _reverse(table: Array) -> Array:
     return np.ascontiguousarray(table[::-1])
 
 
-def _reverse_255(table: Array) -> Array:
-    """255 times as large, last entry first; then the greatest of all from each eighth entry on."""
-    later = np.maximum.accumulate(table[::-1])[::-1][::8]
-    return np.asarray(np.concatenate([table[::-1], later]).astype(np.int64) * 255).astype(table.dtype)
+def _twice(table: Array) -> Array:
+    return np.asarray(_centre(table) * 2).astype(table.dtype)
 
 
-def _unreverse_255(packed: Array, _: tuple[int, ...]) -> Array:
-    return np.asarray(packed[255::-1] // 255)
+def _once(packed: Array, shape: tuple[int, ...]) -> Array:
+    return _uncentre(packed >> 1, shape)
+
+
+def _raised(first: int) -> int:
+    """How many bits an exponential is raised by to be at least 2^15."""
+    return 16 - first.bit_length()
+
+
+def _halves(table: Array) -> Array:
+    """Halves, last entry first; the greatest of what follows the first 8, 16 .. 128; how many bits all are raised."""
+    raised = _raised(int(table[0]))
+    halves = (table.astype(np.int64) << raised).astype(np.uint16)
+    later = np.maximum.accumulate(halves[::-1])[::-1][8:136:8]
+    return np.append(np.concatenate([halves[::-1], later]).view(np.int32), np.int32(raised)).astype(table.dtype)
+
+
+def _unhalves(packed: Array, _: tuple[int, ...]) -> Array:
+    halves = np.ascontiguousarray(packed[:128].astype(np.int32)).view(np.uint16)
+    return np.asarray(halves[::-1] >> int(packed[136])).astype(packed.dtype)
 
 
 def bound_of(numbers: Array) -> int:
@@ -63,9 +80,9 @@ def _bound(numbers: Array) -> Array:
 
 CENTRED = Packing("from the entry of -128 on", _centre, _uncentre)
 REVERSED = Packing("last entry first", _reverse, lambda packed, shape: _reverse(packed.reshape(shape)))
-REVERSED_255 = Packing(
-    "255 times, last entry first, and what is greatest from each eighth on", _reverse_255, _unreverse_255
-)
+FOURFOLD = Packing("each entry four times", lambda table: np.repeat(table, 4), lambda packed, _: packed[::4].copy())
+TWICE = Packing("twice their value, from the entry of -128 on", _twice, _once)
+HALVES = Packing("halves, last entry first, raised to 2^15, and what follows each eighth", _halves, _unhalves)
 BOUNDED = Packing("and where sums are clipped", _bound, lambda packed, _: packed[:4].copy())
 
 
@@ -160,13 +177,53 @@ def _join(node: Node) -> Arguments:
 
 
 def one_usual_row(node: Node) -> bool:
-    """One row, 256 levels, scores shifted by 16 and rounded, exponentials of which the first is greatest and small"""
-    op, exp, numbers = cast(IntegerAttention, node.op), node.operands["exp"].data, node.operands["numbers"].data
-    if exp is None or numbers is None or type_of(node, "q").static_shape[0] > 1:
+    """One row, eight positions, 256 levels, scores shifted by 16, rounded and then of 7 bits, a greatest exponential"""
+    op, names = cast(IntegerAttention, node.op), ("exp", "numbers", "plain")
+    exp, numbers, plain = (node.operands[name].data for name in names)
+    if exp is None or numbers is None or plain is None or type_of(node, "q").static_shape[0] > 1:
         return False
-    first, seen = int(exp[0]), type_of(node, "k").static_shape[0]
-    small = exp.min() >= 0 and 0 < first == exp.max() and first * 255 * max(255, seen) < 1 << 32
-    return small and op.levels == 256 and op.shift == 16 and bound_of(numbers) > 0
+    falls = exp.min() >= 0 and 0 < exp[0] == exp.max() < 1 << 16
+    usual = op.levels == 256 and op.shift == 16 and bound_of(numbers) > 0 and within_7_bits(plain)
+    return bool(falls and usual) and _seen(node) >= 8
+
+
+def _seen(node: Node) -> int:
+    return type_of(node, "k").static_shape[0]
+
+
+def _first(node: Node) -> int:
+    exp = node.operands["exp"].data
+    return 0 if exp is None else int(exp[0])
+
+
+def _sums(node: Node) -> tuple[int, int]:
+    """Most that a sum of raised exponentials is, and that times the greatest of those that are not raised."""
+    first = _first(node)
+    most = (first << _raised(first)) * _seen(node)
+    return most, most * first
+
+
+def few_positions(node: Node) -> bool:
+    """So few positions that tables do not pay, and sums of exponentials of 20 bits, as quotients by them are exact"""
+    most, product = _sums(node)
+    return _seen(node) < MANY and product < 1 << 35 and most >> _raised(_first(node)) <= 1 << 20
+
+
+def sums_of_24_bits(node: Node) -> bool:
+    """Sums of exponentials below 2^24, as quotients by them are exact"""
+    most, product = _sums(node)
+    return product < 1 << 39 and most >> _raised(_first(node)) < 1 << 24
+
+
+def within_7_bits(table: Array) -> bool:
+    return bool(table.min() >= -64 and table.max() < 64)
+
+
+def heads_in_pairs(node: Node) -> bool:
+    """An even number of heads of the cache, or 2, 4, 8 ... heads of the row to each"""
+    op = cast(IntegerAttention, node.op)
+    group = op.heads // op.kv_heads
+    return op.kv_heads % 2 == 0 if group == 1 else group & (group - 1) == 0
 
 
 def _attention(node: Node) -> Arguments:
@@ -176,8 +233,14 @@ def _attention(node: Node) -> Arguments:
     return {
         "seen": seen, "group": op.heads // op.kv_heads, "kv_heads": op.kv_heads, "hd": width // op.heads,
         "pitch": pitch_of(seen), "mask_step": seen if rows > 1 else 0, "shift": op.shift, "out_shift": op.out_shift,
-        "levels": op.levels, "stride": type_of(node, "k").static_shape[1],
+        "levels": op.levels,
     }  # fmt: skip
+
+
+def _one_row(node: Node) -> Arguments:
+    op = cast(IntegerAttention, node.op)
+    spread = (op.heads // op.kv_heads).bit_length() + 1
+    return {**_attention(node), "stride": type_of(node, "k").static_shape[1], "spread": spread}
 
 
 def turned_heads(_: Node) -> Split:
@@ -189,12 +252,30 @@ def cached_heads(_: Node) -> Split:
     return Split(("t", "g"))
 
 
-def _scratch(node: Node) -> int:
-    """Bytes of a core: an exponential and a byte for every position, whole words, and a word.
+def pairs_of_heads(node: Node) -> Split:
+    """A core has pairs of heads of the row, and all that share a head of the cache."""
+    op = cast(IntegerAttention, node.op)
+    return Split(("t", "g"), 2 if op.heads == op.kv_heads else 1)
 
-    An odd number of lines, so that cores in step with each other do not all want the same bank.
-    """
-    return 16 * ((4 + 20 * -(-type_of(node, "k").static_shape[0] // 4) + 15) // 16 | 1)
+
+def _lines(size: int) -> int:
+    """An odd number of lines: cores in step with each other do not all want the same bank."""
+    return 16 * (up(size, 16) | 1)
+
+
+def _scratch(node: Node) -> int:
+    """Bytes of a core: an exponential and a byte for every position, whole words, and a word."""
+    return _lines(4 + 20 * up(_seen(node), 4))
+
+
+def _row_scratch(node: Node) -> int:
+    """An exponential and two bytes for every position, whole words, and a word."""
+    return _lines(4 + 24 * up(_seen(node), 4))
+
+
+def _long_scratch(node: Node) -> int:
+    """Two bytes for every position, whole words, two words, and a table; three bytes and a word under a mask."""
+    return _lines(max(8 * up(_seen(node), 4) + 8 + 256, 3 * _seen(node) + 4))
 
 
 # Cluster cycles of a warm call, fitted to calls on the simulator with `--timing gvsoc`.
@@ -226,10 +307,18 @@ def _attention_cycles(node: Node) -> float:
     return 368.0 + own * (211.0 + seen * scores + 4 * -(-seen // 4) * (16.7 + 0.58 * hd))
 
 
+def _pairs(node: Node) -> int:
+    """Pairs of heads of the busiest core."""
+    op = cast(IntegerAttention, node.op)
+    return per_core(op.kv_heads, pairs_of_heads(node).unit) * (op.heads // op.kv_heads) // 2
+
+
 def _row_cycles(node: Node) -> float:
-    op, seen = cast(IntegerAttention, node.op), type_of(node, "k").static_shape[0]
-    own = per_core(op.kv_heads) * op.heads // op.kv_heads
-    return 190.0 + own * (195.0 + 25.4 * seen if seen < 40 else 700.0 + 21.5 * seen)
+    return 180.0 + _pairs(node) * (245.0 + 39.6 * _seen(node))
+
+
+def _long_cycles(node: Node) -> float:
+    return 150.0 + _pairs(node) * (1800.0 + 27.0 * _seen(node))
 
 
 def _join_cycles(node: Node) -> float:
@@ -243,6 +332,10 @@ _TABLES = (
     " const int8_t *restrict mask, const int8_t *restrict scale, const int8_t *restrict hide,"
     " const int8_t *restrict join, int8_t *restrict y, uint32_t *restrict scratch, int seen,"
 )
+
+_PAIRS = f"{_TABLES} int stride, int pitch, int spread, int out_shift, {_RANGE}"
+_PACKED = {"v": VALUES, "plain": TWICE, "exp": HALVES, "weight": FOURFOLD, "numbers": BOUNDED}
+_HIDING = frozenset({"scale", "hide", "join"})  # not read where nothing is masked
 
 DECODER = (
     Kernel(
@@ -273,10 +366,14 @@ DECODER = (
         {}, _join, (of_32_bits,), split=flat, in_place={"y": "a"}, cycles=_join_cycles, by_struct=True,
     ),
     Kernel(
-        IntegerAttention, "attention_tables.c", "tw_attend_row",
-        f"{_TABLES} int group, int stride, int pitch, int out_shift, {_RANGE}",
-        {}, _attention, (of_four, sums_of_32_bits, one_usual_row), scratch=_scratch, split=cached_heads,
-        packing={"v": VALUES, "plain": CENTRED, "exp": REVERSED_255, "numbers": BOUNDED}, cycles=_row_cycles,
+        IntegerAttention, "attention_pairs.c", "tw_attend_row", _PAIRS,
+        {}, _one_row, (of_four, sums_of_32_bits, one_usual_row, heads_in_pairs, few_positions), scratch=_row_scratch,
+        split=pairs_of_heads, packing=_PACKED, direct=_HIDING, cycles=_row_cycles, by_struct=True,
+    ),
+    Kernel(
+        IntegerAttention, "attention_pairs.c", "tw_attend_long", _PAIRS,
+        {}, _one_row, (of_four, sums_of_32_bits, one_usual_row, heads_in_pairs, sums_of_24_bits),
+        scratch=_long_scratch, split=pairs_of_heads, packing=_PACKED, direct=_HIDING, cycles=_long_cycles,
         by_struct=True,
     ),
     Kernel(

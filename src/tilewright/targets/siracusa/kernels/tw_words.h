@@ -44,6 +44,14 @@ TW_X int32_t tw_scaled(int32_t sum, int32_t mul, int32_t add, int32_t shift)
 #define TW_PACKHI(rd, b3, b2) ".insn r 0x57, 1, 0x6c, " rd ", " b3 ", " b2 "\n"
 #define TW_LH(rd, at, step) ".insn i 0x0b, 1, " rd ", " at ", " step "\n"
 #define TW_LH_AT(rd, at, index) ".insn r 0x03, 7, 0x08, " rd ", " at ", " index "\n" /* `index` in bytes */
+#define TW_LHU(rd, at, step) ".insn i 0x0b, 5, " rd ", " at ", " step "\n"
+#define TW_LHU_AT(rd, at, index) ".insn r 0x03, 7, 0x28, " rd ", " at ", " index "\n"
+/* rd = a b >> shift, rd = (rd + a b) >> shift: of lower or of upper halves, without sign. */
+#define TW_LOWER_UN(rd, a, b, shift) ".insn r 0x5b, 0, " shift ", " rd ", " a ", " b "\n"
+#define TW_UPPER_UN(rd, a, b, shift) ".insn r 0x5b, 0, 1<<5|" shift ", " rd ", " a ", " b "\n"
+#define TW_LOWER_MACUN(rd, a, b, shift) ".insn r 0x5b, 1, " shift ", " rd ", " a ", " b "\n"
+#define TW_UPPER_MACUN(rd, a, b, shift) ".insn r 0x5b, 1, 1<<5|" shift ", " rd ", " a ", " b "\n"
+#define TW_PACK_H(rd, upper, lower) ".insn r 0x57, 0, 0x68, " rd ", " upper ", " lower "\n"
 #define TW_MIN_B(rd, a, b) ".insn r 0x57, 1, 0x10, " rd ", " a ", " b "\n"
 #define TW_MAX_B(rd, a, b) ".insn r 0x57, 1, 0x18, " rd ", " a ", " b "\n"
 /* Of lower halves. */

@@ -1,0 +1,432 @@
+/* Attention of one row over integers, as QuantLib's decoders have it, two heads at a time.
+ *
+ * Twice the number of a score is a byte, and what an index of halves wants; exponentials are halves, from 2^15 on where
+ * scores are greatest. Code runs once for two heads: straight code costs twice its instructions. Requantisations fit 32
+ * bits: rows of the table of kernels see to that.
+ */
+#include "tw_kernels.h"
+#include "tw_words.h"
+
+#define SMALL __attribute__((minsize))
+/* What is made of x is made again, each time round a loop: registers are few, and loads cost more. */
+#define AGAIN(x) TW_SAY(__asm__ volatile("" : "+r"(x)), (void)(x))
+
+/* Twice the scores of two heads, bytes side by side for every position; returns the greatest of both, in its lowest
+ * bytes. `apart`: bytes between the keys of the two. Writes to a[-1], too: numbers are stored while the next are made.
+ * plain: entry c at 128 + c. */
+TW_X int32_t scores_of_two(int32_t q0, int32_t q1, const int8_t *k, const int8_t *plain, int8_t *a, int32_t mul,
+                           int32_t bound, int seen, int stride, int apart)
+{
+    int32_t most = (int32_t)0x80808080;
+    plain += 128;
+#ifdef __riscv
+    int32_t both = most, v0, v1;
+    a -= 2;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "13") TW_LW_BY("%[v0]", "%[k]", "%[apart]") TW_LW_BY("%[v1]", "%[k]", "%[on]")
+        TW_DOT(TW_DOTSP, "%[v0]", "%[v0]", "%[q0]") TW_DOT(TW_DOTSP, "%[v1]", "%[v1]", "%[q1]")
+        TW_CLIPR("%[v0]", "%[v0]", "%[by]") TW_CLIPR("%[v1]", "%[v1]", "%[by]")
+        TW_ROUNDED_PRODUCT("%[v0]", "%[v0]", "%[mul]", "16") TW_ROUNDED_PRODUCT("%[v1]", "%[v1]", "%[mul]", "16")
+        TW_LB_AT("%[v0]", "%[plain]", "%[v0]") TW_SH("%[both]", "%[a]", "2")
+        TW_LB_AT("%[v1]", "%[plain]", "%[v1]") TW_MAX_B("%[most]", "%[most]", "%[both]")
+        TW_PACKLO("%[both]", "%[v1]", "%[v0]")
+        TW_SH("%[both]", "%[a]", "2") TW_MAX_B("%[most]", "%[most]", "%[both]") TW_ASM_END
+        : [k] "+r"(k), [a] "+r"(a), [most] "+r"(most), [both] "+r"(both), [v0] "=&r"(v0), [v1] "=&r"(v1)
+        : [n] "r"(seen), [apart] "r"(apart), [on] "r"(stride - apart), [q0] "r"(q0), [q1] "r"(q1), [mul] "r"(mul),
+          [by] "r"(bound), [plain] "r"(plain)
+        : "memory");
+    /* clang-format on */
+#else
+    for (int s = 0; s < seen; s++, k += stride, a += 2) {
+        a[0] = plain[tw_pmulsrn(tw_pclipr(tw_vdotsp_b(tw_word_at(k), q0), bound), mul, 16)];
+        a[1] = plain[tw_pmulsrn(tw_pclipr(tw_vdotsp_b(tw_word_at(k + apart), q1), bound), mul, 16)];
+        most = tw_vmax_b(most, (a[1] & 255) << 8 | (a[0] & 255));
+    }
+#endif
+    return most;
+}
+
+/* e[s]: halves base0[a[2 s]] and base1[a[2 s + 1]], indices in bytes; sums of both. */
+TW_X void exponentials_of_two(const char *base0, const char *base1, const int8_t *a, uint32_t *e, int seen,
+                              uint32_t *sum0, uint32_t *sum1)
+{
+    uint32_t s0 = 0, s1 = 0;
+#ifdef __riscv
+    int32_t e0, e1;
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "8") TW_LB("%[e0]", "%[a]", "1") TW_LB("%[e1]", "%[a]", "1")
+                         TW_LHU_AT("%[e0]", "%[base0]", "%[e0]") TW_LHU_AT("%[e1]", "%[base1]", "%[e1]")
+                             "add %[s0], %[s0], %[e0]\nadd %[s1], %[s1], %[e1]\n" TW_PACK_H("%[e0]", "%[e1]", "%[e0]")
+                                 TW_SW("%[e0]", "%[e]", "4") TW_ASM_END
+                     : [a] "+r"(a), [e] "+r"(e), [s0] "+r"(s0), [s1] "+r"(s1), [e0] "=&r"(e0), [e1] "=&r"(e1)
+                     : [n] "r"(seen), [base0] "r"(base0), [base1] "r"(base1)
+                     : "memory");
+#else
+    for (int s = 0; s < seen; s++, a += 2) {
+        uint32_t e0 = *(const uint16_t *)(const void *)(base0 + a[0]);
+        uint32_t e1 = *(const uint16_t *)(const void *)(base1 + a[1]);
+        s0 += e0, s1 += e1, e[s] = e1 << 16 | e0;
+    }
+#endif
+    *sum0 = s0, *sum1 = s1;
+}
+
+/* 255 2^39 / sum or little more, the sum one of some e below 2^16, from 2^15 on. All are multiples of 2^raised. Then
+ * e r >> 39 is 255 e / sum where e sum < 2^(35 + raised) and sum >> raised is at most 2^20. */
+TW_X uint32_t reciprocal(uint32_t sum, uint32_t raised)
+{
+    uint32_t whole = (255u << 23) / sum, rest = (255u << 23) - whole * sum;
+    return (whole << 16) + (((rest >> raised << 12) / (sum >> raised) + 1) << 4);
+}
+
+/* The same where e sum < 2^(39 + raised) and sum >> raised is below 2^24. */
+TW_X uint32_t close_reciprocal(uint32_t sum, uint32_t raised)
+{
+    uint32_t whole = (255u << 23) / sum, rest = ((255u << 23) - whole * sum) >> raised << 8;
+    sum >>= raised;
+    uint32_t next = rest / sum;
+    return (whole << 16) + (next << 8) + ((rest - next * sum) << 8) / sum + 1;
+}
+
+/* p0[s], p1[s] = weight[255 e / sum] with the reciprocals of both sums. */
+TW_X void weights_of_two(const int8_t *weight, const uint32_t *e, int8_t *p0, int8_t *p1, int seen, uint32_t r0,
+                         uint32_t r1)
+{
+#ifdef __riscv
+    int32_t w, t0, t1;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LW("%[w]", "%[e]", "4") TW_LOOP("0", "%[n]", "9") TW_LOWER_UN("%[t0]", "%[w]", "%[r0]", "16")
+        TW_UPPER_UN("%[t1]", "%[w]", "%[l1]", "16") TW_LOWER_MACUN("%[t0]", "%[w]", "%[h0]", "21")
+        TW_UPPER_MACUN("%[t1]", "%[w]", "%[r1]", "21") TW_LW("%[w]", "%[e]", "4")
+        TW_LB_AT("%[t0]", "%[weight]", "%[t0]") TW_LB_AT("%[t1]", "%[weight]", "%[t1]") TW_SB("%[t0]", "%[p0]", "1")
+        TW_SB("%[t1]", "%[p1]", "1") TW_ASM_END
+        : [e] "+r"(e), [p0] "+r"(p0), [p1] "+r"(p1), [w] "=&r"(w), [t0] "=&r"(t0), [t1] "=&r"(t1)
+        : [n] "r"(seen), [r0] "r"(r0), [h0] "r"(r0 >> 16), [r1] "r"(r1), [l1] "r"(r1 << 16), [weight] "r"(weight)
+        : "memory");
+    /* clang-format on */
+#else
+    for (int s = 0; s < seen; s++) {
+        p0[s] = weight[(uint64_t)(e[s] & 65535) * r0 >> 37];
+        p1[s] = weight[(uint64_t)(e[s] >> 16) * r1 >> 37];
+    }
+#endif
+}
+
+/* Four channels of each of two heads, requantised, from sums of p[s] v[c][s] over `words` words of positions. `apart`:
+ * bytes from the values of one to those of the other. */
+TW_X void mixed_two(int8_t *y, const int8_t *p, const int8_t *v, int words, int pitch, int apart, int32_t mul,
+                    int32_t add, int shift)
+{
+#ifdef __riscv
+    int32_t s0, s1, s2, s3, w, a, b;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("1", "%[two]", "30")
+        "mv %[s0], zero\nmv %[s1], zero\nmv %[s2], zero\nmv %[s3], zero\n"
+        TW_LOOP("0", "%[words]", "9") TW_LW("%[w]", "%[p]", "4") TW_LW_BY("%[a]", "%[v]", "%[pitch]")
+        TW_LW_BY("%[b]", "%[v]", "%[pitch]") TW_DOT(TW_SDOTSP, "%[s0]", "%[w]", "%[a]")
+        TW_LW_BY("%[a]", "%[v]", "%[pitch]") TW_DOT(TW_SDOTSP, "%[s1]", "%[w]", "%[b]")
+        TW_LW_BY("%[b]", "%[v]", "%[back]") TW_DOT(TW_SDOTSP, "%[s2]", "%[w]", "%[a]")
+        TW_DOT(TW_SDOTSP, "%[s3]", "%[w]", "%[b]")
+        "mul %[s0], %[s0], %[mul]\nmul %[s1], %[s1], %[mul]\nmul %[s2], %[s2], %[mul]\nmul %[s3], %[s3], %[mul]\n"
+        TW_ADDN("%[s0]", "%[add]", "%[shift]") TW_ADDN("%[s1]", "%[add]", "%[shift]")
+        TW_ADDN("%[s2]", "%[add]", "%[shift]") TW_ADDN("%[s3]", "%[add]", "%[shift]")
+        TW_CLIP("%[s0]", "%[s0]", "8") TW_CLIP("%[s1]", "%[s1]", "8") TW_CLIP("%[s2]", "%[s2]", "8")
+        TW_CLIP("%[s3]", "%[s3]", "8") TW_PACKLO("%[s0]", "%[s1]", "%[s0]") TW_PACKHI("%[s0]", "%[s3]", "%[s2]")
+        TW_SW("%[s0]", "%[y]", "4") "add %[v], %[v], %[next]\n" TW_ASM_END
+        : [w] "=&r"(w), [a] "=&r"(a), [b] "=&r"(b), [p] "+r"(p), [v] "+r"(v), [y] "+r"(y), [s0] "=&r"(s0),
+          [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3)
+        : [two] "r"(2), [words] "r"(words), [pitch] "r"(pitch), [back] "r"(4 - 3 * pitch),
+          [next] "r"(apart - 4 * words), [mul] "r"(mul), [add] "r"(add), [shift] "r"(shift)
+        : "memory");
+    /* clang-format on */
+#else
+    for (int h = 0; h < 2; h++, v += apart - 4 * words, y += 4) {
+        int32_t s[4] = {0};
+        for (int i = 0; i < words; i++, p += 4, v += 4)
+            for (int c = 0; c < 4; c++)
+                s[c] = tw_vsdotsp_b(s[c], tw_word_at(p), tw_word_at(v + c * pitch));
+        for (int c = 0; c < 4; c++)
+            y[c] = (int8_t)tw_scaled(s[c], mul, add, shift);
+    }
+#endif
+}
+
+/* Scores as scores_of_two makes them, for `pairs` times two positions. Returns the greatest, `most` or more, in lanes
+ * of two positions. */
+TW_X int32_t more_scores_of_two(int32_t q0, int32_t q1, const int8_t *k, const int8_t *plain, int8_t *a, int32_t mul,
+                                int32_t bound, int pairs, int stride, int apart, int32_t most)
+{
+    plain += 128;
+#ifdef __riscv
+    int32_t v0, v1, v2, v3;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "24") TW_LW_BY("%[v0]", "%[k]", "%[apart]") TW_LW_BY("%[v1]", "%[k]", "%[on]")
+        TW_LW_BY("%[v2]", "%[k]", "%[apart]") TW_LW_BY("%[v3]", "%[k]", "%[on]")
+        TW_DOT(TW_DOTSP, "%[v0]", "%[v0]", "%[q0]") TW_DOT(TW_DOTSP, "%[v1]", "%[v1]", "%[q1]")
+        TW_DOT(TW_DOTSP, "%[v2]", "%[v2]", "%[q0]") TW_DOT(TW_DOTSP, "%[v3]", "%[v3]", "%[q1]")
+        TW_CLIPR("%[v0]", "%[v0]", "%[by]") TW_CLIPR("%[v1]", "%[v1]", "%[by]") TW_CLIPR("%[v2]", "%[v2]", "%[by]")
+        TW_CLIPR("%[v3]", "%[v3]", "%[by]") TW_ROUNDED_PRODUCT("%[v0]", "%[v0]", "%[mul]", "16")
+        TW_ROUNDED_PRODUCT("%[v1]", "%[v1]", "%[mul]", "16") TW_ROUNDED_PRODUCT("%[v2]", "%[v2]", "%[mul]", "16")
+        TW_ROUNDED_PRODUCT("%[v3]", "%[v3]", "%[mul]", "16") TW_LB_AT("%[v0]", "%[plain]", "%[v0]")
+        TW_LB_AT("%[v1]", "%[plain]", "%[v1]") TW_LB_AT("%[v2]", "%[plain]", "%[v2]")
+        TW_LB_AT("%[v3]", "%[plain]", "%[v3]") TW_PACKLO("%[v0]", "%[v1]", "%[v0]") TW_PACKHI("%[v0]", "%[v3]", "%[v2]")
+        TW_MAX_B("%[most]", "%[most]", "%[v0]") TW_SW("%[v0]", "%[a]", "4") TW_ASM_END
+        : [k] "+r"(k), [a] "+r"(a), [most] "+r"(most), [v0] "=&r"(v0), [v1] "=&r"(v1), [v2] "=&r"(v2), [v3] "=&r"(v3)
+        : [n] "r"(pairs), [apart] "r"(apart), [on] "r"(stride - apart), [q0] "r"(q0), [q1] "r"(q1), [mul] "r"(mul),
+          [by] "r"(bound), [plain] "r"(plain)
+        : "memory");
+    /* clang-format on */
+#else
+    for (int i = 0; i < pairs; i++, a += 4) {
+        for (int s = 0; s < 2; s++, k += stride) {
+            a[2 * s] = plain[tw_pmulsrn(tw_pclipr(tw_vdotsp_b(tw_word_at(k), q0), bound), mul, 16)];
+            a[2 * s + 1] = plain[tw_pmulsrn(tw_pclipr(tw_vdotsp_b(tw_word_at(k + apart), q1), bound), mul, 16)];
+        }
+        most = tw_vmax_b(most, tw_word_at(a));
+    }
+#endif
+    return most;
+}
+
+/* Sums of halves base0[a[2 s]] and base1[a[2 s + 1]], indices in bytes. */
+TW_X void sums_of_two(const char *base0, const char *base1, const int8_t *a, int seen, uint32_t *sums)
+{
+    uint32_t s0 = 0, s1 = 0;
+#ifdef __riscv
+    int32_t e0, e1;
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "6") TW_LB("%[e0]", "%[a]", "1") TW_LB("%[e1]", "%[a]", "1")
+                         TW_LHU_AT("%[e0]", "%[base0]", "%[e0]") TW_LHU_AT("%[e1]", "%[base1]", "%[e1]")
+                             "add %[s0], %[s0], %[e0]\nadd %[s1], %[s1], %[e1]\n" TW_ASM_END
+                     : [a] "+r"(a), [s0] "+r"(s0), [s1] "+r"(s1), [e0] "=&r"(e0), [e1] "=&r"(e1)
+                     : [n] "r"(seen), [base0] "r"(base0), [base1] "r"(base1)
+                     : "memory");
+#else
+    for (int s = 0; s < seen; s++, a += 2) {
+        s0 += *(const uint16_t *)(const void *)(base0 + a[0]);
+        s1 += *(const uint16_t *)(const void *)(base1 + a[1]);
+    }
+#endif
+    sums[0] = s0, sums[1] = s1;
+}
+
+/* table[-2 d] = weight[255 exp[-d] / sum] for two times `pairs` d, r the sum's reciprocal; weight: entries fourfold. */
+TW_X void weights_by_distance(const int8_t *weight, const uint16_t *exp, int8_t *table, int pairs, uint32_t r)
+{
+#ifdef __riscv
+    int32_t e0, e1, t0, t1;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "10") TW_LHU("%[e0]", "%[e]", "-2") TW_LHU("%[e1]", "%[e]", "-2")
+        TW_LOWER_UN("%[t0]", "%[e0]", "%[r]", "16") TW_LOWER_UN("%[t1]", "%[e1]", "%[r]", "16")
+        TW_LOWER_MACUN("%[t0]", "%[e0]", "%[h]", "21") TW_LOWER_MACUN("%[t1]", "%[e1]", "%[h]", "21")
+        TW_LB_AT("%[t0]", "%[weight]", "%[t0]") TW_LB_AT("%[t1]", "%[weight]", "%[t1]") TW_SB("%[t0]", "%[table]", "-2")
+        TW_SB("%[t1]", "%[table]", "-2") TW_ASM_END
+        : [e] "+r"(exp), [table] "+r"(table), [e0] "=&r"(e0), [e1] "=&r"(e1), [t0] "=&r"(t0), [t1] "=&r"(t1)
+        : [n] "r"(pairs), [r] "r"(r), [h] "r"(r >> 16), [weight] "r"(weight)
+        : "memory");
+    /* clang-format on */
+#else
+    for (int d = 0; d < 2 * pairs; d++)
+        table[-2 * d] = weight[(uint64_t)exp[-d] * r >> 37];
+#endif
+}
+
+/* Four channels of y, requantised, from sums of table[a[2 s]] v[c][s] over `words` words of positions. */
+TW_X void mixed_by_table(int8_t *y, const int8_t *table, const int8_t *a, const int8_t *v, int words, int pitch,
+                         int32_t mul, int32_t add, int shift)
+{
+    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+#ifdef __riscv
+    int32_t w, w1, w2, w3, c, d;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[words]", "18") TW_LB("%[w]", "%[a]", "2") TW_LB("%[w1]", "%[a]", "2")
+        TW_LB("%[w2]", "%[a]", "2") TW_LB("%[w3]", "%[a]", "2") TW_LB_AT("%[w]", "%[t]", "%[w]")
+        TW_LB_AT("%[w1]", "%[t]", "%[w1]") TW_LB_AT("%[w2]", "%[t]", "%[w2]") TW_LB_AT("%[w3]", "%[t]", "%[w3]")
+        TW_LW_BY("%[c]", "%[v]", "%[pitch]") TW_PACKLO("%[w]", "%[w1]", "%[w]") TW_LW_BY("%[d]", "%[v]", "%[pitch]")
+        TW_PACKHI("%[w]", "%[w3]", "%[w2]") TW_DOT(TW_SDOTSP, "%[s0]", "%[w]", "%[c]")
+        TW_LW_BY("%[c]", "%[v]", "%[pitch]") TW_DOT(TW_SDOTSP, "%[s1]", "%[w]", "%[d]")
+        TW_LW_BY("%[d]", "%[v]", "%[back]") TW_DOT(TW_SDOTSP, "%[s2]", "%[w]", "%[c]")
+        TW_DOT(TW_SDOTSP, "%[s3]", "%[w]", "%[d]") TW_ASM_END
+        : [w] "=&r"(w), [w1] "=&r"(w1), [w2] "=&r"(w2), [w3] "=&r"(w3), [c] "=&r"(c), [d] "=&r"(d), [a] "+r"(a),
+          [v] "+r"(v), [s0] "+r"(s0), [s1] "+r"(s1), [s2] "+r"(s2), [s3] "+r"(s3)
+        : [words] "r"(words), [pitch] "r"(pitch), [back] "r"(4 - 3 * pitch), [t] "r"(table)
+        : "memory");
+    /* clang-format on */
+#else
+    for (int i = 0; i < words; i++, a += 8, v += 4) {
+        int32_t w = tw_bytes_of(table[a[0]], table[a[2]], table[a[4]], table[a[6]]);
+        s0 = tw_vsdotsp_b(s0, w, tw_word_at(v)), s1 = tw_vsdotsp_b(s1, w, tw_word_at(v + pitch));
+        s2 = tw_vsdotsp_b(s2, w, tw_word_at(v + 2 * pitch)), s3 = tw_vsdotsp_b(s3, w, tw_word_at(v + 3 * pitch));
+    }
+#endif
+    tw_set_word(y, tw_bytes_of(tw_scaled(s0, mul, add, shift), tw_scaled(s1, mul, add, shift),
+                               tw_scaled(s2, mul, add, shift), tw_scaled(s3, mul, add, shift)));
+}
+
+/* The word w, `fours` times four times. */
+TW_X void filled(int8_t *at, int32_t w, int fours)
+{
+#ifdef __riscv
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "4") TW_SW("%[w]", "%[at]", "4") TW_SW("%[w]", "%[at]", "4")
+                         TW_SW("%[w]", "%[at]", "4") TW_SW("%[w]", "%[at]", "4") TW_ASM_END
+                     : [at] "+r"(at)
+                     : [n] "r"(fours), [w] "r"(w)
+                     : "memory");
+#else
+    for (int i = 0; i < 4 * fours; i++)
+        tw_set_word(at + 4 * i, w);
+#endif
+}
+
+/* Whether all n bytes, eight at least, are zero. */
+TW_X int is_zero(const int8_t *m, int n)
+{
+    int32_t any = tw_word_at(m + n - 8) | tw_word_at(m + n - 4);
+#ifdef __riscv
+    int32_t a, b;
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "4") TW_LW("%[a]", "%[m]", "4") TW_LW("%[b]", "%[m]", "4")
+                     "or %[any], %[any], %[a]\nor %[any], %[any], %[b]\n" TW_ASM_END
+                     : [m] "+r"(m), [any] "+r"(any), [a] "=&r"(a), [b] "=&r"(b)
+                     : [n] "r"(n >> 3)
+                     : "memory");
+#else
+    for (int i = 0; i + 8 <= n; i += 8)
+        any |= tw_word_at(m + i) | tw_word_at(m + i + 4);
+#endif
+    return any == 0;
+}
+
+/* The same as tw_attend_row under any mask, a head at a time. */
+static __attribute__((noinline)) void masked(const struct tw_attend_row *given, uint32_t *scratch, int first, int last)
+{
+    const int32_t *numbers = given->numbers;
+    const int8_t *plain = given->plain + 128, *mask = given->mask, *weight = given->weight;
+    const uint16_t *exp = (const uint16_t *)given->exp;
+    int seen = given->seen, stride = given->stride, pitch = given->pitch, spread = given->spread;
+    uint16_t *e = (uint16_t *)scratch;
+    int8_t *a = (int8_t *)(e + seen);
+    for (int at = first << spread; at < last << spread; at += 4) {
+        int cached = at >> (spread - 2) & -4;
+        const int8_t *k = given->k + cached, *v = given->v + cached * pitch;
+        int32_t most = -128, q = tw_word_at(given->q + at);
+        uint32_t sum = 0;
+        for (int s = 0; s < seen; s++, k += stride) {
+            int32_t code = tw_scaled(tw_vdotsp_b(q, tw_word_at(k)), numbers[0], numbers[1], 16), m = mask[s];
+            a[s] = m == 0 ? plain[code] >> 1
+                          : given->join[given->scale[code & 255] + given->hide[m & 255] + 256];
+            most = tw_pmax(most, a[s]);
+        }
+        for (int s = 0; s < seen; s++)
+            sum += e[s] = exp[255 - most + a[s]];
+        int32_t r = (int32_t)close_reciprocal(sum, (uint32_t)given->exp[136]), upper = r >> 16;
+        for (int s = 0; s < seen; s++)
+            a[s] = weight[tw_pmacun(tw_pmulun(e[s], r, 16), e[s], upper, 21)];
+        tw_set_word(a + seen, 0);
+        for (int c = 0; c < 4; c++, v += pitch) {
+            int32_t mixed = 0;
+            for (int s = 0; s < seen; s += 4)
+                mixed = tw_vsdotsp_b(mixed, tw_word_at(a + s), tw_word_at(v + s));
+            given->y[at + c] = (int8_t)tw_scaled(mixed, numbers[2], numbers[3], given->out_shift);
+        }
+    }
+}
+
+/* Attention of a single row over all `seen` positions, eight at least, with 256 levels: heads of the cache
+ * first .. last, of four channels, 2^(spread - 2) of the row to each, two at least to a core. q, y: [heads * 4];
+ * k: [seen][stride]; v: [stride][pitch]; plain: twice, entry c at 128 + c; exp: halves, the last first, and what
+ * `reciprocal` wants of them; numbers: and a bound, rounded products with sums clipped to it are codes; mask: or null;
+ * other tables as the operator says; scratch: four bytes for each position and twice its bytes of whole words, and a
+ * word. */
+TW_HOT
+void SMALL tw_attend_row(const struct tw_attend_row *given, uint32_t *restrict scratch, int first, int last)
+{
+    int at = first << given->spread, end = last << given->spread;
+    if (at >= end)
+        return;
+    if (given->mask != 0 && !is_zero(given->mask, given->seen)) {
+        masked(given, scratch, first, last);
+        return;
+    }
+    do {
+        int seen = given->seen, cached = at >> (given->spread - 2) & -4, apart = given->spread == 2 ? 4 : 0;
+        const int32_t *numbers = given->numbers;
+        const int8_t *q = given->q + at;
+        int8_t *p = (int8_t *)(scratch + seen);
+        int32_t most = scores_of_two(tw_word_at(q), tw_word_at(q + 4), given->k + cached, given->plain, p, numbers[0],
+                                     numbers[4], seen, given->stride, apart);
+        const char *exp = (const char *)given->exp + 510;
+        uint32_t sum0, sum1, raised = (uint32_t)given->exp[136];
+        exponentials_of_two(exp - tw_vextract_b(most, 0), exp - tw_vextract_b(most, 1), p, scratch, seen, &sum0, &sum1);
+        AGAIN(given); AGAIN(seen);
+        int words = (seen + 3) >> 2;
+        tw_set_word(p + seen, 0), tw_set_word(p + 4 * words + seen, 0);
+        weights_of_two(given->weight, scratch, p, p + 4 * words, seen, reciprocal(sum0, raised),
+                       reciprocal(sum1, raised));
+        AGAIN(given);
+        int pitch = given->pitch;
+        numbers = given->numbers;
+        mixed_two(given->y + at, p, given->v + cached * pitch, words, pitch, apart * pitch, numbers[2], numbers[3],
+                  given->out_shift);
+    } while ((at += 8) < end);
+}
+
+static __attribute__((noinline)) void SMALL masked_long(const struct tw_attend_long *given, uint32_t *scratch,
+                                                        int first, int last)
+{
+    struct tw_attend_row same;
+    memcpy(&same, given, sizeof same);
+    masked(&same, scratch, first, last);
+}
+
+/* The same over many positions: weights by a table of distances from the greatest score, one for each head. exp: and
+ * the greatest of what follows each eighth, halves, and how many bits all are raised; scratch: two bytes for each
+ * position of whole words, two words, and 256 bytes. */
+TW_HOT
+void SMALL tw_attend_long(const struct tw_attend_long *given, uint32_t *restrict scratch, int first, int last)
+{
+    int at = first << given->spread, end = last << given->spread;
+    if (at >= end)
+        return;
+    if (given->mask != 0 && !is_zero(given->mask, given->seen)) {
+        masked_long(given, scratch, first, last);
+        return;
+    }
+    do {
+        int seen = given->seen, cached = at >> (given->spread - 2) & -4, apart = given->spread == 2 ? 4 : 0;
+        int words = (seen + 3) >> 2;
+        const int8_t *q = given->q + at, *k = given->k + cached;
+        int8_t *codes = (int8_t *)scratch, *table = codes + 8 * words + 8;
+        int32_t most = (int32_t)0x80808080;
+        for (int from = 0, n = seen >> 1; n > 0; n = from == 0 && seen & 1, from = seen - 2)
+            most = more_scores_of_two(tw_word_at(q), tw_word_at(q + 4), k + from * given->stride, given->plain,
+                                      codes + 2 * from, given->numbers[0], given->numbers[4], n, given->stride, apart,
+                                      most);
+        most = tw_vmax_b(most, most >> 16);
+        int32_t none = (int32_t)((uint32_t)tw_vpack_h(most, most) + 0x01010101u); /* what no score is */
+        tw_set_word(codes + 2 * seen, none), tw_set_word(codes + 2 * seen + 4, none);
+        AGAIN(given);
+        const char *exp = (const char *)given->exp + 510;
+        uint32_t sums[2];
+        sums_of_two(exp - tw_vextract_b(most, 0), exp - tw_vextract_b(most, 1), codes, seen, sums);
+        for (int h = 0; h < 2; h++, codes++, most >>= 8) {
+            AGAIN(given);
+            uint32_t sum = sums[h], r = close_reciprocal(sum, (uint32_t)given->exp[136]);
+            int left = 15; /* eighths of 128 distances whose weights are those of zero */
+            const uint16_t *later = (const uint16_t *)(given->exp + 128);
+            while (left > 0 && *later++ * 255u >= sum)
+                left--;
+            filled(table, (given->weight[0] & 255) * 0x00010001, left);
+            weights_by_distance(given->weight, (const uint16_t *)given->exp + 255, table + 254, 64 - 4 * left, r);
+            table[255] = 0; /* of what no score is */
+            AGAIN(given);
+            int pitch = given->pitch;
+            mixed_by_table(given->y + at + 4 * h, table + 254 - tw_vextract_b(most, 0), codes,
+                           given->v + (cached + h * apart) * pitch, words, pitch, given->numbers[2], given->numbers[3],
+                           given->out_shift);
+        }
+    } while ((at += 8) < end);
+}
