@@ -6,7 +6,7 @@
 
 enum { OTHER, LETTER, NUMBER, SPACE, END };
 
-/* The text with the space that may stand in front of it. It may lie in a slow memory: each part is read once or twice. */
+/* The text with the space that may stand in front of it. It may lie in a slow memory: parts are read once or twice. */
 typedef struct {
     const uint8_t *text;
     uint32_t lead, size; /* lead: 1 if there is such a space; size includes it */
@@ -111,7 +111,7 @@ static uint8_t class_of(const tw_vocabulary *v, input *in, uint32_t point)
     return OTHER;
 }
 
-/* The class of the character at `at` that is none of ASCII, its bytes to *size; a byte that is no valid UTF-8 is one. */
+/* The class of the character at `at` that is none of ASCII, its bytes to *size; a byte of no valid UTF-8 is one. */
 static uint8_t wide_character(const tw_vocabulary *v, input *in, uint32_t at, uint32_t *size)
 {
     uint32_t first = byte_at(in, at), point, count = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;

@@ -25,7 +25,7 @@ typedef struct {
     const uint16_t *byte_tokens;   /* [256]: the token of each byte of any other code point */
     const uint32_t *pairs;         /* [pair_slots]: pairs that merge, the left token uppermost, or TW_NO_PAIR */
     const uint32_t *mergers;       /* [pair_slots]: what they become, below the rank: lower ranks merge first */
-    const int32_t *words;          /* [word_slots]: tokens that whole words become, or TW_NO_TOKEN; TW_SPLIT_GPT2 only */
+    const int32_t *words;          /* [word_slots]: what whole words become, or TW_NO_TOKEN; TW_SPLIT_GPT2 only */
     const uint8_t *classes;        /* run-length code of letters, numbers and spaces; TW_SPLIT_GPT2 only */
     uint32_t tokens, symbol_count, class_bytes, pair_slots, pair_shift, word_slots, word_shift;
     int32_t bos, eos, unk; /* or TW_NO_TOKEN */

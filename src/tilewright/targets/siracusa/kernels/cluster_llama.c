@@ -165,8 +165,8 @@ SCALED_BY(23)
         break;
 
 /* scaled() of as many of n elements as there is a loop for; returns their number. No element may have as good as all
- * of the squares, for the quotient would be 2^15. A reciprocal of 2^15 is half of it, shifted less; where nothing can be
- * shifted less, all elements are zero. */
+ * of the squares, for the quotient would be 2^15. A reciprocal of 2^15 is half of it, shifted less; where nothing can
+ * be shifted less, all elements are zero. */
 static int scaled_by(const int16_t *x, const int16_t *w, int8_t *y, int n, int32_t reciprocal, int down, int shift)
 {
     if (reciprocal == 32768)
@@ -291,7 +291,8 @@ TW_X void turned_heads(const int32_t *x, const int16_t *cosine, const int16_t *s
     /* clang-format off */
     __asm__ volatile(
         TW_ASM_BEGIN TW_LOOP("1", "%[heads]", "19") TW_LOOP("0", "%[pairs]", "16")
-        TW_LW("%[a]", "%[x]", "4") TW_LW("%[b]", "%[x]", "4") TW_LH("%[u]", "%[cosine]", "2") TW_LH("%[v]", "%[sine]", "2")
+        TW_LW("%[a]", "%[x]", "4") TW_LW("%[b]", "%[x]", "4")
+        TW_LH("%[u]", "%[cosine]", "2") TW_LH("%[v]", "%[sine]", "2")
         TW_CLIP("%[a]", "%[a]", "16") TW_CLIP("%[b]", "%[b]", "16") TW_MULS("%[p]", "%[a]", "%[u]")
         TW_MULS("%[u]", "%[b]", "%[u]") TW_MSU("%[p]", "%[b]", "%[v]") TW_MAC("%[u]", "%[a]", "%[v]")
         TW_ADDN("%[p]", "%[half]", "%[shift]") TW_ADDN("%[u]", "%[half]", "%[shift]")
@@ -313,8 +314,8 @@ TW_X void turned_heads(const int32_t *x, const int16_t *cosine, const int16_t *s
 }
 
 /* The same from sums, which are cut to 16 bits: elements first .. last, multiples of hd. */
-void tw_cluster_rope_sums(const int32_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int width, int hd,
-                          int pos, int shift, int first, int last)
+void tw_cluster_rope_sums(const int32_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int width,
+                          int hd, int pos, int shift, int first, int last)
 {
     int t = first / width, c = first - t * width, half = tw_half(shift);
     const int16_t *row = table + (pos + t) * hd;
