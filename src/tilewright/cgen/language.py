@@ -38,7 +38,7 @@ def face_bytes(language: Language, target: Target) -> int:
     vocabulary, context = len(language.vocabulary), language.context
     integers = 4 if language.logit_scale is None else 0
     drawing = 4 * target.cores + sampler_bytes(language, target) if target.cores > 1 else (integers + 1) * vocabulary
-    return 4 + 4 * vocabulary + 2 * 2 * symbols(context) + 4 * context + drawing
+    return 4 + 4 * vocabulary + (2 + 4) * symbols(context) + 4 * context + drawing
 
 
 def near(language: Language, plan: Plan, target: Target) -> bool:

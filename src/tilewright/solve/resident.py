@@ -42,28 +42,45 @@ def _identity(part: Part, operand: str, node: Node) -> int | bytes:
 
 def residents(plans: Sequence[EntryPlan], budget: Budget) -> Mapping[Bundle, int]:
     """What stays, with its bytes: kinds of the last entry's constants, the largest that fit first."""
-    room = min(_room(plan, budget) for plan in plans)
+    kinds = _kinds(plans[-1])
+    everything = sum(sum(kind.values()) for kind in kinds.values())
+    left = min(_room(plan, budget) for plan in plans)
+    if everything > left:
+        left = min(_room(plan, budget) - _passing(_kinds(plan)) for plan in plans)
+    stays: dict[Bundle, int] = {}
+    for kind in sorted(kinds.values(), key=lambda k: (max(k.values()) > TRIFLE, -sum(k.values()))):
+        if sum(kind.values()) <= left:
+            stays |= kind
+            left -= sum(kind.values())
+    return stays
+
+
+Kinds = Mapping[object, Mapping[Bundle, int]]  # by operator and shapes: what travels with these nodes, and its bytes
+
+
+def _kinds(plan: EntryPlan) -> Kinds:
     kinds: dict[object, dict[Bundle, int]] = {}
-    for node in plans[-1].graph.nodes:
-        choice = plans[-1].choices.get(node.name)
+    for node in plan.graph.nodes:
+        choice = plan.choices.get(node.name)
         if choice is None or choice.tiled is None or choice.tiled.constants is None:
             continue
         bundle = bundle_of(node, choice.tiled)
         if bundle is not None:
             shapes = tuple(value.type.shape for value in node.operands.values())
             kinds.setdefault((type(node.op), shapes), {})[bundle] = aligned(choice.tiled.constants.size)
-    stays: dict[Bundle, int] = {}
-    everything = sum(sum(kind.values()) for kind in kinds.values())
-    left = (
-        room
-        if everything <= room
-        else room - max(WINDOW, 2 * max((max(k.values()) for k in kinds.values()), default=0))
-    )
-    for kind in sorted(kinds.values(), key=lambda k: (max(k.values()) > TRIFLE, -sum(k.values()))):
-        if sum(kind.values()) <= left:
-            stays |= kind
-            left -= sum(kind.values())
-    return stays
+    return kinds
+
+
+def _passing(kinds: Kinds) -> int:
+    """Bytes that are left to constants on their way.
+
+    A window, or less where an engine reads the large ones in place: those of two layers, or what travels once, as a
+    table in front of the layers or a product behind them.
+    """
+    largest = [max(kind.values()) for kind in kinds.values()]
+    window = max(WINDOW, 2 * max(largest, default=0))
+    layers = sum(2 * size for size, kind in zip(largest, kinds.values(), strict=True) if len(kind) > 1)
+    return min(window, max([layers, *largest]))
 
 
 def _room(plan: EntryPlan, budget: Budget) -> int:

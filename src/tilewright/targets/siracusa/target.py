@@ -99,7 +99,7 @@ SIRACUSA = Target(
     kernel_folders=(KERNELS, *HOST.kernel_folders),
     headers=(*sorted(path.name for path in KERNELS.glob("*.h")), *HOST.headers),
     language_quant="int8",
-    language_chunk=32,
+    language_chunk=64,
     scratchpad="l1",
     tables=TABLES,
     # beside eight busy cores; a start's code has to be fetched
