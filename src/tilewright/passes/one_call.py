@@ -20,8 +20,8 @@ from ..ops import (
 )
 from ..quant.requant import half
 from ..targets.base import Target
-from .by_tables import by_tables
-from .cheaper import cost
+from .by_tables import joined_by_tables
+from .cheaper import cost, with_code
 from .new_heads import new_heads
 from .rewrite import Results, Rewriter, rewrite
 from .sums import bound_of, gated_sums, joined_sums
@@ -63,8 +63,13 @@ def one_call(graph: Graph, target: Target) -> Graph:
     def joined(r: Rewriter, node: Node) -> Results:
         return joined_sums(r, target, node)
 
-    graph = rewrite(rewrite(graph, gated, joined, rounds=1), by_tables(target), rounds=1)
-    return new_heads(graph, target)
+    def apart(r: Rewriter, node: Node) -> Results:
+        return joined_sums(r, target, node, always=True)
+
+    some = rewrite(graph, gated, joined, rounds=1)
+    forms = [some, rewrite(some, apart, rounds=1)] if any(e.asynchronous for e in target.engines) else [some]
+    graph = min(forms, key=lambda form: with_code(target, form))
+    return new_heads(joined_by_tables(graph, target), target)
 
 
 def _entered(graph: Graph, target: Target, attention: Node, group: Sequence[Node]) -> Graph | None:

@@ -201,7 +201,6 @@ TW_X void mixed(given_t given, const int8_t *p, const int8_t *v, int8_t *y, int 
  * many bits they are raised; weight: entries fourfold; numbers: and a bound, rounded products with scores clipped to it
  * are codes; digits: whether sums need a reciprocal of more than one division; scratch: for `pairs` of heads three
  * words and six bytes for each position, whole words; a word for each position, and one. */
-TW_HOT
 void tw_attend_row_pairs(given_t given, uint32_t *restrict scratch, int first, int last)
 {
     int together = given->pairs, seen = given->seen, stride = given->stride;

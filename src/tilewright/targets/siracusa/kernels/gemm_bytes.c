@@ -20,7 +20,7 @@ enum { USUAL = -1 }; /* shift: by 16, add is 2^15, mul >= 0 has 15 bits */
 /* y[t][r] = clip((x[t] . w[r] * mul[r] + add) >> shift). x: [tokens][cols], y: rows of y_step; mul_step: elements from
  * one row's multiplier to the next. `own`: whether every four rows have multipliers of their own, else all have the
  * first four, and tiles go along the rows of weights where these are more. */
-TW_HOT static SMALL __attribute__((noinline)) void bytes_of(const int8_t *x, const int8_t *w, const int32_t *mul,
+TW_HELPER SMALL void bytes_of(const int8_t *x, const int8_t *w, const int32_t *mul,
                                                             int mul_step, int own, int32_t add, int shift, int8_t *y,
                                                             int y_step, int tokens, int rows, int cols)
 {
@@ -54,7 +54,7 @@ TW_HOT static SMALL __attribute__((noinline)) void bytes_of(const int8_t *x, con
 }
 
 /* A core computes some rows of weights for all tokens, or all of them for some tokens. */
-TW_HOT void SMALL tw_gemm_bytes(const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul,
+void SMALL tw_gemm_bytes(const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul,
                           const int32_t *restrict add, int8_t *restrict y, int tokens, int rows, int cols, int mul_step,
                           int shift, int by_tokens, int first, int last)
 {
@@ -93,7 +93,7 @@ TW_X void enter(int8_t *state_k, int8_t *state_v, const int8_t *x, const int8_t 
  * for each head rows of `group` queries, of a key and of a value; state_k: [positions][n], state_v: [n][pitch]; r:
  * matrices, `step` bytes from one token's to the next; tables: entry c at 128 + c; numbers: the product's addend,
  * multipliers and addends of rotations; y: [tokens][n / 4][group][4]; scratch: what `most` heads give for all tokens. */
-TW_HOT void SMALL tw_heads_rows(int8_t *restrict state_k, int8_t *restrict state_v, const int8_t *restrict x,
+void SMALL tw_heads_rows(int8_t *restrict state_k, int8_t *restrict state_v, const int8_t *restrict x,
                           const int8_t *restrict w, const int32_t *restrict mul, const int8_t *restrict r,
                           const int8_t *restrict table_k, const int8_t *restrict table_v,
                           const int32_t *restrict numbers, int8_t *restrict y, int8_t *restrict scratch, int tokens,
@@ -150,7 +150,7 @@ TW_X void multiplied(const int8_t *x, const int8_t *table, int32_t mul, int8_t *
 /* y = table_a[a] * b, rounded, of products a and b, all shifted by 16: outputs first .. last, multiples of four, of all
  * tokens. w: rows of a and b in turns; table_a: entry c at 128 + c; table_b gives every byte itself; numbers: [6];
  * scratch: what `most` outputs need for all tokens. */
-TW_HOT void SMALL tw_gate_rows(const int8_t *restrict x, const int8_t *restrict w, const int8_t *restrict table_a,
+void SMALL tw_gate_rows(const int8_t *restrict x, const int8_t *restrict w, const int8_t *restrict table_a,
                                const int8_t *restrict table_b, const int32_t *restrict numbers, int8_t *restrict y,
                                int8_t *restrict scratch, int tokens, int rows, int cols, int most, int first, int last)
 {

@@ -194,7 +194,7 @@ static const int32_t reciprocals[128] = {OF_16(1),  OF_16(17), OF_16(33), OF_16(
  * rounded down with v = 2p + 1 + (p < 0 ? 2d - 2 : 0). v is odd, so v / 2D is at least 1 / 2D away from a whole number,
  * and v M / (2^(31+l) 2^shift) differs less from it: 0 <= 2^(30+l) - M d < d <= 2^l, and |v| <= 2^30.
  */
-TW_HOT void tw_rms_norm_row(const struct tw_rms_norm_row *given, int first, int last)
+void tw_rms_norm_row(const struct tw_rms_norm_row *given, int first, int last)
 {
     const int8_t *x = given->x;
     int32_t sum = 0, bits = given->bits;
