@@ -12,8 +12,9 @@ from tests.targets.siracusa.test_decoder import BYTES, WORDS, case_of, check
 from tilewright.ir.types import I8, TensorType
 from tilewright.ops import IntegerAttention
 from tilewright.ops.integer_attention import largest_exponential
-from tilewright.targets.siracusa.attention_rows import ATTENTION_ROWS
+from tilewright.targets.siracusa.attention_rows import ATTENTION_ROWS, TWICE_IN_HALVES
 from tilewright.targets.siracusa.bench import Case
+from tilewright.targets.siracusa.decoder import sums_of_few_bits
 
 PAIRS, ROWS = ATTENTION_ROWS
 
@@ -71,6 +72,31 @@ def test_quotients_of_pairs_by_any_sum_are_exact(first: int) -> None:
     rng = np.random.default_rng(first)
     exp = np.append(first, rng.integers(0, first + 1, 255))
     check([pairs(4, 8, 4, rng, exp=e) for e in (exp, [first] * 256, [first] + [0] * 255)])
+
+
+def test_one_division_gives_the_digits_of_few_bits() -> None:
+    """What tw_short_reciprocal says: e r >> 39 is 255 e / sum, at random and where quotients step."""
+    rng, few = np.random.default_rng(2), 0
+    for _ in range(500):
+        first, seen = int(np.exp2(rng.uniform(0, 12))), int(rng.integers(1, 100))
+        if not sums_of_few_bits(pairs(2, seen, 1, rng, exp=[first] + [0] * 255).node):
+            assert first**2 * seen >= 1 << 24
+            continue
+        few, raised, total = few + 1, 16 - first.bit_length(), int(rng.integers(first, first * seen + 1))
+        r = ((255 << 24) // total + 1) << 15 - raised
+        edges = -(-np.arange(256) * total // 255)
+        e = np.concatenate([rng.integers(0, first + 1, 20), edges, edges - 1])
+        e = e[(e >= 0) & (e <= first)]
+        assert r < 1 << 32
+        np.testing.assert_array_equal((e << raised) * r >> 39, 255 * e // total)
+    assert few > 100
+
+
+def test_twice_in_halves_is_undone_exactly() -> None:
+    table = np.arange(-256, 256).astype(np.int8)
+    packed = TWICE_IN_HALVES.pack(table)
+    np.testing.assert_array_equal(packed.view(np.int16), 2 * table.astype(np.int16))
+    np.testing.assert_array_equal(TWICE_IN_HALVES.unpack(packed, (512,)), table)
 
 
 @pytest.mark.parametrize("exp", [[0] * 256, [1] + [0] * 255, [30_000_000] * 256, [0] * 255 + [7]])

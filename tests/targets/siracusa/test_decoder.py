@@ -125,11 +125,10 @@ def usual_row(seen: int, kv: int, group: int, rng: np.random.Generator) -> list[
     plain = np.roll(np.sort(rng.integers(-64, 64, 256)), 128) if rng.random() < 0.5 else rng.integers(-64, 64, 256)
     group = 1 << group - 1
     kv += kv % 2 if group == 1 else 0
-    seen = max(seen, 8)
     mask = ((rng.random((1, seen)) < 0.2) * rng.integers(-128, 128, seen)).astype(np.int8)
     cases = with_row(attend(seen, 1, rng, kv=kv, group=group, numbers=numbers, exp=falls, plain=plain,
                             mask=mask if rng.random() < 0.3 else None))  # fmt: skip
-    assert cases[-1].kernel is LONG
+    assert (cases[-1].kernel is LONG) == (seen >= 8)
     return cases
 
 
@@ -263,6 +262,16 @@ def shapes() -> list[Case]:
             cases.append(attend(seen, tokens, rng, mask=np.zeros((tokens, seen), np.int8)))
             cases += [c for case in cases[-2:] if tokens == 1 for c in with_row(case)]
     return [*cases, attend(8, 8, rng, mask=np.triu(np.full((8, 8), -128, np.int8), 1))]
+
+
+def test_few_positions_are_about_as_fast_as_predicted() -> None:
+    """Where masks are not looked through, and where there is none"""
+    rng = np.random.default_rng(1)
+    masks = [(seen, np.zeros((1, seen), np.int8) if hides else None) for seen in (1, 2, 5, 7) for hides in (0, 1)]
+    cases = [replace(attend(seen, 1, rng, mask=mask), kernel=ROW) for seen, mask in masks for _ in range(2)]
+    for case, outcome in list(zip(cases, check(cases), strict=True))[1::2]:
+        assert ROW.misfit(case.node) is None
+        assert ROW.cycles(case.node) == pytest.approx(outcome.cycles, rel=0.12)
 
 
 def test_shapes_of_networks_are_exact_and_about_as_fast_as_predicted() -> None:

@@ -187,13 +187,13 @@ def masked_alike(node: Node) -> bool:
 
 
 def one_usual_row(node: Node) -> bool:
-    """One row, eight positions, 256 levels, scores shifted by 16, rounded and then of 7 bits, a greatest exponential"""
+    """One row, 256 levels, scores shifted by 16, rounded and then of 7 bits, a greatest exponential"""
     op, names = cast(IntegerAttention, node.op), ("exp", "numbers", "plain")
     exp, numbers, plain = (node.operands[name].data for name in names)
     if exp is None or numbers is None or plain is None or type_of(node, "q").static_shape[0] > 1:
         return False
     usual = op.levels == 256 and op.shift == 16 and bound_of(numbers) > 0 and within_7_bits(plain)
-    return usual and begins_with_most(exp) and _seen(node) >= 8
+    return usual and begins_with_most(exp)
 
 
 def begins_with_most(exp: Array) -> bool:
@@ -234,9 +234,9 @@ def sums_of_few_bits(node: Node) -> bool:
 
 
 def sums_of_24_bits(node: Node) -> bool:
-    """Sums of exponentials below 2^24, as quotients by them are exact"""
+    """Eight positions, and sums of exponentials below 2^24, as quotients by them are exact"""
     most, product = _sums(node)
-    return product < 1 << 39 and most >> _raised(_first(node)) < 1 << 24
+    return _seen(node) >= 8 and product < 1 << 39 and most >> _raised(_first(node)) < 1 << 24
 
 
 def within_7_bits(table: Array) -> bool:
@@ -338,6 +338,8 @@ def _pairs(node: Node) -> int:
 
 
 def _row_cycles(node: Node) -> float:
+    if "mask" in node.operands and _seen(node) < 8:  # whatever it hides
+        return 150.0 + _pairs(node) * (480.0 + 84.0 * _seen(node))
     return 180.0 + _pairs(node) * (245.0 + 39.6 * _seen(node))
 
 

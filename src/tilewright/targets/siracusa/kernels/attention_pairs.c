@@ -372,7 +372,7 @@ static __attribute__((noinline)) void masked(const struct tw_attend_row *given, 
     }
 }
 
-/* Attention of a single row over all `seen` positions, eight at least, with 256 levels: heads of the cache
+/* Attention of a single row over all `seen` positions with 256 levels: heads of the cache
  * first .. last, of four channels, 2^(spread - 2) of the row to each, two at least to a core. q, y: [heads * 4];
  * k: [seen][stride]; v: [stride][pitch]; plain: twice, entry c at 128 + c; exp: halves, the last first, and what
  * `tw_reciprocal` wants of them; numbers: and a bound, rounded products with sums clipped to it are codes; mask: or
@@ -383,7 +383,7 @@ void SMALL tw_attend_row(const struct tw_attend_row *given, uint32_t *restrict s
     int at = first << given->spread, end = last << given->spread;
     if (at >= end)
         return;
-    if (given->mask != 0 && !is_zero(given->mask, given->seen)) {
+    if (given->mask != 0 && (given->seen < 8 || !is_zero(given->mask, given->seen))) {
         masked(given, scratch, first, last);
         return;
     }
@@ -418,9 +418,9 @@ static __attribute__((noinline)) void SMALL masked_long(const struct tw_attend_l
     masked(&same, scratch, first, last);
 }
 
-/* The same over many positions: weights by a table of distances from the greatest score, one for each head. exp: and
- * the greatest of what follows each eighth, halves, and how many bits all are raised; scratch: two bytes for each
- * position of whole words, two words, and 256 bytes. */
+/* The same over many positions, eight at least: weights by a table of distances from the greatest score, one for each
+ * head. exp: and the greatest of what follows each eighth, halves, and how many bits all are raised; scratch: two bytes
+ * for each position of whole words, two words, and 256 bytes; four bytes for each position and a word under a mask. */
 void SMALL tw_attend_long(const struct tw_attend_long *given, uint32_t *restrict scratch, int first, int last)
 {
     int at = first << given->spread, end = last << given->spread;
