@@ -94,11 +94,8 @@ class _Printer:
         self.rarely = False  # whether these are steps of the first call only
 
     def source(self) -> Source:
-        prototypes = [self.prototype(program) for program in self.programs]
-        bodies = [
-            self.body(program) for program in reversed(self.programs)
-        ]  # the last is called most: its tables first
-        functions = tuple(zip(prototypes, reversed(bodies), strict=True))
+        late = [(self.prototype(p), self.body(p)) for p in reversed(self.programs)]  # called most, its tables are near
+        functions = tuple(reversed(late))
         buffers = list(dict.fromkeys(b for p in self.programs for b in p.buffers if b.kind in (Kind.CONST, Kind.STATE)))
         declared = tuple((self.places.declaration(b), b) for b in buffers if b.kind is Kind.CONST)
         states = tuple((b, self.places.name(b)) for b in buffers if b.kind is Kind.STATE)

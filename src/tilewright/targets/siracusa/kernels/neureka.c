@@ -72,7 +72,7 @@ TW_HOT __attribute__((aligned(16))) void tw_neureka_start(tw_neureka_queue *queu
 /* A job that is described and not started counts as one that is not done. */
 TW_HOT void tw_neureka_finish(tw_neureka_queue *queue)
 {
-    if (queue->next != queue->end) {
+    if (!queue->described && queue->next != queue->end) {
         describe(queue->next, queue->next->form);
         queue->described = 1;
     }
