@@ -12,7 +12,7 @@ from ..ir.op import Op
 from ..ir.types import I8, I32, Array, Value
 from ..ops import Linear, LinearGate, LinearJoin, Requantise, TableBinary
 from ..targets.base import Target
-from .cheaper import cheaper, with_code
+from .cheaper import cheaper, cheapest
 from .order import together
 from .rewrite import Results, Rewriter, Rule, rewrite
 
@@ -35,7 +35,7 @@ def joined_by_tables(graph: Graph, target: Target) -> Graph:
     """Products joined with what follows them, those kinds of which calls and code together cost the least."""
     some = [KINDS, KINDS[:1], KINDS[1:], ()] if any(engine.asynchronous for engine in target.engines) else [KINDS]
     forms = [rewrite(graph, by_tables(target, kinds), rounds=1) for kinds in some]
-    return min(forms, key=lambda form: with_code(target, together(form, target)))
+    return forms[cheapest(target, [together(form, target) for form in forms])]
 
 
 def by_tables(target: Target, kinds: Sequence[type[Op]] = KINDS) -> Rule:

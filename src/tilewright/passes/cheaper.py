@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -24,6 +25,13 @@ def cheaper(target: Target, new: Node, old: Sequence[Node]) -> bool:
 def cost(target: Target, nodes: Sequence[Node]) -> float:
     """Cycles of nodes one by one; views take none."""
     return sum(_cost(target, node) + MEETING for node in nodes if not node.op.view) - MEETING
+
+
+def cheapest(target: Target, forms: Sequence[Graph]) -> int:
+    """Which of the forms of a graph costs the least, code included; the first of those that have the same operators."""
+    kinds = [Counter(type(node.op) for node in form.nodes) for form in forms]
+    some = [i for i, kind in enumerate(kinds) if kind not in kinds[:i]]
+    return min(some, key=lambda i: with_code(target, forms[i])) if len(some) > 1 else 0
 
 
 def with_code(target: Target, graph: Graph) -> float:

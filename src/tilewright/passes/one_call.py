@@ -21,7 +21,7 @@ from ..ops import (
 from ..quant.requant import half
 from ..targets.base import Target
 from .by_tables import joined_by_tables
-from .cheaper import cost, with_code
+from .cheaper import cheapest, cost
 from .new_heads import new_heads
 from .rewrite import Results, Rewriter, rewrite
 from .sums import bound_of, gated_sums, joined_sums
@@ -68,8 +68,8 @@ def one_call(graph: Graph, target: Target) -> Graph:
 
     some = rewrite(graph, gated, joined, rounds=1)
     forms = [some, rewrite(some, apart, rounds=1)] if any(e.asynchronous for e in target.engines) else [some]
-    graph = min(forms, key=lambda form: with_code(target, form))
-    return new_heads(joined_by_tables(graph, target), target)
+    graph = joined_by_tables(forms[cheapest(target, forms)], target)
+    return new_heads(graph, target)
 
 
 def _entered(graph: Graph, target: Target, attention: Node, group: Sequence[Node]) -> Graph | None:

@@ -29,52 +29,57 @@ void __attribute__((minsize)) tw_cluster_embed(const int32_t *restrict tokens, c
     }
 }
 
-/* Sums over `words` pairs of words at x, modulo 2^32: of the squares in each word of a pair, and of those of all upper
- * bytes. */
-TW_X void square_words(const int16_t *x, int words, uint32_t sums[2], int32_t *high)
-{
-    int32_t sum = 0, other = 0, upper = 0, lanes = 0x03010705;
+/* Sums over `words` pairs of words at x, modulo 2^32: of the squares, and of those of all upper bytes; returns what is
+ * behind them. square_pairs has the squares in the first and the second word of a pair apart. */
 #ifdef __riscv
-    int32_t a, b;
-    /* clang-format off */
-    __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("0", "%[words]", "6") TW_LW("%[a]", "%[x]", "4") TW_LW("%[b]", "%[x]", "4")
-        TW_DOT_H(TW_SDOTSP, "%[sum]", "%[a]", "%[a]") TW_DOT_H(TW_SDOTSP, "%[other]", "%[b]", "%[b]")
-        TW_SHUFFLE2("%[b]", "%[a]", "%[lanes]") TW_DOT(TW_SDOTSP, "%[upper]", "%[b]", "%[b]") TW_ASM_END
-        : [a] "=&r"(a), [b] "=&r"(b), [x] "+&r"(x), [sum] "+&r"(sum), [other] "+&r"(other), [upper] "+&r"(upper)
-        : [words] "r"(words), [lanes] "r"(lanes)
-        : "memory");
-    /* clang-format on */
+#define SQUARES(second, ...)                                                                                           \
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[words]", "6") TW_LW("%[a]", "%[x]", "4") TW_LW("%[b]", "%[x]", "4")  \
+                         TW_DOT_H(TW_SDOTSP, "%[sum]", "%[a]", "%[a]") TW_DOT_H(TW_SDOTSP, second, "%[b]", "%[b]")     \
+                         TW_SHUFFLE2("%[b]", "%[a]", "%[lanes]") TW_DOT(TW_SDOTSP, "%[upper]", "%[b]", "%[b]")         \
+                         TW_ASM_END                                                                                    \
+                     : [a] "=&r"(a), [b] "=&r"(b), [x] "+&r"(x), [sum] "+&r"(sum), [upper] "+&r"(upper)__VA_ARGS__     \
+                     : [words] "r"(words), [lanes] "r"(lanes)                                                          \
+                     : "memory")
 #else
-    for (; words > 0; words--, x += 4) {
-        int32_t a = tw_word_at(x), b = tw_word_at(x + 2);
-        sum = tw_vsdotsp_h(sum, a, a), other = tw_vsdotsp_h(other, b, b);
-        b = tw_vshuffle2_b(b, a, lanes);
-        upper = tw_vsdotsp_b(upper, b, b);
+#define SQUARES(second, ...)                                                                                           \
+    for (; words > 0; words--, x += 4) {                                                                               \
+        a = tw_word_at(x), b = tw_word_at(x + 2);                                                                      \
+        sum = tw_vsdotsp_h(sum, a, a), other = tw_vsdotsp_h(other, b, b);                                              \
+        b = tw_vshuffle2_b(b, a, lanes);                                                                               \
+        upper = tw_vsdotsp_b(upper, b, b);                                                                             \
     }
 #endif
-    sums[0] = (uint32_t)sum, sums[1] = (uint32_t)other, *high = upper;
-}
+#define SQUARE_WORDS(name, ...)                                                                                        \
+    TW_X const int16_t *name(const int16_t *x, int words, uint32_t sums[2], int32_t *high)                             \
+    {                                                                                                                  \
+        int32_t sum = 0, other = 0, upper = 0, lanes = 0x03010705, a, b;                                               \
+        SQUARES(__VA_ARGS__);                                                                                          \
+        sums[0] = (uint32_t)sum, sums[1] = (uint32_t)other, *high = upper;                                             \
+        return x;                                                                                                      \
+    }
+#define TW_COMMA ,
+SQUARE_WORDS(square_words, "%[sum]", )
+SQUARE_WORDS(square_pairs, "%[other]", TW_COMMA[other] "+&r"(other))
 
-/* Exact sum of x[i]^2 and total, over at most 16 pairs of words. With x = 256 h + l of unsigned l, 65536 times the sum
- * of h^2 is off by less than 2^31 over 64 elements, and so tells how often the sum modulo 2^32 went round. The sums of
- * each word of a pair go onto sums, modulo 2^32. */
-TW_X uint64_t with_squares(const int16_t *x, int words, uint64_t total, uint32_t sums[2])
+/* Exact sum of squares and total, over at most 16 pairs of words. With x = 256 h + l of unsigned l, 65536 times the sum
+ * of h^2 is off by less than 2^31 over 64 elements, and so tells how often the sum modulo 2^32 went round. */
+TW_X uint64_t with_squares(uint64_t total, const uint32_t sums[2], int32_t high)
 {
-    int32_t high;
-    uint32_t found[2], low;
-    square_words(x, words, found, &high);
-    low = found[0] + found[1];
-    sums[0] += found[0], sums[1] += found[1];
+    uint32_t low = sums[0] + sums[1];
     high = (high - (int32_t)(low >> 16) + 32768) >> 16;
     return total + ((uint64_t)high << 32 | low);
 }
 
+/* Exact sum of the squares of n elements and total; those of each word of a pair go onto sums, modulo 2^32. */
 static uint64_t sum_of_squares(const int16_t *x, int n, uint64_t total, uint32_t sums[2])
 {
-    for (int words; n >= 4; x += 4 * words, n -= 4 * words) {
+    for (int words; n >= 4; n -= 4 * words) {
+        uint32_t found[2];
+        int32_t high;
         words = n < 64 ? n >> 2 : 16;
-        total = with_squares(x, words, total, sums);
+        x = square_pairs(x, words, found, &high);
+        total = with_squares(total, found, high);
+        sums[0] += found[0], sums[1] += found[1];
     }
     for (int i = 0; i < n; i++)
         total += (uint32_t)(x[i] * x[i]);
@@ -223,11 +228,14 @@ void __attribute__((minsize)) tw_cluster_rmsnorm_row(const struct tw_cluster_rms
 {
     const int16_t *x = given->x;
     uint64_t total = (uint64_t)given->eps;
-    uint32_t sums[2] = {0, 0};
     if (first >= last)
         return;
-    for (const int16_t *at = x, *end = x + given->n; at < end; at += 64)
-        total = with_squares(at, 16, total, sums);
+    for (const int16_t *at = x, *end = x + given->n; at < end;) {
+        uint32_t sums[2];
+        int32_t high;
+        at = square_words(at, 16, sums, &high);
+        total = with_squares(total, sums, high);
+    }
     int down;
     int32_t reciprocal = reciprocal_root(total, &down);
     scaled(x + first, given->w + first, given->y + first, last - first, reciprocal, down, given->shift);
