@@ -174,11 +174,14 @@ QUANTISED = (
         " int64_t eps",
         {"x": "i16", "w": "i16"}, _rmsnorm,
     ),
-    Kernel(
-        QuantisedRoPE, "llama_i8.c", "tw_rope_i16",
-        "const int16_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int tokens, int heads, int hd,"
-        " int pos, int shift",
-        {"x": "i16", "table": "i16"}, _rope,
+    *(
+        Kernel(
+            QuantisedRoPE, "llama_i8.c", f"tw_rope_{dtype}",
+            f"const int{dtype[1:]}_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int tokens,"
+            " int heads, int hd, int pos, int shift",
+            {"x": dtype, "table": "i16"}, _rope,
+        )
+        for dtype in ("i16", "i32")
     ),
     Kernel(
         Append, "attention_i8.c", "tw_append_i8",

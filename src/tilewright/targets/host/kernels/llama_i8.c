@@ -44,21 +44,28 @@ void tw_rmsnorm_i16(const int16_t *restrict x, const int16_t *restrict w, int8_t
 }
 
 /* Turn the pairs (2i, 2i + 1) of every head of row t by the angles of position pos + t.
- * x, y: [tokens][heads][hd], table: [positions][hd], hd / 2 cosines and then hd / 2 sines, times 2^14. */
-void tw_rope_i16(const int16_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int tokens, int heads,
-                 int hd, int pos, int shift)
-{
-    int pairs = hd / 2;
-    for (int t = 0; t < tokens; t++) {
-        const int16_t *restrict cosine = table + (pos + t) * hd, *restrict sine = cosine + pairs;
-        for (int h = 0; h < heads; h++, x += hd, y += hd)
-            for (int i = 0; i < pairs; i++) {
-                int32_t a = x[2 * i], b = x[2 * i + 1], half = tw_half(shift);
-                y[2 * i] = (int8_t)tw_clip((a * cosine[i] - b * sine[i] + half) >> shift, -128, 127);
-                y[2 * i + 1] = (int8_t)tw_clip((a * sine[i] + b * cosine[i] + half) >> shift, -128, 127);
-            }
+ * x, y: [tokens][heads][hd], x of i32 is cut to 16 bits; table: [positions][hd], hd / 2 cosines and then hd / 2 sines,
+ * times 2^14. */
+#define ROPE(T, TYPE, CUT)                                                                                             \
+    void tw_rope_##T(const TYPE *restrict x, const int16_t *restrict table, int8_t *restrict y, int tokens, int heads, \
+                     int hd, int pos, int shift)                                                                       \
+    {                                                                                                                  \
+        int pairs = hd / 2;                                                                                            \
+        for (int t = 0; t < tokens; t++) {                                                                             \
+            const int16_t *restrict cosine = table + (pos + t) * hd, *restrict sine = cosine + pairs;                  \
+            for (int h = 0; h < heads; h++, x += hd, y += hd)                                                          \
+                for (int i = 0; i < pairs; i++) {                                                                      \
+                    int32_t a = CUT(x[2 * i]), b = CUT(x[2 * i + 1]), half = tw_half(shift);                           \
+                    y[2 * i] = (int8_t)tw_clip((a * cosine[i] - b * sine[i] + half) >> shift, -128, 127);              \
+                    y[2 * i + 1] = (int8_t)tw_clip((a * sine[i] + b * cosine[i] + half) >> shift, -128, 127);          \
+                }                                                                                                      \
+        }                                                                                                              \
     }
-}
+#define AS_IT_IS(v) (v)
+#define CUT_16(v) tw_clip(v, INT16_MIN, INT16_MAX)
+
+ROPE(i16, int16_t, AS_IT_IS)
+ROPE(i32, int32_t, CUT_16)
 
 /* y = clip((table[a + 128] * b + half) >> shift); y may be a. */
 void tw_swiglu_i8(const int8_t *a, const int8_t *restrict b, const int16_t *restrict table, int8_t *y, int n, int shift)
