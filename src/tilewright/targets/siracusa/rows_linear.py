@@ -98,12 +98,13 @@ ROWS_LINEAR = (
         packing={"w": APART, "table_k": CENTRED, "table_v": CENTRED, "state_v": VALUES, "v": VALUES},
         scratch=lambda node: _own_rows(node) * type_of(node, "x").static_shape[0],
         split=lambda _: Split(("g",)), direct=frozenset({"state_k", "state_v"}), cycles=_heads_cycles,
+        by_struct=True, late=frozenset({"pos"}),
     ),
     Kernel(
         LinearGate, "gemm_bytes.c", "tw_gate_rows",
         f"{GATE}, int8_t *restrict scratch, int tokens, int rows, int cols, int most, int first, int last",
         {}, _gate, (tokens_in_fours, rounded, usual_gate), packing={"w": APART, "table_a": CENTRED},
         scratch=lambda node: 2 * _own_outputs(node) * _tokens(node), split=lambda _: Split(("o",), 4),
-        cycles=_gate_cycles,
+        cycles=_gate_cycles, by_struct=True,
     ),
 )  # fmt: skip

@@ -64,12 +64,12 @@ void tw_turn_rows(const int8_t *restrict x, const int8_t *restrict r, const int3
 #endif
 
 /* y = clip(((table[a] + b) mul + add) >> shift): elements first .. last, whole words but at the end. y may be a. */
-void tw_add_bytes(const void *bytes, const int8_t *b, const int8_t *restrict table, const int32_t *restrict mul,
-                  const void *restrict add, int8_t *y, int shift, int first, int last)
+void tw_add_bytes(const struct tw_add_bytes *given, int first, int last)
 {
-    const uint8_t *a = (const uint8_t *)bytes + first;
-    int32_t m = *mul, half = *(const int32_t *)add, n = last - first;
-    b += first, y += first;
+    const uint8_t *a = (const uint8_t *)given->a + first;
+    const int8_t *b = given->b + first, *table = given->table_a;
+    int8_t *y = given->y + first;
+    int32_t m = *given->mul, half = *(const int32_t *)given->add, shift = given->shift, n = last - first;
 #ifdef __riscv
     if (n >= 4) {
         int32_t s, t, p, q, u, v;

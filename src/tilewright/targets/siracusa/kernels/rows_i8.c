@@ -262,14 +262,14 @@ void tw_rms_norm_i8(const int8_t *x, const int32_t *w, int8_t *y, int n, uint32_
     ".insn r 0x5b, 0, 2<<5|15, " t ", " x ", %[part]\n" TW_MAC(t, x, "%[whole]") "srli " x ", " x ", 31\n"             \
     ".insn r 0x5b, 2, 0x20, " t ", " x ", %[shift]\n.insn r 0x33, 1, 0x0a, " t ", " t ", x8\n" TW_SB(t, "%[y]", "1")
 #endif
-void tw_rms_norm_rows(const int8_t *restrict x, const int32_t *restrict w, int8_t *restrict y, int bits, int shift,
-                      int first, int last)
+void tw_rms_norm_rows(const struct tw_rms_norm_rows *given, int first, int last)
 {
-    x += first, y += first;
+    const int8_t *x = given->x + first;
+    int8_t *y = given->y + first;
+    int bits = given->bits, shift = given->shift;
     for (int n = 1 << bits, count; first < last; first += count) {
-        int c = first & (n - 1);
-        int32_t root = root_of((squares_of(x - c, n) >> bits) + 1), whole = *w / root;
-        int32_t part = ((*w - whole * root) << 15) / root + 1;
+        int32_t w = *given->w, c = first & (n - 1), root = root_of((squares_of(x - c, n) >> bits) + 1);
+        int32_t whole = w / root, part = ((w - whole * root) << 15) / root + 1;
         count = n - c < last - first ? n - c : last - first;
 #ifdef __riscv
         int32_t u, v, s, t;
