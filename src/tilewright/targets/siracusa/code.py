@@ -32,6 +32,7 @@ _BYTES = {
     "tw_gemm_f32": 1200,
     "tw_gemv_i8": 768,
     "tw_heads_rows": 660,
+    "tw_join_rows": 296,
     "tw_join_tables": 160,
     "tw_layer_norm_rows_f32": 320,
     "tw_multiply_bytes": 208,

@@ -8,11 +8,11 @@ from typing import cast
 import numpy as np
 
 from ...ir.graph import Node
-from ...ops import LinearGate, NewHeads
+from ...ops import LinearGate, LinearJoin, NewHeads
 from ..base import Argument, Kernel, Split
 from ..host.arguments import product, type_of
 from ..host.integer_heads import NEW
-from ..host.linear_tables import GATE, sizes
+from ..host.linear_tables import GATE, JOIN, sizes
 from .decoder import CENTRED, new_sums_of_32_bits
 from .dense import APART, USUAL, usual_rounding
 from .dense_cycles import fours
@@ -41,6 +41,17 @@ def usual_gate(node: Node) -> bool:
     if numbers is None or cast(LinearGate, node.op).shift != 16 or outputs % 4 or not given(node, "table_b"):
         return False
     return all(0 <= mul < 1 << 15 for mul in numbers[::2])
+
+
+def usual_join(node: Node) -> bool:
+    """A multiple of four outputs, a table behind the product that changes nothing"""
+    return type_of(node, "y").static_shape[-1] % 4 == 0 and given(node, "table")
+
+
+def _join(node: Node) -> Arguments:
+    numbers, shift = node.operands["numbers"].data, cast(LinearJoin, node.op).shift
+    usual = numbers is not None and usual_rounding(shift, numbers[:1], numbers[1:2])
+    return {**sizes(node), "shift": USUAL if usual else shift, "most": _own_outputs(node)}
 
 
 def _gate(node: Node) -> Arguments:
@@ -89,6 +100,11 @@ def _gate_cycles(node: Node) -> float:
     return fours(up(own, 2), up(tokens, 4), cols) + tokens * (5 + 6.75 * own)
 
 
+def _join_cycles(node: Node) -> float:
+    tokens, cols, own = _tokens(node), type_of(node, "x").static_shape[-1], _own_outputs(node)
+    return fours(up(own, 4), up(tokens, 4), cols) + 40 + tokens * (3 + 7.6 * own)
+
+
 ROWS_LINEAR = (
     Kernel(
         NewHeads, "gemm_bytes.c", "tw_heads_rows",
@@ -106,5 +122,13 @@ ROWS_LINEAR = (
         {}, _gate, (tokens_in_fours, rounded, usual_gate), packing={"w": APART, "table_a": CENTRED},
         scratch=lambda node: 2 * _own_outputs(node) * _tokens(node), split=lambda _: Split(("o",), 4),
         cycles=_gate_cycles, by_struct=True,
+    ),
+    Kernel(
+        LinearJoin, "gemm_bytes.c", "tw_join_rows",
+        f"{JOIN}, int8_t *restrict scratch, int tokens, int rows, int cols, int shift, int out_shift, int most,"
+        " int first, int last",
+        {}, _join, (tokens_in_fours, rounded, usual_join), packing={"w": APART}, in_place={"y": "r"},
+        scratch=lambda node: _own_outputs(node) * _tokens(node), split=lambda _: Split(("o",), 4),
+        cycles=_join_cycles, by_struct=True, direct=frozenset({"table"}),
     ),
 )  # fmt: skip

@@ -5,6 +5,7 @@
  */
 #include "tw_kernels.h"
 #include "tw_heads.h"
+#include "tw_joined.h"
 #include "tw_tiles_4x4.h"
 
 #define SMALL __attribute__((minsize))
@@ -66,6 +67,22 @@ TW_HOT void SMALL tw_gemm_bytes(const struct tw_gemm_bytes *given, int first, in
              mul_step, *given->add, given->shift, given->y + token * rows + first, rows, tokens, count, cols);
 }
 
+/* A residual r that products join by a table: rows first .. last of the weights, multiples of four, of all tokens.
+ * numbers: [4]; table gives every byte itself; scratch: what `most` rows give for all tokens. y may be r. */
+TW_HOT void SMALL tw_join_rows(const struct tw_join_rows *given, int8_t *restrict scratch, int first, int last)
+{
+    int tokens = given->tokens, cols = given->cols, count = last - first;
+    const int32_t *numbers = given->numbers;
+    if (count > given->most) /* few cores: the rest first, which keeps fewer registers than a loop */
+        tw_join_rows(given, scratch, first + given->most, last), count = given->most;
+    if (count <= 0)
+        return;
+    bytes_of(given->x, given->w + first * pitch_of(cols), numbers, 0, 0, numbers[1], given->shift, scratch, count,
+             tokens, count, cols);
+    tw_joined((const uint8_t *)given->r + first, scratch, given->table_r, numbers[2], numbers[3], given->out_shift,
+              given->y + first, given->rows, tokens, count);
+}
+
 /* Heads of tokens, turned, to q and the caches, from what products gave in x. */
 TW_X void enter(int8_t *state_k, int8_t *state_v, const int8_t *x, const int8_t *r, const int8_t *table_k,
                 const int8_t *table_v, const int32_t *numbers, int8_t *y, int tokens, int heads, int n, int group,
@@ -75,7 +92,7 @@ TW_X void enter(int8_t *state_k, int8_t *state_v, const int8_t *x, const int8_t 
     for (; tokens > 0; tokens--, r += step, y += group * rest, state_k += rest, state_v -= 4 * heads * pitch - 1) {
         transposed(c, r);
 #ifdef __riscv
-        int32_t v, a, b, e, t, d;
+        int32_t v, b, e, t, d;
         __asm__ volatile(ENTERED("%[x]", "%[x]", "%[x]") : [x] "+r"(x), ENTERED_TO : ENTERED_BY : "memory");
 #else
         const int8_t *k = x + 4 * group;
@@ -149,11 +166,12 @@ TW_HOT void SMALL tw_gate_rows(const struct tw_gate_rows *given, int8_t *restric
 {
     const int32_t *numbers = given->numbers;
     int32_t mul[4] = {numbers[0], numbers[2], numbers[0], numbers[2]};
-    int tokens = given->tokens, cols = given->cols;
-    for (int count; first < last; first += count) {
-        count = last - first < given->most ? last - first : given->most;
-        bytes_of(given->x, given->w + 2 * first * pitch_of(cols), mul, 1, 0, 1 << 15, USUAL, scratch, 2 * count, tokens,
-                 2 * count, cols);
-        multiplied(scratch, given->table_a + 128, numbers[4], given->y + first, given->rows, tokens, count);
-    }
+    int tokens = given->tokens, cols = given->cols, count = last - first;
+    if (count > given->most)
+        tw_gate_rows(given, scratch, first + given->most, last), count = given->most;
+    if (count <= 0)
+        return;
+    bytes_of(given->x, given->w + 2 * first * pitch_of(cols), mul, 1, 0, 1 << 15, USUAL, scratch, 2 * count, tokens,
+             2 * count, cols);
+    multiplied(scratch, given->table_a + 128, numbers[4], given->y + first, given->rows, tokens, count);
 }

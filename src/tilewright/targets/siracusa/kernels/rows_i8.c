@@ -262,7 +262,7 @@ void tw_rms_norm_i8(const int8_t *x, const int32_t *w, int8_t *y, int n, uint32_
     ".insn r 0x5b, 0, 2<<5|15, " t ", " x ", %[part]\n" TW_MAC(t, x, "%[whole]") "srli " x ", " x ", 31\n"             \
     ".insn r 0x5b, 2, 0x20, " t ", " x ", %[shift]\n.insn r 0x33, 1, 0x0a, " t ", " t ", x8\n" TW_SB(t, "%[y]", "1")
 #endif
-void tw_rms_norm_rows(const struct tw_rms_norm_rows *given, int first, int last)
+TW_HOT void tw_rms_norm_rows(const struct tw_rms_norm_rows *given, int first, int last)
 {
     const int8_t *x = given->x + first;
     int8_t *y = given->y + first;
