@@ -91,13 +91,14 @@ def _own_rows(node: Node) -> int:
 def _heads_cycles(node: Node) -> float:
     (tokens, cols), op = type_of(node, "x").static_shape, cast(NewHeads, node.op)
     blocks = up(_own_rows(node), 4)
-    turned = tokens * (50 + per_core(op.kv_heads) * (25 * op.group + 45))
+    turned = tokens * (50 + per_core(op.kv_heads) * (24 * op.group + 41))
     return fours(blocks, up(tokens, 4), cols) + 30 * blocks + turned
 
 
 def _gate_cycles(node: Node) -> float:
     tokens, cols, own = _tokens(node), type_of(node, "x").static_shape[-1], _own_outputs(node)
-    return fours(up(own, 2), up(tokens, 4), cols) + tokens * (5 + 6.75 * own)
+    few, many = sorted((up(own, 2), up(tokens, 4)))  # columns of tiles go along the longer side
+    return fours(few, many, cols) + tokens * (5 + 6.75 * own)
 
 
 def _join_cycles(node: Node) -> float:

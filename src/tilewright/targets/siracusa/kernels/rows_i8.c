@@ -69,6 +69,24 @@ static int32_t squares_of(const int8_t *x, int n)
     return sum;
 }
 
+/* Sum of x^2 over a multiple of eight bytes, in a loop of few words. */
+TW_X int32_t squares_of_eights(const int8_t *x, int n)
+{
+    int32_t sum = 0;
+#ifdef __riscv
+    int32_t a, b;
+    __asm__(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "4") TW_LW("%[a]", "%[x]", "4") TW_LW("%[b]", "%[x]", "4")
+                TW_DOT(TW_SDOTSP, "%[sum]", "%[a]", "%[a]") TW_DOT(TW_SDOTSP, "%[sum]", "%[b]", "%[b]") TW_ASM_END
+            : [x] "+r"(x), [sum] "+r"(sum), [a] "=&r"(a), [b] "=&r"(b)
+            : [n] "r"(n >> 3)
+            : "memory");
+#else
+    for (int i = 0; i < n; i++)
+        sum += x[i] * x[i];
+#endif
+    return sum;
+}
+
 /* Sum of n bytes. */
 static int32_t sum_of(const int8_t *x, int n)
 {
@@ -268,7 +286,7 @@ TW_HOT void tw_rms_norm_rows(const struct tw_rms_norm_rows *given, int first, in
     int8_t *y = given->y + first;
     int bits = given->bits, shift = given->shift;
     for (int n = 1 << bits, count; first < last; first += count) {
-        int32_t w = *given->w, c = first & (n - 1), root = root_of((squares_of(x - c, n) >> bits) + 1);
+        int32_t w = *given->w, c = first & (n - 1), root = root_of((squares_of_eights(x - c, n) >> bits) + 1);
         int32_t whole = w / root, part = ((w - whole * root) << 15) / root + 1;
         count = n - c < last - first ? n - c : last - first;
 #ifdef __riscv

@@ -16,11 +16,14 @@ TW_X void transposed(int32_t *c, const int8_t *r)
 }
 
 /* The bytes t, b, d and e: v times the columns in c0 .. c3, requantised. 16 instructions. */
-#define TURNED_ONE(y, column, mul, add)                                                                                \
-    TW_DOT(TW_DOTSP, y, "%[v]", column) "mul " y ", " y ", " mul "\n" TW_ADDN(y, add, "%[turn]") TW_CLIP(y, y, "8")
+#define TURNED_SCALED(mul)                                                                                             \
+    "mul %[t], %[t], " mul "\nmul %[b], %[b], " mul "\nmul %[d], %[d], " mul "\nmul %[e], %[e], " mul "\n"
 #define TURNED(mul, add)                                                                                               \
-    TURNED_ONE("%[t]", "%[c0]", mul, add) TURNED_ONE("%[b]", "%[c1]", mul, add)                                        \
-    TURNED_ONE("%[d]", "%[c2]", mul, add) TURNED_ONE("%[e]", "%[c3]", mul, add)
+    TW_DOT(TW_DOTSP, "%[t]", "%[v]", "%[c0]") TW_DOT(TW_DOTSP, "%[b]", "%[v]", "%[c1]")                                \
+    TW_DOT(TW_DOTSP, "%[d]", "%[v]", "%[c2]") TW_DOT(TW_DOTSP, "%[e]", "%[v]", "%[c3]") TURNED_SCALED(mul)             \
+    TW_ADDN("%[t]", add, "%[turn]") TW_ADDN("%[b]", add, "%[turn]") TW_ADDN("%[d]", add, "%[turn]")                    \
+    TW_ADDN("%[e]", add, "%[turn]") TW_CLIP("%[t]", "%[t]", "8") TW_CLIP("%[b]", "%[b]", "8")                          \
+    TW_CLIP("%[d]", "%[d]", "8") TW_CLIP("%[e]", "%[e]", "8")
 #define BYTES(y) TW_PACKLO(y, "%[b]", "%[t]") TW_PACKHI(y, "%[e]", "%[d]")
 
 /* Heads of the caches of a token, of four channels: `group` queries each, turned, a key and a value, from where the
