@@ -13,7 +13,7 @@ from tilewright.api import compile_model
 from tilewright.compiled import Compiled
 from tilewright.interp import graph as interpreter
 from tilewright.interp.program import Machine, RaceError
-from tilewright.ir.program import Loop, Program, Step, Wait
+from tilewright.ir.program import Barrier, Loop, Phase, Program, Ref, Step, Wait
 from tilewright.options import Options
 from tilewright.quant.calibrate import CalibrationText
 from tilewright.quant.lower import Recipe, language_model
@@ -57,6 +57,37 @@ def test_every_wait_is_needed() -> None:
     decode = made.programs[1]
     mutants = [replace(decode, steps=steps) for steps in without_a_wait(decode.steps)]
     assert mutants
+    for mutant in mutants:
+        with pytest.raises(RaceError):
+            machine(made, mutant).run(mutant, [np.array([4], np.int32)], {"pos": 3})
+
+
+def meeting(steps: tuple[Step, ...]) -> bool:
+    return any(isinstance(s, Phase) and any(call.kernel.meets for call in s.calls) for s in steps)
+
+
+def without_barriers_beside_a_meeting(steps: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:
+    """A step that cores meet in, without the barrier before it, and without the one behind."""
+    for at, step in enumerate(steps):
+        if isinstance(step, Loop):
+            bodies = without_barriers_beside_a_meeting(step.body)
+            yield from ((*steps[:at], replace(step, body=body), *steps[at + 1 :]) for body in bodies)
+        elif meeting((step,)):
+            places = [i for i, other in enumerate(steps) if isinstance(other, Barrier)]
+            for gone in (max(i for i in places if i < at), min(i for i in places if i > at)):
+                yield (*steps[:gone], *steps[gone + 1 :])
+
+
+def test_cores_that_meet_in_a_call_have_one_scratch_and_barriers_around_it() -> None:
+    made = compiled(Shape(64, 40, 1, 4, 2, 40, tied=True, chunk=8))
+    decode = made.programs[1]
+    calls = [call for s in decode.steps if isinstance(s, Phase) for call in s.calls if call.kernel.meets]
+    assert [call.kernel.symbol for call in calls] == ["tw_cluster_turned_heads", "tw_shared_attention_16"]
+    scratch = dict(calls[1].operands)["scratch"]
+    assert isinstance(scratch, Ref)
+    assert scratch.buffer.bytes < 2 * calls[1].kernel.scratch(calls[1].semantics)
+    mutants = [replace(decode, steps=steps) for steps in without_barriers_beside_a_meeting(decode.steps)]
+    assert len(mutants) == 4
     for mutant in mutants:
         with pytest.raises(RaceError):
             machine(made, mutant).run(mutant, [np.array([4], np.int32)], {"pos": 3})

@@ -33,8 +33,9 @@ def build(output: Path, *extra: str) -> Path:
 class CVocabulary(ctypes.Structure):
     _fields_ = [
         *[(name, ctypes.c_void_p) for name in ["text", "offsets", "symbols", "symbol_tokens", "byte_tokens"]],
-        *[(name, ctypes.c_void_p) for name in ["partners", "rights", "merged", "ranks", "classes"]],
+        *[(name, ctypes.c_void_p) for name in ["pairs", "mergers", "words", "classes"]],
         *[(name, u32) for name in ["tokens", "symbol_count", "class_bytes"]],
+        *[(name, u32) for name in ["pair_slots", "pair_shift", "word_slots", "word_shift"]],
         *[(name, i32) for name in ["bos", "eos", "unk"]],
         *[(name, u8) for name in ["split", "prefix", "strip"]],
     ]
@@ -52,7 +53,7 @@ class Tables:
         assert max(map(len, source.splitlines())) <= 120
         self.arrays: dict[str, npt.NDArray[np.generic]] = {}
         for kind, name, body in re.findall(r"static const (\w+)_t (\w+)\[\] = \{(.*?)\};", source, re.DOTALL):
-            values = [int(word.rstrip("u")) for word in re.findall(r"\d+u?", body)]
+            values = [int(word.rstrip("u")) for word in re.findall(r"-?\d+u?", body)]
             self.arrays[name] = np.array(values, kind)
         numbers = {name: int(value) for name, value in re.findall(r"\.(\w+) = (-?\d+),", source)}
         self.c = CVocabulary(**{name: array.ctypes.data for name, array in self.arrays.items()}, **numbers)
@@ -68,7 +69,7 @@ class LanguageLibrary:
     def encode(self, tables: Tables, text: bytes, capacity: int, bos: bool = True) -> list[int] | int:
         """Tokens, or the error. Memory behind the buffers must stay as it is."""
         data = np.frombuffer(text + b"x", np.uint8)
-        tokens, work = (np.full(capacity + 8, GUARD, np.uint16) for _ in range(2))
+        tokens, work = np.full(capacity + 8, GUARD, np.uint16), np.full(capacity + 8, GUARD, np.uint32)
         count = self.c.tw_encode(
             ctypes.byref(tables.c), ptr(data), u32(len(text)), int(bos), ptr(tokens), ptr(work), u32(capacity)
         )

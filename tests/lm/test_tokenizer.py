@@ -20,7 +20,7 @@ from tokenizers import Tokenizer, pre_tokenizers
 from tilewright.frontend.tokenizer_bin import read_tokenizer_bin
 from tilewright.frontend.tokenizer_json import read_tokenizer_json
 from tilewright.lm.emit import vocabulary_c
-from tilewright.lm.tokenizer import decode, encode, piece
+from tilewright.lm.tokenizer import decode, encode, merge, piece, symbols
 from tilewright.lm.unicode_classes import LETTER, NUMBER, OTHER, SPACE, class_runs
 from tilewright.lm.vocabulary import Prefix, Split, Vocabulary
 from tilewright.lm.words import gpt2_words
@@ -100,6 +100,25 @@ def test_c_equals_python(kind: str, text: bytes, bos: bool, shortage: int, folde
         assert short == -1
     for previous, token in zip([vocabulary.bos, *expected], expected, strict=False):
         assert c.decode(tables, previous, token) == piece(vocabulary, previous, token)
+
+
+@pytest.mark.parametrize("kind", LIBRARY_KINDS)
+@settings(max_examples=60, deadline=None)
+@given(lengths=st.lists(st.integers(1, 300), max_size=4), part=st.sampled_from(["a", "the", "1", " ", "é", "aé", "'"]))
+def test_long_words_in_c(kind: str, lengths: list[int], part: str, folder: Path, c: LanguageLibrary) -> None:
+    """Words longer than what C merges at hand, and than the part of the text that it holds, anywhere in a text."""
+    _, vocabulary, tables = from_library(kind, folder)
+    text = " she saw ".join(part * length for length in lengths).encode()
+    assert c.encode(tables, text, len(text) + 2) == encode(vocabulary, text)
+
+
+def test_whole_words(folder: Path) -> None:
+    """The table of words has every token that its own bytes become as one word, and no other."""
+    _, vocabulary, tables = from_library("byte partial", folder)
+    pieces = [(token, tuple(symbols(vocabulary, piece))) for token, piece in enumerate(vocabulary.pieces)]
+    alone = [token for token, word in pieces if word and merge(vocabulary, word) == [token]]
+    assert len(alone) > 100
+    assert sorted(int(token) for token in tables.arrays["words"] if token >= 0) == alone
 
 
 @given(token=st.integers(-(2**31), 2**31 - 1))
@@ -199,7 +218,8 @@ int main(void)
         uint32_t size = (uint32_t)round % 40, length;
         uint8_t *text = malloc(size ? size : 1);
         uint32_t capacity = size + 2 - (round % 3 == 2 ? size / 2 : 0);
-        uint16_t *tokens = malloc(2 * capacity), *work = malloc(2 * capacity);
+        uint16_t *tokens = malloc(2 * capacity);
+        uint32_t *work = malloc(4 * capacity);
         int32_t logits[7], count;
         float real[7];
         uint8_t bins[7];

@@ -97,6 +97,17 @@ def test_products_stand_alone_where_an_engine_shares_them(group: int, masked: bo
     agrees(before, after, 1)
 
 
+@pytest.mark.parametrize(("added", "joins", "gates"), [(0.0, 6, 6), (3.0, 6, 0), (1000.0, 0, 0)])
+def test_kernels_that_are_worth_their_code_join_products_beside_an_engine(added: float, joins: int, gates: int) -> None:
+    shape = Shape(blocks=6, heads=16, hidden=256, biased=False)
+    before, chip = Decoder(shape, 1).graph(), find("siracusa", Options())
+    assert chip.code is not None
+    after = apply(before, replace(chip, code=replace(chip.code, added=added)))
+    found = counts(after)
+    assert (found.get("LinearJoin", 0), found.get("LinearGate", 0)) == (joins, gates)
+    agrees(before, after, 1)
+
+
 def test_what_the_kernels_of_one_call_do_not_run_stays() -> None:
     shape = Shape(blocks=1, heads=16, hidden=64, biased=False)
     for other in (replace(shape, tokens=2), replace(shape, heads=12), replace(shape, biased=True)):

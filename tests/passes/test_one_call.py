@@ -25,8 +25,8 @@ CHIP = find("siracusa", Options())
 TEXT = CalibrationText.read()
 
 
-def decode(heads: int, kv_heads: int, dim: int = 64) -> Graph:
-    shape = Shape(dim, 96, 2, heads, kv_heads, 12, tied=True, chunk=4)
+def decode(heads: int, kv_heads: int, dim: int = 64, hidden: int = 96) -> Graph:
+    shape = Shape(dim, hidden, 2, heads, kv_heads, 12, tied=True, chunk=4)
     return language_model(checkpoint(shape), vocabulary(), shape.chunk, Recipe("int8", TEXT)).entries[1]
 
 
@@ -54,7 +54,7 @@ def test_a_layer_needs_fewer_calls_and_computes_the_same(heads: int, kv_heads: i
 
 
 def test_residual_streams_are_joined_by_the_cores_where_the_engine_computes_the_sums() -> None:
-    graph = decode(4, 2)
+    graph = decode(4, 2, hidden=172)
     assert counts(one_call(graph, CHIP))["ScaledAdd"] > 0
     assert counts(one_call(graph, CORES))["ScaledAdd"] == 0
 

@@ -8,7 +8,7 @@ import pytest
 from tilewright.interp.graph import run
 from tilewright.ir.graph import Builder, Graph
 from tilewright.ir.types import I8, I16, I32, TensorType, const
-from tilewright.ops import Linear, LinearAdd, Requantise, Saturate
+from tilewright.ops import Linear, LinearAdd, QuantisedRoPE, Requantise, Saturate
 from tilewright.options import Options
 from tilewright.passes.saturate import saturate_apart
 from tilewright.targets.registry import find
@@ -59,3 +59,18 @@ def test_layers_stay_alike() -> None:
     """One of them has sums that the engine cannot scale: then all stay."""
     graph = network(16, residual=False, worst=1 << 20)
     assert kinds(saturate_apart(graph, CHIP)) == {Linear}
+
+
+@pytest.mark.parametrize("read", [1, 2])
+def test_rotations_cut_sums_themselves(read: int) -> None:
+    """Where nothing else reads what was cut."""
+    b, rng = Builder("run"), np.random.default_rng(3)
+    x, table = b.input("x", TensorType((16, 64), I8)), b.input("table", TensorType((40, 16), I16))
+    w, mul = const("w", rng.integers(-128, 128, (64, 64), np.int8)), const("mul", np.full(64, 200), I32)
+    sums = b(Linear(Requantise(9, I16.low, I16.high, I16)), x, w, None, mul, const("add", np.full(1, 1 << 8), I32))
+    graph = b.finish((b(QuantisedRoPE(4, 20, 5), sums, table), *(sums,) * (read - 1)))
+    apart = saturate_apart(graph, CHIP)
+    assert (Saturate in kinds(apart)) == (read == 2)
+    arrays = {"x": rng.integers(-128, 128, (16, 64), np.int8), "table": rng.integers(-16384, 16385, (40, 16), np.int16)}
+    for name, want in run(graph, arrays).items():
+        np.testing.assert_array_equal(run(apart, arrays)[name], want)

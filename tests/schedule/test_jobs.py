@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 from tests.engines import toy
 from tests.graphs import SHIFT, random_graph, random_inputs
 from tests.schedule.exactly import runs_exactly
+from tilewright.cgen.queued import queued
+from tilewright.interp import program as interpreter
 from tilewright.interp.program import Machine, RaceError
 from tilewright.ir.graph import Builder, Graph
 from tilewright.ir.program import Job, Loop, Phase, Share, Step, Wait
 from tilewright.ir.types import I8, TensorType, Value, const
 from tilewright.ops import Linear, QuantizedAdd, Requantise
 from tilewright.passes.pipeline import apply
+from tilewright.schedule.lower import lower
 from tilewright.solve.check import PlanError, check
 from tilewright.solve.plan import solve
 
@@ -31,6 +34,30 @@ def test_any_network_gives_the_bits_of_the_graph(seed: int, nodes: int, l1: int 
     target = toy(l1, cycles)
     graph = apply(random_graph(seed, nodes), target)
     runs_exactly(graph, solve((graph,), target), target, seed)
+
+
+@given(st.integers(0, 1 << 20), st.integers(2, 10))
+@settings(max_examples=15)
+def test_what_the_runtime_reads_ahead_is_what_starts(seed: int, nodes: int) -> None:
+    target = toy(None, 1)
+    graph = apply(random_graph(seed, nodes), target)
+    plan = solve((graph,), target)
+    (program,) = lower(plan, target)
+    machine, started = Machine((program,), plan.capacity, target.cores, "l1", seed), []
+
+    class Watched(interpreter._Execution):
+        def job(self, step: Job, row: interpreter.Row, note: str) -> None:
+            started.append((step.core, step.call.kernel.symbol, self.spots(step.call, row)))
+            super().job(step, row, note)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(interpreter, "_Execution", Watched)
+        machine.run(program, [*random_inputs(graph, seed).values()])
+    told = [
+        (core, call.kernel.symbol, {n: machine.memories.spot(ref, {}) for n, ref in call.operands if ref is not None})
+        for core, call in queued(program.steps)
+    ]
+    assert told == started
 
 
 def product(b: Builder, x: Value, rows: int, seed: int) -> Value:

@@ -107,3 +107,24 @@ def test_nothing_of_this_machine_is_in_the_project() -> None:
     for path in PROJECT.iterdir():
         assert "@" not in texts[path.name], path.name
         assert max(map(len, texts[path.name].splitlines())) <= 120 or path.name == "README.md"
+
+
+def test_code_of_layers_lies_side_by_side_in_fewer_bytes_than_the_instruction_cache(story: Path) -> None:
+    with build(story).executable.open("rb") as file:
+        table = ELFFile(file).get_section_by_name(".symtab")
+        code = {s.name: (s["st_value"], s["st_size"]) for s in table.iter_symbols() if s["st_size"]}
+    text = (story / "tinystories.c").read_text()
+    decode = text[text.index("void tinystories_forward_decode(") :]
+    loop = decode[decode.rindex("for (int i = 0; i < 8; i++)") : decode.rindex("/* out_norm */")]
+    layers = {name for name in code if f" {name}(" in loop} | {"stream", "join", "turned", "spread"}
+    begin = sum(code["tinystories_forward_decode"])
+    assert len(layers) > 10
+    assert all(begin <= code[name][0] for name in layers)
+    assert max(sum(code[name]) for name in layers) - begin < 3400  # and the loop itself has less than 700
+    assert code["tw_cluster_rmsnorm"][0] > max(code[name][0] for name in layers)  # prompts call it
+
+
+def test_tokens_are_read_where_the_caller_has_them(story: Path) -> None:
+    text = (story / "tinystories.c").read_text()
+    assert "tw_cluster_embed(tokens" in text
+    assert "tokens.v" not in text

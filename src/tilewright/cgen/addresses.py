@@ -11,7 +11,7 @@ from .arena import Arenas
 from .layout import expression
 from .names import Names, identifier, short
 
-LOCALS = ("core", "first", "last", "part", "given")
+LOCALS = ("core", "first", "last", "part", "given", "queue")
 
 
 class Addresses:

@@ -28,17 +28,17 @@ def symbols(context: int) -> int:
 
 
 def sampler_bytes(language: Language, target: Target) -> int:
-    """Of cores that draw together: logits of floats as integers, bins, settings, scratch and each core's part."""
+    """Of cores that draw together: logits of floats as integers, bins, settings, each core's part and position."""
     integers = 4 if language.logit_scale is None else 0
-    return aligned((integers + 1) * len(language.vocabulary)) + aligned(4 * (4 + 23 + 17 * target.cores))
+    return aligned((integers + 1) * len(language.vocabulary)) + aligned(4 * (4 + 23 + 19 * target.cores))
 
 
 def face_bytes(language: Language, target: Target) -> int:
     """RAM of the language face: position, logits, those of floats as integers too, bins, prompt buffers."""
     vocabulary, context = len(language.vocabulary), language.context
     integers = 4 if language.logit_scale is None else 0
-    drawing = 2 * 4 + sampler_bytes(language, target) if target.cores > 1 else (integers + 1) * vocabulary
-    return 4 + 4 * vocabulary + 2 * 2 * symbols(context) + 4 * context + drawing
+    drawing = 4 * target.cores + sampler_bytes(language, target) if target.cores > 1 else (integers + 1) * vocabulary
+    return 4 + 4 * vocabulary + (2 + 4) * symbols(context) + 4 * context + drawing
 
 
 def near(language: Language, plan: Plan, target: Target) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ..ir.program import Buffer, Call, Column, Job, Loop, Phase, Ref, Step
+from ..ir.program import Buffer, Call, Column, Loop, Phase, Ref, Step
 from ..ir.types import Kind
 from ..targets.base import Kernel
 from .addresses import Addresses
@@ -24,8 +24,8 @@ def refs(loop: Loop, column: int) -> list[Ref]:
 def struct_calls(steps: Sequence[Step]) -> Iterator[Call]:
     """Calls whose arguments lie in a struct."""
     for step in steps:
-        calls = step.calls if isinstance(step, Phase) else (step.call,) if isinstance(step, Job) else ()
-        yield from (call for call in calls if call.kernel.by_struct)
+        if isinstance(step, Phase):
+            yield from (call for call in step.calls if call.kernel.by_struct)
 
 
 def fixed(call: Call, places: Addresses, tables: Tables, row: Row = ()) -> dict[str, str] | None:

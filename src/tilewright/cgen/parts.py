@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ..ir.program import Call, Column, Copy, Job, Loop, Operand, Parts, Phase, Ref, Step
+from ..ir.program import Call, Column, Copy, Loop, Operand, Parts, Phase, Ref, Step
 from ..ir.types import Dim, Expr
 
 
@@ -75,8 +75,6 @@ def _operands(step: Step, placed: frozenset[int]) -> Iterator[Operand | None]:
             yield from (o for call in step.calls for o in _arguments(call, placed))
         case Parts():
             yield from (o for _, o in next(call for call in step.calls if call is not None).operands)
-        case Job():
-            yield from _arguments(step.call, placed)
         case Copy():
             yield from (step.target, step.source)
 

@@ -36,6 +36,7 @@ from .calls import DIGITS, array_of, statement, with_struct
 from .layout import INDENT, comment, expression, wrap
 from .loops import LoopTable, fixed, refs
 from .parts import varied, varied_number
+from .queued import queue
 from .tables import Tables
 
 MOST_BYTES = 0x1FFF0  # of one line of a transfer
@@ -93,11 +94,8 @@ class _Printer:
         self.rarely = False  # whether these are steps of the first call only
 
     def source(self) -> Source:
-        prototypes = [self.prototype(program) for program in self.programs]
-        bodies = [
-            self.body(program) for program in reversed(self.programs)
-        ]  # the last is called most: its tables first
-        functions = tuple(zip(prototypes, reversed(bodies), strict=True))
+        late = [(self.prototype(p), self.body(p)) for p in reversed(self.programs)]  # called most, its tables are near
+        functions = tuple(reversed(late))
         buffers = list(dict.fromkeys(b for p in self.programs for b in p.buffers if b.kind in (Kind.CONST, Kind.STATE)))
         declared = tuple((self.places.declaration(b), b) for b in buffers if b.kind is Kind.CONST)
         states = tuple((b, self.places.name(b)) for b in buffers if b.kind is Kind.STATE)
@@ -124,8 +122,9 @@ class _Printer:
 
     def body(self, program: Program) -> str:
         self._start(program)
-        lines = self.steps(program.steps, 1)
-        local = []
+        queue, known = self.queue(program)
+        lines = [*known, *self.steps(program.steps, 1)]
+        local = queue
         if self.knows_core:
             local.append(f"{INDENT}const int core = tw_core();")
         if any(line.strip().startswith("tw_share") for line in lines):
@@ -180,10 +179,11 @@ class _Printer:
             case Copy():
                 return self.copy(step, depth)
             case Job():
-                name = comment([step.call.semantics.name], depth, self.table is not None)
-                return [name, *self.call(step.call, depth)]
+                name, engine = step.call.semantics.name, step.call.kernel.engine
+                return [comment([name], depth, self.table is not None), f"{pad}tw_{engine}_start(&queue);"]
             case Wait() if step.engine:
-                return [f"{pad}tw_{step.engine}_wait({step.behind});"]
+                left = f"wait({step.behind})" if step.behind else "finish(&queue)"
+                return [f"{pad}tw_{step.engine}_{left};"]
             case Wait():
                 self.tokens.add(step.token)
                 return [f"{pad}tw_wait(token{step.token});"]
@@ -200,7 +200,8 @@ class _Printer:
             return [line for call in step.calls for line in self.call(call, depth, step.share)]
         lines = [comment([call.semantics.name for call in step.calls], depth, self.table is not None)]
         share = replace(step.share, dims=()) if step.share else None
-        if share is not None and share != self.share:
+        asks = any(name == "first" for call in step.calls for _, name in call.kernel.parameters)
+        if share is not None and asks and share != self.share:
             self.share, self.knows_core = share, True
             total = expression(share.total)
             name, late = ("tw_share_late", f", {share.late}") if share.late else ("tw_share", "")
@@ -252,6 +253,22 @@ class _Printer:
 
     # Calls
 
+    def queue(self, program: Program) -> tuple[list[str], list[str]]:
+        """The declaration of what a program starts on an asynchronous engine, and lines that complete its table."""
+        found = queue(program.steps, self.argument, lambda ref: self.places.address(ref)[1])
+        if found is None:
+            return [], []
+        name = self.places.names.of((program.name, "calls"), f"{self.prefix}_{program.name}_calls")
+        constant = "" if found.later else "const "
+        rows = [wrap(f"{INDENT}{{{', '.join(row)}}},", len(INDENT) + 4) for row in found.rows]
+        kind = f"{constant}tw_{found.engine}_call"
+        self.tables.queue(name, kind, rows, sum(map(len, found.rows)))
+        later = [f"{INDENT}{name}[{row}].{field} = {value};" for row, field, value in found.later]
+        if later and self.cores > 1:
+            self.knows_core = True
+            later = [f"{INDENT}if (tw_is(core, {found.core})) {{", *(INDENT + line for line in later), f"{INDENT}}}"]
+        return [f"{INDENT}tw_{found.engine}_queue queue = {{{name}, {name} + {len(rows)}, 0}};"], later
+
     def call(self, call: Call, depth: int, share: Share | None = None) -> list[str]:
         kernel, given = call.kernel, self.given(call)
         texts = {name: self.parameter(call, ctype, name, share) for ctype, name in kernel.passed}
@@ -259,6 +276,10 @@ class _Printer:
             return [statement(kernel, texts, depth, given)]
         texts |= {name: self.parameter(call, ctype, name, share) for ctype, name in kernel.fields}
         return with_struct(kernel, texts, depth)
+
+    def parted(self, call: Call) -> bool:
+        """Whether each core that shares a call has scratch of its own."""
+        return self.cores > 1 and not call.kernel.meets
 
     def given(self, call: Call) -> str | None:
         """Where the struct of a call is, if it is a constant."""
@@ -275,7 +296,7 @@ class _Printer:
         if name in operands:
             operand = operands[name]
             text = "0" if operand is None else self.operand(operand)
-            if name == "scratch" and operand is not None and share is not None and self.cores > 1:
+            if name == "scratch" and operand is not None and share is not None and self.parted(call):
                 text += f" + core * {self.buffer(operand).elements // (share.cores or self.cores)}"
             return text
         if name in ("first", "last") and name not in scalars:

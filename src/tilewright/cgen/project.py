@@ -166,6 +166,8 @@ def _named(entry: EntryPlan, events: Sequence[Event]) -> list[Event]:
             if mate is not None:
                 owners[True].append((node.name, mate.kernel.symbol))
             owners[way.aside and mate is None].append((node.name, choice.kernel.symbol))
+            if mate is not None and mate.then is not None:
+                owners[False].append((node.name, mate.then.symbol))
     names: dict[int, str] = {}
     for jobs in (False, True):
         calls = {e.phase: e.kernel for e in events if e.phase >= 0 and on_cores(e) != jobs}

@@ -54,12 +54,17 @@ class Tables:
             self.texts[name] = f"{head}\n{wrap(f'{INDENT}{text[1:-1]},', 4)}\n}};"
         return name
 
-    def where(self, words: int) -> str:
+    def queue(self, name: str, kind: str, rows: Sequence[str], words: int) -> None:
+        """What an asynchronous engine is asked to do in a program, one call a row; calls may change it."""
+        where = self.where(words, "" if kind.startswith("const ") else "_CHANGING")
+        self.texts[name] = "\n".join([f"static {kind} {name}[{len(rows)}]{where} = {{", *rows, "};"])
+
+    def where(self, words: int, kind: str = "") -> str:
         """The attribute of a table: in the scratchpad, as long as there is room for tables."""
         if 4 * words > self.left:
             return ""
         self.left -= 4 * words
-        return " TW_NEAR"
+        return f" TW_NEAR{kind}"
 
 
 def struct(name: str, fields: Iterable[str]) -> str:

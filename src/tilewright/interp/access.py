@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..ir.domain import Box
-from ..ir.footprint import Touched, core_boxes, merged, packed_regions, written
+from ..ir.footprint import SEVERAL, Touched, core_boxes, merged, packed_regions, written
 from ..ir.program import Call, Share
 from ..ir.regions import Region, box_region, run
 from ..ir.types import Kind, shape_of
@@ -92,6 +92,9 @@ class Accesses:
 def scratch_parts(call: Call, spot: Spot, cores: int) -> Touched:
     """Scratch of each core that takes part: equal parts of the buffer, or for one core what its kernel asks for."""
     needed = call.kernel.scratch(call.semantics)
+    if call.kernel.meets and cores > 1:
+        spot.holds(needed)
+        return [(SEVERAL, run("", 0, spot.room))]
     size = (needed or spot.room) if cores == 1 else spot.room // cores
     spot.holds(max(size, needed) * cores)
     return [(core, run("", core * size, size)) for core in range(cores) if size]

@@ -49,6 +49,7 @@ def core_boxes(call: Call, share: Share | None, cores: int, env: Mapping[str, in
     extents = {name: resolve(extent, env) for name, extent in domain.extents(symbolic).items()}
     whole = {name: (0, extent) for name, extent in extents.items()}
     known = share is not None and share.dims and set(share.dims) <= set(domain.parallel)
+    known = known and not call.kernel.meets
     if share is None or not known:
         tiles: list[list[Box]] = [[()]] * (1 if share is None else cores)
         dims: tuple[str, ...] = ()

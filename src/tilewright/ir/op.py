@@ -7,13 +7,34 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from .domain import Box, Domain, Ranges
-from .types import Array, Dim, Expr, Sym, TensorType, substitute
+from .types import Array, Dim, Expr, Sym, TensorType, Value, substitute
 
 REGISTRY: dict[str, type[Op]] = {}
 
 
 class RuleError(ValueError):
     """A rule of an operator does not hold for its operands. The message is the rule, as the user reads it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Within:
+    """Elements of a product's result that follow each other, from `first` on."""
+
+    first: int
+    type: TensorType
+
+
+@dataclasses.dataclass(frozen=True)
+class Apart:
+    """An operator as a product and what follows it: operators, and their operands.
+
+    Those of `rest` that the product gives are `Within` its result.
+    """
+
+    product: Op
+    operands: tuple[Value | None, ...]
+    rest: Op
+    after: tuple[Value | Within | None, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +67,13 @@ class Op:
     def reference(self, *arrays: Array | None) -> Array | tuple[Array, ...]:
         """The definition: numpy in, numpy out. Symbolic attributes are numbers by then (see `at`)."""
         raise NotImplementedError
+
+    def apart(self, *inputs: Value | None) -> Apart | None:
+        """The same as a product that an engine beside the cores may compute and what follows it, with these operands.
+
+        None where it is not such, or constants are not known.
+        """
+        return None
 
     @classmethod
     def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:

@@ -29,13 +29,16 @@ class Stream:
 class Partner:
     """What an asynchronous engine does of a node while the cores do the rest: the last `size` of a dimension.
 
-    Core 0, which starts it, has `late` units of the cores' share less than the others.
+    Core 0, which starts it, has `late` units of the cores' share less than the others. Where the partner does only a
+    product of what is one operator for the cores, `then` finishes it: `between` bytes go from one to the other.
     """
 
     kernel: Kernel
     dim: str
     size: int
     late: int = 0
+    then: Kernel | None = None
+    between: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,12 +63,25 @@ class Tiled:
     def does(self) -> Hashable:
         """Equal for ways that run nodes of one shape by the same code."""
         mate = self.partner
-        return self.kernel.symbol, mate and (mate.kernel.symbol, mate.dim, mate.size, mate.late)
+        return tuple(kernel.symbol for kernel in self.kernels), mate and (mate.dim, mate.size, mate.late)
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """What runs the node: more than one where engines share it."""
+        mate = self.partner
+        others = () if mate is None else (mate.kernel, mate.then)
+        return (self.kernel, *(kernel for kernel in others if kernel is not None))
+
+    @property
+    def between(self) -> int:
+        """Bytes that go from one engine to another."""
+        return self.partner.between if self.partner else 0
 
     @property
     def own(self) -> int:
-        """Bytes of the scratchpad that the node needs whatever is near: scratch and constants."""
-        return aligned(self.scratch) + (aligned(self.constants.size) * self.depth if self.constants else 0)
+        """Bytes of the scratchpad that the node needs whatever is near: scratch, constants, what engines pass on."""
+        constants = aligned(self.constants.size) * self.depth if self.constants else 0
+        return aligned(self.scratch) + aligned(self.between) + constants
 
     @property
     def serial(self) -> bool:
@@ -119,8 +135,7 @@ class Choice:
     @property
     def kernels(self) -> tuple[Kernel, ...]:
         """What runs the node: more than one where engines share it."""
-        mate = self.tiled.partner if self.tiled else None
-        return (self.kernel,) if mate is None else (self.kernel, mate.kernel)
+        return (self.kernel,) if self.tiled is None else self.tiled.kernels
 
 
 @dataclass(frozen=True)

@@ -66,10 +66,13 @@ class Vocabulary:
 
     def __post_init__(self) -> None:
         tokens = range(len(self.pieces))
+        last = MAX_TOKENS - 1
         if not 1 <= len(self.pieces) <= MAX_TOKENS:
             raise UserError(f"{len(self.pieces)} tokens", rule=f"a vocabulary has 1 to {MAX_TOKENS:,} tokens")
         if self.merges and max(rank for _, rank in self.merges.values()) >= MAX_RANKS:
             raise UserError("too many merges", rule=f"a vocabulary has at most {MAX_RANKS:,} ranks of merges")
+        if (last, last) in self.merges:  # the C tables have it for `no pair`
+            raise UserError(f"token {last} merges with itself", rule=f"a pair of token {last} does not merge")
         for name, token in (("bos", self.bos), ("eos", self.eos), ("unk", self.unk)):
             if token != ABSENT and token not in tokens:
                 raise UserError(f"{name} is token {token}", rule=f"tokens are 0 to {len(tokens) - 1}")

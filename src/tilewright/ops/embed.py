@@ -92,7 +92,7 @@ class RowsAt(Op):
     x: [rows, c]; y: [count, c].
     """
 
-    count: int = 1
+    count: Dim = 1
     pos: Dim = 0
     operands = ("x",)
 
@@ -111,6 +111,7 @@ class RowsAt(Op):
     def reference(self, *arrays: Array | None) -> Array:
         (x,) = present(arrays)
         assert isinstance(self.pos, int)
+        assert isinstance(self.count, int)
         return np.array(x[self.pos : self.pos + self.count])
 
     @classmethod

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..ir.domain import Domain
-from ..ir.op import Op, require
-from ..ir.types import I8, I32, U8, Array, TensorType
+from ..ir.op import Apart, Op, Within, require
+from ..ir.types import I8, I32, U8, Array, TensorType, Value, const
 from .common import present
 from .epilogue import Requantise
 from .linear import Linear
@@ -26,6 +26,12 @@ def _product(shift: int) -> Linear:
 def _lead(x: TensorType) -> list[str]:
     """Names of all axes of x but the last."""
     return [f"t{i}" for i in range(x.rank - 1)]
+
+
+def _each(numbers: Value) -> list[Value]:
+    """A constant for each of them."""
+    assert numbers.data is not None
+    return [const(numbers.name, number.reshape(1), I32) for number in numbers.data]
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,15 @@ class LinearJoin(Op):
         x, w, r, table_r, table, numbers = present(arrays)
         v = _product(self.shift).reference(x, w, None, numbers[:1], numbers[1:2])
         return TableBinary("add", self.out_shift).reference(r, v, table_r, table, numbers[2:3], numbers[3:])
+
+    def apart(self, *inputs: Value | None) -> Apart | None:
+        x, w, r, table_r, table, numbers = inputs
+        if x is None or w is None or r is None or numbers is None or numbers.data is None:
+            return None
+        mul, add, *after = _each(numbers)
+        v = Within(0, TensorType(r.type.shape, I8))
+        rest = TableBinary("add", self.out_shift)
+        return Apart(_product(self.shift), (x, w, None, mul, add), rest, (r, v, table_r, table, *after))
 
     @classmethod
     def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
@@ -108,6 +123,23 @@ class LinearGate(Op):
         )
         out = TableBinary("mul", self.shift)
         return np.asarray(out.reference(a, b, table_a, table_b, numbers[4:5], numbers[5:]))
+
+    def apart(self, *inputs: Value | None) -> Apart | None:
+        """All rows of a, then all of b: of one row of inputs both have their results side by side."""
+        x, w, table_a, table_b, numbers = inputs
+        if x is None or w is None or w.data is None or numbers is None or numbers.data is None:
+            return None
+        one_row = all(d == 1 for d in x.type.shape[:-1])
+        if self.a_shift != self.b_shift or numbers.data[1] != numbers.data[3] or not one_row:
+            return None
+        o, name = w.type.static_shape[0] // 2, w.name
+        rows = const(name, np.concatenate([w.data[0::2], w.data[1::2]]), I8)
+        mul = const(numbers.name, np.repeat(numbers.data[[0, 2]], o), I32)
+        _, add, _, _, *after = _each(numbers)
+        half = TensorType((*x.type.shape[:-1], o), I8)
+        rest = TableBinary("mul", self.shift)
+        found = Within(0, half), Within(o, half)
+        return Apart(_product(self.a_shift), (x, rows, None, mul, add), rest, (*found, table_a, table_b, *after))
 
     @classmethod
     def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:

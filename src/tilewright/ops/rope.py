@@ -9,7 +9,7 @@ import numpy as np
 
 from ..ir.domain import Domain, Ranges
 from ..ir.op import Op, require
-from ..ir.types import F32, I8, I16, Array, Dim, Expr, TensorType
+from ..ir.types import F32, I8, I16, I32, Array, Dim, Expr, TensorType
 from ..quant.requant import half
 from .common import present
 
@@ -83,7 +83,8 @@ def rope_table(positions: int, head_dim: int, theta: float) -> Array:
 class QuantisedRoPE(Op):
     """RoPE of i16 to i8: as `RoPE`, with cosines and sines times 2^14 and the result shifted right by `shift`.
 
-    x: [t, heads * hd] i16, table: [positions, hd] i16; y: i8, rounded half up and saturated. |sum| < 2^31.
+    x: [t, heads * hd] i16, or i32 that is cut to 16 bits; table: [positions, hd] i16; y: i8, rounded half up and
+    saturated. |sum| < 2^31.
     """
 
     heads: int
@@ -93,7 +94,7 @@ class QuantisedRoPE(Op):
 
     def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
         x, table = present(types)
-        require(x.dtype == table.dtype == I16, "x and the table are i16")
+        require(x.dtype in (I16, I32) and table.dtype == I16, "x is i16 or i32, the table i16")
         require(0 <= self.shift <= 29, "the shift is 0 .. 29")
         RoPE(self.heads, self.pos).infer(x, table)
         return (x.with_dtype(I8),)
@@ -113,7 +114,7 @@ class QuantisedRoPE(Op):
         tokens, pairs = x.shape[0], table.shape[1] // 2
         rows = table[self.pos : self.pos + tokens].astype(np.int64)
         cos, sin = rows[:, None, :pairs], rows[:, None, pairs:]
-        wide = x.astype(np.int64).reshape(tokens, self.heads, pairs, 2)
+        wide = np.clip(x.astype(np.int64), I16.low, I16.high).reshape(tokens, self.heads, pairs, 2)
         a, b = wide[..., 0], wide[..., 1]
         turned = np.stack([a * cos - b * sin, a * sin + b * cos], axis=-1).reshape(x.shape)
         return np.asarray(np.clip(turned + half(self.shift) >> self.shift, I8.low, I8.high), np.int8)
@@ -125,4 +126,4 @@ class QuantisedRoPE(Op):
         t, heads, pairs, pos = (draw(st.integers(low, high)) for low, high in ((1, 4), (1, 4), (1, 8), (0, 9)))
         table = TensorType((pos + t + draw(st.integers(0, 3)), 2 * pairs), I16)
         op = cls(heads, draw(st.integers(0, 24)), pos)
-        return op, (TensorType((t, heads * 2 * pairs), I16), table)
+        return op, (TensorType((t, heads * 2 * pairs), draw(st.sampled_from([I16, I32]))), table)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..ir.graph import Node
+from ..ir.graph import Graph, Node
+from ..ir.op import Op
 from ..ir.types import I8, I32, Array, Value
 from ..ops import Linear, LinearGate, LinearJoin, Requantise, TableBinary
 from ..targets.base import Target
-from .cheaper import cheaper
-from .rewrite import Results, Rewriter, Rule
+from .cheaper import cheaper, cheapest
+from .order import together
+from .rewrite import Results, Rewriter, Rule, rewrite
 
 
 @dataclass(frozen=True)
@@ -25,14 +28,26 @@ class _Product:
     numbers: Array  # multiplier and addend
 
 
-def by_tables(target: Target) -> Rule:
-    """The rule that joins products with what follows them, where that costs fewer cycles."""
+KINDS = LinearJoin, LinearGate
+
+
+def joined_by_tables(graph: Graph, target: Target) -> Graph:
+    """Products joined with what follows them, those kinds of which calls and code together cost the least."""
+    some = [KINDS, KINDS[:1], KINDS[1:], ()] if any(engine.asynchronous for engine in target.engines) else [KINDS]
+    forms = [rewrite(graph, by_tables(target, kinds), rounds=1) for kinds in some]
+    return forms[cheapest(target, [together(form, target) for form in forms])]
+
+
+def by_tables(target: Target, kinds: Sequence[type[Op]] = KINDS) -> Rule:
+    """The rule that joins products with what follows them, as operators of these kinds, where that is cheaper."""
 
     def rule(r: Rewriter, node: Node) -> Results:
         found = _joined(r, node)
         if found is None:
             return None
         new, products = found
+        if not isinstance(new.op, tuple(kinds)):
+            return None
         return r.add(new.op, new.inputs, node) if cheaper(target, new, [*(p.node for p in products), node]) else None
 
     return rule

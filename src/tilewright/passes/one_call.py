@@ -20,8 +20,8 @@ from ..ops import (
 )
 from ..quant.requant import half
 from ..targets.base import Target
-from .by_tables import by_tables
-from .cheaper import cost
+from .by_tables import joined_by_tables
+from .cheaper import cheapest, cost
 from .new_heads import new_heads
 from .rewrite import Results, Rewriter, rewrite
 from .sums import bound_of, gated_sums, joined_sums
@@ -63,7 +63,12 @@ def one_call(graph: Graph, target: Target) -> Graph:
     def joined(r: Rewriter, node: Node) -> Results:
         return joined_sums(r, target, node)
 
-    graph = rewrite(rewrite(graph, gated, joined, rounds=1), by_tables(target), rounds=1)
+    def apart(r: Rewriter, node: Node) -> Results:
+        return joined_sums(r, target, node, always=True)
+
+    some = rewrite(graph, gated, joined, rounds=1)
+    forms = [some, rewrite(some, apart, rounds=1)] if any(e.asynchronous for e in target.engines) else [some]
+    graph = joined_by_tables(forms[cheapest(target, forms)], target)
     return new_heads(graph, target)
 
 

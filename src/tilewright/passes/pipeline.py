@@ -10,6 +10,7 @@ from ..ir.graph import Graph
 from ..ir.text import text
 from ..ir.verify import verify
 from ..targets.base import Target
+from .angles import angles
 from .beside import beside
 from .bias import bias_apart
 from .caches import caches
@@ -49,6 +50,7 @@ PIPELINE: tuple[Pass, ...] = (
     bias_apart,
     one_call,
     saturate_apart,
+    angles,
     ordered,
     together,
     layout,

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..ir.graph import Graph, Node
 from ..ir.types import I16, I32, Value
-from ..ops import Linear, LinearAdd, Requantise, Saturate
+from ..ops import Linear, LinearAdd, QuantisedRoPE, Requantise, Saturate
 from ..quant.requant import half
 from ..targets.base import Target
 from .cheaper import cost
@@ -41,8 +41,16 @@ def saturate_apart(graph: Graph, target: Target) -> Graph:
         sums, last = pair
         return r.add(last.op, (r.add(sums.op, sums.inputs, node)[0], *last.inputs[1:]), node)
 
+    def cut_in(r: Rewriter, node: Node) -> Results:
+        """Rotations that cut sums themselves, where a kernel does."""
+        cut = r.producer(node.inputs[0], Saturate) if isinstance(node.op, QuantisedRoPE) else None
+        if cut is None or (len(cut.inputs) > 1 and cut.inputs[1] is not None) or not r.single(cut.outputs[0]):
+            return None
+        new = made(node.op, (cut.inputs[0], *node.inputs[1:]), node.name, node)
+        return r.add(new.op, new.inputs, node) if cost(target, [new]) < np.inf else None
+
     asynchronous = any(engine.asynchronous for engine in target.engines)
-    return rewrite(graph, rule, rounds=1) if asynchronous else graph
+    return rewrite(rewrite(graph, rule, rounds=1), cut_in, rounds=1) if asynchronous else graph
 
 
 def _steps(r: Rewriter, node: Node) -> tuple[Node, Node] | None:

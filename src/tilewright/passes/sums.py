@@ -17,8 +17,8 @@ from .cheaper import cost
 from .rewrite import Results, Rewriter, made
 
 
-def joined_sums(r: Rewriter, target: Target, node: Node) -> Results:
-    """For a product that joins a residual stream."""
+def joined_sums(r: Rewriter, target: Target, node: Node, always: bool = False) -> Results:
+    """For a product that joins a residual stream; `always`: whether it costs fewer cycles or not."""
     if not isinstance(node.op, LinearAdd):
         return None
     x, w, residual, mul = node.inputs
@@ -29,7 +29,7 @@ def joined_sums(r: Rewriter, target: Target, node: Node) -> Results:
     product = made(Linear(), [x, w], r.unique(f"{node.name}.sums"), node)
     after = ScaledAdd(node.op.shift, bound_of(w))
     last = made(after, [product.outputs[0], residual, mul], r.unique(node.name), node)
-    if cost(target, [product, last]) >= cost(target, [node]):
+    if not always and cost(target, [product, last]) >= cost(target, [node]):
         return None
     return r.add(after, [r.add(Linear(), [x, w], node)[0], residual, mul], node)
 

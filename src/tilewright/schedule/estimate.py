@@ -73,6 +73,7 @@ class _Clock:
         self.cores = [0.0] * target.cores
         self.moving: dict[str, deque[float]] = {track: deque([0.0], self.dma.queue) for track in ("dma in", "dma out")}
         self.queues: dict[str, list[float]] = {}  # of engines: when the latest jobs end
+        self.told: set[str] = set()  # engines that know of the call which starts next
         self.done: dict[int, float] = {}
         self.timeline = Timeline()
         self.phase, self.code = -1, code
@@ -98,6 +99,8 @@ class _Clock:
                 case Job():
                     self.job(step)
                 case Wait():
+                    if step.engine and not step.behind:
+                        self.describe(step.engine, step.core)
                     self.cores[step.core] = max(
                         self.cores[step.core] + self.overhead.wait, self.done.get(step.token, 0.0)
                     )
@@ -131,19 +134,31 @@ class _Clock:
         self.timeline.events.append(Event(track, call.semantics.name, start, stop, self.phase, call.kernel.symbol))
 
     def job(self, step: Job) -> None:
-        """An engine does its jobs in order; where its queue is full, the core that starts one waits."""
+        """An engine does its jobs in order; where its queue is full, the core that starts one waits.
+
+        The call's other jobs are described while the first one runs.
+        """
         self.phase += 1
         kernel, node = step.call.kernel, step.call.semantics
         engine = self.target.engine(kernel)
         ends = self.queues.setdefault(engine.name, [0.0] * engine.queue)
         code = self.code.run(engine.name, self.code.cache.call(kernel))  # its kernels are started by one function
         self.cores[step.core] = max(self.cores[step.core], ends[-engine.queue]) + engine.issue + code
+        if engine.name not in self.told:
+            self.describe(engine.name, step.core)
+        self.told.discard(engine.name)
         start = max(self.cores[step.core], ends[-1])
+        self.cores[step.core] += (kernel.jobs(node) - 1) * engine.describe
         stop = start + (kernel.cycles(node) if kernel.costed else 0.0)
         ends.append(stop)
         self.done[step.token] = stop + engine.latency
         weights = node.operands["w"].type.bytes if "w" in node.operands else 0
         self.timeline.events.append(Event(engine.name, node.name, start, stop, self.phase, kernel.symbol, weights))
+
+    def describe(self, name: str, core: int) -> None:
+        """A core tells an engine of the call that starts next."""
+        self.told.add(name)
+        self.cores[core] += next(engine.describe for engine in self.target.engines if engine.name == name)
 
     def slower(self, call: Call, share: Share | None) -> float:
         """How much longer a call takes that only some of the cores share."""

@@ -81,6 +81,8 @@ def _parts(key: _Key, share: Share, cores: int, name: str, _: object) -> tuple[t
     if not (isinstance(share.total, int) and _fixed(call) and isinstance(ref, Ref)):
         return None
     if name == "scratch":
+        if call.kernel.meets:
+            return None
         size = ref.buffer.bytes // (share.cores or cores)
         return tuple((run("", core * size, size),) for core in range(share.cores or cores))
     kind = dict(key.operands)[name]

@@ -142,20 +142,23 @@ class TiledNode:
             if self.places.target.engine(kernel).asynchronous:
                 yield Job(call, next(self.groups))
             else:
-                late = self.way.partner.late if self.way.partner else 0
+                late = self.way.partner.late if self.way.partner and not part.within else 0
                 yield Phase((call,), share_of(kernel, node, self.way.cores, late))
 
     # Operands
 
     def _ref(self, tile: int, part: Part, name: str) -> Ref:
-        value, box, packing = self.node.operands[name], part.piece.boxes[name], part.kernel.packing.get(name)
-        if name in self.streams:
-            index, _ = self.sources[tile][name]
+        if name in part.within:
+            return self._between(tile, part.within[name])
+        value, box, packing = part.whole(name, self.node), part.piece.boxes[name], part.kernel.packing.get(name)
+        if (own := part.name(name)) in self.streams:
+            assert own is not None
+            index, _ = self.sources[tile][own]
             whole = self.pieces[tile]
-            sizes = tuple(high - low for low, high in whole.boxes[name])
-            inside = tuple((low - at, high - at) for (low, high), (at, _) in zip(box, whole.boxes[name], strict=True))
+            sizes = tuple(high - low for low, high in whole.boxes[own])
+            inside = tuple((low - at, high - at) for (low, high), (at, _) in zip(box, whole.boxes[own], strict=True))
             first = 0 if packing else first_element(inside, sizes)
-            return Ref(self._operand(name, whole.node.operands[name].type, index), first)
+            return Ref(self._operand(own, whole.node.operands[own].type, index), first)
         if any(name == travelling for travelling, _, _, _ in part.travelling):
             return Ref(self._member(tile, part, name))
         if value.kind is Kind.CONST and packing is not None:
@@ -164,6 +167,11 @@ class TiledNode:
         first_there = first_stored(box, value.type.shape, home.buffer.packing)
         assert first_there is not None
         return Ref(home.buffer, (Expr.of(home.offset) + first_there).simplified())
+
+    def _between(self, tile: int, first: int) -> Ref:
+        """What an asynchronous engine leaves to the cores, from an element on."""
+        result = self.parts[tile][0].piece.node.outputs[0].type
+        return Ref(self._near("between", 0, result.size, result.dtype, None), first)
 
     def _operand(self, name: str, kind: TensorType, index: int) -> Buffer:
         packing = self.kernel.packing.get(name)
@@ -179,7 +187,7 @@ class TiledNode:
     def _members(self, tile: int) -> list[Member]:
         """The constants that travel with a tile, as wholes with what of them is wanted."""
         return [
-            (self.node.operands[name], box, packing)
+            (part.whole(name, self.node), box, packing)
             for part in self.parts[tile]
             for name, _, box, packing in part.travelling
         ]

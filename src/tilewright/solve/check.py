@@ -10,7 +10,7 @@ from ..ir.graph import Graph, Node
 from ..ir.plan import Block, Choice, EntryPlan, Plan, Tiled
 from ..ir.types import Kind, Value, maximum
 from ..targets.base import Packing, Target
-from .parts import halves
+from .parts import between, shared
 from .tiles import Tiling
 
 
@@ -56,6 +56,9 @@ def _tile(entry: EntryPlan, plan: Plan, target: Target, step: int, node: Node) -
         raise PlanError(f"{node!r} is cut twice along one dimension")
     _scratch(node, choice, blocks, target, step)
     travelling = _divided(node, choice.tiled, domain, extents) if choice.tiled.partner else 0
+    if choice.tiled.partner is not None and choice.tiled.partner.then is not None:
+        passed = between(shared(node, choice.kernel, choice.tiled.partner))
+        _buffer(node, "between", blocks, target, step, step, passed)
     for name, value in node.operands.items():
         if name in choice.kernel.direct or name in node.op.aliases:
             continue
@@ -79,18 +82,20 @@ def _divided(node: Node, way: Tiled, domain: Domain, extents: dict[str, int]) ->
     assert mate is not None
     if way.tile or mate.dim not in domain.parallel or not 0 < mate.size < extents[mate.dim]:
         raise PlanError(f"{node!r} cannot be shared, {mate.size} of {mate.dim}")
-    at = extents[mate.dim] - mate.size
-    for kernel, ends, piece in zip(
-        (mate.kernel, way.kernel), ((at, extents[mate.dim]), (0, at)), halves(node, mate), strict=True
-    ):
-        ranges = {dim: (0, extent) for dim, extent in extents.items()} | {mate.dim: ends}
-        if misfit := kernel.misfit(piece.node):
+    at, every = extents[mate.dim] - mate.size, shared(node, way.kernel, mate)
+    ends = [(at, extents[mate.dim]), (0, at), (at, extents[mate.dim])][: len(every)]
+    for part, interval in zip(every, ends, strict=True):
+        kernel, ranges = part.kernel, {dim: (0, extent) for dim, extent in extents.items()} | {mate.dim: interval}
+        if misfit := kernel.misfit(part.piece.node):
             raise PlanError(f"{node!r} is shared with {kernel.symbol}: {misfit}")
-        total += sum(
-            _bytes_of(domain, name, value, ranges, kernel.packing.get(name))
-            for name, value in node.operands.items()
-            if value.kind is Kind.CONST and name not in kernel.direct
-        )
+        for name, value in part.piece.node.operands.items():
+            if value.kind is Kind.CONST and name not in kernel.direct:
+                own, packing = part.name(name), kernel.packing.get(name)
+                total += (
+                    _stored(value.type.static_shape, value, packing)
+                    if own is None
+                    else _bytes_of(domain, own, node.operands[own], ranges, packing)
+                )
     return total
 
 
@@ -134,8 +139,8 @@ def _scratch(node: Node, choice: Choice, blocks: dict[str, Block], target: Targe
     assert choice.tiled is not None
     pieces = [piece.node for _, piece in Tiling(node, choice.tiled.tile).kinds()]
     cores = choice.tiled.cores or target.cores
-    cores = cores if any(target.shared(choice.kernel, piece) is not None for piece in pieces) else 1
-    needed = max(choice.kernel.scratch(piece) for piece in pieces) * cores
+    times = max(target.scratches(choice.kernel, piece, cores) for piece in pieces)
+    needed = max(choice.kernel.scratch(piece) for piece in pieces) * times
     if needed:
         _buffer(node, "scratch", blocks, target, step, step, needed)
 

@@ -12,8 +12,9 @@ from ..ir.plan import Choice, Stream, Tiled, aligned
 from ..ir.repeats import layers
 from ..ir.types import Kind, Value
 from ..targets.base import Kernel, Target
+from .parts import steps_of
 from .tilings import menu, root, uncut, worthwhile
-from .together import together
+from .together import mates, together
 
 SECONDS = 6.0  # deterministic time of the search
 TRIFLE = 1 << 10  # bytes of an input whose transfer costs more to start than to do
@@ -80,12 +81,10 @@ class Menus:
         """Ways to run the node: whole or cut, by its kernel, by one beside the cores, or by both at once."""
         key = self._key(node, choice, states_near)
         if key not in self.menus:
-            found = menu(node, choice.kernel, self.target, states_near)
-            if others := self.beside(node):
-                found += [way for kernel in others for way in menu(node, kernel, self.target, states_near)]
-                mixed = together(node, choice.kernel, self.rows(node), self.like(node), self.target, states_near)
-                found = worthwhile([*found, *mixed])
-            self.menus[key] = found
+            kernels = (choice.kernel, *self.beside(node))
+            found = [way for kernel in kernels for way in menu(node, kernel, self.target, states_near)]
+            mixed = together(node, choice.kernel, self.rows(node), self.like(node), self.target, states_near)
+            self.menus[key] = worthwhile([*found, *mixed]) if len(kernels) > 1 or mixed else found
         return self.menus[key]
 
     def offered(self, node: Node, choice: Choice, states_near: bool) -> tuple[Tiled, ...]:
@@ -96,17 +95,15 @@ class Menus:
         """The quickest way to run the node that cuts no tiles; None where it cannot be run so."""
         key = self._key(node, choice, states_near)
         if key not in self.wholes:
-            others = self.beside(node)
-            kernels = (choice.kernel, *others)
+            kernels = (choice.kernel, *self.beside(node))
             found = [way for kernel in kernels if (way := uncut(node, kernel, self.target, states_near))]
-            if others:
-                found += together(node, choice.kernel, self.rows(node), self.like(node), self.target, states_near)
+            found += together(node, choice.kernel, self.rows(node), self.like(node), self.target, states_near)
             self.wholes[key] = min(found, key=lambda way: way.cycles, default=None)
         return self.wholes[key]
 
     def beside(self, node: Node) -> tuple[Kernel, ...]:
         """Kernels of asynchronous engines that can run the node, each bound to all nodes alike that it can run."""
-        rows = self.rows(node)
+        rows = self.rows(node) if steps_of(node) is None else ()
         key = node.shape, tuple(map(id, rows))
         if key not in self.others:
             like = self.like(node) if rows else []
@@ -114,18 +111,21 @@ class Menus:
         return self.others[key]
 
     def rows(self, node: Node) -> tuple[Kernel, ...]:
-        """The same before they are bound: those that all nodes of the shape have, if any, so that layers stay alike."""
+        """The same before they are bound: those that all nodes of the shape have, if any, so that layers stay alike.
+
+        Of a node that can be taken apart, they run its product.
+        """
         if node.shape not in self.common:
-            each = [self.target.beside(n) for n in self.alike[node.shape]]
+            each = [mates(n, self.target) for n in self.alike[node.shape]]
             self.common[node.shape] = tuple(row for row in each[0] if all(row in rows for rows in each))
-        return self.common[node.shape] or self.target.beside(node)
+        return self.common[node.shape] or mates(node, self.target)
 
     def like(self, node: Node) -> list[Node]:
         """Nodes of one shape for which the same kernels are beside the cores, this one among them."""
         return [n for n in self.alike[node.shape] if self.rows(n) == self.rows(node)]
 
     def _key(self, node: Node, choice: Choice, states_near: bool) -> object:
-        rows = (choice.kernel, *self.beside(node))  # rows may share a function
+        rows = (choice.kernel, *self.rows(node))  # rows may share a function
         kinds = tuple(value.kind for value in node.operands.values())
         return node.shape, kinds, tuple(map(id, rows)), states_near
 
@@ -139,7 +139,16 @@ def whole(graph: Graph, choices: Mapping[str, Choice], menus: Menus, states_near
             if way is None:
                 return None
             ways[node.name] = way
-    return Decision(ways, frozenset(lives(graph)))
+    return Decision(ways, frozenset(lives(graph)) - _looked_up(graph, ways))
+
+
+def _looked_up(graph: Graph, ways: Mapping[str, Tiled]) -> set[Value]:
+    """Inputs that every call uses wherever they are."""
+    found = {value for value in graph.inputs if value.kind is Kind.INPUT}
+    for node in graph.nodes:
+        direct = ways[node.name].kernel.direct if node.name in ways else frozenset()
+        found -= {root(graph, value)[0] for name, value in node.operands.items() if name not in direct}
+    return found
 
 
 def alone(

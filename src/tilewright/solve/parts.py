@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from ..ir.domain import Box
 from ..ir.graph import Node
+from ..ir.op import Within, operand_names
 from ..ir.plan import MEMBER_ALIGNMENT, Partner, Tiled, aligned
 from ..ir.types import Kind, TensorType, Value, maximum
 from ..targets.base import Kernel, Packing
@@ -15,10 +16,25 @@ from .tiles import Piece, Tiling
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A kernel's piece of a tile."""
+    """A kernel's piece of a tile.
+
+    Where it is a step of a node that is taken apart, `names` tells its operands under the node's names; those of
+    `within` are what goes from a step to the next, by their first element; all others are constants of its own.
+    """
 
     kernel: Kernel
     piece: Piece
+    names: Mapping[str, str] | None = None
+    within: Mapping[str, int] = field(default_factory=dict)
+
+    def name(self, operand: str) -> str | None:
+        """Of an operand as the node has it, None where the node has none such."""
+        return operand if self.names is None else self.names.get(operand)
+
+    def whole(self, operand: str, node: Node) -> Value:
+        """What the piece has a box of."""
+        name = self.name(operand)
+        return self.piece.node.operands[operand] if name is None else node.operands[name]
 
     @property
     def travelling(self) -> Iterator[tuple[str, Value, Box, Packing | None]]:
@@ -37,6 +53,29 @@ class Part:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """A node taken apart: a product, what follows it, which of its operands are elements of the product's result."""
+
+    product: Node
+    rest: Node
+    within: Mapping[str, int]
+
+
+def steps_of(node: Node) -> Steps | None:
+    """A product that is one operator with what follows it, as two nodes; None for all others."""
+    found = node.op.apart(*node.inputs)
+    if found is None:
+        return None
+    kinds = found.product.infer(*(v.type if v is not None else None for v in found.operands))
+    result = Value(f"{node.name}.product", kinds[0])
+    product = Node(found.product, found.operands, (result,), node.name, node.origin)
+    names = operand_names(found.rest, len(found.after))
+    within = {n: v.first for n, v in zip(names, found.after, strict=True) if isinstance(v, Within)}
+    inputs = [Value(result.name, v.type) if isinstance(v, Within) else v for v in found.after]
+    return Steps(product, Node(found.rest, tuple(inputs), node.outputs, node.name, node.origin), within)
+
+
 def halves(node: Node, partner: Partner) -> tuple[Piece, Piece]:
     """What the partner does, and what is left to the cores. RuleError where the operator cannot be cut there.
 
@@ -49,12 +88,39 @@ def halves(node: Node, partner: Partner) -> tuple[Piece, Piece]:
     return tiling.piece(whole | {partner.dim: (at, stop)}), tiling.piece(whole | {partner.dim: (0, at)})
 
 
+def shared(node: Node, kernel: Kernel, partner: Partner) -> tuple[Part, ...]:
+    """The partner's part, the cores', and what these do of the partner's part once it is done, where there is such."""
+    theirs, mine = halves(node, partner)
+    if partner.then is None:
+        return Part(partner.kernel, theirs), Part(kernel, mine)
+    steps = steps_of(theirs.node)
+    assert steps is not None
+    (result,) = (name for name, value in steps.product.operands.items() if value in steps.product.outputs)
+    first = _step(partner.kernel, steps.product, theirs, {result: 0})
+    return first, Part(kernel, mine), _step(partner.then, steps.rest, theirs, steps.within)
+
+
+def _step(kernel: Kernel, node: Node, piece: Piece, within: Mapping[str, int]) -> Part:
+    """A step of what a piece computes."""
+    known = {value: name for name, value in piece.node.operands.items()}
+    names = {name: known[value] for name, value in node.operands.items() if value in known}
+    boxes = {
+        name: piece.boxes[names[name]] if name in names else tuple((0, maximum(d)) for d in value.type.shape)
+        for name, value in node.operands.items()
+    }
+    return Part(kernel, Piece(piece.ranges, boxes, node), names, within)
+
+
+def between(parts: tuple[Part, ...]) -> int:
+    """Bytes of what goes from a step to the next."""
+    return max((part.piece.node.outputs[0].type.bytes for part in parts[:1] if part.within), default=0)
+
+
 def parts(node: Node, way: Tiled) -> list[tuple[Part, ...]]:
     """Of every tile."""
     if way.partner is None:
         return [(Part(way.kernel, piece),) for piece in Tiling(node, way.tile).pieces]
-    theirs, rest = halves(node, way.partner)
-    return [(Part(way.partner.kernel, theirs), Part(way.kernel, rest))]
+    return [shared(node, way.kernel, way.partner)]
 
 
 def packed_bytes(kind: TensorType, kernel: Kernel, name: str) -> int:

@@ -90,7 +90,7 @@ def _node(
         "op": type(node.op).__name__,
         "origin": node.origin,
         "kernel": choice.kernel.symbol if choice else None,
-        "engine": ", ".join(kernel.engine for kernel in choice.kernels) if choice else None,
+        "engine": ", ".join(dict.fromkeys(kernel.engine for kernel in choice.kernels)) if choice else None,
         "cycles": choice.cycles if choice and choice.kernel.costed else None,
         "worst_cycles": choice.worst_cycles if choice and choice.kernel.costed else None,
         "scratch": choice.scratch if choice else 0,

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 from ..ir.domain import Box
 from ..ir.graph import Node
 from ..ir.plan import EntryPlan, Tiled, aligned
-from .parts import parts
+from .parts import Part, parts
 
 if TYPE_CHECKING:
     from .scratchpad import Budget
 
-Bundle = tuple[tuple[int, str, Box], ...]  # the constants by identity, how each is packed, and what of it
+# the constants by identity (those that a node is taken apart with by their bytes), how each is packed, what of it
+Bundle = tuple[tuple[int | bytes, str, Box], ...]
 TRIFLE = 1 << 10  # bytes of constants whose transfer costs more to start than to do: they stay first
 WINDOW = 40 << 10  # bytes of the scratchpad that are left to constants on their way
 
@@ -27,36 +28,59 @@ def bundle_of(node: Node, way: Tiled) -> Bundle | None:
     if way.tile:
         return None
     return tuple(
-        (id(node.operands[name]), packing.name if packing else "", box)
+        (_identity(part, name, node), packing.name if packing else "", box)
         for part in parts(node, way)[0]
         for name, _, box, packing in part.travelling
     )
 
 
+def _identity(part: Part, operand: str, node: Node) -> int | bytes:
+    value = part.whole(operand, node)
+    own = part.name(operand) is None and value.data is not None
+    return value.data.tobytes() if own and value.data is not None else id(value)
+
+
 def residents(plans: Sequence[EntryPlan], budget: Budget) -> Mapping[Bundle, int]:
     """What stays, with its bytes: kinds of the last entry's constants, the largest that fit first."""
-    room = min(_room(plan, budget) for plan in plans)
+    kinds = _kinds(plans[-1])
+    everything = sum(sum(kind.values()) for kind in kinds.values())
+    left = min(_room(plan, budget) for plan in plans)
+    if everything > left:
+        left = min(_room(plan, budget) - _passing(_kinds(plan)) for plan in plans)
+    stays: dict[Bundle, int] = {}
+    for kind in sorted(kinds.values(), key=lambda k: (max(k.values()) > TRIFLE, -sum(k.values()))):
+        if sum(kind.values()) <= left:
+            stays |= kind
+            left -= sum(kind.values())
+    return stays
+
+
+Kinds = Mapping[object, Mapping[Bundle, int]]  # by operator and shapes: what travels with these nodes, and its bytes
+
+
+def _kinds(plan: EntryPlan) -> Kinds:
     kinds: dict[object, dict[Bundle, int]] = {}
-    for node in plans[-1].graph.nodes:
-        choice = plans[-1].choices.get(node.name)
+    for node in plan.graph.nodes:
+        choice = plan.choices.get(node.name)
         if choice is None or choice.tiled is None or choice.tiled.constants is None:
             continue
         bundle = bundle_of(node, choice.tiled)
         if bundle is not None:
             shapes = tuple(value.type.shape for value in node.operands.values())
             kinds.setdefault((type(node.op), shapes), {})[bundle] = aligned(choice.tiled.constants.size)
-    stays: dict[Bundle, int] = {}
-    everything = sum(sum(kind.values()) for kind in kinds.values())
-    left = (
-        room
-        if everything <= room
-        else room - max(WINDOW, 2 * max((max(k.values()) for k in kinds.values()), default=0))
-    )
-    for kind in sorted(kinds.values(), key=lambda k: (max(k.values()) > TRIFLE, -sum(k.values()))):
-        if sum(kind.values()) <= left:
-            stays |= kind
-            left -= sum(kind.values())
-    return stays
+    return kinds
+
+
+def _passing(kinds: Kinds) -> int:
+    """Bytes that are left to constants on their way.
+
+    A window, or less where an engine reads the large ones in place: those of two layers, or what travels once, as a
+    table in front of the layers or a product behind them.
+    """
+    largest = [max(kind.values()) for kind in kinds.values()]
+    window = max(WINDOW, 2 * max(largest, default=0))
+    layers = sum(2 * size for size, kind in zip(largest, kinds.values(), strict=True) if len(kind) > 1)
+    return min(window, max([layers, *largest]))
 
 
 def _room(plan: EntryPlan, budget: Budget) -> int:

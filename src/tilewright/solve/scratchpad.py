@@ -250,6 +250,8 @@ def _blocks(
         }
         if way.scratch:
             sizes["scratch"] = way.scratch
+        if way.between:
+            sizes["between"] = aligned(way.between)
         if way.constants:
             size, key = aligned(way.constants.size), bundle_of(node, way)
             if key is not None and key in budget.stays:
@@ -259,7 +261,7 @@ def _blocks(
                 sizes["constants"] = size * way.depth
         for name, size in sizes.items():
             label = f"{node.name}.{name}"
-            flight = flying.get(step, Flight(step, step)) if name == "constants" else Flight(step, step)
+            flight = flying.get(step, Flight(step, step)) if name in ("constants", "between") else Flight(step, step)
             found[label] = Block(label, pad.name, size, flight.first, flight.last)
     early = _send_ahead(graph, found, pad.name, ahead, repeat)
     return [*fixed, *found.values()], homes, early

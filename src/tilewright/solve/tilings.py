@@ -142,7 +142,7 @@ def _ways(node: Node, tile: Tile, kernel: Kernel, target: Target, states_near: b
         if cores:
             busiest = zip(kinds, costs, chunks, strict=True)
             slow = sum(number * cost * chunk[i] / chunk[0] for (number, _), cost, chunk in busiest)
-        scratch = each * (numbers[i] if target.shared(kernel, node) is not None else 1)
+        scratch = each * target.scratches(kernel, node, numbers[i])
         found += [
             Tiled(
                 kernel,
@@ -179,7 +179,7 @@ def _reachable(piece: Piece, kernel: Kernel, node: Node, states_near: bool) -> b
 
 def _shares(kernel: Kernel, node: Node, target: Target) -> tuple[int, ...]:
     """How many cores may share a call whose cores have scratch of their own: fewer need less of it. 0: all."""
-    if target.shared(kernel, node) is None:
+    if target.scratches(kernel, node, target.cores) == 1:
         return (0,)
     return (0, *(n for n in (4, 2, 1) if n < target.cores))
 

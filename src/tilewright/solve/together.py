@@ -1,4 +1,8 @@
-"""One node on two engines at once: an asynchronous one has the last outputs, the cores have those before."""
+"""One node on two engines at once: an asynchronous one has the last outputs, the cores have those before.
+
+Of what is one operator for the cores, a product and what follows it, the engine has some of the product; the cores then
+do for these outputs what follows.
+"""
 
 from __future__ import annotations
 
@@ -11,28 +15,49 @@ from ..ir.plan import Partner, Stream, Tiled
 from ..ir.types import Kind
 from ..targets.base import Kernel, Split, Target
 from .menu import growth_of
-from .parts import Part, halves
+from .parts import Part, between, shared, steps_of
 from .tiles import Tiling, first_stored
 from .tilings import uncut
 
 COARSE = 8  # into how many parts a dimension is cut, beside where both engines end together
 
 
+def mates(node: Node, target: Target) -> tuple[Kernel, ...]:
+    """Kernels of asynchronous engines that can run a node, or the product in it."""
+    return target.beside(product_of(node))
+
+
+def product_of(node: Node) -> Node:
+    """What an asynchronous engine may have of a node, or some of."""
+    steps = steps_of(node)
+    return node if steps is None else steps.product
+
+
 def together(
     node: Node, kernel: Kernel, others: Sequence[Kernel], like: Sequence[Node], target: Target, states_near: bool
 ) -> list[Tiled]:  # fmt: skip
-    """Ways to share the node between its kernel on the cores and one of others; `like`: nodes that do as this one."""
-    whole = uncut(node, kernel, target, states_near)
-    if whole is None or whole.constants is None:
-        return []
+    """Ways to share the node between the cores and one of the others; `like`: nodes that do as this one.
+
+    On the cores it runs by its kernel, or by one that wants constants as this one does but is quicker with less.
+    """
     found = []
-    for other in others:
-        split = other.split(node)
-        if split is None or len(split.dims) != 1:
+    for own in _alike(node, kernel, target) if others else ():
+        whole = uncut(node, own, target, states_near)
+        if whole is None or whole.constants is None:
             continue
-        pairs = _Pairs(node, like, whole, other, target, split)
-        found += [way for size in pairs.sizes() if (way := pairs.way(size)) is not None]
+        for other in others:
+            split = other.split(product_of(node))
+            if split is not None and len(split.dims) == 1:
+                pairs = _Pairs(node, like, whole, other, target, split)
+                found += [way for size in pairs.sizes() if (way := pairs.way(size)) is not None]
     return found
+
+
+def _alike(node: Node, kernel: Kernel, target: Target) -> list[Kernel]:
+    """Kernels of the cores that want operands as this one does."""
+    if steps_of(node) is None:
+        return [kernel]
+    return [k for k in target.candidates(node) if all(k.layout(n) == kernel.layout(n) for n in node.operands)]
 
 
 class _Pairs:
@@ -43,7 +68,7 @@ class _Pairs:
     ) -> None:  # fmt: skip
         self.node, self.like, self.whole, self.other, self.target = node, like, whole, other, target
         (self._dim,), self._unit = split.dims, split.unit
-        self.known: dict[int, tuple[Part, Part] | None] = {}
+        self.known: dict[int, tuple[Part, ...] | None] = {}
 
     def sizes(self) -> Iterator[int]:
         """Sizes of the other kernel's part: a few, and those between which both take the same time."""
@@ -59,68 +84,97 @@ class _Pairs:
         coarse = {round(i * most / COARSE) for i in range(1, COARSE)} - {0}
         yield from (number * self._unit for number in sorted({low, high, *coarse}))
 
-    def parts(self, size: int) -> tuple[Part, Part] | None:
-        """Both parts; None where a kernel cannot do its own, or the other's results do not lie side by side."""
+    def parts(self, size: int) -> tuple[Part, ...] | None:
+        """The other kernel's, the cores', and what they do at the end, if anything.
+
+        None where a kernel cannot do its part, or the other's results do not lie side by side.
+        """
         if size not in self.known:
-            self.known[size] = self._parts(size)
+            try:
+                self.known[size] = self._parts(size)
+            except RuleError:
+                self.known[size] = None
         return self.known[size]
 
-    def _parts(self, size: int) -> tuple[Part, Part] | None:
-        try:
-            pairs = [halves(node, Partner(self.other, self._dim, size)) for node in self.like]
-        except RuleError:
+    def _parts(self, size: int) -> tuple[Part, ...] | None:
+        partner = Partner(self.other, self._dim, size)
+        each = [shared(node, self.whole.kernel, partner) for node in self.like]
+        theirs, rest = each[self.like.index(self.node)]
+        steps = steps_of(theirs.piece.node)
+        ends = () if steps is None else self.target.candidates(steps.rest)
+        then = min(ends, key=lambda kernel: kernel.cycles(steps.rest) if steps else 0.0, default=None)
+        products = [product_of(theirs.piece.node) for theirs, _ in each]
+        if any(map(self.other.misfit, products)) or self.whole.kernel.misfit(rest.piece.node):
             return None
-        theirs, rest = pairs[self.like.index(self.node)]
-        if any(self.other.misfit(piece.node) for piece, _ in pairs) or self.whole.kernel.misfit(rest.node):
-            return None
-        pair = Part(self.other.bound([piece.node for piece, _ in pairs]), theirs), Part(self.whole.kernel, rest)
+        pieces = theirs.piece, rest.piece
         moving = [(n, v) for n, v in self.node.operands.items() if v.kind is not Kind.CONST]
-        dense = all(first_stored(p.piece.boxes[n], v.type.shape, None) is not None for p in pair for n, v in moving)
-        return pair if dense else None
+        if any(first_stored(piece.boxes[n], v.type.shape, None) is None for piece in pieces for n, v in moving):
+            return None
+        return shared(self.node, self.whole.kernel, replace(partner, kernel=self.other.bound(products), then=then))
 
     def times(self, size: int) -> tuple[float, float] | None:
         """Cycles until the other kernel is done, and the cores are."""
-        if (pair := self.parts(size)) is None:
+        if (parts := self.parts(size)) is None:
             return None
         engine = self.target.engine(self.other)
         _, rest = self._late(size)
-        return engine.issue + pair[0].kernel.cycles(pair[0].piece.node) + engine.latency, rest
+        return engine.issue + parts[0].kernel.cycles(parts[0].piece.node) * engine.beside + engine.latency, rest
 
     def _late(self, size: int) -> tuple[int, float]:
         """How many units core 0 has less, so that all cores end together, and when they do."""
-        pair = self.parts(size)
-        assert pair is not None
-        engine, kernel, rest = self.target.engine(self.other), pair[1].kernel, pair[1].piece.node
-        jobs = pair[0].kernel.jobs(pair[0].piece.node)
-        busy = engine.issue * (jobs + 1) + engine.latency  # of core 0, which also asks whether the last one is done
+        parts = self.parts(size)
+        assert parts is not None
+        engine, kernel, rest = self.target.engine(self.other), parts[1].kernel, parts[1].piece.node
+        jobs = parts[0].kernel.jobs(parts[0].piece.node)
+        busy = engine.issue + jobs * engine.describe + engine.latency  # of core 0: it describes the next call, too
         cycles, split = kernel.cycles(rest), kernel.split(rest)
         if split is None:
             return 0, busy + cycles
-        (chunk,) = kernel.chunks(rest, [self.target.cores])
-        units, each = chunk // split.unit, self._each(size) * split.unit
-        late = min(units, round(busy / each)) if each else 0
-        more = -(-late // self.target.cores)  # units, of every other core
-        return late, max(cycles + more * each, busy + cycles + (more - late) * each)
+        (alone,) = kernel.chunks(rest, [1])
+        units, each, cores = alone // split.unit, self._each(size) * split.unit, self.target.cores
+
+        def end(late: int) -> float:
+            """When the last core is done."""
+            share = -(-(units + late) // cores)
+            others = cycles + (share - -(-units // cores)) * each
+            return max(others, busy + others - min(late, share) * each)
+
+        late = min(range(-(-units // cores) + 1), key=end)
+        return late, end(late)
 
     def _each(self, size: int) -> float:
         """Cycles that one more index costs the busiest core."""
         points = []
-        for pair in filter(None, (self.parts(size), self.parts(self._unit))):
-            kernel, rest = pair[1].kernel, pair[1].piece.node
+        for parts in filter(None, (self.parts(size), self.parts(self._unit))):
+            kernel, rest = parts[1].kernel, parts[1].piece.node
             points.append((kernel.chunks(rest, [self.target.cores])[0], kernel.cycles(rest)))
         (few, low), (many, high) = points[0], points[-1]
         return (high - low) / (many - few) if many > few else low / few
 
+    def _end(self, parts: Sequence[Part]) -> float:
+        """Cycles of what the cores do once both are done."""
+        assert self.target.overhead is not None
+        overhead = self.target.overhead
+        return sum(overhead.barrier + overhead.phase + p.kernel.cycles(p.piece.node) for p in parts[2:])
+
     def way(self, size: int) -> Tiled | None:
-        pair, times = self.parts(size), self.times(size)
-        if pair is None or times is None:
+        parts, times = self.parts(size), self.times(size)
+        if parts is None or times is None:
             return None
         assert self.target.dma is not None
-        cycles, (late, _) = max(times), self._late(size)
-        bytes_ = sum(part.constant_bytes for part in pair)
+        cycles, (late, _) = max(times) + self._end(parts), self._late(size)
+        bytes_ = sum(part.constant_bytes for part in parts)
         dma = self.target.dma
         constants = Stream("constants", bytes_, bytes_, 1, dma.cycles(bytes_), dma.issue, near=False)
+        then = parts[2].kernel if parts[2:] else None
         return replace(
             self.whole, cycles=cycles, worst_cycles=cycles * growth_of(self.node), constants=constants,
-            partner=Partner(pair[0].kernel, self._dim, size, late), aside=True,
+            partner=Partner(parts[0].kernel, self._dim, size, late, then, between(parts)), aside=True,
         )  # fmt: skip
+
+
+def least(node: Node, others: Sequence[Kernel], target: Target) -> Tiled | None:
+    """The quickest way to share a node with one of these, everything near; None where there is none."""
+    kernel = min(target.candidates(node), key=lambda kernel: kernel.cycles(node))
+    found = together(node, kernel, others, [node], target, states_near=True)
+    return min(found, key=lambda way: way.cycles, default=None)

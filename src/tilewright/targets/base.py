@@ -57,10 +57,12 @@ class Kernel:
     cost in the engine's own unit. `examples` draws instances that the row runs, where the operator's rarely are.
 
     With a `split`, parameters `first` and `last` receive the range of the flat index that a core computes: it writes
-    those elements of the results and no other. `scratch` is then per core. On an asynchronous engine, which computes
-    a call alone, it says along which dimension the cores may take a part of the node. `direct` names operands of which
-    a call touches little (tables that are looked up, a cache that is appended to), or which its engine reads from
-    there: they are used in whatever memory they are. A scalar `jobs` says how many jobs of its engine a call is.
+    those elements of the results and no other. `scratch` is then per core. Cores of a row that `meets` share a call out
+    among themselves instead: each of them calls, none ends before the last has begun, they have one scratch together,
+    and each may touch all of an operand. On an asynchronous engine, which computes a call alone, a split says along
+    which dimension the cores may take a part of the node. `direct` names operands of which a call touches little
+    (tables that are looked up, a cache that is appended to), or which its engine reads from there: they are used in
+    whatever memory they are. A scalar `jobs` says how many jobs of its engine a call is.
 
     With `by_struct` the C function takes the address of a `struct SYMBOL` that has what is known at compile time, a
     field for each parameter, and behind it what a core or a call has of its own: `scratch`, `first` and `last`, and
@@ -84,6 +86,7 @@ class Kernel:
     direct: frozenset[str] = frozenset()
     examples: Callable[[Any], tuple[Op, tuple[TensorType | None, ...]]] | None = None
     engine: str = "cpu"
+    meets: bool = False
     bind: Callable[[Kernel, Sequence[Node]], Kernel] | None = None
     by_struct: bool = False
     late: frozenset[str] = frozenset()
@@ -229,6 +232,7 @@ class CodeCache:
     argument: float  # of a call
     kernels: Mapping[str, int]  # a call, by the kernel's symbol
     other: int  # a call of a kernel that is not among them
+    added: float  # cycles of a network's call for a byte of kernels that it calls: to fetch it, and what it drives out
 
     def around(self, arguments: int) -> float:
         """Bytes around the calls of a phase, which have so many arguments together."""
@@ -254,8 +258,10 @@ class Engine:
     macs_per_cycle: Mapping[str, float] = field(default_factory=dict)
     bytes_per_cycle: float | None = None
     queue: int = 0
-    issue: float = 0.0  # cycles of the core that starts a call
+    issue: float = 0.0  # cycles of the core that starts a call which the engine has been told of
+    describe: float = 0.0  # of that core to tell it of a job: the next call's first one while it waits for all others
     latency: float = 0.0  # from a call's end until the core that waits goes on
+    beside: float = 1.0  # how many times as long a call takes while the cores work: they share the scratchpad's banks
 
     @property
     def asynchronous(self) -> bool:
@@ -371,6 +377,10 @@ class Target:
     def engine(self, kernel: Kernel) -> Engine:
         """What executes a kernel."""
         return next(engine for engine in self.engines if engine.name == kernel.engine)
+
+    def scratches(self, kernel: Kernel, node: Node, cores: int) -> int:
+        """How many times a kernel's scratch is needed where so many cores share a call that can be shared."""
+        return cores if self.shared(kernel, node) is not None and not kernel.meets else 1
 
     def shared(self, kernel: Kernel, node: Node) -> Split | None:
         """How the cores share a call; None where one core, or another engine, does it alone."""

@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.targets.siracusa.cases import check, fitting, instance
+from tests.instances import node_of, random_operands
+from tests.targets.siracusa.cases import check, fitting, instance, with_constants
+from tilewright.ir.graph import Node
 from tilewright.ir.op import Op
-from tilewright.ir.types import F32, I8, I16, I32, I64, U8, TensorType
+from tilewright.ir.types import F32, I8, I16, I32, I64, U8, Array, TensorType
 from tilewright.ops import Linear, LinearAdd, MatMul, Requantise
 from tilewright.ops.epilogue import Clamp
 from tilewright.targets.base import Kernel
@@ -40,8 +42,9 @@ def linear(rng: np.random.Generator) -> Instance:
 def streamed(rng: np.random.Generator) -> Instance:
     """As quantised language models have them: 64 inputs, a multiplier of 8 bits per row or sums; or eights of rows."""
     rows, dtype = int(rng.integers(1, 150)), rng.choice([I8, I16, I32])
-    if rng.random() < 0.2:
-        return Linear(), [TensorType((1, 64), I8), TensorType((rows, 64), I8)]
+    if rng.random() < 0.3:
+        cols = int(rng.choice([64, 4 * int(rng.integers(1, 70))]))
+        return Linear(), [TensorType((1, cols), I8), TensorType((rows, cols), I8)]
     op = Linear(Requantise(int(rng.integers(0, 20)), dtype.low, dtype.high, dtype))
     kinds = ((1, 64), I8), ((rows, 64), I8), None, ((rows,), U8), ((1,), I32)
     if rng.random() < 0.5:
@@ -50,6 +53,14 @@ def streamed(rng: np.random.Generator) -> Instance:
         op = Linear(Requantise(int(rng.integers(0, 20)), I8.low, I8.high, I8))
         kinds = ((tokens, cols), I8), ((rows, cols), I8), None, ((int(rng.choice([1, rows])),), I32), ((1,), I32)
     return op, [kind and TensorType(*kind) for kind in kinds]
+
+
+def multiples(rng: np.random.Generator, rows: int) -> tuple[Node, dict[str, Array]]:
+    """Logits: sums of 64 products times 8 bits, nothing added."""
+    types = TensorType((1, 64), I8), TensorType((rows, 64), I8), None, TensorType((rows,), U8), TensorType((1,), I32)
+    node = node_of(Linear(Requantise(0, I32.low, I32.high, I32)), *types)
+    arrays = random_operands(node, rng) | {"add": np.zeros(1, np.int32)}
+    return with_constants(node, arrays), arrays
 
 
 def joining(rng: np.random.Generator) -> Instance:
@@ -98,6 +109,8 @@ def random_cases(count: int, seed: int) -> list[Case]:
         op, types = make(rng)
         limit = LIMITS[rng.integers(len(LIMITS))] or (400 if make is streamed else None)
         node, arrays = instance(op, types, rng, limit=limit, constant=rng.random() < 0.9)
+        if i % 21 == 2:
+            node, arrays = multiples(rng, int(rng.integers(1, 150)))
         found = fitting(ROWS, node, arrays, shift=int(rng.choice([0, 0, 1, 2, 3])))
         cases += [replace(c, overlay=c.kernel.in_place) if rng.random() < 0.5 else c for c in found]
     return cases
@@ -145,6 +158,9 @@ def called(tokens: int, rows: int, cols: int, kind: str) -> Case:
         op, types = Linear(), [x, w]
     elif kind == "wide":
         op = Linear(Requantise(38, -128, 127, I8))
+    elif kind == "multiples":
+        node, arrays = multiples(rng, rows)
+        return fitting(DENSE, node, arrays)[0]
     node, arrays = instance(op, types, rng, limit=None if kind == "wide" else 400)
     return fitting(DENSE, node, arrays)[0]
 
@@ -158,6 +174,7 @@ def called(tokens: int, rows: int, cols: int, kind: str) -> Case:
         (64, 64, 64, "language", 14), (64, 64, 256, "channels", 18.5), (64, 64, 256, "wide", 16),
         (100, 64, 64, "channels", 15), (256, 16, 144, "channels", 17), (256, 32, 288, "channels", 19),
         (64, 64, 576, "channels", 19.5), (16, 64, 256, "joining", 16), (64, 64, 256, "sums", 19),
+        (1, 24, 256, "sums", 9.5), (1, 32, 172, "sums", 9), (1, 200, 64, "sums", 11.5), (1, 272, 64, "multiples", 11),
         (5, 64, 64, "language", 5.5),
         (8, 64, 64, "bytes", 12), (8, 256, 64, "bytes", 13.5), (8, 64, 256, "bytes", 17), (64, 64, 576, "bytes", 19.5),
     ],

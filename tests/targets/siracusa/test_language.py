@@ -81,12 +81,15 @@ def llama(
         ("rmsnorm", QuantisedRMSNorm(15, 1000), (((t, d), I16), ((d,), I16))),
         ("rmsnorm_row", QuantisedRMSNorm(15, 1000), (((t, d), I16), ((d,), I16))),
         ("rope", QuantisedRoPE(heads, 14, pos), (((t, d), I16), ((capacity, hd), I16))),
+        ("rope_sums", QuantisedRoPE(heads, 14, pos), (((t, d), I32), ((capacity, hd), I16))),
         ("append_rows", Append(pos), (cache, rows)),
         ("append_channels", Append(pos), (cache, rows)),
         ("append_column", Append(pos), (cache, rows)),
         ("attention", QuantisedAttention(heads, kv, 14, 19, pos),
          (((t, d), I8), cache, cache, ((heads,), I32), ((heads,), I32), ((256,), U8))),
         ("swiglu", QuantisedSwiGLU(12), (((t, hidden), I8), ((t, hidden), I8), ((256,), I16))),
+        ("swiglu", QuantisedSwiGLU(10), (((t, hidden), I8), ((t, hidden), I8), ((256,), I16))),
+        ("rmsnorm", QuantisedRMSNorm(20, 1000), (((t, d), I16), ((d,), I16))),
     ]  # fmt: skip
 
 
@@ -104,7 +107,10 @@ def test_shapes_of_networks_are_exact_and_about_as_fast_as_predicted(cores: int)
             for kernel in LANGUAGE:
                 if kernel.symbol == f"tw_cluster_{name}" and kernel.misfit(node) is None:
                     near = dataclasses.replace(kernel, direct=kernel.direct - {"state"})  # in L1, where caches are
-                    cases.append(Case(near, node, random_operands(node, rng)))
+                    operands = random_operands(node, rng)
+                    if op == QuantisedRMSNorm(20, 1000):
+                        operands["x"] = np.asarray(operands["x"] >> 4)
+                    cases.append(Case(near, node, operands))
     for case, outcome in zip(cases, measure(cases, cores), strict=True):
         np.testing.assert_array_equal(outcome.results["y"], expected(case.node, dict(case.operands)))
         if cores == 8:
@@ -128,6 +134,60 @@ def test_norms_of_extreme_rows_are_exact(n: int) -> None:
             cases.append(Case(single, node, {"x": row[None], "w": w}))
     for case, outcome in zip(cases, measure(cases), strict=True):
         np.testing.assert_array_equal(outcome.results["y"], expected(case.node, dict(case.operands)))
+
+
+@pytest.mark.parametrize("n", [4, 7, 64, 66, 192])
+def test_norms_of_rows_about_one_element_are_exact(n: int) -> None:
+    """Shifts that have loops of their own and their neighbours, on rows of which one element has nearly all."""
+    rng, kernel = np.random.default_rng(n), next(k for k in LANGUAGE if k.symbol == "tw_cluster_rmsnorm")
+    rows = [rng.normal(0, scale, n).clip(-32768, 32767) for scale in (0.3, 1, 10, 300, 4000, 20000)]
+    for most in (-32768, 32767, -1000, 1001, 64, -37, 2, -1):
+        for ratio in (0, 60, 80, 90, 100, 128):  # of the greatest to all others, about which the loop is left
+            row = rng.choice([-1, 1], n) * (abs(most) / ratio / math.sqrt(n) if ratio else 0)
+            row[rng.integers(n)] = most
+            rows.append(row.round())
+    x, w = np.array(rows).astype(np.int16), rng.integers(-32768, 32768, n).astype(np.int16)
+    cases = []
+    for shift in range(17, 25):
+        for eps in (1, 1 << 20):
+            node = node_of(QuantisedRMSNorm(shift, eps), TensorType(x.shape, I16), TensorType((n,), I16))
+            cases.append(Case(kernel, node, {"x": x, "w": w}))
+    for case, outcome in zip(cases, measure(cases, 3), strict=True):
+        np.testing.assert_array_equal(outcome.results["y"], expected(case.node, dict(case.operands)))
+
+
+@pytest.mark.parametrize("shift", range(11, 18))
+def test_prompts_of_heads_of_16_channels_are_exact(shift: int) -> None:
+    """Multipliers with and without a loop of their own, about its limits; scores as far apart as they can be."""
+    rng, kernel = np.random.default_rng(shift), next(k for k in LANGUAGE if k.symbol == "tw_prompt_attention")
+    cases = []
+    for group, kv, tokens, pos in ((2, 1, 9, 0), (4, 2, 5, 30), (8, 1, 3, 7), (10, 1, 2, 4), (2, 3, 16, 61)):
+        heads, capacity = group * kv, pos + tokens + 2
+        types = (
+            ((tokens, 16 * heads), I8), ((capacity, 16 * kv), I8), ((capacity, 16 * kv), I8), ((heads,), I32),
+            ((heads,), I32), ((256,), U8),
+        )  # fmt: skip
+        edge = (255 << shift) // 65535
+        for low, high in ((1, 4095), (max(1, edge - 3), edge + 4), (2000, 4095), (0, 3)):
+            node = node_of(QuantisedAttention(heads, kv, shift, 22, pos), *(TensorType(*kind) for kind in types))
+            operands = random_operands(node, rng)
+            extreme = rng.random() < 0.5
+            for name in ("q", "k") if extreme else ():
+                operands[name] = rng.choice(np.array([-128, 127], np.int8), operands[name].shape)
+            operands["mul"] = rng.integers(low, high, heads, endpoint=True).astype(np.int32)
+            cases.append(Case(kernel, node, operands))
+    for case, outcome in zip(cases, measure(cases, 3), strict=True):
+        np.testing.assert_array_equal(outcome.results["y"], expected(case.node, dict(case.operands)))
+
+
+@pytest.mark.parametrize("shift", range(10, 18))
+def test_swiglu_of_every_pair_is_exact(shift: int) -> None:
+    rng, kernel = np.random.default_rng(shift), next(k for k in LANGUAGE if k.op is QuantisedSwiGLU)
+    a, b = (part.reshape(256, 256).astype(np.int8) for part in np.divmod(np.arange(1 << 16), 256) - np.int64(128))
+    node = node_of(QuantisedSwiGLU(shift), TensorType(a.shape, I8), TensorType(b.shape, I8), TensorType((256,), I16))
+    operands = {"a": a, "b": b, "table": rng.integers(-32768, 32768, 256).astype(np.int16)}
+    (outcome,) = measure([Case(kernel, node, operands)])
+    np.testing.assert_array_equal(outcome.results["y"], expected(node, operands))
 
 
 def test_norms_of_every_magnitude_are_exact() -> None:

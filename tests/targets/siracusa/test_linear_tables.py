@@ -11,12 +11,13 @@ from tests.instances import node_of, random_operands
 from tests.targets.siracusa.cases import check, with_constants
 from tilewright.ir.types import I8, I32, U8, Array, TensorType
 from tilewright.ops import LinearGate, LinearJoin
+from tilewright.targets.base import Kernel
 from tilewright.targets.siracusa.bench import Case
 from tilewright.targets.siracusa.linear_tables import LINEAR_TABLES
 
 TABLE = TensorType((256,), I8)
 CONSTANTS = ("w", "table", "table_r", "table_a", "table_b", "numbers")
-JOIN, GATE = LINEAR_TABLES
+JOIN, ROWS, GATE = LINEAR_TABLES
 
 
 def numbers_of(shift: int, *spread: int) -> Array:
@@ -24,12 +25,12 @@ def numbers_of(shift: int, *spread: int) -> Array:
     return np.array([v for most in spread for v in (max(1, (200 << shift) // most), 1 << (shift - 1))], np.int32)
 
 
-def join(rng: np.random.Generator, rows: int, cols: int, shift: int = 16) -> Case:
+def join(rng: np.random.Generator, rows: int, cols: int, shift: int = 16, kernel: Kernel = JOIN) -> Case:
     r = TensorType((1, rows), rng.choice([I8, U8]))
     types = TensorType((1, cols), I8), TensorType((rows, cols), I8), r, TABLE, TABLE, TensorType((4,), I32)
     node = node_of(LinearJoin(shift, shift), *types)
     arrays = random_operands(node, rng) | {"numbers": numbers_of(shift, 40000 + int(rng.integers(50000)), 260)}
-    return Case(JOIN, with_constants(node, arrays, CONSTANTS), arrays, shift=int(rng.integers(0, 4)))
+    return Case(kernel, with_constants(node, arrays, CONSTANTS), arrays, shift=int(rng.integers(0, 4)))
 
 
 def gate(rng: np.random.Generator, rows: int, shift: int = 16) -> Case:
@@ -45,7 +46,7 @@ def test_random_instances_are_exact(cores: int) -> None:
     for _ in range(10):
         shift, rows = int(rng.integers(7, 18)), int(rng.integers(1, 60))
         cases += [join(rng, 8 * rows, cols, shift) for cols in (64, 4 * int(rng.integers(1, 70)))]
-        cases.append(gate(rng, rows, shift))
+        cases += [join(rng, rows, 8 * int(rng.integers(1, 40)), shift, ROWS), gate(rng, rows, shift)]
     assert all(case.kernel.misfit(case.node) is None for case in cases)
     check([replace(c, overlay=c.kernel.in_place) if rng.random() < 0.5 else c for c in cases], cores)
 
@@ -53,7 +54,9 @@ def test_random_instances_are_exact(cores: int) -> None:
 def test_cycles_are_as_predicted() -> None:
     """The products per cycle that eight cores reach, too."""
     rng = np.random.default_rng(3)
-    for case, rate in ((join(rng, 64, 64), 6.3), (join(rng, 64, 256), 11), (gate(rng, 256), 11.5)):
+    wanted = [(join(rng, 64, 64), 6.3), (join(rng, 64, 256), 11), (gate(rng, 256), 11.5), (gate(rng, 104), 10)]
+    wanted += [(join(rng, rows, cols, kernel=ROWS), 3) for rows, cols in ((16, 256), (24, 256), (32, 64), (64, 64))]
+    for case, rate in wanted:
         cycles = sorted(outcome.cycles for outcome in check([replace(case, shift=0)] * 5))[2]
         assert cycles == pytest.approx(case.kernel.cycles(case.node), rel=0.08), case.node.op
         assert case.node.operands["w"].type.size / cycles > rate

@@ -17,10 +17,11 @@ from tilewright.sim import SimResult, Simulation
 from tilewright.targets.siracusa import bench
 from tilewright.targets.siracusa.bench import Case
 from tilewright.targets.siracusa.neureka import NEUREKA
-from tilewright.targets.siracusa.neureka_rows import DISPATCH, LATENCY, grid
+from tilewright.targets.siracusa.neureka_rows import DESCRIBE, ISSUE, LATENCY, grid
 
 Instance = tuple[Op, list[TensorType | None]]
 SIZES = (1, 3, 20, 28, 31, 32, 33, 64, 65, 84, 96, 130, 252)
+ALONE = 30  # cycles of a call by itself, which puts its arguments where it reads them
 LIMITS = (200, 200, 3000, 100_000)
 SYMBOLS = {f"tw_neureka_{name}" for name in ("1x1", "one", "three", "nine", "3x3", "depthwise")}
 
@@ -122,8 +123,8 @@ def test_jobs_take_the_time_they_say(busy: list[int]) -> None:
 def test_calls_take_about_the_time_they_say() -> None:
     cases = random_cases(100, 6)
     for case, outcome in zip(cases, check(cases), strict=True):
-        slack = 60 * cast(int, case.kernel.arguments(case.node)["jobs"])
-        expected = case.kernel.cycles(case.node) + DISPATCH + LATENCY
+        slack = 80 * cast(int, case.kernel.arguments(case.node)["jobs"])
+        expected = case.kernel.cycles(case.node) + ALONE + DESCRIBE + ISSUE + LATENCY
         assert expected == pytest.approx(outcome.cycles, abs=slack, rel=0.12), case.kernel.symbol
 
 

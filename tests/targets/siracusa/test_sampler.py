@@ -33,7 +33,7 @@ static void meet(void)
 }
 void tw_program(int core)
 {
-    const tw_team team = {(uint32_t)core, CORES, meet};
+    const tw_team team = {(uint32_t)core, CORES, (VOCABULARY + CORES - 1) / CORES, meet};
     if (core == 0) {
         work.bins = bins, work.parts = parts;
         tw_sampler_fixed(&s, UNIT, EXPONENT, TEMPERATURE, TOP_P, 5);

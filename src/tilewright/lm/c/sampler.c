@@ -56,23 +56,28 @@ static uint32_t next_random(tw_sampler *s)
     return s->state = x;
 }
 
-/* Eight at a time: a new greatest is rare after the first few. */
+#define RARELY(condition) __builtin_expect(!!(condition), 0)
+
+/* Four at a time: a new greatest is rare after the first few. */
 int32_t tw_argmax(const int32_t *logits, uint32_t count)
 {
-    uint32_t best = 0, i = 0;
-    int32_t most = logits[0];
-    for (; i + 8 <= count; i += 8) {
-        const int32_t *l = logits + i;
-        int32_t a = l[0], b = l[1], c = l[2], d = l[3], e = l[4], f = l[5], g = l[6], h = l[7];
-        if ((a > most) | (b > most) | (c > most) | (d > most) | (e > most) | (f > most) | (g > most) | (h > most))
-            for (uint32_t k = i; k < i + 8; k++)
-                if (logits[k] > most)
-                    most = logits[best = k];
+    const int32_t *at = logits, *end = logits + (count & ~3u), *best = logits;
+    int32_t most = *logits;
+    for (; at < end; at += 4) {
+        int32_t a = at[0], b = at[1], c = at[2], d = at[3];
+        if (RARELY(a > most))
+            most = a, best = at;
+        if (RARELY(b > most))
+            most = b, best = at + 1;
+        if (RARELY(c > most))
+            most = c, best = at + 2;
+        if (RARELY(d > most))
+            most = d, best = at + 3;
     }
-    for (; i < count; i++)
-        if (logits[i] > most)
-            most = logits[best = i];
-    return (int32_t)best;
+    for (end = logits + count; at < end; at++)
+        if (RARELY(*at > most))
+            most = *at, best = at;
+    return (int32_t)(best - logits);
 }
 
 /* The bins of logits first .. last, and in sums[] the weights of each group's, by 64-bit arithmetic. */
@@ -181,40 +186,52 @@ static void go_on(tw_sampler *s, tw_sampler_work *work, uint32_t cores, uint32_t
     work->token = (int32_t)i;
 }
 
-int32_t tw_sample_together(tw_sampler *s, const int32_t *logits, uint32_t count, tw_sampler_work *work,
-                           const tw_team *team)
+/* Draw one of the tokens that are not much less likely than that of the greatest logit; logits first .. last are this
+ * core's. */
+static __attribute__((noinline)) int32_t drawn(tw_sampler *s, const int32_t *logits, uint32_t first, uint32_t last,
+                                               uint32_t most, tw_sampler_work *work, const tw_team *team)
 {
-    uint32_t cores = team->cores, chunk = cores > 1 ? (count + cores - 1) / cores : count, best = 0;
-    uint32_t first = team->core * chunk, last = first + chunk < count ? first + chunk : count;
     tw_sampler_part *part = &work->parts[team->core];
-    if (count == 0 || count > TW_MAX_TOKENS)
-        return -1;
-    part->best = first < last ? first + (uint32_t)tw_argmax(logits + first, last - first) : 0;
-    team->meet();
-    for (uint32_t p = 0; p < cores; p++)
-        if (logits[work->parts[p].best] > logits[best] || p == 0)
-            best = work->parts[p].best;
-    if (s->multiplier == 0)
-        return (int32_t)best;
     for (uint32_t g = 0; g < TW_GROUPS; g++)
         part->sums[g] = 0;
     if (s->shift > 32 && s->shift <= 53 && s->multiplier >> 30)
-        fill_narrow(s, logits, first, last, (uint32_t)logits[best], work->bins, part->sums);
+        fill_narrow(s, logits, first, last, most, work->bins, part->sums);
     else
-        fill_wide(s, logits, first, last, (uint32_t)logits[best], work->bins, part->sums);
+        fill_wide(s, logits, first, last, most, work->bins, part->sums);
     team->meet();
     if (team->core == 0)
-        begin(s, work, cores);
+        begin(s, work, team->cores);
     do {
         team->meet();
         if (work->recount)
             count_group(work->bins, first, last, work->group, part->sums);
         team->meet();
         if (team->core == 0)
-            go_on(s, work, cores, chunk);
+            go_on(s, work, team->cores, team->chunk);
         team->meet();
     } while (work->token < 0);
     return work->token;
+}
+
+int32_t tw_sample_together(tw_sampler *s, const int32_t *logits, uint32_t count, tw_sampler_work *work,
+                           const tw_team *team)
+{
+    uint32_t first = team->core * team->chunk, last = first + team->chunk < count ? first + team->chunk : count;
+    tw_sampler_part *part = &work->parts[team->core], *const end = work->parts + team->cores;
+    if (count == 0 || count > TW_MAX_TOKENS)
+        return -1;
+    part->most = INT32_MIN, part->best = UINT32_MAX;
+    if (first < last) {
+        part->best = first + (uint32_t)tw_argmax(logits + first, last - first);
+        part->most = logits[part->best];
+    }
+    team->meet();
+    uint32_t best = work->parts->best;
+    int32_t most = work->parts->most;
+    for (part = work->parts + 1; part < end; part++)
+        if (RARELY(part->most > most))
+            most = part->most, best = part->best;
+    return s->multiplier == 0 ? (int32_t)best : drawn(s, logits, first, last, (uint32_t)most, work, team);
 }
 
 static void meet_nobody(void)
@@ -223,7 +240,7 @@ static void meet_nobody(void)
 
 int32_t tw_sample(tw_sampler *s, const int32_t *logits, uint32_t count, uint8_t *bins)
 {
-    static const tw_team alone = {0, 1, meet_nobody};
+    const tw_team alone = {0, 1, count, meet_nobody};
     tw_sampler_part part;
     tw_sampler_work work;
     work.bins = bins, work.parts = &part;

@@ -19,14 +19,17 @@ typedef struct {
     uint32_t state;      /* xorshift32, never 0 */
 } tw_sampler;
 
-/* A core of several that draw a token together; `meet` returns when all of them have called it. */
+/* A core of several that draw a token together, each of which has `chunk` logits, the last ones fewer or none; `meet`
+ * returns when all of them have called it. */
 typedef struct {
-    uint32_t core, cores;
+    uint32_t core, cores, chunk;
     void (*meet)(void);
 } tw_team;
 
-/* What a core tells the others: its greatest logit, and of each group the mass, then of each bin of one the tokens. */
+/* What a core tells the others: its greatest logit and where it is, and of each group the mass, then of each bin of one
+ * the tokens. */
 typedef struct {
+    int32_t most;
     uint32_t best, sums[TW_GROUPS];
 } tw_sampler_part;
 

@@ -1,21 +1,36 @@
 #include "tokenizer.h"
 
-#define NO_MERGE 65535u
-#define NO_PAIR UINT32_MAX
+#define NO_MERGE UINT32_MAX
+#define WINDOW 256u /* bytes of the text that are at hand */
+#define SHORT 64u   /* symbols of a word that are merged where they are quick to reach */
 
 enum { OTHER, LETTER, NUMBER, SPACE, END };
 
-/* The text with the space that may stand in front of it. */
+/* The text with the space that may stand in front of it. It may lie in a slow memory: parts are read once or twice. */
 typedef struct {
     const uint8_t *text;
     uint32_t lead, size; /* lead: 1 if there is such a space; size includes it */
     uint32_t first, end; /* code points around the latest one whose class was looked up, and their class */
-    uint8_t kind;
+    uint32_t from;       /* where the window begins */
+    uint8_t kind, window[WINDOW];
 } input;
 
-static uint8_t byte_at(const input *in, uint32_t at)
+/* Move the window to `at`. */
+static void look(input *in, uint32_t at)
 {
-    return at < in->lead ? (uint8_t)' ' : in->text[at - in->lead];
+    uint32_t end = in->size - at < WINDOW ? in->size - at : WINDOW, i = 0;
+    in->from = at;
+    if (at < in->lead)
+        in->window[i++] = ' ';
+    for (const uint8_t *text = in->text + at + i - in->lead; i < end; i++)
+        in->window[i] = *text++;
+}
+
+static inline uint8_t byte_at(input *in, uint32_t at)
+{
+    if (at - in->from >= WINDOW)
+        look(in, at);
+    return in->window[at - in->from];
 }
 
 /* ---- symbols ---- */
@@ -38,7 +53,7 @@ static uint32_t find(const uint32_t *keys, uint32_t count, uint32_t key)
  * The number of bytes of the group at `at`: one and up to three continuation bytes. Their value goes to *key. The space
  * in front of the text stands alone.
  */
-static uint32_t group(const input *in, uint32_t at, uint32_t *key)
+static uint32_t group(input *in, uint32_t at, uint32_t *key)
 {
     uint32_t size = 1;
     *key = (uint32_t)byte_at(in, at) << 24;
@@ -55,17 +70,19 @@ static uint16_t space_token(const tw_vocabulary *v)
     return found < v->symbol_count ? v->symbol_tokens[found] : v->byte_tokens[' '];
 }
 
-/* Write the symbols of the group at `at` to out[room], their number to *count; returns the bytes read, 0 if no room. */
-static uint32_t symbols_at(const tw_vocabulary *v, const input *in, uint32_t at, uint16_t *out, uint32_t room,
-                           uint32_t *count)
+/* Write the symbols of the group at `at`, at most four, to out; their number goes to *count. Returns the bytes read. */
+static uint32_t symbols_at(const tw_vocabulary *v, input *in, uint32_t at, uint16_t *out, uint32_t *count)
 {
     uint32_t key = 0, size = v->symbol_count ? group(in, at, &key) : 1;
     uint32_t found = find(v->symbols, v->symbol_count, key);
-    *count = found < v->symbol_count ? 1 : size;
-    if (*count > room)
-        return 0;
-    for (uint32_t i = 0; i < *count; i++)
-        out[i] = found < v->symbol_count ? v->symbol_tokens[found] : v->byte_tokens[byte_at(in, at + i)];
+    if (found < v->symbol_count) {
+        out[0] = v->symbol_tokens[found];
+        *count = 1;
+        return size;
+    }
+    for (uint32_t i = 0; i < size; i++)
+        out[i] = v->byte_tokens[byte_at(in, at + i)];
+    *count = size;
     return size;
 }
 
@@ -94,18 +111,11 @@ static uint8_t class_of(const tw_vocabulary *v, input *in, uint32_t point)
     return OTHER;
 }
 
-/* The class of the character at `at`, its bytes to *size; a byte that is no valid UTF-8 is one character. */
-static uint8_t character(const tw_vocabulary *v, input *in, uint32_t at, uint32_t *size)
+/* The class of the character at `at` that is none of ASCII, its bytes to *size; a byte of no valid UTF-8 is one. */
+static uint8_t wide_character(const tw_vocabulary *v, input *in, uint32_t at, uint32_t *size)
 {
-    uint32_t first, point, count;
-    *size = 0;
-    if (at >= in->size)
-        return END;
+    uint32_t first = byte_at(in, at), point, count = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
     *size = 1;
-    first = byte_at(in, at);
-    if (first < 0x80)
-        return class_of(v, in, first);
-    count = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
     if (first < 0xC2 || first > 0xF4 || at + count > in->size)
         return OTHER;
     point = first & (0xFFu >> (count + 1));
@@ -122,14 +132,48 @@ static uint8_t character(const tw_vocabulary *v, input *in, uint32_t at, uint32_
     return class_of(v, in, point);
 }
 
-/* The end of the contraction ('s 't 're 've 'm 'll 'd) at `at`, or `at`. */
-static uint32_t contraction(const input *in, uint32_t at)
+static inline int is_letter(uint32_t ascii)
 {
-    uint8_t a = at + 1 < in->size ? byte_at(in, at + 1) : 0, b = at + 2 < in->size ? byte_at(in, at + 2) : 0;
-    if (byte_at(in, at) != '\'')
+    return (ascii | 32) - 'a' < 26;
+}
+
+/* The class of the character at `at`, END behind the text; its bytes to *size. */
+static inline uint8_t character(const tw_vocabulary *v, input *in, uint32_t at, uint32_t *size)
+{
+    uint32_t byte;
+    *size = 0;
+    if (at >= in->size)
+        return END;
+    *size = 1;
+    byte = byte_at(in, at);
+    if (byte >= 0x80)
+        return wide_character(v, in, at, size);
+    if (is_letter(byte))
+        return LETTER;
+    return byte - '0' < 10 ? NUMBER : byte == ' ' || byte - 9 < 5 ? SPACE : OTHER;
+}
+
+/* Where the letters of ASCII from `at` on end, or the window. */
+static inline uint32_t past_letters(input *in, uint32_t at)
+{
+    uint32_t rest = in->size - in->from < WINDOW ? in->size - in->from : WINDOW, begin = at - in->from, to = begin;
+    if (begin >= rest)
         return at;
+    while (to < rest && is_letter(in->window[to]))
+        to++;
+    return at + (to - begin);
+}
+
+/* The end of the contraction ('s 't 're 've 'm 'll 'd) at `at`, or `at`. */
+static uint32_t contraction(input *in, uint32_t at)
+{
+    uint8_t a, b;
+    if (byte_at(in, at) != '\'' || at + 1 >= in->size)
+        return at;
+    a = byte_at(in, at + 1);
     if (a == 's' || a == 't' || a == 'm' || a == 'd')
         return at + 2;
+    b = at + 2 < in->size ? byte_at(in, at + 2) : 0;
     if (((a == 'r' || a == 'v') && b == 'e') || (a == 'l' && b == 'l'))
         return at + 3;
     return at;
@@ -141,70 +185,67 @@ static uint32_t contraction(const input *in, uint32_t at)
  */
 static uint32_t gpt2_end(const tw_vocabulary *v, input *in, uint32_t at)
 {
-    uint32_t size, last = at, end = contraction(in, at);
-    uint8_t kind;
+    uint32_t size, last, end;
+    uint8_t kind, first;
+    if (at + SHORT > in->from + WINDOW)
+        look(in, at);
+    first = byte_at(in, at);
+    end = first == '\'' ? contraction(in, at) : at;
     if (end > at)
         return end;
-    if (byte_at(in, at) == ' ') {
-        kind = character(v, in, at + 1, &size);
-        if (kind != SPACE && kind != END)
-            end = at + 1;
-    }
+    if (first == ' ' && at + 1 < in->size && character(v, in, at + 1, &size) != SPACE)
+        end = at + 1;
     kind = character(v, in, end, &size);
     do {
         last = end;
         end += size;
+        if (kind == LETTER) {
+            end = past_letters(in, end);
+            if (end == in->size || (byte_at(in, end) < 0x80 && !is_letter(byte_at(in, end))))
+                return end;
+        }
     } while (character(v, in, end, &size) == kind);
     return kind == SPACE && end < in->size && last > at ? last : end;
 }
 
 /* ---- merges ---- */
 
-/* Where merged and ranks have the pair; NO_PAIR if it does not merge. */
-static uint32_t pair_of(const tw_vocabulary *v, uint16_t left, uint16_t right)
+/* What a pair becomes: its rank in the upper half, the merged token in the lower; NO_MERGE where it does not merge. */
+static inline uint32_t merger(const tw_vocabulary *v, uint32_t left, uint32_t right)
 {
-    uint32_t low = v->partners[left], end = v->partners[left + 1u], high = end;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (v->rights[middle] < right)
-            low = middle + 1;
-        else
-            high = middle;
+    uint32_t key = left << 16 | right, slot = key * TW_PAIR_HASH >> v->pair_shift;
+    while (v->pairs[slot] != key) {
+        if (v->pairs[slot] == TW_NO_PAIR)
+            return NO_MERGE;
+        slot = slot + 1 == v->pair_slots ? 0 : slot + 1;
     }
-    return low < end && v->rights[low] == right ? low : NO_PAIR;
+    return v->mergers[slot];
 }
 
-static uint16_t rank_of(const tw_vocabulary *v, uint16_t left, uint16_t right)
-{
-    uint32_t found = pair_of(v, left, right);
-    return found == NO_PAIR ? (uint16_t)NO_MERGE : v->ranks[found];
-}
-
-/* Merge neighbours in word[count], lowest rank first, leftmost first; returns what is left. ranks[count] is scratch. */
-static uint32_t merge(const tw_vocabulary *v, uint16_t *word, uint32_t count, uint16_t *ranks)
+/* Merge neighbours in word[count], lowest rank first, leftmost first; returns what is left. pairs[count] is scratch. */
+static uint32_t merge(const tw_vocabulary *v, uint16_t *word, uint32_t count, uint32_t *pairs)
 {
     for (uint32_t i = 0; i + 1 < count; i++)
-        ranks[i] = rank_of(v, word[i], word[i + 1]);
+        pairs[i] = merger(v, word[i], word[i + 1]);
     while (count > 1) {
-        uint32_t best = 0;
-        uint16_t lowest = ranks[0];
+        uint32_t best = 0, below = pairs[0] & 0xFFFF0000u; /* of lower rank is what is below */
         for (uint32_t i = 1; i + 1 < count; i++)
-            if (ranks[i] < lowest) {
+            if (pairs[i] < below) {
                 best = i;
-                lowest = ranks[i];
+                below = pairs[i] & 0xFFFF0000u;
             }
-        if (lowest == NO_MERGE)
+        if (pairs[best] == NO_MERGE)
             break;
-        word[best] = v->merged[pair_of(v, word[best], word[best + 1])];
+        word[best] = (uint16_t)pairs[best];
         count--;
         for (uint32_t i = best + 1; i < count; i++) {
             word[i] = word[i + 1];
-            ranks[i - 1] = ranks[i];
+            pairs[i - 1] = pairs[i];
         }
         if (best > 0)
-            ranks[best - 1] = rank_of(v, word[best - 1], word[best]);
+            pairs[best - 1] = merger(v, word[best - 1], word[best]);
         if (best + 1 < count)
-            ranks[best] = rank_of(v, word[best], word[best + 1]);
+            pairs[best] = merger(v, word[best], word[best + 1]);
     }
     return count;
 }
@@ -217,42 +258,139 @@ static int begins_word(const tw_vocabulary *v, uint16_t space, uint16_t previous
     return next == space && (v->split == TW_SPLIT_EACH_SPACE || (v->split == TW_SPLIT_SPACES && previous != space));
 }
 
-int32_t tw_encode(const tw_vocabulary *v, const uint8_t *text, uint32_t length, int bos, uint16_t *tokens,
-                  uint16_t *work, uint32_t capacity)
+/* The symbols of a word go to near[SHORT] as long as they fit, behind the tokens before them otherwise. */
+typedef struct {
+    uint16_t *tokens; /* [room] */
+    uint32_t room, symbols;
+    uint16_t near[SHORT];
+} word;
+
+/* Append a symbol; 0 where there is no room. */
+static int append(word *w, uint16_t symbol)
 {
-    input in = {text, 0, length, 0, 0, OTHER};
+    if (w->symbols == w->room)
+        return 0;
+    if (w->symbols == SHORT)
+        for (uint32_t i = 0; i < SHORT; i++)
+            w->tokens[i] = w->near[i];
+    *(w->symbols < SHORT ? w->near + w->symbols : w->tokens + w->symbols) = symbol;
+    w->symbols++;
+    return 1;
+}
+
+/* Merge the word, append its tokens to those before it, begin another. work: as many as there is room for. */
+static void finish(const tw_vocabulary *v, word *w, uint32_t *work)
+{
+    uint32_t count, pairs[SHORT];
+    if (w->symbols > SHORT)
+        count = merge(v, w->tokens, w->symbols, work);
+    else {
+        count = merge(v, w->near, w->symbols, pairs);
+        for (uint32_t i = 0; i < count; i++)
+            w->tokens[i] = w->near[i];
+    }
+    w->tokens += count;
+    w->room -= count;
+    w->symbols = 0;
+}
+
+/* Read the word at `at`, no further than `end`; returns where it ends, or `at` where there is no room. */
+static uint32_t read_word(const tw_vocabulary *v, input *in, uint32_t at, uint32_t end, uint16_t space, word *w)
+{
+    uint32_t begin = at, read, added;
+    uint16_t next[4], last = 0;
+    for (; at < end; at += read, last = next[added - 1]) {
+        read = symbols_at(v, in, at, next, &added);
+        if (at > begin && begins_word(v, space, last, next[0]))
+            break;
+        for (uint32_t i = 0; i < added; i++)
+            if (!append(w, next[i]))
+                return begin;
+    }
+    return at;
+}
+
+/* The same where each byte is a symbol, and the word is all up to `end`. */
+static uint32_t read_bytes(const tw_vocabulary *v, input *in, uint32_t at, uint32_t end, word *w)
+{
+    uint32_t size = end - at;
+    uint16_t *to = size <= SHORT ? w->near : w->tokens;
+    if (size > w->room)
+        return at;
+    for (uint32_t i = 0; i < size; i++)
+        to[i] = v->byte_tokens[byte_at(in, at + i)];
+    w->symbols = size;
+    return end;
+}
+
+/* The token that a word, with all of it in the window, becomes where that is one token; TW_NO_TOKEN elsewhere. */
+static int32_t whole_word(const tw_vocabulary *v, const uint8_t *text, uint32_t size)
+{
+    uint32_t hash = 0, slot;
+    for (uint32_t i = 0; i < size; i++)
+        hash = (hash ^ text[i]) * TW_WORD_HASH;
+    for (slot = hash >> v->word_shift; v->words[slot] != TW_NO_TOKEN; slot = slot + 1 == v->word_slots ? 0 : slot + 1) {
+        const uint32_t *bounds = v->offsets + v->words[slot];
+        const uint8_t *piece = v->text + bounds[0];
+        uint32_t i = 0;
+        if (bounds[1] - bounds[0] != size)
+            continue;
+        while (i < size && piece[i] == text[i])
+            i++;
+        if (i == size)
+            return v->words[slot];
+    }
+    return TW_NO_TOKEN;
+}
+
+/* Append the token that the word from `at` to `end` is; 0 where it is not one token, or there is no room for all. */
+static int is_token(const tw_vocabulary *v, const input *in, uint32_t at, uint32_t end, word *w)
+{
+    uint32_t from = at - in->from, size = end - at;
+    int there = from < WINDOW && size <= WINDOW - from && size <= w->room;
+    int32_t token = there ? whole_word(v, in->window + from, size) : TW_NO_TOKEN;
+    if (token == TW_NO_TOKEN)
+        return 0;
+    *w->tokens++ = (uint16_t)token;
+    w->room--;
+    return 1;
+}
+
+int32_t tw_encode(const tw_vocabulary *v, const uint8_t *text, uint32_t length, int bos, uint16_t *tokens,
+                  uint32_t *work, uint32_t capacity)
+{
+    input in; /* nobody clears the window */
+    int bytes = v->symbol_count == 0 && (v->split == TW_SPLIT_GPT2 || v->split == TW_SPLIT_NONE);
     uint16_t space = space_token(v), first[4];
-    uint32_t at = 0, end = 0, count = 0, word, added;
+    uint32_t at = 0, added;
+    word w;
+    in.text = text, in.lead = 0, in.size = length, in.first = in.end = 0, in.kind = OTHER;
+    w.tokens = tokens, w.room = capacity, w.symbols = 0;
     if (bos && v->bos != TW_NO_TOKEN) {
         if (capacity == 0)
             return TW_ENCODE_OVERFLOW;
-        tokens[count++] = (uint16_t)v->bos;
+        *w.tokens++ = (uint16_t)v->bos;
+        w.room--;
     }
-    word = count;
+    look(&in, 0);
     if (length > 0 && v->prefix != TW_PREFIX_NEVER) {
-        (void)symbols_at(v, &in, 0, first, 4, &added);
+        (void)symbols_at(v, &in, 0, first, &added);
         in.lead = v->prefix == TW_PREFIX_ALWAYS || first[0] != space;
         in.size += in.lead;
+        look(&in, 0);
     }
     while (at < in.size) {
-        uint32_t read = symbols_at(v, &in, at, tokens + count, capacity - count, &added);
-        int fresh = at == end;
-        if (read == 0)
-            return TW_ENCODE_OVERFLOW;
-        if (v->split == TW_SPLIT_GPT2 && fresh)
-            end = gpt2_end(v, &in, at);
-        else
-            fresh = count > word && begins_word(v, space, tokens[count - 1], tokens[count]);
-        if (fresh) {
-            uint32_t kept = word + merge(v, tokens + word, count - word, work);
-            for (uint32_t i = 0; i < added; i++)
-                tokens[kept + i] = tokens[count + i];
-            word = count = kept;
+        uint32_t begin = at, end = v->split == TW_SPLIT_GPT2 ? gpt2_end(v, &in, at) : in.size;
+        if (v->word_slots && is_token(v, &in, at, end, &w)) {
+            at = end;
+            continue;
         }
-        count += added;
-        at += read;
+        at = bytes ? read_bytes(v, &in, at, end, &w) : read_word(v, &in, at, end, space, &w);
+        if (at == begin)
+            return TW_ENCODE_OVERFLOW;
+        finish(v, &w, work);
     }
-    return (int32_t)(word + merge(v, tokens + word, count - word, work));
+    return (int32_t)(w.tokens - tokens);
 }
 
 const uint8_t *tw_decode(const tw_vocabulary *v, int32_t previous, int32_t token, uint32_t *length)

@@ -11,7 +11,7 @@ from ...ir.graph import Node
 from ...ir.types import Expr, maximum
 from ...ops import Concat, Copy, Expand, Pad, RowsAt, Select, Slice, Transpose, Windows
 from ..base import Argument, Kernel
-from .arguments import type_of
+from .arguments import product, type_of
 from .generic import broadcast_rows, elements, few_axes, retyped, rows, size, split, steps, whole_bytes
 
 Arguments = Mapping[str, Argument]
@@ -80,7 +80,8 @@ MOVE = (
     ),
     Kernel(
         RowsAt, "generic_move.c", "tw_rows_at", "const void *restrict x, void *restrict y, int size, int start, int n",
-        {}, lambda node: {**rows_at(node), "n": elements(node)}, (whole_bytes,), examples=retyped(RowsAt, "x"),
+        {}, lambda node: {**rows_at(node), "n": product(type_of(node, "y").shape)}, (whole_bytes,),
+        examples=retyped(RowsAt, "x"),
     ),
     *(
         Kernel(

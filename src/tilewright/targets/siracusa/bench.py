@@ -1,6 +1,7 @@
 """Kernels alone on the simulated chip: results and cycles of single calls, many in one program.
 
-Every case runs three times: its cores one after the other, in both orders, then together. All three have to agree and
+Every case runs three times: its cores one after the other, in both orders, then together; those whose cores meet in the
+call always together, all there are. All three have to agree and
 nothing but results and scratch may change; the last call, with a warm instruction cache, is the one that is counted.
 """
 
@@ -105,14 +106,15 @@ class _Prepared:
                 self._place(name, kind, changes=name in changing)
         split = kernel.split(node) if kernel.engine == "cpu" else None
         self.total = self.chunk = 0
-        if split is not None:
+        if split is not None and not kernel.meets:
             shapes = {name: kind.shape for name, kind in self.types.items()}
             extents = node.op.domain(*_types(node, self.types)).extents(shapes)
             self.total = int(np.prod([resolve(extents[dim], case.env) for dim in split.dims]))
             self.chunk = Share(self.total, split.unit).range_of(0, cores, self.total)[1]
         size = kernel.scratch(node)
         self.scratch = [
-            self.near.place("scratch", size, 0, changes=True) for _ in range(cores if split and size else bool(size))
+            self.near.place("scratch", size, 0, changes=True)
+            for _ in range(cores if self.total and size else bool(size))
         ]
         for pool in (self.near, self.far):
             if len(pool.content) > pool.capacity:
@@ -162,7 +164,8 @@ class _Prepared:
             elif name in scalars:
                 value = scalars[name]
                 if isinstance(value, tuple):
-                    tables.append(f"    static const int32_t {name}[] = {{{', '.join(map(str, value)) or '0'}}};")
+                    near = "" if kernel.engine == "cpu" else " TW_NEAR"  # a core waits for each of its loads
+                    tables.append(f"    static const int32_t {name}[]{near} = {{{', '.join(map(str, value)) or '0'}}};")
                     words[name] = name
                 else:
                     words[name] = _literal(ctype, value if isinstance(value, float) else resolve(value, case.env))
@@ -298,7 +301,7 @@ def _cases(batch: Sequence[_Prepared]) -> str:
         images = [f"{{{p.symbol}, {p.symbol}_{i}, {len(p.content) // 4 * 4}}}" for p in (prepared.near, prepared.far)]
         rows.append(
             f"    {{call{i}, {{{', '.join(images)}}}, kept{i}, results{i}, {len(kept)}, {len(results)}, "
-            f"{prepared.total}, {prepared.chunk}}},"
+            f"{prepared.total}, {prepared.chunk}, {int(prepared.case.kernel.meets)}}},"
         )
     lines += ["", "const tw_case tw_cases[] = {", *rows, "};", f"const uint32_t tw_case_count = {len(batch)};", ""]
     return "\n".join(lines)

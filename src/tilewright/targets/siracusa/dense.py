@@ -10,12 +10,23 @@ from typing import cast
 import numpy as np
 
 from ...ir.graph import Node
-from ...ir.types import I8, Array, Value, maximum
+from ...ir.types import I8, I32, Array, Value, maximum
 from ...ops import Linear, LinearAdd
 from ...quant.requant import accumulator_range, half
 from ..base import Kernel, Packing, Rule, Scalar, Split
 from ..host.arguments import clamp, product, type_of
-from .dense_cycles import STREAM_SUM, eights, float_columns, fours, gemm, gemv, stream
+from .dense_cycles import (
+    STREAM_ADD,
+    STREAM_MULTIPLES,
+    STREAM_SUMS,
+    eights,
+    few,
+    float_columns,
+    fours,
+    gemm,
+    gemv,
+    stream,
+)
 from .requant import BYTES, MODE, NARROW, SUMS, WIDE, joined, results
 from .share import CORES, per_core, up
 
@@ -168,6 +179,11 @@ def in_eights(node: Node) -> bool:
     return rows % 8 == 0 and cols % 4 == 0
 
 
+def in_words(node: Node) -> bool:
+    """Rows of whole words of inputs"""
+    return type_of(node, "w").static_shape[1] % 4 == 0
+
+
 def in_fours(node: Node) -> bool:
     """Rows of more than one word of inputs, a multiple of four of them, and of four tokens"""
     (rows, cols), tokens = type_of(node, "w").static_shape, product(type_of(node, "x").shape[:-1])
@@ -188,6 +204,12 @@ def scaled_rows(node: Node) -> bool:
         and type_of(node, "add").size == 1
         and (_told(node)["form"] >> MODE & 3 == NARROW)
     )
+
+
+def multiples(node: Node) -> bool:
+    """Sums that are multiplied, without an addend, a shift or a limit"""
+    add, told = node.operands["add"].data, _told(node)
+    return add is not None and not add.any() and (told["shift"], told["low"], told["high"]) == (0, I32.low, I32.high)
 
 
 def scaled_bytes(node: Node) -> bool:
@@ -274,6 +296,14 @@ def _stream_cycles(node: Node) -> float:
     return stream(_shares(node)[0][0])
 
 
+def _stream_add_cycles(node: Node) -> float:
+    return stream(_shares(node)[0][0], STREAM_ADD)
+
+
+def _few_cycles(node: Node) -> float:
+    return few(_shares(node)[0][0], type_of(node, "w").static_shape[1])
+
+
 def _eights_cycles(node: Node) -> float:
     rows, cols = type_of(node, "w").static_shape
     return eights(up(up(rows, 8), CORES), cols)
@@ -326,12 +356,25 @@ def _float(node: Node) -> Mapping[str, Scalar]:
 DENSE = (
     _stream("i8"),
     _stream("i16"),
-    _stream("i32"),
+    Kernel(
+        Linear, "gemv_i8.c", "tw_stream_multiples",
+        "const int8_t *restrict x, const int8_t *restrict w, const uint8_t *restrict mul, int32_t *restrict y,"
+        " int first, int last",
+        {"x": "i8", "w": "i8", "mul": "u8", "add": "i32", "y": "i32"},
+        requires=(one_row, in_registers, scaled_rows, multiples), packing={"w": ROWS}, split=_split,
+        cycles=lambda node: stream(_shares(node)[0][0], STREAM_MULTIPLES), by_struct=True,
+    ),
     Kernel(
         Linear, "gemv_i8.c", "tw_stream_sums",
         "const int8_t *restrict x, const int8_t *restrict w, int32_t *restrict y, int first, int last",
         {"x": "i8", "w": "i8", "y": "i32"}, requires=(one_row, in_registers, bare_sums), packing={"w": ROWS},
-        split=_split, cycles=lambda node: stream(_shares(node)[0][0], STREAM_SUM), by_struct=True,
+        split=_split, cycles=lambda node: stream(_shares(node)[0][0], STREAM_SUMS), by_struct=True,
+    ),
+    Kernel(
+        Linear, "gemv_i8.c", "tw_few_sums",
+        "const int8_t *restrict x, const int8_t *restrict w, int32_t *restrict y, int cols, int first, int last",
+        {"x": "i8", "w": "i8", "y": "i32"}, _sizes, requires=(one_row, in_words, bare_sums), packing={"w": ROWS},
+        split=_split, cycles=_few_cycles, by_struct=True,
     ),
     Kernel(
         Linear, "gemv_i8.c", "tw_stream_bytes",
@@ -363,9 +406,10 @@ DENSE = (
     ),
     replace(
         _joining(
-            "tw_stream_add", "gemv_i8.c", _stream_cycles, "int shift, int32_t half", one_row, in_registers, small_sums
+            "tw_stream_add", "gemv_i8.c", _stream_add_cycles, "int32_t *restrict scratch, int shift", one_row,
+            in_registers, small_sums,
         ),
-        by_struct=True,
+        scratch=lambda node: 4 * _shares(node)[0][0], by_struct=True,
     ),
     replace(
         _joining(

@@ -10,8 +10,12 @@ from __future__ import annotations
 from .share import up
 
 CONFLICTS = 1.035
-STREAM_CALL, STREAM_ROW, STREAM_SUM = 155, 38.5, 35.5
+# Of rows of 64 weights: a call, a row.
+STREAM, STREAM_SUMS, STREAM_ADD, STREAM_MULTIPLES = (155, 38.5), (109, 33.6), (187, 44.2), (150, 38.8)
+FEW_CALL, FEW_BLOCK = 90, 55
 EIGHTS_CALL, EIGHTS_BLOCK = 120, 120
+GATE_CALL, GATE_PAIR = 187, 81.4  # of rows of 64 weights, with their product
+ROWS_CALL, ROWS_ROW = 110, 22
 GEMV_CALL, GEMV_EIGHT, GEMV_FOUR = 238, 155, 160
 REGISTERS_CALL, REGISTERS_BLOCK, REGISTERS_ROW = 184, 184, 30.6
 FOURS_WORD, PAIR_WORD = 24 * 1.01, 14 * CONFLICTS
@@ -25,14 +29,27 @@ LOOSE = {"sums": 190, "bytes": 380, "halves": 380, "bounded": 400, "joined": 440
 ROW = {"sums": 4, "bytes": 15, "halves": 15, "bounded": 20, "joined": 16, "wide": 57}
 
 
-def stream(rows: int, each: float = STREAM_ROW) -> float:
+def stream(rows: int, form: tuple[float, float] = STREAM) -> float:
     """Rows of 64 weights times one row of inputs in registers."""
-    return STREAM_CALL + each * rows
+    call, row = form
+    return call + row * rows
+
+
+def few(rows: int, cols: int) -> float:
+    """Sums of rows of weights, four at a time, times one row of inputs."""
+    blocks = up(rows, 4)
+    each = 2 * rows + blocks + (rows % 4 == 1)  # of a row alone, words come too late
+    return FEW_CALL + blocks * FEW_BLOCK + CONFLICTS * up(cols, 4) * each
 
 
 def eights(blocks: int, cols: int) -> float:
     """Blocks of eight rows of weights times one row of inputs."""
     return EIGHTS_CALL + blocks * (EIGHTS_BLOCK + CONFLICTS * 17 * up(cols, 4))
+
+
+def rows_alone(rows: int, cols: int) -> float:
+    """Rows of weights one after the other times one row of inputs."""
+    return ROWS_CALL + rows * (ROWS_ROW + CONFLICTS * 3 * up(cols, 4))
 
 
 def gemv(rows: int, cols: int, registers: bool, finish: str) -> float:

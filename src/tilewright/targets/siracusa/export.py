@@ -6,6 +6,7 @@ The builds of this package use the same runtime and linker script, from the proj
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ PROJECT = Path(__file__).parent / "project"
 PARTS = (
     "harness.c", "harness.h", "include/math.h", "include/string.h", "runtime.c", "siracusa.h", "start.S", "tw_cores.h",
 )  # fmt: skip
+HELPERS = "*(.text.tw_hot.*)"  # sections of TW_HELPER in kernels/tw_xpulp.h
 STORY = Story("Once upon a time", 64)
 
 
@@ -29,7 +31,8 @@ def export(compiled: Compiled, plan: Mapping[str, Any], texts: Mapping[str, str]
     """Path -> content, beside the files that every target has, or instead of them."""
     language = plan["language"] is not None
     found = {f"runtime/{name}": (RUNTIME / name).read_text() for name in PARTS}
-    found["runtime/link.ld"] = linker_script(*sections(plan, [name for _, name in compiled.source.state_names]))
+    placed = sections(plan, [name for _, name in compiled.source.state_names])
+    found["runtime/link.ld"] = linker_script(*placed, functions(plan))
     sources = sorted(name for name in texts if name.endswith(".c") and name != "main.c")
     values = {
         "PREFIX": compiled.prefix, "NAME": str(plan["name"]).replace("\n", " "),
@@ -45,12 +48,31 @@ def export(compiled: Compiled, plan: Mapping[str, Any], texts: Mapping[str, str]
     return {**found, "main.c": example(plan, STORY)}
 
 
-def linker_script(near: str, far: str) -> str:
-    """The linker script with the sections `near` in L1 and `far` in L2."""
+def linker_script(near: str, far: str, layers: str = HELPERS) -> str:
+    """The linker script with the sections `near` in L1 and `far` in L2; the code of `layers` comes first."""
     text = (RUNTIME / "link.ld").read_text()
-    for name, value in (("TW_IN_L1", near), ("TW_IN_L2", far), ("TW_STACKS", str(STACKS))):
+    values = {"TW_IN_L1": near, "TW_IN_L2": far, "TW_IN_LAYERS": layers, "TW_STACKS": str(STACKS)}
+    for name, value in values.items():
         text = text.replace(name, value)
     return text
+
+
+def functions(plan: Mapping[str, Any]) -> str:
+    """Sections of what a pass of one token or a plain network calls: layers that repeat before what is called once.
+
+    Side by side they are spread evenly over the sets of the instruction cache, which hardly holds them. The names are
+    those that -ffunction-sections gives; N-EUREKA's kernels are one function under several names.
+    """
+    nodes = [part for node in plan["entries"][-1]["nodes"] for part in (node, node.get("shared")) if part]
+    calls = Counter(_function(part["kernel"]) for part in nodes if part["kernel"])
+    several, once = (
+        [f"*(.text.{name})" for name in calls if (calls[name] > 1) == repeats] for repeats in (True, False)
+    )
+    return "\n        ".join([*several, HELPERS, *once])
+
+
+def _function(symbol: str) -> str:
+    return "tw_neureka_*" if symbol.startswith("tw_neureka_") else symbol
 
 
 def sections(plan: Mapping[str, Any], states: Sequence[str]) -> tuple[str, str]:

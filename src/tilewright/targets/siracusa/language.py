@@ -12,7 +12,7 @@ import numpy as np
 from ...ir.domain import Box
 from ...ir.graph import Node
 from ...ir.op import Op
-from ...ir.types import I8, I16, I32, U8, Array, TensorType, maximum, nominal
+from ...ir.types import I8, I16, I32, U8, Array, DType, TensorType, maximum, nominal
 from ...ops import (
     Append,
     QuantisedAttention,
@@ -147,13 +147,37 @@ def elements(node: Node, operand: str = "y") -> int:
     return math.prod(nominal(d) for d in type_of(node, operand).shape)
 
 
+NORM_SHIFTS, SWIGLU_SHIFTS = range(18, 24), range(11, 17)  # those with loops of their own in cluster_llama.c
+
+
 def _rmsnorm_cycles(node: Node) -> float:
+    """Of rows that no single element fills. A core may begin in the middle of one."""
     chunk, n = per_core(elements(node)), maximum(type_of(node, "w").shape[0])
-    return 200 + -(-chunk // n) * (122 + 1.53 * n) + 11.5 * chunk
+    row, each = (205, 6.5) if cast(QuantisedRMSNorm, node.op).shift in NORM_SHIFTS else (122, 11.5)
+    rows = 1 - (math.gcd(chunk, n) - chunk) // n
+    return 215 + rows * (row + 1.57 * n) + each * chunk
+
+
+def _swiglu_cycles(node: Node) -> float:
+    fixed, each = (200, 6.33) if cast(QuantisedSwiGLU, node.op).shift in SWIGLU_SHIFTS else (100, 8.4)
+    return fixed + each * per_core(elements(node))
 
 
 def _row_cycles(node: Node) -> float:
-    return 215 + 1.65 * type_of(node, "w").static_shape[0] + 11.5 * per_core(elements(node))
+    return 175 + 1.72 * type_of(node, "w").static_shape[0] + 11.5 * per_core(elements(node))
+
+
+def _whole_heads(node: Node) -> Split:
+    return Split(("t", "c"), maximum(type_of(node, "table").shape[1]))
+
+
+def _rope_sums_cycles(each: float) -> Callable[[Node], float]:
+    def cycles(node: Node) -> float:
+        hd, width = maximum(type_of(node, "table").shape[1]), maximum(type_of(node, "x").shape[1])
+        chunk = per_core(elements(node), hd)
+        return 180 + 40 * -(-chunk // width) + (each + 2 / hd) * chunk
+
+    return cycles
 
 
 def _rope_cycles(each: float) -> Callable[[Node], float]:
@@ -170,13 +194,26 @@ def small_table(node: Node) -> bool:
     return rows > 1 and 2 * math.prod(map(maximum, type_of(node, "table").shape)) <= 8192
 
 
+def _rope_examples(dtype: DType) -> Callable[[Any], tuple[Op, tuple[TensorType | None, ...]]]:
+    """Two rows or more of this type."""
+
+    def examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+        op, (x, table) = QuantisedRoPE.examples(draw)
+        assert x is not None
+        assert table is not None
+        rows, hd = table.static_shape
+        return op, (TensorType((x.static_shape[0] + 1, x.shape[1]), dtype), TensorType((rows + 1, hd), I16))
+
+    return examples
+
+
 def _saturate_cycles(node: Node) -> float:
     return 60 + (6.5 if node.operands.get("r") is not None else 3.5) * per_core(elements(node))
 
 
 def _embed_cycles(node: Node) -> float:
     chunk, cols = per_core(elements(node)), maximum(type_of(node, "table").shape[1])
-    return 114 + 76 * -(-chunk // cols) + 9.8 * chunk
+    return 62 + 45 * -(-chunk // cols) + 12 * chunk
 
 
 def _append_cycles(fixed: float, each: float) -> Callable[[Node], float]:
@@ -207,7 +244,7 @@ def _work(node: Node) -> tuple[int, float, float]:
 
 def _attention_cycles(node: Node) -> float:
     heads, near, far = _work(node)
-    return 320 + 320 * heads + near + 1.3 * far
+    return 235 + 320 * heads + near + 1.3 * far
 
 
 def shared_by_pairs(node: Node) -> bool:
@@ -226,13 +263,19 @@ def _two_scratch(node: Node) -> int:
     return 16 * (2 * -(-_pitch(node, "k") // 4) | 1)
 
 
+ATTENTION_SHIFTS = range(12, 17)  # those with loops of their own in prompt_attention.c
+
+
 def _prompt_cycles(node: Node) -> float:
     """The part that nominal rows have in a call of as many as there can be."""
     op, hd, rows = cast(QuantisedAttention, node.op), _hd(node), type_of(node, "q").shape[0]
     cells, pairs = per_core(maximum(rows) * op.kv_heads), op.heads // op.kv_heads // 2
     seen = nominal(op.pos) + (maximum(rows) + 1) / 2
-    scores = 16 if hd == 16 else 2 * (11 * (hd // 16) + 7 * (hd % 16 > 0))
-    each = 470 + seen * (scores + 14) + hd // 4 * (60 + 1.2 * 14 * -(-seen // 4))
+    if hd == 16 and op.shift in ATTENTION_SHIFTS:
+        each = 640 + 44 * seen
+    else:
+        scores = 2 * (11 * (hd // 16) + 7 * (hd % 16 > 0))
+        each = 470 + seen * (scores + 14) + hd // 4 * (60 + 1.2 * 14 * -(-seen // 4))
     return (180 + cells * (30 + pairs * each)) * nominal(rows) / maximum(rows)
 
 
@@ -257,7 +300,16 @@ _ROPE = Kernel(
     "const int16_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int width, int hd, int pos,"
     " int shift, int first, int last",
     {"x": "i16", "table": "i16"}, _rope, split=over("t", "c", unit=2), direct=frozenset({"table"}),
-    cycles=_rope_cycles(12.5),
+    cycles=_rope_cycles(11.6), examples=_rope_examples(I16),
+)  # fmt: skip
+
+_ROPE_SUMS = Kernel(
+    QuantisedRoPE, "cluster_llama.c", "tw_cluster_rope_sums",
+    "const int32_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int width, int hd, int pos,"
+    " int shift, int first, int last",
+    {"x": "i32", "table": "i16"}, _rope, split=_whole_heads, direct=frozenset({"table"}),
+    cycles=_rope_sums_cycles(12.7),
+    examples=_rope_examples(I32),
 )  # fmt: skip
 
 LANGUAGE = (
@@ -266,7 +318,7 @@ LANGUAGE = (
         "const int32_t *restrict tokens, const int8_t *restrict table, const uint8_t *restrict mul,"
         " int16_t *restrict y, int cols, int pitch, int shift, int first, int last",
         {"tokens": "i32", "table": "i8", "mul": "u8"}, _embed, packing={"table": ROWS}, split=flat,
-        direct=frozenset({"table", "mul"}),
+        direct=frozenset({"tokens", "table", "mul"}),
         cycles=_embed_cycles,
     ),
     Kernel(
@@ -277,8 +329,10 @@ LANGUAGE = (
         QuantisedRMSNorm, "cluster_llama.c", "tw_cluster_rmsnorm",
         _NORM, {"x": "i16", "w": "i16"}, _rmsnorm, split=flat, cycles=_rmsnorm_cycles,
     ),
-    replace(_ROPE, requires=(small_table,), direct=frozenset(), cycles=_rope_cycles(8.7)),
+    replace(_ROPE, requires=(small_table,), direct=frozenset(), cycles=_rope_cycles(7.7)),
     _ROPE,
+    replace(_ROPE_SUMS, requires=(small_table,), direct=frozenset(), cycles=_rope_sums_cycles(9)),
+    _ROPE_SUMS,
     Kernel(
         Append, "cluster_attention.c", "tw_cluster_append_rows",
         "int8_t *restrict state, const int8_t *restrict x, int n, int pos, int first, int last",
@@ -324,7 +378,7 @@ LANGUAGE = (
         "const int8_t *a, const int8_t *restrict b, const int16_t *restrict table, int8_t *y, int shift, int first,"
         " int last",
         {"a": "i8", "b": "i8", "table": "i16"}, lambda node: {"shift": cast(QuantisedSwiGLU, node.op).shift},
-        in_place={"y": "a"}, split=flat, cycles=lambda node: 89 + 8.4 * per_core(elements(node)),
+        in_place={"y": "a"}, split=flat, cycles=_swiglu_cycles,
     ),
     Kernel(
         Saturate, "cluster_llama.c", "tw_cluster_saturate",

@@ -16,13 +16,18 @@ from ..host.arguments import type_of
 from ..host.linear_tables import GATE, JOIN, sizes
 from .decoder import CENTRED
 from .dense import APART, ROWS, in_eights, one_row
-from .dense_cycles import eights, stream
+from .dense_cycles import GATE_CALL, GATE_PAIR, eights, rows_alone
 from .share import CORES, up
 
 
 def of_64(node: Node) -> bool:
     """Rows of 64 inputs"""
     return type_of(node, "x").shape[-1] == 64
+
+
+def in_pairs(node: Node) -> bool:
+    """Rows of whole pairs of words of inputs"""
+    return type_of(node, "w").static_shape[1] % 8 == 0
 
 
 def _steps(node: Node) -> tuple[tuple[int, Array, Array], ...]:
@@ -65,8 +70,13 @@ def _join_cycles(node: Node) -> float:
     return eights(blocks, cols) + 75 * blocks
 
 
+def _rows_cycles(node: Node) -> float:
+    rows, cols = type_of(node, "w").static_shape
+    return rows_alone(up(rows, CORES), cols)
+
+
 def _gate_cycles(node: Node) -> float:
-    return stream(2 * up(type_of(node, "y").static_shape[-1], CORES))
+    return GATE_CALL + GATE_PAIR * up(type_of(node, "y").static_shape[-1], CORES)
 
 
 LINEAR_TABLES = (
@@ -74,6 +84,11 @@ LINEAR_TABLES = (
         LinearJoin, "gemv_tables.c", "tw_eights_join", f"{JOIN}, int cols, int shift, int first, int last", {},
         _arguments, (one_row, in_eights, rounded), packing={"w": APART, "table": CENTRED}, cycles=_join_cycles,
         in_place={"y": "r"}, split=lambda _: Split(("o",), 8), by_struct=True,
+    ),
+    Kernel(
+        LinearJoin, "gemv_tables.c", "tw_rows_join", f"{JOIN}, int cols, int shift, int first, int last", {},
+        _arguments, (one_row, in_pairs, rounded), packing={"w": APART, "table": CENTRED}, cycles=_rows_cycles,
+        in_place={"y": "r"}, split=lambda _: Split(("o",)), by_struct=True,
     ),
     Kernel(
         LinearGate, "gemv_tables.c", "tw_stream_gate", f"{GATE}, int shift, int first, int last", {}, _arguments,

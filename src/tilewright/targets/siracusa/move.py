@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from ...ir.graph import Node
 from ...ir.op import Op
-from ...ir.types import DTYPES, TensorType
+from ...ir.types import DTYPES, TensorType, nominal
 from ...ops import Concat, Copy, Expand, Gather, Pad, RowsAt, Slice, Transpose, Windows
 from ..base import Argument, Kernel, Split
 from ..host.arguments import type_of
@@ -31,6 +31,12 @@ def _blocks(node: Node, block: int) -> Split:
     dims = flat(node).dims
     total = elements(node) if type_of(node, "y").rank == len(dims) else 0
     return Split(dims, block if block and total // block >= CORES else 1)
+
+
+def _rows_cycles(node: Node) -> float:
+    """Of a table in weight memory."""
+    count = math.prod(nominal(d) for d in type_of(node, "y").shape)
+    return 150.0 + 20 * -(-per_core(count) * size(node, "y") // 4)
 
 
 def _row_length(table: Argument) -> int:
@@ -205,7 +211,7 @@ MOVE = (
         RowsAt, "move.c", "tw_rows_part",
         f"const void *restrict x, void *restrict y, int size, int start, {_RANGE}", {}, rows_at, (whole_bytes,),
         split=flat, direct=frozenset({"x"}), examples=retyped(RowsAt, "x"),
-        cycles=lambda node: 150.0 + 20 * -(-per_core(elements(node)) * size(node, "y") // 4),
+        cycles=_rows_cycles,
     ),
     Kernel(
         Transpose, "turn_bytes.c", "tw_turn_bytes",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -15,7 +14,7 @@ from .share import up
 
 TILE = 6  # pixels of results along each side that the engine holds at once
 OUTPUTS = 32  # channels of results that it holds
-VARYING = (6, 7, 10, 11, 13, 15, 16, 17, 18, 19, 20, 21, 23)  # registers that a form tells; kernels/neureka.c
+WEIGHT_MEMORY = 0x10400000  # the address that those of weights count from
 IN_PIXEL, IN_LINE, OUT_GROUP, OUT_PIXEL, OUT_LINE, WORD_STEP, OUTPUT_STEP = 6, 7, 9, 10, 11, 12, 13
 LAST_CHANNELS, LAST_RESULTS, LAST_INPUTS, CHANNEL_TILES, PIXEL_TILES = 15, 16, 17, 18, 19
 PADDING, LOW, MASK, CONF = 20, 21, 22, 23
@@ -205,20 +204,14 @@ def wrong(registers: Sequence[int]) -> str | None:
 def form(jobs: Sequence[Job]) -> dict[str, int | tuple[int, ...]]:
     """The arguments of the functions in kernels/neureka.c. ValueError for what the engine gets wrong.
 
-    `form` has of each job a digest of the registers that vary, and these; then what to add to the addresses of inputs,
-    weights, multipliers, addends and results for the next job.
+    `form` has of each job what to add to the call's addresses, in the order of their registers, then the others.
     """
     words: list[int] = []
-    places = [(j.x_at - sum(map(math.prod, zip(j.pad, reversed(j.in_strides), strict=False))), j.w_at, j.mul_at,
-               j.add_at, j.y_at) for j in jobs]  # fmt: skip
-    for job, at, after in zip(jobs, places, [*places[1:], None], strict=True):
-        registers = job.registers()
-        varying = np.array([registers[i] for i in VARYING], np.int64).astype(np.int32)
-        digest = int(np.uint32(zlib.crc32(varying.tobytes())).astype(np.int32))
-        words += [digest, *map(int, varying)]
-        words += [b - a for a, b in zip(at, after, strict=True)] if after else []
-    assert places[0][1:] == (0, 0, 0, 0)
-    return {"form": tuple(words), "start": places[0][0], "jobs": len(jobs)}
+    for job in jobs:
+        border = sum(map(math.prod, zip(job.pad, reversed(job.in_strides), strict=False)))
+        words += [job.w_at - WEIGHT_MEMORY, job.x_at - border, job.y_at, job.mul_at, 0, job.add_at]
+        words += np.array(job.registers()[IN_PIXEL:], np.int64).astype(np.int32).tolist()
+    return {"form": tuple(words), "jobs": len(jobs)}
 
 
 def rest(size: int, part: int) -> int:

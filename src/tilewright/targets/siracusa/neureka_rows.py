@@ -21,9 +21,10 @@ from .neureka_weights import Levels, each_output, point_packing
 from .requant import NARROW, mode_of
 from .share import up
 
-DISPATCH = 90.0  # cycles of a core from a call to the start of its first job
-LATENCY = 30.0  # from the end of the last job until a core that waits knows
-DESCRIBE = 160.0  # cycles from the start of a job to that of the next, where it takes less time
+ISSUE = 25.0  # cycles of a core to start a job whose registers are written
+DESCRIBE = 140.0  # to write them; the next job of a call can start so long after the one before
+BESIDE = 1.08  # times as long that jobs take while eight cores read weights from L1
+LATENCY = 25.0  # from the end of the last job until a core that waits knows
 
 
 @dataclass(frozen=True)
@@ -155,8 +156,8 @@ def row(
 
     return Kernel(
         op, "neureka.c", f"tw_neureka_{name}",
-        "const void *x, const int8_t *w, const void *mul, const void *add, void *y, const int32_t *form,"
-        " int32_t start, int32_t jobs", {},
+        "const int8_t *w, const void *x, void *y, const void *mul, const int32_t *form, const void *add,"
+        " int32_t jobs", {},
         requires=(*RULES, *rules), direct=frozenset({"w"}), engine="neureka", bind=bind,
         cycles=lambda node: time_of(jobs(node, constants_of(node))), split=split,
     )  # fmt: skip

@@ -70,9 +70,9 @@ def _worked(jobs: Sequence[Sequence[int]], start: int, stop: int) -> tuple[int, 
 
 
 def _function(symbol: str) -> str:
-    """Calls that start jobs are one function under several names."""
-    starts = symbol.startswith(f"tw_{NPU}_") and symbol != f"tw_{NPU}_sleep"
-    return NPU if starts else symbol
+    """Calls of the engine are started by one function; others wait for them."""
+    waits = symbol in (f"tw_{NPU}_finish", f"tw_{NPU}_wait")
+    return NPU if symbol.startswith(f"tw_{NPU}_") and not waits else symbol
 
 
 def _transfers(seen: Sequence[Sequence[int]], track: str) -> Iterator[tuple[int, int, int]]:

@@ -12,21 +12,13 @@ from ...ir.op import Op
 from ...ir.types import TensorType, maximum
 from ...ops import GatedLinear, GatedSums, ScaledAdd, TurnedHeads
 from ...quant.requant import accumulator_range, fits32, half
-from ..base import Kernel, Scalar, Split
+from ..base import Argument, Kernel, Split
 from ..host.arguments import type_of
-from ..host.one_call import (
-    GATED,
-    GATED_SUMS,
-    HEADS,
-    SCALED_ADD,
-    gated,
-    gated_sums,
-    turned_heads,
-)
+from ..host.one_call import GATED, GATED_SUMS, HEADS, SCALED_ADD, gated, gated_sums
 from .dense import ROWS
 from .dense_cycles import stream
 from .language import VALUES, pitch_of
-from .share import flat, per_core
+from .share import CORES, flat, per_core
 
 
 def one_token(node: Node) -> bool:
@@ -73,9 +65,33 @@ def one_row_of_sums(node: Node) -> bool:
     return type_of(node, "x").shape[0] == 1
 
 
-def _heads(node: Node) -> Mapping[str, Scalar]:
-    positions, n = type_of(node, "state_v").shape
-    return {**turned_heads(node), "n": maximum(n), "pitch": pitch_of(maximum(positions))}
+def _pieces(node: Node) -> list[list[tuple[int, ...]]]:
+    """The pieces of each core, of eight, as the C has them: its columns, cut where parts of heads end."""
+    op, hd = cast(TurnedHeads, node.op), type_of(node, "angles").static_shape[1]
+    positions, columns = type_of(node, "state_v").shape[0], type_of(node, "mul").static_shape[0]
+    pitch, chunk = pitch_of(maximum(positions)), per_core(columns, 4)
+    found: list[list[tuple[int, ...]]] = []
+    for core in range(CORES):
+        at, end = core * chunk, min((core + 1) * chunk, columns)
+        mine: list[tuple[int, ...]] = []
+        while at < end:
+            (kv, part), c = divmod(at // hd, op.group + 2), at % hd
+            count, kind = min(hd - c, end - at), max(0, part - op.group + 1)
+            to = (kv * op.group + part) * hd + c if kind == 0 else (kv * hd + c) * (pitch if kind == 2 else 1)
+            shift = (op.q_shift, op.k_shift, op.v_shift)[kind]
+            mine.append((count // 2, 4 * at, at, c // 2 * 2, to, kind, shift, half(shift)))
+            at += count
+        found.append(mine)
+    return found
+
+
+def _heads(node: Node) -> Mapping[str, Argument]:
+    op, (positions, n) = cast(TurnedHeads, node.op), type_of(node, "state_v").shape
+    pieces = _pieces(node)
+    most, none = max(map(len, pieces)), (0,) * 8
+    form = (most, maximum(n), type_of(node, "angles").static_shape[1] // 2, pitch_of(maximum(positions)))
+    rows = [number for mine in pieces for piece in [*mine, *[none] * (most - len(mine))] for number in piece]
+    return {"pos": op.pos, "sizes": (*form, op.turn, half(op.turn), *rows)}
 
 
 def _heads_examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
@@ -107,7 +123,8 @@ def _sums_cycles(call: float, each: float) -> Callable[[Node], float]:
 
 
 def _heads_cycles(node: Node) -> float:
-    return 215 + 24.5 * per_core(type_of(node, "mul").static_shape[0], 4)
+    """Of the slowest core: values take half as long as what is turned."""
+    return 74 + max(sum(62 + 14 * p[0] if p[5] == 2 else 88 + 26 * p[0] for p in mine) for mine in _pieces(node))
 
 
 ONE_CALL = (
@@ -120,23 +137,21 @@ ONE_CALL = (
     ),
     Kernel(
         TurnedHeads, "cluster_sums.c", "tw_cluster_turned_heads",
-        f"{HEADS}, int n, int group, int hd, int pitch, int pos, int q_shift, int k_shift, int v_shift, int turn,"
-        " int first, int last",
+        f"{HEADS}, const int32_t *restrict sizes, int pos",
         {}, _heads, (one_token_in_words, scaled_in_32_bits), packing={"state_v": VALUES, "v": VALUES},
         split=lambda node: Split(("t", "g", "e"), 4),  # noqa: ARG005
         direct=frozenset({"state_k", "state_v"}), cycles=_heads_cycles, examples=_heads_examples,
-        by_struct=True, late=frozenset({"pos"}),
+        by_struct=True, late=frozenset({"pos"}), meets=True,
     ),
     Kernel(
-        ScaledAdd, "cluster_sums.c", "tw_cluster_scaled_add", f"{SCALED_ADD}, int shift, int first, int last",
+        ScaledAdd, "gemv_i8.c", "tw_cluster_scaled_add", f"{SCALED_ADD}, int shift, int first, int last",
         {}, lambda node: {"shift": cast(ScaledAdd, node.op).shift},
         (one_row_of_sums, scaled_in_32_bits, small_scaled_sums), split=flat, in_place={"y": "r"},
-        cycles=_sums_cycles(80, 11.7), by_struct=True,
+        cycles=_sums_cycles(74, 10), by_struct=True,
     ),
     Kernel(
         GatedSums, "cluster_sums.c", "tw_cluster_gated_sums",
         f"{GATED_SUMS}, int columns, int gate_shift, int up_shift, int shift, int first, int last",
-        {}, gated_sums, (one_row_of_sums, scaled_in_32_bits), split=flat, cycles=_sums_cycles(115, 24.3),
-        by_struct=True,
+        {}, gated_sums, (one_row_of_sums, scaled_in_32_bits), split=flat, cycles=_sums_cycles(75, 20), by_struct=True,
     ),
 )  # fmt: skip

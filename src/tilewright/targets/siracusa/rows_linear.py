@@ -125,7 +125,7 @@ ROWS_LINEAR = (
         cycles=_gate_cycles, by_struct=True,
     ),
     Kernel(
-        LinearJoin, "gemm_bytes.c", "tw_join_rows",
+        LinearJoin, "gemm_bytes.c", "tw_gemm_join",
         f"{JOIN}, int8_t *restrict scratch, int tokens, int rows, int cols, int shift, int out_shift, int most,"
         " int first, int last",
         {}, _join, (tokens_in_fours, rounded, usual_join), packing={"w": APART}, in_place={"y": "r"},

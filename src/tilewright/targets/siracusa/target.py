@@ -20,7 +20,7 @@ from .language_float import LANGUAGE_FLOAT
 from .linear_tables import LINEAR_TABLES
 from .move import MOVE
 from .neureka import NEUREKA
-from .neureka_rows import DISPATCH, LATENCY
+from .neureka_rows import BESIDE, DESCRIBE, ISSUE, LATENCY
 from .norm import NORM, ONE_ROW, ONE_WEIGHT
 from .one_call import ONE_CALL
 from .pointwise import POINTWISE
@@ -28,13 +28,14 @@ from .product import PRODUCT
 from .rows_between import ROWS_BETWEEN
 from .rows_linear import ROWS_LINEAR
 from .share import CORES as CORES
+from .shared_attention import SHARED_ATTENTION
 from .vision import VISION
 
 CLOCK_MHZ = 360.0  # assumed: the published figures do not name theirs
 FIRST_STACK = 6144  # bytes, in L1: core 0 runs kernels that nobody shares, sampler and tokenizer
 CORE_STACK = 2048  # of each other core
 STACKS = FIRST_STACK + (CORES - 1) * CORE_STACK
-TABLES = 4096  # bytes, in L1: what cores read at every call
+TABLES = 5632  # bytes, in L1: what cores read at every call
 L1_BYTES = 0x3FFF0 - STACKS - TABLES
 L2_BYTES = 0x1F0000 - (192 << 10)  # the rest is for code, text and the caller's data
 WEIGHT_BYTES = 8 << 20
@@ -60,7 +61,18 @@ SIRACUSA = Target(
     ),
     engines=(
         Engine("cpu", CORES, CLOCK_MHZ, MACS_PER_CYCLE, bytes_per_cycle=4.0 * CORES),
-        Engine("neureka", 1, CLOCK_MHZ, NPU_MACS, bytes_per_cycle=32.0, queue=2, issue=DISPATCH, latency=LATENCY),
+        Engine(
+            "neureka",
+            1,
+            CLOCK_MHZ,
+            NPU_MACS,
+            bytes_per_cycle=32.0,
+            queue=2,
+            issue=ISSUE,
+            describe=DESCRIBE,
+            latency=LATENCY,
+            beside=BESIDE,
+        ),
     ),
     kernels=(
         *NEUREKA,
@@ -78,6 +90,7 @@ SIRACUSA = Target(
         *ROWS_LINEAR,
         *DECODER,
         *FLOATS,
+        *SHARED_ATTENTION,
         *LANGUAGE,
         *LANGUAGE_FLOAT,
         *VISION,
@@ -86,7 +99,7 @@ SIRACUSA = Target(
     kernel_folders=(KERNELS, *HOST.kernel_folders),
     headers=(*sorted(path.name for path in KERNELS.glob("*.h")), *HOST.headers),
     language_quant="int8",
-    language_chunk=32,
+    language_chunk=64,
     scratchpad="l1",
     tables=TABLES,
     # beside eight busy cores; a start's code has to be fetched

@@ -341,7 +341,6 @@ static __attribute__((noinline)) void masked(const struct tw_attend_row *given, 
  * `reciprocal` wants of them; numbers: and a bound, rounded products with sums clipped to it are codes; mask: or null;
  * other tables as the operator says; scratch: four bytes for each position and twice its bytes of whole words, and a
  * word. */
-TW_HOT
 void SMALL tw_attend_row(const struct tw_attend_row *given, uint32_t *restrict scratch, int first, int last)
 {
     int at = first << given->spread, end = last << given->spread;
@@ -385,7 +384,6 @@ static __attribute__((noinline)) void SMALL masked_long(const struct tw_attend_l
 /* The same over many positions: weights by a table of distances from the greatest score, one for each head. exp: and
  * the greatest of what follows each eighth, halves, and how many bits all are raised; scratch: two bytes for each
  * position of whole words, two words, and 256 bytes. */
-TW_HOT
 void SMALL tw_attend_long(const struct tw_attend_long *given, uint32_t *restrict scratch, int first, int last)
 {
     int at = first << given->spread, end = last << given->spread;

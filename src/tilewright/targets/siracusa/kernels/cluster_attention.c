@@ -4,7 +4,6 @@
 #include "tw_kernels.h"
 
 /* Elements first .. last of x, flat, go to row pos on of the keys: rows as they are. */
-TW_HOT
 void __attribute__((minsize)) tw_cluster_append_rows(int8_t *restrict state, const int8_t *restrict x, int n, int pos, int first, int last)
 {
     int8_t *restrict y = state + pos * n;
@@ -16,7 +15,6 @@ void __attribute__((minsize)) tw_cluster_append_rows(int8_t *restrict state, con
 }
 
 /* Elements first .. last of x, [tokens][n], to position pos on of the values. */
-TW_HOT
 void tw_cluster_append_channels(int8_t *restrict state, const int8_t *restrict x, int n, int pitch, int pos, int first,
                                 int last)
 {
@@ -44,7 +42,6 @@ void tw_cluster_append_channels(int8_t *restrict state, const int8_t *restrict x
 }
 
 /* The same of a single token. */
-TW_HOT
 void __attribute__((minsize)) tw_cluster_append_column(int8_t *restrict state, const int8_t *restrict x, int pitch,
                                                        int pos, int first, int last)
 {
@@ -58,7 +55,6 @@ void __attribute__((minsize)) tw_cluster_append_column(int8_t *restrict state, c
  * k: [capacity][kv_width]; v: [kv_width][pitch]; mul, out: [heads]; table: [256], and 56
  * times the last entry, for what is far away: cores take one each, as they would wait for each other at its bank;
  * scratch: [pitch]. */
-TW_HOT
 void __attribute__((minsize)) tw_cluster_attention(
     const struct tw_cluster_attention *given, int32_t *restrict scratch, int pos, int first, int last)
 {

@@ -40,7 +40,6 @@ void SMALL tw_turn_heads(const int8_t *restrict x, const int8_t *restrict r, con
  * w, mul: for each head rows of `group` queries, of a key and of a value; state_k: [positions][n], state_v: [n][pitch];
  * tables: entry c at 128 + c; numbers: the product's addend, multipliers and addends of rotations;
  * y: [n / 4][group][4]; scratch: what the rows give, whole words. */
-TW_HOT
 void SMALL tw_new_heads(const struct tw_new_heads *given, int8_t *restrict scratch, int first, int last)
 {
     int group = given->group, rows = 4 * group + 8, at = first * rows, heads = last - first;
@@ -66,7 +65,6 @@ void SMALL tw_new_heads(const struct tw_new_heads *given, int8_t *restrict scrat
 }
 
 /* The same from what such products gave. x_q: [n / 4][group][4], x_k, x_v: [n]; numbers: of rotations. */
-TW_HOT
 void SMALL tw_enter_row(const struct tw_enter_row *given, int first, int last)
 {
     int32_t c[4], heads = last - first;
@@ -100,7 +98,6 @@ void SMALL tw_enter_row(const struct tw_enter_row *given, int first, int last)
                      : [n] "r"(last - first), [ta] "r"(table_a), [tb] "r"(table_b), [mul] "r"(mul),                   \
                        [add] "r"(add), [shift] "r"(shift)                                            \
                      : "memory")
-TW_HOT
 void SMALL tw_join_tables(const struct tw_join_tables *given, int first, int last)
 {
     if (first >= last)

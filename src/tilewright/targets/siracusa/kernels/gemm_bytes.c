@@ -21,7 +21,7 @@ enum { USUAL = -1 }; /* shift: by 16, add is 2^15, mul >= 0 has 15 bits */
 /* y[t][r] = clip((x[t] . w[r] * mul[r] + add) >> shift). x: [tokens][cols], y: rows of y_step; mul_step: elements from
  * one row's multiplier to the next. `own`: whether every four rows have multipliers of their own, else all have the
  * first four, and tiles go along the rows of weights where these are more. */
-TW_HOT static SMALL __attribute__((noinline)) void bytes_of(const int8_t *x, const int8_t *w, const int32_t *mul,
+TW_HELPER SMALL void bytes_of(const int8_t *x, const int8_t *w, const int32_t *mul,
                                                             int mul_step, int own, int32_t add, int shift, int8_t *y,
                                                             int y_step, int tokens, int rows, int cols)
 {
@@ -55,7 +55,7 @@ TW_HOT static SMALL __attribute__((noinline)) void bytes_of(const int8_t *x, con
 }
 
 /* A core computes some rows of weights for all tokens, or all of them for some tokens. */
-TW_HOT void SMALL tw_gemm_bytes(const struct tw_gemm_bytes *given, int first, int last)
+void SMALL tw_gemm_bytes(const struct tw_gemm_bytes *given, int first, int last)
 {
     int token = 0, tokens = given->tokens, rows = given->rows, cols = given->cols, count = last - first;
     int mul_step = given->mul_step;
@@ -69,18 +69,17 @@ TW_HOT void SMALL tw_gemm_bytes(const struct tw_gemm_bytes *given, int first, in
 
 /* A residual r that products join by a table: rows first .. last of the weights, multiples of four, of all tokens.
  * numbers: [4]; table gives every byte itself; scratch: what `most` rows give for all tokens. y may be r. */
-TW_HOT void SMALL tw_join_rows(const struct tw_join_rows *given, int8_t *restrict scratch, int first, int last)
+void SMALL tw_gemm_join(const struct tw_gemm_join *given, int8_t *restrict scratch, int first, int last)
 {
-    int tokens = given->tokens, cols = given->cols, count = last - first;
-    const int32_t *numbers = given->numbers;
-    if (count > given->most) /* few cores: the rest first, which keeps fewer registers than a loop */
-        tw_join_rows(given, scratch, first + given->most, last), count = given->most;
-    if (count <= 0)
-        return;
-    bytes_of(given->x, given->w + first * pitch_of(cols), numbers, 0, 0, numbers[1], given->shift, scratch, count,
-             tokens, count, cols);
-    tw_joined((const uint8_t *)given->r + first, scratch, given->table_r, numbers[2], numbers[3], given->out_shift,
-              given->y + first, given->rows, tokens, count);
+    for (int count; first < last; first += count) {
+        int tokens = given->tokens, cols = given->cols;
+        const int32_t *numbers = given->numbers;
+        count = last - first < given->most ? last - first : given->most;
+        bytes_of(given->x, given->w + first * pitch_of(cols), numbers, 0, 0, numbers[1], given->shift, scratch, count,
+                 tokens, count, cols);
+        tw_joined((const uint8_t *)given->r + first, scratch, given->table_r, numbers[2], numbers[3], given->out_shift,
+                  given->y + first, given->rows, tokens, count);
+    }
 }
 
 /* Heads of tokens, turned, to q and the caches, from what products gave in x. */
@@ -107,8 +106,7 @@ TW_X void enter(int8_t *state_k, int8_t *state_v, const int8_t *x, const int8_t 
  * for each head rows of `group` queries, of a key and of a value; state_k: [positions][n], state_v: [n][pitch]; r:
  * matrices, `step` bytes from one token's to the next; tables: entry c at 128 + c; numbers: the product's addend,
  * multipliers and addends of rotations; y: [tokens][n / 4][group][4]; scratch: what `most` heads give for all tokens. */
-TW_HOT void SMALL tw_heads_rows(const struct tw_heads_rows *given, int8_t *restrict scratch, int pos, int first,
-                                int last)
+void SMALL tw_heads_rows(const struct tw_heads_rows *given, int8_t *restrict scratch, int pos, int first, int last)
 {
     int group = given->group, part = 4 * group + 8, n = given->n, pitch = given->pitch, tokens = given->tokens;
     const int32_t *numbers = given->numbers;
@@ -162,16 +160,15 @@ TW_X void multiplied(const int8_t *x, const int8_t *table, int32_t mul, int8_t *
 /* y = table_a[a] * b, rounded, of products a and b, all shifted by 16: outputs first .. last, multiples of four, of all
  * tokens. w: rows of a and b in turns; table_a: entry c at 128 + c; table_b gives every byte itself; numbers: [6];
  * scratch: what `most` outputs need for all tokens. */
-TW_HOT void SMALL tw_gate_rows(const struct tw_gate_rows *given, int8_t *restrict scratch, int first, int last)
+void SMALL tw_gate_rows(const struct tw_gate_rows *given, int8_t *restrict scratch, int first, int last)
 {
-    const int32_t *numbers = given->numbers;
-    int32_t mul[4] = {numbers[0], numbers[2], numbers[0], numbers[2]};
-    int tokens = given->tokens, cols = given->cols, count = last - first;
-    if (count > given->most)
-        tw_gate_rows(given, scratch, first + given->most, last), count = given->most;
-    if (count <= 0)
-        return;
-    bytes_of(given->x, given->w + 2 * first * pitch_of(cols), mul, 1, 0, 1 << 15, USUAL, scratch, 2 * count, tokens,
-             2 * count, cols);
-    multiplied(scratch, given->table_a + 128, numbers[4], given->y + first, given->rows, tokens, count);
+    for (int count; first < last; first += count) {
+        const int32_t *numbers = given->numbers;
+        int32_t mul[4] = {numbers[0], numbers[2], numbers[0], numbers[2]};
+        int tokens = given->tokens, cols = given->cols;
+        count = last - first < given->most ? last - first : given->most;
+        bytes_of(given->x, given->w + 2 * first * pitch_of(cols), mul, 1, 0, 1 << 15, USUAL, scratch, 2 * count, tokens,
+                 2 * count, cols);
+        multiplied(scratch, given->table_a + 128, numbers[4], given->y + first, given->rows, tokens, count);
+    }
 }

@@ -8,7 +8,7 @@
 enum { BLOCK = 32 }; /* sums that wait for what follows */
 
 /* Sums of `count` rows of 64 weights. */
-static void stream(int32_t *y, const int8_t *w, const int8_t *x, int count)
+TW_HELPER void stream(int32_t *y, const int8_t *w, const int8_t *x, int count)
 {
 #ifdef __riscv
     int32_t v[17];
@@ -20,10 +20,58 @@ static void stream(int32_t *y, const int8_t *w, const int8_t *x, int count)
 }
 
 /* The same for rows first .. last, on their own: nothing follows the sums. */
-TW_HOT void tw_stream_sums(const struct tw_stream_sums *given, int first, int last)
+void tw_stream_sums(const struct tw_stream_sums *given, int first, int last)
 {
     if (first < last)
         stream(given->y + first, given->w + first * TW_ROW, given->x, last - first);
+}
+
+#ifdef __riscv
+#define PUT(s) TW_SW("%[" s "]", "%[y]", "4")
+#define WORD_OF(s, w) TW_DOT(TW_SDOTSP, "%[" s "]", "%[p]", "%[" w "]")
+#define WORDS_OF(rows, body, puts)                                                                                     \
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[words]", "2*" rows "+1") TW_LW("%[p]", "%[x]", "4")                  \
+                         TW_LW("%[q]", "%[w0]", "4") body puts TW_ASM_END                                              \
+                     : [x] "+r"(x), [w0] "+r"(w), [w1] "+r"(w1), [w2] "+r"(w2), [w3] "+r"(w3), [s] "+r"(s),            \
+                       [t] "+r"(t), [u] "+r"(u), [v] "+r"(v), [p] "=&r"(p), [q] "=&r"(q), [r] "=&r"(r), [y] "+r"(y)    \
+                     : [words] "r"(words)                                                                              \
+                     : "memory")
+#endif
+/* Sums of one to four rows of `words` words, `pitch` bytes from each other: 2 * rows + 1 instructions for a word. */
+TW_HELPER void few_rows(int32_t *y, const int8_t *w, const int8_t *x, int words,
+                                                      int pitch, int rows)
+{
+#ifdef __riscv
+    int32_t p, q, r, s = 0, t = 0, u = 0, v = 0;
+    const int8_t *w1 = w + pitch, *w2 = w1 + pitch, *w3 = w2 + pitch;
+    if (rows > 3)
+        WORDS_OF("4",
+                 TW_LW("%[r]", "%[w1]", "4") WORD_OF("s", "q") TW_LW("%[q]", "%[w2]", "4") WORD_OF("t", "r")
+                     TW_LW("%[r]", "%[w3]", "4") WORD_OF("u", "q") WORD_OF("v", "r"),
+                 PUT("s") PUT("t") PUT("u") PUT("v"));
+    else if (rows > 2)
+        WORDS_OF("3",
+                 TW_LW("%[r]", "%[w1]", "4") WORD_OF("s", "q") TW_LW("%[q]", "%[w2]", "4") WORD_OF("t", "r")
+                     WORD_OF("u", "q"),
+                 PUT("s") PUT("t") PUT("u"));
+    else if (rows > 1)
+        WORDS_OF("2", TW_LW("%[r]", "%[w1]", "4") WORD_OF("s", "q") WORD_OF("t", "r"), PUT("s") PUT("t"));
+    else
+        WORDS_OF("1", WORD_OF("s", "q"), PUT("s"));
+#else
+    for (int i = 0; i < rows; i++)
+        y[i] = tw_dot_row(0, w + i * pitch, x, 4 * words, 1);
+#endif
+}
+
+/* Rows first .. last of the same for any whole words: little code, and as few instructions for few rows. */
+void __attribute__((minsize)) tw_few_sums(const struct tw_few_sums *given, int first, int last)
+{
+    int cols = given->cols, pitch = tw_pitch(cols);
+    for (int rows; first < last; first += rows) {
+        rows = last - first < 4 ? last - first : 4;
+        few_rows(given->y + first, given->w + first * pitch, given->x, cols >> 2, pitch, rows);
+    }
 }
 
 /* Results of such rows: multipliers of 8 bits per row, one addend, 32 bits enough. 7 instructions more. */
@@ -32,7 +80,7 @@ TW_HOT void tw_stream_sums(const struct tw_stream_sums *given, int first, int la
                 "sra %[b], %[b], %[shift]\n" TW_MAX("%[b]", "%[b]", "%[low]") TW_MIN("%[b]", "%[b]", "%[high]") put)
 /* x: [64], w: [rows][64], mul: [rows], add: [1], y: [rows]. */
 #define STREAM_SCALED(name, type, put)                                                                                 \
-    TW_HOT __attribute__((noinline)) void name(const int8_t *restrict x, const int8_t *restrict w,                     \
+    __attribute__((noinline)) void name(const int8_t *restrict x, const int8_t *restrict w,                     \
                                                const uint8_t *restrict mul, const int32_t *restrict add,               \
                                                type *restrict y, int shift, int32_t low, int32_t high, int first,      \
                                                int last)                                                               \
@@ -52,10 +100,30 @@ TW_HOT void tw_stream_sums(const struct tw_stream_sums *given, int first, int la
     }
 STREAM_SCALED(tw_stream_i8, int8_t, TW_SB("%[b]", "%[y]", "1"))
 STREAM_SCALED(tw_stream_i16, int16_t, TW_SH("%[b]", "%[y]", "2"))
-STREAM_SCALED(tw_stream_i32, int32_t, TW_SW("%[b]", "%[y]", "4"))
+
+/* Multiples of such sums, of 32 bits. It is called once for a token, when the instruction cache has none of it: little
+ * code. */
+void __attribute__((minsize)) tw_stream_multiples(const struct tw_stream_multiples *given, int first, int last)
+{
+    const uint8_t *mul = given->mul + first;
+    int32_t *y = given->y + first, n = last - first;
+    if (n <= 0)
+        return;
+    stream(y, given->w + first * TW_ROW, given->x, n);
+#ifdef __riscv
+    int32_t a, b, p;
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "5") TW_LBU("%[p]", "%[mul]", "1") "lw %[a], 0(%[y])\n"
+                     "li %[b], 0\n" TW_MAC("%[b]", "%[a]", "%[p]") TW_SW("%[b]", "%[y]", "4") TW_ASM_END
+                     : [a] "=&r"(a), [b] "=&r"(b), [p] "=&r"(p), [mul] "+&r"(mul), [y] "+&r"(y)
+                     : [n] "r"(n)
+                     : "memory");
+#else
+    for (int i = 0; i < n; i++)
+        y[i] = tw_pmac(0, y[i], mul[i]);
+#endif
+}
 
 /* The same for bytes with multipliers of 32 bits, one for each row or (`mul_step` 0) for all. */
-TW_HOT
 void tw_stream_bytes(const struct tw_stream_bytes *given, int first, int last)
 {
     int step = given->mul_step;
@@ -65,7 +133,7 @@ void tw_stream_bytes(const struct tw_stream_bytes *given, int first, int last)
 }
 
 /* y = SwiGLU of two such products, rounded. scratch: [last - first]. */
-TW_HOT void tw_gated_i8(const struct tw_gated_i8 *given, int8_t *restrict scratch, int first, int last)
+void tw_gated_i8(const struct tw_gated_i8 *given, int8_t *restrict scratch, int first, int last)
 {
     const int8_t *x = given->x, *w_up = given->w_up + first * TW_ROW;
     int8_t *y = given->y;
@@ -104,35 +172,48 @@ void tw_eights_bytes(const int8_t *restrict x, const int8_t *restrict w, const i
     }
 }
 
-/* y = clip(r + ((x w^T * mul + half) >> shift)), 16 bits; r and y may be the same. Scaled sums fit 30 bits. */
-TW_HOT
-void tw_stream_add(const struct tw_stream_add *given, int first, int last)
+/* y = clip(r + ((x * mul + half) >> shift)), 16 bits, for n sums; r may be y. Scaled sums fit 32 bits. */
+TW_HELPER void join(const int32_t *x, const int16_t *r, const uint8_t *mul, int16_t *y,
+                                                  int shift, int32_t n)
 {
-    const int8_t *x = given->x, *w = given->w + first * TW_ROW;
-    const uint8_t *mul = given->mul + first;
-    const int16_t *r = given->r + first;
-    int16_t *y = given->y + first;
-    int32_t count = last - first, shift = given->shift, half = given->half;
-    if (count <= 0)
-        return;
 #ifdef __riscv
-    int32_t v[17];
-    __asm__ volatile(TW_STREAM("8", TW_LBU("%[a]", "%[mul]", "1") "mv %[b], %[half]\n" TW_MAC("%[b]", "%[s]", "%[a]")
-                                 TW_LH("%[a]", "%[r]", "2") "sra %[b], %[b], %[shift]\nadd %[b], %[b], %[a]\n"
-                                 ".insn r 0x33, 1, 0x0a, %[b], %[b], x16\n" TW_SH("%[b]", "%[y]", "2"))
-                     : TW_REGISTERS, [y] "+r"(y), [r] "+r"(r), [mul] "+r"(mul)
-                     : [half] "r"(half), [shift] "r"(shift)
-                     : "memory");
+    int32_t a, b, c, p;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "9") TW_LW("%[a]", "%[x]", "4") TW_LBU("%[p]", "%[mul]", "1")
+        TW_LH("%[b]", "%[r]", "2") "li %[c], 0\n" TW_MAC("%[c]", "%[a]", "%[p]") TW_ADDRN("%[c]", "x0", "%[shift]")
+        "add %[c], %[c], %[b]\n" TW_CLIP("%[c]", "%[c]", "16") TW_SH("%[c]", "%[y]", "2") TW_ASM_END
+        : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [p] "=&r"(p), [x] "+&r"(x), [r] "+&r"(r), [mul] "+&r"(mul),
+          [y] "+&r"(y)
+        : [n] "r"(n), [shift] "r"(shift)
+        : "memory");
+    /* clang-format on */
 #else
-    for (int i = 0; i < count; i++)
-        y[i] = (int16_t)tw_pclip(
-            (tw_pmac(half, tw_dot_row(0, w + i * TW_ROW, x, TW_ROW, 1), mul[i]) >> shift) + r[i], 16);
+    for (int i = 0; i < n; i++)
+        y[i] = (int16_t)tw_pclip((tw_pmac(tw_half(shift), x[i], mul[i]) >> shift) + r[i], 16);
 #endif
+}
+
+/* The same for the sums first .. last of one row. */
+void tw_cluster_scaled_add(const struct tw_cluster_scaled_add *given, int first, int last)
+{
+    if (first < last)
+        join(given->x + first, given->r + first, given->mul + first, given->y + first, given->shift, last - first);
+}
+
+/* The same for the sums x w^T, which `scratch` holds. Scaled sums fit 30 bits. */
+void __attribute__((minsize)) tw_stream_add(const struct tw_stream_add *given, int32_t *restrict scratch,
+                                                   int first, int last)
+{
+    if (first >= last)
+        return;
+    stream(scratch, given->w + first * TW_ROW, given->x, last - first);
+    join(scratch, given->r + first, given->mul + first, given->y + first, given->shift, last - first);
 }
 
 /* The same for any number of inputs, eight rows at a time: little code, for programs that hardly fit the instruction
  * cache. cols is a multiple of 4, first and last of 8. */
-TW_HOT void tw_eights_add(const struct tw_eights_add *given, int first, int last)
+void tw_eights_add(const struct tw_eights_add *given, int first, int last)
 {
     const int8_t *x = given->x, *w = given->w;
     const uint8_t *mul = given->mul + first;

@@ -17,7 +17,7 @@ TW_X int32_t rounded(int32_t value, int32_t shift)
 
 /* y = r and products of rows of whole words, by tables. Rows of w have an odd number of words, so that eight lie in
  * different banks; first and last are multiples of eight. numbers: [4]. y and r may be the same. */
-TW_HOT void tw_eights_join(const struct tw_eights_join *given, int first, int last)
+void tw_eights_join(const struct tw_eights_join *given, int first, int last)
 {
     int cols = given->cols, pitch = cols + 4 - (cols & 4), shift = given->shift;
     const int8_t *x = given->x, *w = given->w + first * pitch, *table_r = given->table_r, *table = given->table + 128;
@@ -50,8 +50,44 @@ TW_HOT void tw_eights_join(const struct tw_eights_join *given, int first, int la
     }
 }
 
+/* The same a row at a time, for cores that have few: rows of whole pairs of words, and a word between them. */
+void tw_rows_join(const struct tw_rows_join *given, int first, int last)
+{
+    if (first >= last)
+        return;
+    int cols = given->cols, shift = given->shift;
+    const int8_t *x = given->x, *w = given->w + first * (cols + 4);
+    const int8_t *table_r = given->table_r, *table = given->table + 128;
+    const uint8_t *r = (const uint8_t *)given->r + first;
+    const int32_t *numbers = given->numbers;
+    int8_t *y = given->y + first;
+#ifdef __riscv
+    const int8_t *at;
+    int32_t s, a, b, c, d;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("1", "%[n]", "23") "mv %[at], %[x]\n" "mv %[s], x0\n" TW_LOOP("0", "%[pairs]", "6")
+        TW_LW("%[a]", "%[at]", "4") TW_LW("%[b]", "%[w]", "4") TW_LW("%[c]", "%[at]", "4") TW_LW("%[d]", "%[w]", "4")
+        TW_DOT(TW_SDOTSP, "%[s]", "%[a]", "%[b]") TW_DOT(TW_SDOTSP, "%[s]", "%[c]", "%[d]") "addi %[w], %[w], 4\n"
+        TW_LBU("%[a]", "%[r]", "1") "mv %[b], x0\n" ROUNDED("%[b]", "%[s]", "%[mul]")
+        TW_LB_AT("%[b]", "%[table]", "%[b]") TW_LB_AT("%[a]", "%[table_r]", "%[a]") "mv %[s], x0\n"
+        "add %[a], %[a], %[b]\n" ROUNDED("%[s]", "%[a]", "%[out]") TW_SB("%[s]", "%[y]", "1") TW_ASM_END
+        : [at] "=&r"(at), [s] "=&r"(s), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [w] "+r"(w),
+          [y] "+r"(y), [r] "+r"(r)
+        : [x] "r"(x), [n] "r"(last - first), [pairs] "r"(cols >> 3), [mul] "r"(numbers[0]), [out] "r"(numbers[2]),
+          [table_r] "r"(table_r), [table] "r"(table), [shift] "r"(shift)
+        : "memory");
+    /* clang-format on */
+#else
+    for (; first < last; first++, w += cols + 4) {
+        int32_t v = table[rounded(tw_dot_row(0, w, x, cols, 1) * numbers[0], shift)];
+        *y++ = (int8_t)rounded((table_r[*r++] + v) * numbers[2], shift);
+    }
+#endif
+}
+
 /* y = table_a[a] * table_b[b], rounded, of products a and b of rows of 64 inputs, in turns in w. numbers: [6]. */
-TW_HOT void tw_stream_gate(const struct tw_stream_gate *given, int first, int last)
+void tw_stream_gate(const struct tw_stream_gate *given, int first, int last)
 {
     const int8_t *x = given->x, *w = given->w + 2 * first * TW_ROW;
     const int8_t *table_a = given->table_a + 128, *table_b = given->table_b + 128;

@@ -1,4 +1,5 @@
-/* N-EUREKA: jobs from tables that the compiler made (targets/siracusa/neureka_job.py). Nobody waits here for a job. */
+/* N-EUREKA: jobs from tables that the compiler made (targets/siracusa/neureka_job.py). A job's registers are written
+ * while the core would wait for the one before, so that its start is one store. */
 #include "tw_kernels.h"
 #include "tw_cores.h"
 #include "tw_xpulp.h"
@@ -6,69 +7,109 @@
 enum {
     TRIGGER = 0x00, /* written: the job is complete, and begins once those before it are done */
     ACQUIRE = 0x04, /* read: the number of a job whose registers are written from now on, negative: both are in use */
-    REGISTERS = 0x20,
-    WEIGHT_MEMORY = 0x10400000
+    REGISTERS = 0x20
 };
+enum { PLACES = 6, OTHERS = 18, LENGTH = PLACES + OTHERS }; /* of a job's part of a form */
 
-enum { WEIGHTS, INPUTS, RESULTS, MULTIPLIERS, SHIFTS, ADDENDS, IN_PIXEL, IN_LINE, OUT_GROUP = 9, OUT_PIXEL, OUT_LINE };
-enum { WORD_STEP = 12, OUTPUT_STEP, SIZES = 15, PADDING = 20, LOW, CONF = 23 };
-enum { DIGEST, VARYING, NEXT = VARYING + 13, LENGTH = NEXT + 5 }; /* of a job's part of a form */
+static const int32_t *describe_later(const tw_neureka_call *call, const int32_t *form);
 
-#define JOB(n) TW_REGISTER(TW_NEUREKA + REGISTERS + 4 * (n))
-
-/* Several at a time: a value can be stored the second instruction after its load. */
-static inline void copy3(int at, const int32_t *v, int b, int c)
+/* Write the registers of a call's job, and return the form of the next: addresses, for which the form says what to add
+ * (the call has its form in place of the address of shifts, which no job reads), then the others. A register can be stored
+ * the second instruction after its load. */
+TW_HELPER const int32_t *describe(const tw_neureka_call *call, const int32_t *form)
 {
-    int32_t first = v[0], second = v[1], third = v[2];
-    JOB(at) = (uint32_t)first, JOB(b) = (uint32_t)second, JOB(c) = (uint32_t)third;
+    if ((int32_t)TW_REGISTER(TW_NEUREKA + ACQUIRE) < 0)
+        return describe_later(call, form);
+    uint32_t at = TW_NEUREKA + REGISTERS, v, w;
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[places]", "4") TW_LW("%[v]", "%[call]", "4")
+                     TW_LW("%[w]", "%[form]", "4") "add %[v], %[v], %[w]\n" TW_SW("%[v]", "%[at]", "4")
+                     TW_LOOP("0", "%[pairs]", "4") TW_LW("%[v]", "%[form]", "4") TW_LW("%[w]", "%[form]", "4")
+                     TW_SW("%[v]", "%[at]", "4") TW_SW("%[w]", "%[at]", "4") TW_ASM_END
+                     : [call] "+r"(call), [form] "+r"(form), [at] "+r"(at), [v] "=&r"(v), [w] "=&r"(w)
+                     : [places] "r"(PLACES), [pairs] "r"(OTHERS / 2)
+                     : "memory");
+    return form;
 }
 
-/* All registers but the addresses. A context keeps what was written: the digest of a form that is still there lies in
- * the address of shifts, which no job reads. */
-static inline void describe(const int32_t *form)
+/* Those before and after call these last, and keep nothing on the stack. */
+TW_HELPER const int32_t *describe_later(const tw_neureka_call *call, const int32_t *form)
 {
-    uint32_t there = JOB(SHIFTS), digest = (uint32_t)form[DIGEST];
-    if (there == digest)
+    tw_neureka_wait(1);
+    return describe(call, form);
+}
+
+TW_HELPER void start_undescribed(tw_neureka_queue *queue)
+{
+    describe(queue->next, queue->next->form);
+    queue->described = 1;
+    tw_neureka_start(queue);
+}
+
+TW_HELPER void start_others(const tw_neureka_call *call)
+{
+    const int32_t *form = call->form + LENGTH;
+    int32_t jobs = call->jobs;
+    do {
+        form = describe(call, form);
+        TW_REGISTER(TW_NEUREKA + TRIGGER) = 0;
+    } while (--jobs > 1);
+}
+
+__attribute__((aligned(16))) void tw_neureka_start(tw_neureka_queue *queue)
+{
+    if (!queue->described) {
+        start_undescribed(queue);
         return;
-    const int32_t *v = form + VARYING;
-    JOB(SHIFTS) = digest;
-    JOB(OUT_GROUP) = JOB(WORD_STEP) = 32;
-    copy3(IN_PIXEL, v, IN_LINE, OUT_PIXEL);
-    copy3(OUT_LINE, v + 3, OUTPUT_STEP, SIZES);
-    copy3(SIZES + 1, v + 6, SIZES + 2, SIZES + 3);
-    copy3(SIZES + 4, v + 9, PADDING, LOW);
-    JOB(CONF) = (uint32_t)v[12];
+    }
+    __asm__ volatile("" ::: "memory");
+    TW_REGISTER(TW_NEUREKA + TRIGGER) = 0;
+    const tw_neureka_call *call = queue->next;
+    queue->next = call + 1, queue->described = 0;
+    if (call->jobs > 1)
+        start_others(call);
 }
 
-static inline uint32_t address(const void *base)
+/* A job that is described and not started counts as one that is not done. */
+void tw_neureka_finish(tw_neureka_queue *queue)
 {
-    return (uint32_t)(uintptr_t)base;
+    if (!queue->described && queue->next != queue->end) {
+        describe(queue->next, queue->next->form);
+        queue->described = 1;
+    }
+    tw_neureka_wait(queue->described);
+}
+
+/* Jobs that are described or not done. */
+static inline uint32_t taken(void)
+{
+    return (uint32_t)tw_pcnt((int32_t)TW_REGISTER(TW_NEUREKA_STATUS) & 0x101);
+}
+
+/* The event is in the core's mask only here: it would end a barrier. Where one job is left, and no event of those before
+ * it, the next event says that it is done. */
+__attribute__((noinline)) void tw_neureka_wait(uint32_t left)
+{
+    TW_REGISTER(TW_EVENT_MASK) = 1u << TW_EVENT_NEUREKA;
+    for (uint32_t jobs; (jobs = taken()) > left; tw_event_load(TW_EVENT_TAKE))
+        if (jobs == left + 1) {
+            TW_REGISTER(TW_EVENT_CLEAR) = 1u << TW_EVENT_NEUREKA;
+            if (taken() == jobs)
+                tw_event_load(TW_EVENT_TAKE);
+            break;
+        }
+    TW_REGISTER(TW_EVENT_MASK) = 1u << TW_EVENT_BARRIER;
+    __asm__ volatile("" ::: "memory");
 }
 
 #define ARGUMENTS                                                                                                      \
-    const void *x, const int8_t *w, const void *mul, const void *add, void *y, const int32_t *form, int32_t start,     \
-        int32_t jobs
+    const int8_t *w, const void *x, void *y, const void *mul, const int32_t *form, const void *add, int32_t jobs
 
-/* Start jobs: each goes on with what the form says to add. */
-TW_HOT void tw_neureka_1x1(ARGUMENTS)
+/* Start a call by itself. */
+void tw_neureka_1x1(ARGUMENTS)
 {
-    uint32_t inputs = address(x) + (uint32_t)start, weights = address(w) - WEIGHT_MEMORY, results = address(y);
-    uint32_t multipliers = address(mul), addends = address(add);
-    __asm__ volatile("" ::: "memory");
-    for (;;) {
-        while ((int32_t)TW_REGISTER(TW_NEUREKA + ACQUIRE) < 0)
-            tw_neureka_doze(1);
-        describe(form);
-        JOB(WEIGHTS) = weights, JOB(INPUTS) = inputs, JOB(RESULTS) = results;
-        JOB(MULTIPLIERS) = multipliers, JOB(ADDENDS) = addends;
-        TW_REGISTER(TW_NEUREKA + TRIGGER) = 0;
-        if (--jobs <= 0)
-            return;
-        const int32_t *next = form + NEXT;
-        inputs += (uint32_t)next[0], weights += (uint32_t)next[1], multipliers += (uint32_t)next[2];
-        addends += (uint32_t)next[3], results += (uint32_t)next[4];
-        form += LENGTH;
-    }
+    tw_neureka_call call = {w, x, y, mul, form, add, jobs};
+    tw_neureka_queue queue = {&call, &call + 1, 0};
+    tw_neureka_start(&queue);
 }
 
 /* Other arrangements differ in their tables. */

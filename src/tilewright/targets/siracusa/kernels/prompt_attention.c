@@ -3,66 +3,142 @@
 #include "tw_attention.h"
 #include "tw_kernels.h"
 
-/* Scores of two heads over the same keys of 16 channels; the greatest of each to most[2]. */
-TW_X void two_scores_16(const int8_t *q, const int8_t *k, int32_t *one, int32_t *two, int seen, int stride,
-                        int32_t *most)
+#define GROUP 8 /* heads that share one of the cache, at most, in the quicker form */
+
+/* Where the table has what is so far from the greatest. */
+TW_X uint32_t place_of(uint32_t away, int32_t mul, int shift)
 {
-#ifdef __riscv
-    int32_t q0 = tw_word_at(q), q1 = tw_word_at(q + 4), q2 = tw_word_at(q + 8), q3 = tw_word_at(q + 12);
-    int32_t p0 = tw_word_at(q + 16), p1 = tw_word_at(q + 20), p2 = tw_word_at(q + 24), p3 = tw_word_at(q + 28);
-    int32_t k0, k1, k2, k3, a, b, most_a = INT32_MIN, most_b = INT32_MIN, step = stride - 12;
-    /* clang-format off */
-    __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("0", "%[seen]", "16") TW_LW("%[k0]", "%[k]", "4") TW_LW("%[k1]", "%[k]", "4")
-        TW_LW("%[k2]", "%[k]", "4") TW_LW_BY("%[k3]", "%[k]", "%[step]")
-        TW_DOT(TW_DOTSP, "%[a]", "%[k0]", "%[q0]") TW_DOT(TW_DOTSP, "%[b]", "%[k0]", "%[p0]")
-        TW_DOT(TW_SDOTSP, "%[a]", "%[k1]", "%[q1]") TW_DOT(TW_SDOTSP, "%[b]", "%[k1]", "%[p1]")
-        TW_DOT(TW_SDOTSP, "%[a]", "%[k2]", "%[q2]") TW_DOT(TW_SDOTSP, "%[b]", "%[k2]", "%[p2]")
-        TW_DOT(TW_SDOTSP, "%[a]", "%[k3]", "%[q3]") TW_DOT(TW_SDOTSP, "%[b]", "%[k3]", "%[p3]")
-        TW_MAX("%[ma]", "%[ma]", "%[a]") TW_MAX("%[mb]", "%[mb]", "%[b]")
-        TW_SW("%[a]", "%[one]", "4") TW_SW("%[b]", "%[two]", "4") TW_ASM_END
-        : [k0] "=&r"(k0), [k1] "=&r"(k1), [k2] "=&r"(k2), [k3] "=&r"(k3), [a] "=&r"(a), [b] "=&r"(b),
-          [ma] "+&r"(most_a), [mb] "+&r"(most_b), [k] "+&r"(k), [one] "+&r"(one), [two] "+&r"(two)
-        : [q0] "r"(q0), [q1] "r"(q1), [q2] "r"(q2), [q3] "r"(q3), [p0] "r"(p0), [p1] "r"(p1), [p2] "r"(p2),
-          [p3] "r"(p3), [step] "r"(step), [seen] "r"(seen)
-        : "memory");
-    /* clang-format on */
-    most[0] = most_a, most[1] = most_b;
-#else
-    most[0] = tw_scores_16(q, k, one, seen, stride);
-    most[1] = tw_scores_16(q + 16, k, two, seen, stride);
-#endif
+    return (away * (uint32_t)mul + ((1u << shift) >> 1)) >> shift;
 }
 
-/* Sums of p[s] v[c][s] for two heads and four channels, over `words` words of positions: of the first, then the second. */
-TW_X void two_mixes_4(const int32_t *one, const int32_t *two, const int8_t *v, int words, int pitch, int32_t *sums)
-{
 #ifdef __riscv
-    int32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0, b0 = 0, b1 = 0, b2 = 0, b3 = 0, p, r, c, d, back = 4 - 3 * pitch;
-    /* clang-format off */
-    __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("0", "%[words]", "14") TW_LW("%[p]", "%[one]", "4") TW_LW("%[r]", "%[two]", "4")
-        TW_LW_BY("%[c]", "%[v]", "%[pitch]") TW_LW_BY("%[d]", "%[v]", "%[pitch]")
-        TW_DOT(TW_SDOTUSP, "%[a0]", "%[p]", "%[c]") TW_DOT(TW_SDOTUSP, "%[b0]", "%[r]", "%[c]")
-        TW_LW_BY("%[c]", "%[v]", "%[pitch]")
-        TW_DOT(TW_SDOTUSP, "%[a1]", "%[p]", "%[d]") TW_DOT(TW_SDOTUSP, "%[b1]", "%[r]", "%[d]")
-        TW_LW_BY("%[d]", "%[v]", "%[back]")
-        TW_DOT(TW_SDOTUSP, "%[a2]", "%[p]", "%[c]") TW_DOT(TW_SDOTUSP, "%[b2]", "%[r]", "%[c]")
-        TW_DOT(TW_SDOTUSP, "%[a3]", "%[p]", "%[d]") TW_DOT(TW_SDOTUSP, "%[b3]", "%[r]", "%[d]") TW_ASM_END
-        : [a0] "+&r"(a0), [a1] "+&r"(a1), [a2] "+&r"(a2), [a3] "+&r"(a3), [b0] "+&r"(b0), [b1] "+&r"(b1),
-          [b2] "+&r"(b2), [b3] "+&r"(b3), [p] "=&r"(p), [r] "=&r"(r), [c] "=&r"(c), [d] "=&r"(d),
-          [one] "+&r"(one), [two] "+&r"(two), [v] "+&r"(v)
-        : [words] "r"(words), [pitch] "r"(pitch), [back] "r"(back)
-        : "memory");
-    /* clang-format on */
-    sums[0] = a0, sums[1] = a1, sums[2] = a2, sums[3] = a3;
-    sums[4] = b0, sums[5] = b1, sums[6] = b2, sums[7] = b3;
-#else
-    for (int c = 0; c < 4; c++) {
-        sums[c] = tw_mix_1((const uint8_t *)one, v + c * pitch, words);
-        sums[4 + c] = tw_mix_1((const uint8_t *)two, v + c * pitch, words);
+/* One word of probabilities of a head, as tw_exponentials has them; distances from the greatest score are cut first, so
+ * that a product of lower halves, rounded and shifted by one instruction, gives a place in the table. */
+#define PLACES(most, far, mul, shift)                                                                                  \
+    "sub %[s0], " most ", %[s0]\nsub %[s1], " most ", %[s1]\n"                                                         \
+    "sub %[s2], " most ", %[s2]\nsub %[s3], " most ", %[s3]\n"                                                         \
+    TW_MINU("%[s0]", "%[s0]", far) TW_MINU("%[s1]", "%[s1]", far) TW_MINU("%[s2]", "%[s2]", far)                       \
+    TW_MINU("%[s3]", "%[s3]", far) TW_UNSIGNED_PRODUCT("%[s0]", "%[s0]", mul, #shift)                                  \
+    TW_UNSIGNED_PRODUCT("%[s1]", "%[s1]", mul, #shift) TW_UNSIGNED_PRODUCT("%[s2]", "%[s2]", mul, #shift)              \
+    TW_UNSIGNED_PRODUCT("%[s3]", "%[s3]", mul, #shift)
+#define EXPONENTIALS(from, to, most, far, mul, sum, shift)                                                             \
+    TW_LW("%[s0]", from, "4") TW_LW("%[s1]", from, "4") TW_LW("%[s2]", from, "4") TW_LW("%[s3]", from, "4")            \
+    PLACES(most, far, mul, shift) TW_LBU_AT("%[s0]", "%[table]", "%[s0]") TW_LBU_AT("%[s1]", "%[table]", "%[s1]")      \
+    TW_LBU_AT("%[s2]", "%[table]", "%[s2]") TW_LBU_AT("%[s3]", "%[table]", "%[s3]")                                    \
+    TW_PACKLO("%[w]", "%[s1]", "%[s0]") TW_PACKHI("%[w]", "%[s3]", "%[s2]")                                            \
+    TW_DOT(TW_SDOTUP, sum, "%[w]", "%[ones]") TW_SW("%[w]", to, "4")
+#define TWO_EXPONENTIALS(shift)                                                                                        \
+    case shift:                                                                                                        \
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[words]", "48")                                                   \
+                             EXPONENTIALS("%[one]", "%[p]", "%[most0]", "%[far0]", "%[mul0]", "%[sum0]", shift)        \
+                             EXPONENTIALS("%[two]", "%[r]", "%[most1]", "%[far1]", "%[mul1]", "%[sum1]", shift)        \
+                             TW_ASM_END                                                                                \
+                         : [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3), [w] "=&r"(w),               \
+                           [sum0] "+&r"(sum0), [sum1] "+&r"(sum1), [one] "+&r"(one), [p] "+&r"(p), [two] "+&r"(two),   \
+                           [r] "+&r"(r)                                                                                \
+                         : [most0] "r"(most[0]), [most1] "r"(most[1]), [far0] "r"(far[0]), [far1] "r"(far[1]),         \
+                           [mul0] "r"(mul[0]), [mul1] "r"(mul[1]), [table] "r"(table), [ones] "r"(0x01010101),         \
+                           [words] "r"(words)                                                                          \
+                         : "memory");                                                                                  \
+        break;
+
+/* Scores of two heads become probabilities, in place; their sums go to sums[2]. Only with shifts of quick_limits. */
+TW_X void two_exponentials(int32_t *one, int32_t *two, const uint8_t *table, int words, const int32_t *most,
+                           const int32_t *far, const int32_t *mul, int shift, int32_t *sums)
+{
+    int32_t s0, s1, s2, s3, w, sum0 = 0, sum1 = 0, *p = one, *r = two;
+    switch (shift) {
+        TWO_EXPONENTIALS(12)
+        TWO_EXPONENTIALS(13)
+        TWO_EXPONENTIALS(14)
+        TWO_EXPONENTIALS(15)
+        TWO_EXPONENTIALS(16)
+    default:
+        break;
     }
+    sums[0] = sum0, sums[1] = sum1;
+}
+#else
+TW_X void two_exponentials(int32_t *one, int32_t *two, const uint8_t *table, int words, const int32_t *most,
+                           const int32_t *far, const int32_t *mul, int shift, int32_t *sums)
+{
+    for (int m = 0; m < 2; m++) {
+        int32_t *score = m ? two : one, sum = 0;
+        uint8_t *p = (uint8_t *)score;
+        for (int s = 0; s < 4 * words; s++) {
+            uint32_t away = (uint32_t)(most[m] - score[s]), cut = away < (uint32_t)far[m] ? away : (uint32_t)far[m];
+            sum += p[s] = table[place_of(cut, mul[m], shift)];
+        }
+        sums[m] = sum;
+    }
+}
 #endif
+
+/* For each head the distance of a score from the greatest at which places in the table are at `limit` or a little over:
+ * those further on hold the same. Returns whether all are of 16 bits, within the table, and there is a loop. */
+static __attribute__((noinline)) int quick_limits(const int32_t *mul, int group, int shift, int32_t limit, int32_t *far)
+{
+    if (group > GROUP || shift < 12 || shift > 16)
+        return 0;
+    for (int m = 0; m < group; m++) {
+        if (mul[m] <= 0 || mul[m] > 65535)
+            return 0;
+        far[m] = (int32_t)(((uint32_t)limit << shift) / (uint32_t)mul[m]) + 1;
+        if (far[m] > 65535 || place_of((uint32_t)far[m], mul[m], shift) > 255 + 56)
+            return 0;
+    }
+    return 1;
+}
+
+/* What sums of values are multiplied by. */
+TW_X int32_t quotient(int32_t sum, int32_t out)
+{
+    return (int32_t)((uint32_t)(out + (sum >> 1)) / (uint32_t)sum);
+}
+
+/* Four results. */
+TW_X void put(int8_t *y, const int32_t *sums, int32_t by, int32_t half, int shift)
+{
+    tw_set_word(y, tw_bytes_of(tw_scaled(sums[0], by, half, shift), tw_scaled(sums[1], by, half, shift),
+                               tw_scaled(sums[2], by, half, shift), tw_scaled(sums[3], by, half, shift)));
+}
+
+/* Row i of those that cores take from both ends in turn. */
+TW_X int row_of(int i, int tokens)
+{
+    return i & 1 ? tokens - 1 - (i >> 1) : i >> 1;
+}
+
+/* `count` rows from i on, see row_of, of the `group` heads of 16 channels that share one, with the limits of
+ * quick_limits. */
+static __attribute__((noinline)) void rows_of_16(const int8_t *q, const int8_t *k, const int8_t *v, const int32_t *mul,
+                                                 const int32_t *out, const uint8_t *table, int8_t *y, int32_t *one,
+                                                 int pos, int tokens, int i, int count, int group, int kv_width,
+                                                 int pitch, int shift, int out_shift, const int32_t *far)
+{
+    int32_t *two = one + pitch, half = (1 << out_shift) >> 1;
+    for (int end = i + count; i < end; i++) {
+        int t = row_of(i, tokens), seen = pos + t + 1, rest = -seen & 3, words = (seen + 3) >> 2;
+        int32_t keep = (int32_t)(0xffffffffu >> 8 * rest), most[2], by[2];
+        const int8_t *from = q + t * group * kv_width;
+        int8_t *to = y + t * group * kv_width;
+        TW_ROLLED
+        for (int h = 0; h < group; h += 2, from += 32, to += 32) {
+            tw_two_scores_16(from, k, one, two, seen, kv_width, most);
+            for (int s = seen; s < 4 * words; s++)
+                one[s] = most[0], two[s] = most[1];
+            two_exponentials(one, two, table, words, most, far + h, mul + h, shift, by);
+            one[words - 1] &= keep, two[words - 1] &= keep;
+            for (int m = 0; m < 2; m++)
+                by[m] = quotient(by[m] - rest * table[0], out[h + m]);
+            TW_ROLLED
+            for (int c = 0; c < 16; c += 4) {
+                int32_t sums[8];
+                tw_two_mixes_4(one, two, v + c * pitch, words, pitch, sums);
+                put(to + c, sums, by[0], half, out_shift), put(to + c + 16, sums + 4, by[1], half, out_shift);
+            }
+        }
+    }
 }
 
 /* Scores become probabilities, a byte each, in place; returns what sums of values are multiplied by. */
@@ -76,7 +152,7 @@ TW_X int32_t probabilities(int32_t *score, int seen, int32_t most, const uint8_t
     int32_t sum = tw_exponentials(score, score, table, words, base, mul, shift, limit);
     sum -= rest * table[0];
     score[words - 1] &= (int32_t)(0xffffffffu >> 8 * rest);
-    return (int32_t)((uint32_t)(out + (sum >> 1)) / (uint32_t)sum);
+    return quotient(sum, out);
 }
 
 /* y = softmax(q k^T) v, causal: row t stands at pos + t and sees positions 0 .. pos + t; `group` heads, an even
@@ -84,7 +160,6 @@ TW_X int32_t probabilities(int32_t *score, int seen, int32_t most, const uint8_t
  * head of the cache, then of the next; rows come from both ends in turn, so that cores have equal work.
  * q, y: [tokens][heads * hd]; k: [capacity][kv_width]; v: [kv_width][pitch]; mul, out: [heads]; table: [256], and 56
  * times the last entry, as for tw_cluster_attention; scratch: [2][pitch]. */
-TW_HOT
 void tw_prompt_attention(const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v,
                          const int32_t *restrict mul, const int32_t *restrict out, const uint8_t *restrict table,
                          int8_t *restrict y, int32_t *restrict scratch, int pos, int tokens, int group, int kv_width,
@@ -93,29 +168,29 @@ void tw_prompt_attention(const int8_t *restrict q, const int8_t *restrict k, con
     int32_t limit = 255 + ((int32_t)((uintptr_t)scratch >> 4 & 7) << 3), half = (1 << out_shift) >> 1;
     int32_t *one = scratch, *two = scratch + pitch;
     int wide = group * hd, left = (last - first) / wide, kv = first / wide / tokens, i = first / wide - kv * tokens;
-    for (; left > 0; left--) {
-        int t = i & 1 ? tokens - 1 - (i >> 1) : i >> 1, seen = pos + t + 1, words = (seen + 3) >> 2;
-        int at = t * group * kv_width + kv * wide;
-        for (int h = kv * group, end = h + group; h < end; h += 2, at += 2 * hd) {
-            int32_t most[2], by[2], sums[8];
-            if (hd == 16)
-                two_scores_16(q + at, k + kv * hd, one, two, seen, kv_width, most);
-            else {
-                most[0] = tw_scores(q + at, k + kv * hd, one, seen, kv_width, hd);
-                most[1] = tw_scores(q + at + hd, k + kv * hd, two, seen, kv_width, hd);
+    for (int n; left > 0; left -= n, i = 0, kv++) {
+        int32_t far[GROUP];
+        n = tokens - i < left ? tokens - i : left;
+        if (hd == 16 && quick_limits(mul + kv * group, group, shift, limit, far))
+            rows_of_16(q + kv * wide, k + kv * hd, v + kv * hd * pitch, mul + kv * group, out + kv * group, table,
+                       y + kv * wide, one, pos, tokens, i, n, group, kv_width, pitch, shift, out_shift, far);
+        else
+            for (int end = i + n; i < end; i++) {
+                int t = row_of(i, tokens), seen = pos + t + 1, words = (seen + 3) >> 2;
+                int at = t * group * kv_width + kv * wide;
+                for (int h = kv * group, stop = h + group; h < stop; h += 2, at += 2 * hd) {
+                    int32_t by[2], sums[8];
+                    for (int m = 0; m < 2; m++) {
+                        int32_t *score = m ? two : one;
+                        int32_t most = tw_scores(q + at + m * hd, k + kv * hd, score, seen, kv_width, hd);
+                        by[m] = probabilities(score, seen, most, table, mul[h + m], out[h + m], shift, limit);
+                    }
+                    for (int c = 0; c < hd; c += 4) {
+                        tw_two_mixes_4(one, two, v + (kv * hd + c) * pitch, words, pitch, sums);
+                        for (int m = 0; m < 2; m++)
+                            put(y + at + m * hd + c, sums + 4 * m, by[m], half, out_shift);
+                    }
+                }
             }
-            for (int m = 0; m < 2; m++)
-                by[m] = probabilities(m ? two : one, seen, most[m], table, mul[h + m], out[h + m], shift, limit);
-            for (int c = 0; c < hd; c += 4) {
-                two_mixes_4(one, two, v + (kv * hd + c) * pitch, words, pitch, sums);
-                for (int m = 0; m < 2; m++)
-                    tw_set_word(y + at + m * hd + c, tw_bytes_of(tw_scaled(sums[4 * m], by[m], half, out_shift),
-                                                                 tw_scaled(sums[4 * m + 1], by[m], half, out_shift),
-                                                                 tw_scaled(sums[4 * m + 2], by[m], half, out_shift),
-                                                                 tw_scaled(sums[4 * m + 3], by[m], half, out_shift)));
-            }
-        }
-        if (++i == tokens)
-            i = 0, kv++;
     }
 }

@@ -212,7 +212,7 @@ static const int32_t reciprocals[128] = {OF_16(1),  OF_16(17), OF_16(33), OF_16(
  * rounded down with v = 2p + 1 + (p < 0 ? 2d - 2 : 0). v is odd, so v / 2D is at least 1 / 2D away from a whole number,
  * and v M / (2^(31+l) 2^shift) differs less from it: 0 <= 2^(30+l) - M d < d <= 2^l, and |v| <= 2^30.
  */
-TW_HOT void tw_rms_norm_row(const struct tw_rms_norm_row *given, int first, int last)
+void tw_rms_norm_row(const struct tw_rms_norm_row *given, int first, int last)
 {
     const int8_t *x = given->x;
     int32_t sum = 0, bits = given->bits;
@@ -280,7 +280,7 @@ void tw_rms_norm_i8(const int8_t *x, const int32_t *w, int8_t *y, int n, uint32_
     ".insn r 0x5b, 0, 2<<5|15, " t ", " x ", %[part]\n" TW_MAC(t, x, "%[whole]") "srli " x ", " x ", 31\n"             \
     ".insn r 0x5b, 2, 0x20, " t ", " x ", %[shift]\n.insn r 0x33, 1, 0x0a, " t ", " t ", x8\n" TW_SB(t, "%[y]", "1")
 #endif
-TW_HOT void tw_rms_norm_rows(const struct tw_rms_norm_rows *given, int first, int last)
+void tw_rms_norm_rows(const struct tw_rms_norm_rows *given, int first, int last)
 {
     const int8_t *x = given->x + first;
     int8_t *y = given->y + first;

@@ -124,8 +124,8 @@
     "beqz %[b], 2b\nj 1b\n3:\n"
 
 /* Tiles begin with a line of the instruction cache. */
-#define TW_TILES_4X4_OF(attribute, name, signs, numbers, size, tail, next) \
-    attribute static __attribute__((unused, noinline)) void name(struct tw_tile *t, const int8_t *w, int pitch, int cols)       \
+#define TW_TILES_4X4_OF(kind, name, signs, numbers, size, tail, next) \
+    kind __attribute__((unused, noinline)) void name(struct tw_tile *t, const int8_t *w, int pitch, int cols)       \
     {                                                                                                                  \
         const void *x;                                                                                                 \
         int32_t more = t->columns.words - 1, w_step = t->columns.w_step;                                                                                \
@@ -143,10 +143,10 @@
                          : "memory");                                                                                  \
     }
 #define TW_TILES_4X4(name, signs, numbers, size, tail)                                                                  \
-    TW_TILES_4X4_OF(, name, signs, numbers, size, tail, TW_Q_NEXT)
-TW_TILES_4X4_OF(, tw_fours_bytes, SP, TW_Q_MULS, "38+16+16",
+    TW_TILES_4X4_OF(static, name, signs, numbers, size, tail, TW_Q_NEXT)
+TW_TILES_4X4_OF(static, tw_fours_bytes, SP, TW_Q_MULS, "38+16+16",
                 TW_Q_SCALES_ONE TW_Q_ALL(TW_Q_BYTE_ONE) TW_Q_STORES_8, TW_Q_NEXT_COLUMN)
-TW_TILES_4X4_OF(TW_HOT, tw_fours_rounded, SP, TW_Q_HALVES, "52+16", TW_Q_ROUNDED TW_Q_STORES_8, TW_Q_NEXT_COLUMN)
+TW_TILES_4X4_OF(TW_HELPER, tw_fours_rounded, SP, TW_Q_HALVES, "52+16", TW_Q_ROUNDED TW_Q_STORES_8, TW_Q_NEXT_COLUMN)
 TW_TILES_4X4(tw_fours_i8, SP, TW_T_NUMBERS("%[d]"), "41+17+15", TW_Q_SCALES TW_Q_CLIP TW_Q_STORES(TW_Q_STORE_8))
 TW_TILES_4X4(tw_fours_u8, USP, TW_T_NUMBERS("%[d]"), "41+17+15", TW_Q_SCALES TW_Q_CLIP TW_Q_STORES(TW_Q_STORE_8))
 TW_TILES_4X4(tw_fours_between_i8, SP, TW_T_NUMBERS("%[d]"), "41+34+15", TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))

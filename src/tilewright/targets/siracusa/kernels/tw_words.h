@@ -31,8 +31,9 @@ TW_X int32_t tw_scaled(int32_t sum, int32_t mul, int32_t add, int32_t shift)
 #define TW_DOT_H(code, rd, a, b) ".insn r 0x57, 0, " code ", " rd ", " a ", " b "\n"
 #define TW_MINU(rd, a, b) ".insn r 0x33, 5, 0x02, " rd ", " a ", " b "\n"
 #define TW_ADDN(rd, a, shift) ".insn r 0x5b, 2, 0x20, " rd ", " a ", " shift "\n"     /* rd = (rd + a) >> shift */
-#define TW_ADDRN(rd, a, shift) ".insn r 0x5b, 6, 0x20, " rd ", " a ", " shift "\n"    /* rounded; shift >= 1 */
+#define TW_ADDRN(rd, a, shift) ".insn r 0x5b, 6, 0x20, " rd ", " a ", " shift "\n"    /* rounded */
 #define TW_MULS(rd, a, b) ".insn r 0x5b, 0, 0x40, " rd ", " a ", " b "\n"             /* product of lower halves */
+#define TW_MULHHS(rd, a, b) ".insn r 0x5b, 0, 0x60, " rd ", " a ", " b "\n"           /* of upper halves */
 #define TW_LBU_AT(rd, at, index) ".insn r 0x03, 7, 0x20, " rd ", " at ", " index "\n" /* rd = at[index] */
 #define TW_LB_AT(rd, at, index) ".insn r 0x03, 7, 0, " rd ", " at ", " index "\n"
 #define TW_LW_AT(rd, at, index) ".insn r 0x03, 7, 0x10, " rd ", " at ", " index "\n"    /* `index` in bytes */
@@ -52,8 +53,10 @@ TW_X int32_t tw_scaled(int32_t sum, int32_t mul, int32_t add, int32_t shift)
 #define TW_PACK_H(rd, upper, lower) ".insn r 0x57, 0, 0x68, " rd ", " upper ", " lower "\n"
 #define TW_MIN_B(rd, a, b) ".insn r 0x57, 1, 0x10, " rd ", " a ", " b "\n"
 #define TW_MAX_B(rd, a, b) ".insn r 0x57, 1, 0x18, " rd ", " a ", " b "\n"
-/* Of lower halves. */
+/* rd = a b, rounded and shifted: of lower halves, of them without sign, of upper halves. */
 #define TW_ROUNDED_PRODUCT(rd, a, b, shift) ".insn r 0x5b, 4, 2<<5|" shift ", " rd ", " a ", " b "\n"
+#define TW_UNSIGNED_PRODUCT(rd, a, b, shift) ".insn r 0x5b, 4, " shift ", " rd ", " a ", " b "\n"
+#define TW_ROUNDED_PRODUCT_HH(rd, a, b, shift) ".insn r 0x5b, 4, 3<<5|" shift ", " rd ", " a ", " b "\n"
 #define TW_CLIP(rd, a, bits) ".insn r 0x33, 1, 0x0a, " rd ", " a ", x" bits "\n"
 #define TW_BYTE(rd, word, at) ".insn r 0x33, 0, 0x67, " rd ", " word ", x" at "\n" /* from bit `at` on, signed */
 #define TW_SHUFFLE2(rd, a, lanes) ".insn r 0x57, 1, 0x64, " rd ", " a ", " lanes "\n"

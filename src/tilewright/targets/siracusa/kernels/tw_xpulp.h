@@ -13,14 +13,14 @@
 #define TW_X static inline __attribute__((always_inline, unused))
 #ifdef __riscv
 #define TW_SAY(instruction, plain) instruction
-/* What decoding calls for every layer: side by side, so that a small instruction cache holds it. Each function has a
- * section of its own, by its line: what a program does not call is not between them. */
+/* What kernels call that layers call: the linker puts it beside these, so that a small instruction cache holds all of
+ * it. Each function has a section of its own, by its line: what a program does not call is not between them. */
 #define TW_LINE(line) #line
-#define TW_SECTION(line) __attribute__((section(".text.tw_hot." TW_LINE(line))))
-#define TW_HOT TW_SECTION(__LINE__)
+#define TW_SECTION(line) __attribute__((section(".text.tw_hot." TW_LINE(line)), noinline))
+#define TW_HELPER static TW_SECTION(__LINE__)
 #else
 #define TW_SAY(instruction, plain) plain
-#define TW_HOT
+#define TW_HELPER static __attribute__((noinline))
 #endif
 
 /* Lane `i` of a word, and lane 0 for every lane. */

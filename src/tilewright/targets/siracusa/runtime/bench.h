@@ -18,6 +18,7 @@ typedef struct {
     const tw_area *results; /* `from` is where they are collected */
     uint32_t kept_count, result_count;
     int total, chunk; /* indices that the cores share, and how many each takes; chunk 0: core 0 alone */
+    int meets; /* every core calls: they meet in it */
 } tw_case;
 
 extern const tw_case tw_cases[];

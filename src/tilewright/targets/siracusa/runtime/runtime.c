@@ -10,10 +10,17 @@ extern char tw_cluster_start[];
 extern uint32_t tw_near_begin[], tw_near_end[];
 extern const uint32_t tw_near_stored[];
 
-void tw_put(char c)
+void tw_write(const void *text, uint32_t bytes)
 {
     uint32_t hart = tw_hart();
-    *(volatile uint8_t *)(uintptr_t)(TW_STDOUT + ((hart >> 5) << 7) + ((hart & 15) << 3)) = (uint8_t)c;
+    volatile uint8_t *out = (volatile uint8_t *)(uintptr_t)(TW_STDOUT + ((hart >> 5) << 7) + ((hart & 15) << 3));
+    for (const uint8_t *at = text, *end = at + bytes; at < end;)
+        *out = *at++;
+}
+
+void tw_put(char c)
+{
+    tw_write(&c, 1);
 }
 
 void tw_print(const char *text)

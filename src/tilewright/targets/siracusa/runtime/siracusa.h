@@ -25,6 +25,7 @@ static inline uint32_t tw_cycles(void)
     return TW_REGISTER(TW_CLUSTER_TIMER + 8);
 }
 
+void tw_write(const void *text, uint32_t bytes);
 void tw_put(char c);
 void tw_print(const char *text);
 void tw_print_number(uint32_t value);

@@ -12,8 +12,7 @@ static void print(const uint8_t *bytes, uint32_t length, void *context)
     last = tw_cycles();
     if (first == 0)
         first = last;
-    for (uint32_t i = 0; i < length; i++)
-        tw_put((char)bytes[i]);
+    tw_write(bytes, length);
 }
 
 static void number(const char *name, uint32_t value)

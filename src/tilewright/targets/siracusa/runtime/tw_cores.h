@@ -10,11 +10,13 @@
 
 #define TW_REGISTER(address) (*(volatile uint32_t *)(uintptr_t)(address))
 #define TW_NEAR __attribute__((section(".tw.near"))) /* tables that every call reads: in L1 from the start on */
+#define TW_NEAR_CHANGING __attribute__((section(".tw.near.changing"))) /* the same, where calls write into them */
 #define TW_ALIGNED __attribute__((aligned(16))) /* whole words of the memories, and of the DMA */
 
 enum {
     TW_EVENT_UNIT = 0x10204000, /* each core's own view */
     TW_EVENT_MASK = TW_EVENT_UNIT,
+    TW_EVENT_CLEAR = TW_EVENT_UNIT + 0x28,
     TW_EVENT_TAKE = TW_EVENT_UNIT + 0x3c, /* wait for an event of the mask, and clear it */
     TW_EVENT_NEUREKA = 12,
     TW_EVENT_BARRIER = 16,
@@ -170,33 +172,25 @@ static inline void tw_wait(uint32_t token)
     __asm__ volatile("" ::: "memory");
 }
 
-/* How many of N-EUREKA's jobs are not done, two at most. They end in the order of their start. */
-static inline uint32_t tw_neureka_jobs(void)
-{
-    uint32_t status = TW_REGISTER(TW_NEUREKA_STATUS);
-    return (status & 1) + (status >> 8 & 1);
-}
+/* The arguments of one call of N-EUREKA, in the order of its kernels' parameters, which is that of its registers. */
+typedef struct {
+    const int8_t *w;
+    const void *x;
+    void *y;
+    const void *mul;
+    const int32_t *form;
+    const void *add;
+    int32_t jobs;
+} tw_neureka_call;
 
-/* Sleep until at most `left` jobs are not done. The event is in the core's mask only here: it would end a barrier. */
-static inline void tw_neureka_doze(uint32_t left)
-{
-    TW_REGISTER(TW_EVENT_MASK) = 1u << TW_EVENT_NEUREKA;
-    while (tw_neureka_jobs() > left)
-        tw_event_load(TW_EVENT_TAKE);
-    TW_REGISTER(TW_EVENT_MASK) = 1u << TW_EVENT_BARRIER;
-}
+/* A program's calls in the order of their start, from the next one on. One core has it. */
+typedef struct {
+    const tw_neureka_call *next, *end;
+    uint32_t described; /* whether the registers of the next one's first job are written: 0 or 1 */
+} tw_neureka_queue;
 
-static inline __attribute__((noinline, unused)) void tw_neureka_sleep(uint32_t left)
-{
-    tw_neureka_doze(left);
-}
-
-/* Wait until at most `left` jobs are not done. */
-static inline void tw_neureka_wait(uint32_t left)
-{
-    if (tw_neureka_jobs() > left)
-        tw_neureka_sleep(left);
-    __asm__ volatile("" ::: "memory");
-}
+void tw_neureka_start(tw_neureka_queue *queue);  /* the next call */
+void tw_neureka_finish(tw_neureka_queue *queue); /* wait for all that started; meanwhile, the next one is described */
+void tw_neureka_wait(uint32_t left);             /* wait until at most so many jobs are not done */
 
 #endif
