@@ -1,5 +1,4 @@
-/* Heads of four channels that turn, and what enters the caches of an attention: for kernels of one token and of several.
- */
+/* Heads of four channels that turn, and what enters the caches of an attention: for one token and for several. */
 #ifndef TW_HEADS_H
 #define TW_HEADS_H
 

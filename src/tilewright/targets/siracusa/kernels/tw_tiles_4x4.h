@@ -144,6 +144,7 @@
     }
 #define TW_TILES_4X4(name, signs, numbers, size, tail)                                                                  \
     TW_TILES_4X4_OF(static, name, signs, numbers, size, tail, TW_Q_NEXT)
+/* The usual ones stand beside what layers call, the others do not: few networks have them. */
 TW_TILES_4X4_OF(static, tw_fours_bytes, SP, TW_Q_MULS, "38+16+16",
                 TW_Q_SCALES_ONE TW_Q_ALL(TW_Q_BYTE_ONE) TW_Q_STORES_8, TW_Q_NEXT_COLUMN)
 TW_TILES_4X4_OF(TW_HELPER, tw_fours_rounded, SP, TW_Q_HALVES, "52+16", TW_Q_ROUNDED TW_Q_STORES_8, TW_Q_NEXT_COLUMN)
