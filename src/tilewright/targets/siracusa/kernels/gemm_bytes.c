@@ -105,7 +105,8 @@ TW_X void enter(int8_t *state_k, int8_t *state_v, const int8_t *x, const int8_t 
 /* Queries of tokens, and their keys and values in the caches: heads first .. last of these, of four channels. w, mul:
  * for each head rows of `group` queries, of a key and of a value; state_k: [positions][n], state_v: [n][pitch]; r:
  * matrices, `step` bytes from one token's to the next; tables: entry c at 128 + c; numbers: the product's addend,
- * multipliers and addends of rotations; y: [tokens][n / 4][group][4]; scratch: what `most` heads give for all of them. */
+ * multipliers and addends of rotations; y: [tokens][n / 4][group][4]; scratch: what `most` heads give for all.
+ */
 void SMALL tw_heads_rows(const struct tw_heads_rows *given, int8_t *restrict scratch, int pos, int first, int last)
 {
     int group = given->group, part = 4 * group + 8, n = given->n, pitch = given->pitch, tokens = given->tokens;

@@ -271,9 +271,9 @@ void tw_rms_norm_i8(const int8_t *x, const int32_t *w, int8_t *y, int n, uint32_
 /* The same of 2^bits channels with one weight, 0 < w < 2^23, and a shift below 32.
  *
  * P = w / root has its whole part in `whole` and 15 bits more, with one too much in the last, in `part`: x times that
- * is at most 127 / 2^15 more than x P, or less where x is negative. Whole numbers and x P are at least 1 / 128 apart, if
- * not equal, so that floor(x P) is found; where x is negative, floor(x P + 1 - 1 / root) is wanted, which is what one more
- * than floor(x P') gives, as x P' is below x P.
+ * is at most 127 / 2^15 more than x P, or less where x is negative. Whole numbers and x P are at least 1 / 128 apart,
+ * if not equal, so that floor(x P) is found; where x is negative, floor(x P + 1 - 1 / root) is wanted, which is what
+ * one more than floor(x P') gives, as x P' is below x P.
  */
 #ifdef __riscv
 #define NORMED(x, t)                                                                                                   \
