@@ -97,8 +97,8 @@ def join(function: str, shape: tuple[int, ...], rng: np.random.Generator, shift:
 
 
 def attend(seen: int, tokens: int, rng: np.random.Generator, *, kv: int = 16, group: int = 1, hd: int = 4,
-           levels: int = 256, mask: Array | None = None, **fixed: Any) -> Case:  # fmt: skip
-    """Attention as networks have it: scores that spread, exponentials that fall."""
+           levels: int = 256, mask: Array | None = None, alike: bool = True, **fixed: Any) -> Case:  # fmt: skip
+    """Attention as networks have it: scores that spread, exponentials that fall; zeros of masks change no score."""
     cache = TensorType((seen, kv * hd), I8)
     types: list[TensorType | None] = [TensorType((tokens, kv * group * hd), I8), cache, cache, BYTES, WORDS, BYTES]
     types += [TensorType((4,), I32)]
@@ -106,6 +106,10 @@ def attend(seen: int, tokens: int, rng: np.random.Generator, *, kv: int = 16, gr
         types += [TensorType(mask.shape, I8), BYTES, BYTES, TensorType((512,), I8)]
     usual = {"numbers": [700, 1 << 15, 60, 1 << 15], "exp": np.floor(900 * 0.94 ** np.arange(256)),
              "plain": rng.integers(-64, 64, 256)}  # fmt: skip
+    if mask is not None and alike:
+        scale, hide, join = rng.permutation(256) - 128, rng.integers(-128, 128, 256), rng.integers(-128, 128, 512)
+        join[scale + hide[0] + 256] = fixed.get("plain", usual["plain"])
+        usual |= {"scale": scale, "hide": hide, "join": join}
     op = IntegerAttention(kv * group, kv, 16, 16, levels)
     case = case_of(ATTEND, op, types, rng, **{**usual, **fixed})
     return case if mask is None else replace(case, operands={**case.operands, "mask": mask})
@@ -121,11 +125,10 @@ def usual_row(seen: int, kv: int, group: int, rng: np.random.Generator) -> list[
     plain = np.roll(np.sort(rng.integers(-64, 64, 256)), 128) if rng.random() < 0.5 else rng.integers(-64, 64, 256)
     group = 1 << group - 1
     kv += kv % 2 if group == 1 else 0
-    seen = max(seen, 8)
     mask = ((rng.random((1, seen)) < 0.2) * rng.integers(-128, 128, seen)).astype(np.int8)
     cases = with_row(attend(seen, 1, rng, kv=kv, group=group, numbers=numbers, exp=falls, plain=plain,
                             mask=mask if rng.random() < 0.3 else None))  # fmt: skip
-    assert cases[-1].kernel is LONG
+    assert (cases[-1].kernel is LONG) == (seen >= 8)
     return cases
 
 
@@ -150,6 +153,7 @@ def test_random_instances_are_exact(cores: int, seed: int) -> None:
         more = {"exp": rng.integers(0, int(rng.integers(1, top + 1)) + 1, 256)} if rng.random() < 0.5 else {}
         hd, levels = int(rng.choice([4, 4, 8, 12])), int(rng.choice([2, 100, 128, 255, 256]))
         cases.append(attend(seen, tokens, rng, kv=kv, group=group, hd=hd, levels=levels, **more,
+                            alike=bool(rng.random() < 0.5),
                             mask=mask.astype(np.int8) if rng.random() < 0.7 else None))  # fmt: skip
         cases += usual_row(seen, kv, group, rng)
     check([replace(case, shift=int(rng.integers(0, 4))) for case in cases], cores)
@@ -258,6 +262,16 @@ def shapes() -> list[Case]:
             cases.append(attend(seen, tokens, rng, mask=np.zeros((tokens, seen), np.int8)))
             cases += [c for case in cases[-2:] if tokens == 1 for c in with_row(case)]
     return [*cases, attend(8, 8, rng, mask=np.triu(np.full((8, 8), -128, np.int8), 1))]
+
+
+def test_few_positions_are_about_as_fast_as_predicted() -> None:
+    """Where masks are not looked through, and where there is none"""
+    rng = np.random.default_rng(1)
+    masks = [(seen, np.zeros((1, seen), np.int8) if hides else None) for seen in (1, 2, 5, 7) for hides in (0, 1)]
+    cases = [replace(attend(seen, 1, rng, mask=mask), kernel=ROW) for seen, mask in masks for _ in range(2)]
+    for case, outcome in list(zip(cases, check(cases), strict=True))[1::2]:
+        assert ROW.misfit(case.node) is None
+        assert ROW.cycles(case.node) == pytest.approx(outcome.cycles, rel=0.12)
 
 
 def test_shapes_of_networks_are_exact_and_about_as_fast_as_predicted() -> None:

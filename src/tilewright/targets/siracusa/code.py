@@ -13,6 +13,7 @@ _BYTES = {
     "tw_add_bytes": 240,
     "tw_attend_long": 960,
     "tw_attend_row": 720,
+    "tw_attend_row_pairs": 944,
     "tw_attend_rows": 1024,
     "tw_cluster_append_channels": 144,
     "tw_cluster_append_rows": 64,

@@ -176,15 +176,29 @@ def _join(node: Node) -> Arguments:
     return {"product": int(op.function == "mul"), "shift": op.shift}
 
 
+def masked_alike(node: Node) -> bool:
+    """No mask, or one whose zeros give what its other numbers give by constant tables"""
+    if "mask" not in node.operands:
+        return True
+    plain, scale, hide, join = (node.operands[name].data for name in ("plain", "scale", "hide", "join"))
+    if plain is None or scale is None or hide is None or join is None:
+        return False
+    return bool(np.array_equal(plain, join[scale.astype(np.int64) + hide[0] + 256]))
+
+
 def one_usual_row(node: Node) -> bool:
-    """One row, eight positions, 256 levels, scores shifted by 16, rounded and then of 7 bits, a greatest exponential"""
+    """One row, 256 levels, scores shifted by 16, rounded and then of 7 bits, a greatest exponential"""
     op, names = cast(IntegerAttention, node.op), ("exp", "numbers", "plain")
     exp, numbers, plain = (node.operands[name].data for name in names)
     if exp is None or numbers is None or plain is None or type_of(node, "q").static_shape[0] > 1:
         return False
-    falls = exp.min() >= 0 and 0 < exp[0] == exp.max() < 1 << 16
     usual = op.levels == 256 and op.shift == 16 and bound_of(numbers) > 0 and within_7_bits(plain)
-    return bool(falls and usual) and _seen(node) >= 8
+    return usual and begins_with_most(exp)
+
+
+def begins_with_most(exp: Array) -> bool:
+    """Whether exponentials are of 16 bits without sign, and the greatest stands for no distance and is not zero."""
+    return bool(exp.min() >= 0 and 0 < exp[0] == exp.max() < 1 << 16)
 
 
 def _seen(node: Node) -> int:
@@ -205,14 +219,24 @@ def _sums(node: Node) -> tuple[int, int]:
 
 def few_positions(node: Node) -> bool:
     """So few positions that tables do not pay, and sums of exponentials of 20 bits, as quotients by them are exact"""
+    return _seen(node) < MANY and sums_of_20_bits(node)
+
+
+def sums_of_20_bits(node: Node) -> bool:
+    """Sums of exponentials of 20 bits, as quotients by them are exact"""
     most, product = _sums(node)
-    return _seen(node) < MANY and product < 1 << 35 and most >> _raised(_first(node)) <= 1 << 20
+    return product < 1 << 35 and most >> _raised(_first(node)) <= 1 << 20
+
+
+def sums_of_few_bits(node: Node) -> bool:
+    """Whether one division gives reciprocals of all digits that quotients need."""
+    return _first(node) ** 2 * _seen(node) < 1 << 24
 
 
 def sums_of_24_bits(node: Node) -> bool:
-    """Sums of exponentials below 2^24, as quotients by them are exact"""
+    """Eight positions, and sums of exponentials below 2^24, as quotients by them are exact"""
     most, product = _sums(node)
-    return product < 1 << 39 and most >> _raised(_first(node)) < 1 << 24
+    return _seen(node) >= 8 and product < 1 << 39 and most >> _raised(_first(node)) < 1 << 24
 
 
 def within_7_bits(table: Array) -> bool:
@@ -258,24 +282,24 @@ def pairs_of_heads(node: Node) -> Split:
     return Split(("t", "g"), 2 if op.heads == op.kv_heads else 1)
 
 
-def _lines(size: int) -> int:
+def lines(size: int) -> int:
     """An odd number of lines: cores in step with each other do not all want the same bank."""
     return 16 * (up(size, 16) | 1)
 
 
 def _scratch(node: Node) -> int:
     """Bytes of a core: an exponential and a byte for every position, whole words, and a word."""
-    return _lines(4 + 20 * up(_seen(node), 4))
+    return lines(4 + 20 * up(_seen(node), 4))
 
 
 def _row_scratch(node: Node) -> int:
     """An exponential and two bytes for every position, whole words, and a word."""
-    return _lines(4 + 24 * up(_seen(node), 4))
+    return lines(4 + 24 * up(_seen(node), 4))
 
 
 def _long_scratch(node: Node) -> int:
-    """Two bytes for every position, whole words, two words, and a table; three bytes and a word under a mask."""
-    return _lines(max(8 * up(_seen(node), 4) + 8 + 256, 3 * _seen(node) + 4))
+    """Two bytes for every position, whole words, two words, and a table; four bytes and a word under a mask."""
+    return lines(max(8 * up(_seen(node), 4) + 8 + 256, 4 * _seen(node) + 4))
 
 
 # Cluster cycles of a warm call, fitted to calls on the simulator with `--timing gvsoc`.
@@ -314,6 +338,8 @@ def _pairs(node: Node) -> int:
 
 
 def _row_cycles(node: Node) -> float:
+    if "mask" in node.operands and _seen(node) < 8:  # whatever it hides
+        return 150.0 + _pairs(node) * (480.0 + 84.0 * _seen(node))
     return 180.0 + _pairs(node) * (245.0 + 39.6 * _seen(node))
 
 
@@ -334,7 +360,8 @@ _TABLES = (
 )
 
 _PAIRS = f"{_TABLES} int stride, int pitch, int spread, int out_shift, {_RANGE}"
-_PACKED = {"v": VALUES, "plain": TWICE, "exp": HALVES, "weight": FOURFOLD, "numbers": BOUNDED}
+_PACKED = {"v": VALUES, "plain": TWICE, "exp": HALVES, "weight": FOURFOLD, "numbers": BOUNDED,
+           "scale": CENTRED}  # fmt: skip
 _HIDING = frozenset({"scale", "hide", "join"})  # not read where nothing is masked
 
 DECODER = (
@@ -367,12 +394,12 @@ DECODER = (
     ),
     Kernel(
         IntegerAttention, "attention_pairs.c", "tw_attend_row", _PAIRS,
-        {}, _one_row, (of_four, sums_of_32_bits, one_usual_row, heads_in_pairs, few_positions), scratch=_row_scratch,
-        split=pairs_of_heads, packing=_PACKED, direct=_HIDING, cycles=_row_cycles, by_struct=True,
+        {}, _one_row, (of_four, sums_of_32_bits, one_usual_row, masked_alike, heads_in_pairs, few_positions),
+        scratch=_row_scratch, split=pairs_of_heads, packing=_PACKED, direct=_HIDING, cycles=_row_cycles, by_struct=True,
     ),
     Kernel(
         IntegerAttention, "attention_pairs.c", "tw_attend_long", _PAIRS,
-        {}, _one_row, (of_four, sums_of_32_bits, one_usual_row, heads_in_pairs, sums_of_24_bits),
+        {}, _one_row, (of_four, sums_of_32_bits, one_usual_row, masked_alike, heads_in_pairs, sums_of_24_bits),
         scratch=_long_scratch, split=pairs_of_heads, packing=_PACKED, direct=_HIDING, cycles=_long_cycles,
         by_struct=True,
     ),

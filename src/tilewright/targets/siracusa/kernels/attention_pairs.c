@@ -5,7 +5,7 @@
  * bits: rows of the table of kernels see to that.
  */
 #include "tw_kernels.h"
-#include "tw_words.h"
+#include "tw_reciprocal.h"
 
 #define SMALL __attribute__((minsize))
 /* What is made of x is made again, each time round a loop: registers are few, and loads cost more. */
@@ -71,23 +71,6 @@ TW_X void exponentials_of_two(const char *base0, const char *base1, const int8_t
     *sum0 = s0, *sum1 = s1;
 }
 
-/* 255 2^39 / sum or little more, the sum one of some e below 2^16, from 2^15 on. All are multiples of 2^raised. Then
- * e r >> 39 is 255 e / sum where e sum < 2^(35 + raised) and sum >> raised is at most 2^20. */
-TW_X uint32_t reciprocal(uint32_t sum, uint32_t raised)
-{
-    uint32_t whole = (255u << 23) / sum, rest = (255u << 23) - whole * sum;
-    return (whole << 16) + (((rest >> raised << 12) / (sum >> raised) + 1) << 4);
-}
-
-/* The same where e sum < 2^(39 + raised) and sum >> raised is below 2^24. */
-TW_X uint32_t close_reciprocal(uint32_t sum, uint32_t raised)
-{
-    uint32_t whole = (255u << 23) / sum, rest = ((255u << 23) - whole * sum) >> raised << 8;
-    sum >>= raised;
-    uint32_t next = rest / sum;
-    return (whole << 16) + (next << 8) + ((rest - next * sum) << 8) / sum + 1;
-}
-
 /* p0[s], p1[s] = weight[255 e / sum] with the reciprocals of both sums. */
 TW_X void weights_of_two(const int8_t *weight, const uint32_t *e, int8_t *p0, int8_t *p1, int seen, uint32_t r0,
                          uint32_t r1)
@@ -113,16 +96,16 @@ TW_X void weights_of_two(const int8_t *weight, const uint32_t *e, int8_t *p0, in
 #endif
 }
 
-/* Four channels of each of two heads, requantised, from sums of p[s] v[c][s] over `words` words of positions. `apart`:
- * bytes from the values of one to those of the other. */
-TW_X void mixed_two(int8_t *y, const int8_t *p, const int8_t *v, int words, int pitch, int apart, int32_t mul,
-                    int32_t add, int shift)
+/* Four channels of each of `heads`, requantised, from sums of p[s] v[c][s] over `words` words of positions. `apart`:
+ * bytes from the values of one to those of the next. */
+TW_X void mixed_heads(int8_t *y, const int8_t *p, const int8_t *v, int heads, int words, int pitch, int apart,
+                      int32_t mul, int32_t add, int shift)
 {
 #ifdef __riscv
     int32_t s0, s1, s2, s3, w, a, b;
     /* clang-format off */
     __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("1", "%[two]", "30")
+        TW_ASM_BEGIN TW_LOOP("1", "%[heads]", "30")
         "mv %[s0], zero\nmv %[s1], zero\nmv %[s2], zero\nmv %[s3], zero\n"
         TW_LOOP("0", "%[words]", "9") TW_LW("%[w]", "%[p]", "4") TW_LW_BY("%[a]", "%[v]", "%[pitch]")
         TW_LW_BY("%[b]", "%[v]", "%[pitch]") TW_DOT(TW_SDOTSP, "%[s0]", "%[w]", "%[a]")
@@ -137,12 +120,12 @@ TW_X void mixed_two(int8_t *y, const int8_t *p, const int8_t *v, int words, int 
         TW_SW("%[s0]", "%[y]", "4") "add %[v], %[v], %[next]\n" TW_ASM_END
         : [w] "=&r"(w), [a] "=&r"(a), [b] "=&r"(b), [p] "+r"(p), [v] "+r"(v), [y] "+r"(y), [s0] "=&r"(s0),
           [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3)
-        : [two] "r"(2), [words] "r"(words), [pitch] "r"(pitch), [back] "r"(4 - 3 * pitch),
+        : [heads] "r"(heads), [words] "r"(words), [pitch] "r"(pitch), [back] "r"(4 - 3 * pitch),
           [next] "r"(apart - 4 * words), [mul] "r"(mul), [add] "r"(add), [shift] "r"(shift)
         : "memory");
     /* clang-format on */
 #else
-    for (int h = 0; h < 2; h++, v += apart - 4 * words, y += 4) {
+    for (; heads > 0; heads--, v += apart - 4 * words, y += 4) {
         int32_t s[4] = {0};
         for (int i = 0; i < words; i++, p += 4, v += 4)
             for (int c = 0; c < 4; c++)
@@ -300,53 +283,107 @@ TW_X int is_zero(const int8_t *m, int n)
     return any == 0;
 }
 
-/* The same as tw_attend_row under any mask, a head at a time. */
+/* Scores of a head under a mask: a[s] = join[scale[clip(q . k[s])] + hidden[s]]; returns the greatest. Writes to a[-1],
+ * too. */
+TW_X int32_t masked_scores(const struct tw_attend_row *given, int32_t q, const int8_t *k, const int8_t *hidden,
+                           int8_t *a)
+{
+    const int8_t *scale = given->scale + 128, *join = given->join + 256;
+    int32_t most = -128;
+#ifdef __riscv
+    int32_t v, m, one = most;
+    a--;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "10") TW_LW_BY("%[v]", "%[k]", "%[stride]") TW_LB("%[m]", "%[hidden]", "1")
+        TW_DOT(TW_DOTSP, "%[v]", "%[v]", "%[q]") TW_CLIPR("%[v]", "%[v]", "%[by]")
+        TW_ROUNDED_PRODUCT("%[v]", "%[v]", "%[mul]", "16") TW_LB_AT("%[v]", "%[scale]", "%[v]")
+        TW_SB("%[one]", "%[a]", "1") TW_MAX("%[most]", "%[most]", "%[one]") "add %[v], %[v], %[m]\n"
+        TW_LB_AT("%[one]", "%[join]", "%[v]")
+        TW_SB("%[one]", "%[a]", "1") TW_MAX("%[most]", "%[most]", "%[one]") TW_ASM_END
+        : [k] "+r"(k), [hidden] "+r"(hidden), [a] "+r"(a), [most] "+r"(most), [one] "+r"(one), [v] "=&r"(v),
+          [m] "=&r"(m)
+        : [n] "r"(given->seen), [stride] "r"(given->stride), [q] "r"(q), [mul] "r"(given->numbers[0]),
+          [by] "r"(given->numbers[4]), [scale] "r"(scale), [join] "r"(join)
+        : "memory");
+    /* clang-format on */
+#else
+    for (int s = 0; s < given->seen; s++, k += given->stride) {
+        int32_t sum = tw_pclipr(tw_vdotsp_b(q, tw_word_at(k)), given->numbers[4]);
+        a[s] = join[scale[tw_pmulsrn(sum, given->numbers[0], 16)] + hidden[s]];
+        most = tw_pmax(most, a[s]);
+    }
+#endif
+    return most;
+}
+
+/* e[s] = exp[a[s]], and their sum. */
+TW_X uint32_t exponentials_of(const uint16_t *exp, const int8_t *a, uint16_t *e, int seen)
+{
+    uint32_t sum = 0;
+#ifdef __riscv
+    int32_t v;
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "5") TW_LB("%[v]", "%[a]", "1") "slli %[v], %[v], 1\n"
+                     TW_LHU_AT("%[v]", "%[exp]", "%[v]") TW_SH("%[v]", "%[e]", "2")
+                     "add %[sum], %[sum], %[v]\n" TW_ASM_END
+                     : [a] "+r"(a), [e] "+r"(e), [sum] "+r"(sum), [v] "=&r"(v)
+                     : [n] "r"(seen), [exp] "r"(exp)
+                     : "memory");
+#else
+    for (int s = 0; s < seen; s++)
+        sum += e[s] = exp[a[s]];
+#endif
+    return sum;
+}
+
+/* p[s] = weight[255 e / sum], r the sum's reciprocal. */
+TW_X void weights_of(const int8_t *weight, const uint16_t *e, int8_t *p, int seen, uint32_t r)
+{
+#ifdef __riscv
+    int32_t v, w;
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "5") TW_LHU("%[v]", "%[e]", "2")
+                         TW_LOWER_UN("%[w]", "%[v]", "%[r]", "16") TW_LOWER_MACUN("%[w]", "%[v]", "%[h]", "21")
+                             TW_LB_AT("%[w]", "%[weight]", "%[w]") TW_SB("%[w]", "%[p]", "1") TW_ASM_END
+                     : [e] "+r"(e), [p] "+r"(p), [v] "=&r"(v), [w] "=&r"(w)
+                     : [n] "r"(seen), [r] "r"(r), [h] "r"(r >> 16), [weight] "r"(weight)
+                     : "memory");
+#else
+    for (int s = 0; s < seen; s++)
+        p[s] = weight[(uint64_t)e[s] * r >> 37];
+#endif
+}
+
+/* The same as tw_attend_row under any mask, a head at a time. What masks hide lies behind exponentials and scores. */
 static __attribute__((noinline)) void masked(const struct tw_attend_row *given, uint32_t *scratch, int first, int last)
 {
-    const int32_t *numbers = given->numbers;
-    const int8_t *plain = given->plain + 128, *mask = given->mask, *weight = given->weight;
-    const uint16_t *exp = (const uint16_t *)given->exp;
-    int seen = given->seen, stride = given->stride, pitch = given->pitch, spread = given->spread;
+    int seen = given->seen, pitch = given->pitch, spread = given->spread, words = (seen + 3) >> 2;
     uint16_t *e = (uint16_t *)scratch;
-    int8_t *a = (int8_t *)(e + seen);
+    int8_t *a = (int8_t *)(e + seen), *hidden = a + seen + 4;
+    for (int s = 0; s < seen; s++)
+        hidden[s] = given->hide[given->mask[s] & 255];
     for (int at = first << spread; at < last << spread; at += 4) {
         int cached = at >> (spread - 2) & -4;
-        const int8_t *k = given->k + cached, *v = given->v + cached * pitch;
-        int32_t most = -128, q = tw_word_at(given->q + at);
-        uint32_t sum = 0;
-        for (int s = 0; s < seen; s++, k += stride) {
-            int32_t code = tw_scaled(tw_vdotsp_b(q, tw_word_at(k)), numbers[0], numbers[1], 16), m = mask[s];
-            a[s] = m == 0 ? plain[code] >> 1
-                          : given->join[given->scale[code & 255] + given->hide[m & 255] + 256];
-            most = tw_pmax(most, a[s]);
-        }
-        for (int s = 0; s < seen; s++)
-            sum += e[s] = exp[255 - most + a[s]];
-        int32_t r = (int32_t)close_reciprocal(sum, (uint32_t)given->exp[136]), upper = r >> 16;
-        for (int s = 0; s < seen; s++)
-            a[s] = weight[tw_pmacun(tw_pmulun(e[s], r, 16), e[s], upper, 21)];
+        int32_t most = masked_scores(given, tw_word_at(given->q + at), given->k + cached, hidden, a);
+        uint32_t sum = exponentials_of((const uint16_t *)given->exp + 255 - most, a, e, seen);
+        weights_of(given->weight, e, a, seen, tw_close_reciprocal(sum, (uint32_t)given->exp[136]));
         tw_set_word(a + seen, 0);
-        for (int c = 0; c < 4; c++, v += pitch) {
-            int32_t mixed = 0;
-            for (int s = 0; s < seen; s += 4)
-                mixed = tw_vsdotsp_b(mixed, tw_word_at(a + s), tw_word_at(v + s));
-            given->y[at + c] = (int8_t)tw_scaled(mixed, numbers[2], numbers[3], given->out_shift);
-        }
+        mixed_heads(given->y + at, a, given->v + cached * pitch, 1, words, pitch, 0, given->numbers[2],
+                    given->numbers[3], given->out_shift);
     }
 }
 
-/* Attention of a single row over all `seen` positions, eight at least, with 256 levels: heads of the cache
+/* Attention of a single row over all `seen` positions with 256 levels: heads of the cache
  * first .. last, of four channels, 2^(spread - 2) of the row to each, two at least to a core. q, y: [heads * 4];
  * k: [seen][stride]; v: [stride][pitch]; plain: twice, entry c at 128 + c; exp: halves, the last first, and what
- * `reciprocal` wants of them; numbers: and a bound, rounded products with sums clipped to it are codes; mask: or null;
- * other tables as the operator says; scratch: four bytes for each position and twice its bytes of whole words, and a
- * word. */
+ * `tw_reciprocal` wants of them; numbers: and a bound, rounded products with sums clipped to it are codes; mask: or
+ * null; scale: entry c at 128 + c; other tables as the operator says, where a mask is zero as plain; scratch: four
+ * bytes for each position and twice its bytes of whole words, and a word. */
 void SMALL tw_attend_row(const struct tw_attend_row *given, uint32_t *restrict scratch, int first, int last)
 {
     int at = first << given->spread, end = last << given->spread;
     if (at >= end)
         return;
-    if (given->mask != 0 && !is_zero(given->mask, given->seen)) {
+    if (given->mask != 0 && (given->seen < 8 || !is_zero(given->mask, given->seen))) {
         masked(given, scratch, first, last);
         return;
     }
@@ -363,13 +400,13 @@ void SMALL tw_attend_row(const struct tw_attend_row *given, uint32_t *restrict s
         AGAIN(given); AGAIN(seen);
         int words = (seen + 3) >> 2;
         tw_set_word(p + seen, 0), tw_set_word(p + 4 * words + seen, 0);
-        weights_of_two(given->weight, scratch, p, p + 4 * words, seen, reciprocal(sum0, raised),
-                       reciprocal(sum1, raised));
+        weights_of_two(given->weight, scratch, p, p + 4 * words, seen, tw_reciprocal(sum0, raised),
+                       tw_reciprocal(sum1, raised));
         AGAIN(given);
         int pitch = given->pitch;
         numbers = given->numbers;
-        mixed_two(given->y + at, p, given->v + cached * pitch, words, pitch, apart * pitch, numbers[2], numbers[3],
-                  given->out_shift);
+        mixed_heads(given->y + at, p, given->v + cached * pitch, 2, words, pitch, apart * pitch, numbers[2],
+                    numbers[3], given->out_shift);
     } while ((at += 8) < end);
 }
 
@@ -381,9 +418,9 @@ static __attribute__((noinline)) void SMALL masked_long(const struct tw_attend_l
     masked(&same, scratch, first, last);
 }
 
-/* The same over many positions: weights by a table of distances from the greatest score, one for each head. exp: and
- * the greatest of what follows each eighth, halves, and how many bits all are raised; scratch: two bytes for each
- * position of whole words, two words, and 256 bytes. */
+/* The same over many positions, eight at least: weights by a table of distances from the greatest score, one for each
+ * head. exp: and the greatest of what follows each eighth, halves, and how many bits all are raised; scratch: two bytes
+ * for each position of whole words, two words, and 256 bytes; four bytes for each position and a word under a mask. */
 void SMALL tw_attend_long(const struct tw_attend_long *given, uint32_t *restrict scratch, int first, int last)
 {
     int at = first << given->spread, end = last << given->spread;
@@ -412,7 +449,7 @@ void SMALL tw_attend_long(const struct tw_attend_long *given, uint32_t *restrict
         sums_of_two(exp - tw_vextract_b(most, 0), exp - tw_vextract_b(most, 1), codes, seen, sums);
         for (int h = 0; h < 2; h++, codes++, most >>= 8) {
             AGAIN(given);
-            uint32_t sum = sums[h], r = close_reciprocal(sum, (uint32_t)given->exp[136]);
+            uint32_t sum = sums[h], r = tw_close_reciprocal(sum, (uint32_t)given->exp[136]);
             int left = 15; /* eighths of 128 distances whose weights are those of zero */
             const uint16_t *later = (const uint16_t *)(given->exp + 128);
             while (left > 0 && *later++ * 255u >= sum)
