@@ -9,14 +9,15 @@ import pytest
 
 from tests.instances import node_of, random_operands
 from tests.targets.siracusa.cases import check, with_constants
-from tilewright.ir.types import I8, I32, TensorType
-from tilewright.ops import Linear, LinearGate, NewHeads, Requantise
+from tilewright.ir.types import I8, I32, U8, TensorType
+from tilewright.ops import Linear, LinearGate, LinearJoin, NewHeads, Requantise
 from tilewright.targets.siracusa.bench import Case
 from tilewright.targets.siracusa.dense import DENSE, USUAL
 from tilewright.targets.siracusa.rows_linear import ROWS_LINEAR
 
 TABLE = TensorType((256,), I8)
-HEADS, GATE = ROWS_LINEAR
+HEADS, GATE, JOIN = ROWS_LINEAR
+THEMSELVES = np.arange(256, dtype=np.uint8).view(np.int8)
 BYTES = next(row for row in DENSE if row.symbol == "tw_gemm_bytes")
 
 
@@ -39,10 +40,21 @@ def gate(rng: np.random.Generator, tokens: int, cols: int, outputs: int) -> Case
     node = node_of(LinearGate(16, 16, 16), *types)
     numbers = [v for most in (1000, 1000, 4000) for v in (int(rng.integers(most)), 1 << 15)]
     arrays = random_operands(node, rng) | {
-        "numbers": np.array(numbers, np.int32), "table_b": np.arange(256, dtype=np.uint8).view(np.int8)
+        "numbers": np.array(numbers, np.int32), "table_b": THEMSELVES
     }  # fmt: skip
     constants = ("w", "table_a", "table_b", "numbers")
     return Case(GATE, with_constants(node, arrays, constants), arrays, shift=int(rng.integers(0, 4)))
+
+
+def join(rng: np.random.Generator, tokens: int, cols: int, outputs: int, shift: int = 16) -> Case:
+    r, numbers = TensorType((1, tokens, outputs), rng.choice([I8, U8])), TensorType((4,), I32)
+    types = TensorType((1, tokens, cols), I8), TensorType((outputs, cols), I8), r, TABLE, TABLE, numbers
+    node = node_of(LinearJoin(shift, shift), *types)
+    muls = [max(1, (int(rng.integers(1, 300)) << shift) // most) for most in (70000, 260)]
+    numbers_of = np.array([v for mul in muls for v in (mul, 1 << (shift - 1))], np.int32)
+    arrays = random_operands(node, rng) | {"numbers": numbers_of, "table": THEMSELVES}
+    constants = ("w", "table_r", "table", "numbers")
+    return Case(JOIN, with_constants(node, arrays, constants), arrays, shift=int(rng.integers(0, 4)))
 
 
 @pytest.mark.parametrize("cores", [1, 8])
@@ -54,8 +66,9 @@ def test_random_instances_are_exact(cores: int) -> None:
         )
         cases.append(heads(rng, 4 * tokens, cols, kv, group, pos, own=rng.random() < 0.7))
         cases.append(gate(rng, 4 * tokens, cols, 4 * int(rng.integers(1, 30))))
+        cases.append(join(rng, 4 * tokens, cols, 4 * int(rng.integers(1, 30)), int(rng.choice([16, 12, 9]))))
     assert all(case.kernel.misfit(case.node) is None for case in cases)
-    check(cases, cores)
+    check([replace(c, overlay=c.kernel.in_place) if rng.random() < 0.5 else c for c in cases], cores)
 
 
 def test_cycles_are_as_predicted() -> None:
@@ -66,6 +79,9 @@ def test_cycles_are_as_predicted() -> None:
         heads(rng, 8, 128, 16, 1, 3),
         gate(rng, 8, 64, 256),
         gate(rng, 4, 128, 128),
+        join(rng, 8, 64, 64),
+        join(rng, 8, 256, 64),
+        join(rng, 16, 128, 128),
     ):
         near = replace(case, kernel=replace(case.kernel, direct=frozenset()), shift=0)  # caches in L1
         cycles = sorted(outcome.cycles for outcome in check([near] * 5))[2]

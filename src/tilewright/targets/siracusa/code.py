@@ -10,7 +10,7 @@ from __future__ import annotations
 from ..base import CodeCache
 
 _BYTES = {
-    "tw_add_bytes": 208,
+    "tw_add_bytes": 240,
     "tw_attend_long": 960,
     "tw_attend_row": 720,
     "tw_attend_row_pairs": 944,
@@ -35,11 +35,12 @@ _BYTES = {
     "tw_enter_row": 512,
     "tw_few_sums": 240,
     "tw_float_pair": 448,
-    "tw_gate_rows": 320,
-    "tw_gemm_bytes": 1060,
+    "tw_gate_rows": 304,
+    "tw_gemm_bytes": 1050,
     "tw_gemm_f32": 1200,
+    "tw_gemm_join": 320,
     "tw_gemv_i8": 768,
-    "tw_heads_rows": 660,
+    "tw_heads_rows": 676,
     "tw_join_tables": 160,
     "tw_layer_norm_rows_f32": 320,
     "tw_multiply_bytes": 208,
@@ -47,7 +48,7 @@ _BYTES = {
     "tw_pad_part": 896,
     "tw_product_f32": 1904,
     "tw_rms_norm_row": 240,
-    "tw_rms_norm_rows": 400,
+    "tw_rms_norm_rows": 260,
     "tw_rows_join": 176,
     "tw_rows_part": 144,
     "tw_shared_attention_16": 900,

@@ -313,12 +313,12 @@ def _turn_cycles(node: Node) -> float:
 
 def _new_cycles(node: Node) -> float:
     op = cast(NewHeads, node.op)
-    return stream(_own_rows(node)) + 150 + per_core(op.kv_heads) * (35 * op.group + 85)
+    return stream(_own_rows(node)) + 175 + per_core(op.kv_heads) * (24 * op.group + 94)
 
 
 def _enter_cycles(node: Node) -> float:
     op = cast(EnterHeads, node.op)
-    return 225 + per_core(op.kv_heads) * (35 * op.group + 110)
+    return 210 + per_core(op.kv_heads) * (24 * op.group + 95)
 
 
 def _attention_cycles(node: Node) -> float:

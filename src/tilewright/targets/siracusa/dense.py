@@ -397,7 +397,7 @@ DENSE = (
         " int8_t *restrict y, int tokens, int rows, int cols, int mul_step, int shift, int by_tokens, int first,"
         " int last",
         {"x": "i8", "w": "i8", "mul": "i32", "y": "i8"}, _fours, requires=(in_fours, scaled_bytes),
-        packing={"w": APART}, split=_fours_split, cycles=_fours_cycles,
+        packing={"w": APART}, split=_fours_split, cycles=_fours_cycles, by_struct=True,
     ),
     *(_row("tw_gemv_i8", "gemv_i8.c", _gemv_cycles, dtype, "int cols", one_row) for dtype in ("i8", "u8")),
     *(

@@ -177,7 +177,7 @@ ONE_WEIGHT = (
         f"const int8_t *restrict x, const int32_t *restrict w, int8_t *restrict y, int bits, int shift, {_RANGE}",
         {"x": "i8"}, lambda node: {"bits": _length(node).bit_length() - 1, "shift": node.op.attributes["shift"]},
         (constants_fit, rows_of_one_weight), cycles=_rows_cost(190.0, 170.0, 0.6, 7.3),
-        split=lambda node: Split(flat(node).dims, 2),
+        split=lambda node: Split(flat(node).dims, 2), by_struct=True,
     ),
 )  # fmt: skip
 NORM = (

@@ -80,7 +80,7 @@ ROWS_BETWEEN = (
         f" const void *restrict add, int8_t *y, int shift, {_RANGE}",
         {"b": "i8"}, lambda node: {"shift": cast(TableBinary, node.op).shift},
         (several_rows, sums_of_bytes, of_32_bits), split=_words, in_place={"y": "a"},
-        cycles=lambda node: 95.0 + 8.6 * per_core(elements(node), 4),
+        cycles=lambda node: 95.0 + 8.6 * per_core(elements(node), 4), by_struct=True,
     ),
     Kernel(
         TableBinary, "rows_between.c", "tw_multiply_bytes",

@@ -8,11 +8,11 @@ from typing import cast
 import numpy as np
 
 from ...ir.graph import Node
-from ...ops import LinearGate, NewHeads
+from ...ops import LinearGate, LinearJoin, NewHeads
 from ..base import Argument, Kernel, Split
 from ..host.arguments import product, type_of
 from ..host.integer_heads import NEW
-from ..host.linear_tables import GATE, sizes
+from ..host.linear_tables import GATE, JOIN, sizes
 from .decoder import CENTRED, new_sums_of_32_bits
 from .dense import APART, USUAL, usual_rounding
 from .dense_cycles import fours
@@ -41,6 +41,17 @@ def usual_gate(node: Node) -> bool:
     if numbers is None or cast(LinearGate, node.op).shift != 16 or outputs % 4 or not given(node, "table_b"):
         return False
     return all(0 <= mul < 1 << 15 for mul in numbers[::2])
+
+
+def usual_join(node: Node) -> bool:
+    """A multiple of four outputs, a table behind the product that changes nothing"""
+    return type_of(node, "y").static_shape[-1] % 4 == 0 and given(node, "table")
+
+
+def _join(node: Node) -> Arguments:
+    numbers, shift = node.operands["numbers"].data, cast(LinearJoin, node.op).shift
+    usual = numbers is not None and usual_rounding(shift, numbers[:1], numbers[1:2])
+    return {**sizes(node), "shift": USUAL if usual else shift, "most": _own_outputs(node)}
 
 
 def _gate(node: Node) -> Arguments:
@@ -80,13 +91,19 @@ def _own_rows(node: Node) -> int:
 def _heads_cycles(node: Node) -> float:
     (tokens, cols), op = type_of(node, "x").static_shape, cast(NewHeads, node.op)
     blocks = up(_own_rows(node), 4)
-    turned = tokens * (50 + per_core(op.kv_heads) * (25 * op.group + 45))
+    turned = tokens * (50 + per_core(op.kv_heads) * (24 * op.group + 41))
     return fours(blocks, up(tokens, 4), cols) + 30 * blocks + turned
 
 
 def _gate_cycles(node: Node) -> float:
     tokens, cols, own = _tokens(node), type_of(node, "x").static_shape[-1], _own_outputs(node)
-    return fours(up(own, 2), up(tokens, 4), cols) + tokens * (5 + 6.75 * own)
+    few, many = sorted((up(own, 2), up(tokens, 4)))  # columns of tiles go along the longer side
+    return fours(few, many, cols) + tokens * (5 + 6.75 * own)
+
+
+def _join_cycles(node: Node) -> float:
+    tokens, cols, own = _tokens(node), type_of(node, "x").static_shape[-1], _own_outputs(node)
+    return fours(up(own, 4), up(tokens, 4), cols) + 40 + tokens * (3 + 7.6 * own)
 
 
 ROWS_LINEAR = (
@@ -98,12 +115,21 @@ ROWS_LINEAR = (
         packing={"w": APART, "table_k": CENTRED, "table_v": CENTRED, "state_v": VALUES, "v": VALUES},
         scratch=lambda node: _own_rows(node) * type_of(node, "x").static_shape[0],
         split=lambda _: Split(("g",)), direct=frozenset({"state_k", "state_v"}), cycles=_heads_cycles,
+        by_struct=True, late=frozenset({"pos"}),
     ),
     Kernel(
         LinearGate, "gemm_bytes.c", "tw_gate_rows",
         f"{GATE}, int8_t *restrict scratch, int tokens, int rows, int cols, int most, int first, int last",
         {}, _gate, (tokens_in_fours, rounded, usual_gate), packing={"w": APART, "table_a": CENTRED},
         scratch=lambda node: 2 * _own_outputs(node) * _tokens(node), split=lambda _: Split(("o",), 4),
-        cycles=_gate_cycles,
+        cycles=_gate_cycles, by_struct=True,
+    ),
+    Kernel(
+        LinearJoin, "gemm_bytes.c", "tw_gemm_join",
+        f"{JOIN}, int8_t *restrict scratch, int tokens, int rows, int cols, int shift, int out_shift, int most,"
+        " int first, int last",
+        {}, _join, (tokens_in_fours, rounded, usual_join), packing={"w": APART}, in_place={"y": "r"},
+        scratch=lambda node: _own_outputs(node) * _tokens(node), split=lambda _: Split(("o",), 4),
+        cycles=_join_cycles, by_struct=True, direct=frozenset({"table"}),
     ),
 )  # fmt: skip

@@ -55,7 +55,7 @@ void SMALL tw_new_heads(const struct tw_new_heads *given, int8_t *restrict scrat
     const int8_t *table_k = given->table_k + 128, *table_v = given->table_v + 128;
     const int32_t *numbers = given->numbers + 1;
 #ifdef __riscv
-    int32_t v, a, b, e, t, d;
+    int32_t v, b, e, t, d;
     __asm__ volatile(ENTERED("%[s]", "%[s]", "%[s]") : [s] "+r"(scratch), ENTERED_TO : ENTERED_BY : "memory");
 #else
     const int8_t *k = scratch + 4 * group;
@@ -78,7 +78,7 @@ void SMALL tw_enter_row(const struct tw_enter_row *given, int first, int last)
     const int8_t *table_k = given->table_k + 128, *table_v = given->table_v + 128;
     const int32_t *numbers = given->numbers;
 #ifdef __riscv
-    int32_t v, a, b, e, t, d;
+    int32_t v, b, e, t, d;
     __asm__ volatile(ENTERED("%[x_q]", "%[x_k]", "%[x_v]")
                      : [x_q] "+r"(x_q), [x_k] "+r"(x_k), [x_v] "+r"(x_v), ENTERED_TO
                      : ENTERED_BY

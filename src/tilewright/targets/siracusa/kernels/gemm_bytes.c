@@ -5,6 +5,7 @@
  */
 #include "tw_kernels.h"
 #include "tw_heads.h"
+#include "tw_joined.h"
 #include "tw_tiles_4x4.h"
 
 #define SMALL __attribute__((minsize))
@@ -54,19 +55,31 @@ TW_HELPER SMALL void bytes_of(const int8_t *x, const int8_t *w, const int32_t *m
 }
 
 /* A core computes some rows of weights for all tokens, or all of them for some tokens. */
-void SMALL tw_gemm_bytes(const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul,
-                          const int32_t *restrict add, int8_t *restrict y, int tokens, int rows, int cols, int mul_step,
-                          int shift, int by_tokens, int first, int last)
+void SMALL tw_gemm_bytes(const struct tw_gemm_bytes *given, int first, int last)
 {
-    int token = 0, count = rows;
-    if (first >= last)
+    int token = 0, tokens = given->tokens, rows = given->rows, cols = given->cols, count = last - first;
+    int mul_step = given->mul_step;
+    if (count <= 0)
         return;
-    if (by_tokens)
-        token = first, tokens = last - first, first = 0;
-    else
-        count = last - first;
-    bytes_of(x + token * cols, w + first * pitch_of(cols), mul + first * mul_step, mul_step, mul_step, *add, shift,
-             y + token * rows + first, rows, tokens, count, cols);
+    if (given->by_tokens)
+        token = first, tokens = count, first = 0, count = rows;
+    bytes_of(given->x + token * cols, given->w + first * pitch_of(cols), given->mul + first * mul_step, mul_step,
+             mul_step, *given->add, given->shift, given->y + token * rows + first, rows, tokens, count, cols);
+}
+
+/* A residual r that products join by a table: rows first .. last of the weights, multiples of four, of all tokens.
+ * numbers: [4]; table gives every byte itself; scratch: what `most` rows give for all tokens. y may be r. */
+void SMALL tw_gemm_join(const struct tw_gemm_join *given, int8_t *restrict scratch, int first, int last)
+{
+    for (int count; first < last; first += count) {
+        int tokens = given->tokens, cols = given->cols;
+        const int32_t *numbers = given->numbers;
+        count = last - first < given->most ? last - first : given->most;
+        bytes_of(given->x, given->w + first * pitch_of(cols), numbers, 0, 0, numbers[1], given->shift, scratch, count,
+                 tokens, count, cols);
+        tw_joined((const uint8_t *)given->r + first, scratch, given->table_r, numbers[2], numbers[3], given->out_shift,
+                  given->y + first, given->rows, tokens, count);
+    }
 }
 
 /* Heads of tokens, turned, to q and the caches, from what products gave in x. */
@@ -78,7 +91,7 @@ TW_X void enter(int8_t *state_k, int8_t *state_v, const int8_t *x, const int8_t 
     for (; tokens > 0; tokens--, r += step, y += group * rest, state_k += rest, state_v -= 4 * heads * pitch - 1) {
         transposed(c, r);
 #ifdef __riscv
-        int32_t v, a, b, e, t, d;
+        int32_t v, b, e, t, d;
         __asm__ volatile(ENTERED("%[x]", "%[x]", "%[x]") : [x] "+r"(x), ENTERED_TO : ENTERED_BY : "memory");
 #else
         const int8_t *k = x + 4 * group;
@@ -92,22 +105,20 @@ TW_X void enter(int8_t *state_k, int8_t *state_v, const int8_t *x, const int8_t 
 /* Queries of tokens, and their keys and values in the caches: heads first .. last of these, of four channels. w, mul:
  * for each head rows of `group` queries, of a key and of a value; state_k: [positions][n], state_v: [n][pitch]; r:
  * matrices, `step` bytes from one token's to the next; tables: entry c at 128 + c; numbers: the product's addend,
- * multipliers and addends of rotations; y: [tokens][n / 4][group][4]; scratch: what `most` heads give for all tokens. */
-void SMALL tw_heads_rows(int8_t *restrict state_k, int8_t *restrict state_v, const int8_t *restrict x,
-                          const int8_t *restrict w, const int32_t *restrict mul, const int8_t *restrict r,
-                          const int8_t *restrict table_k, const int8_t *restrict table_v,
-                          const int32_t *restrict numbers, int8_t *restrict y, int8_t *restrict scratch, int tokens,
-                          int cols, int n, int group, int pitch, int pos, int step, int shift, int turn, int most,
-                          int first, int last)
+ * multipliers and addends of rotations; y: [tokens][n / 4][group][4]; scratch: what `most` heads give for all.
+ */
+void SMALL tw_heads_rows(const struct tw_heads_rows *given, int8_t *restrict scratch, int pos, int first, int last)
 {
-    int part = 4 * group + 8;
-    table_k += 128, table_v += 128;
+    int group = given->group, part = 4 * group + 8, n = given->n, pitch = given->pitch, tokens = given->tokens;
+    const int32_t *numbers = given->numbers;
     for (int heads; first < last; first += heads) {
-        int8_t *k = state_k + pos * n + 4 * first, *v = state_v + 4 * first * pitch + pos, *q = y + 4 * group * first;
-        heads = last - first < most ? last - first : most;
-        bytes_of(x, w + first * part * pitch_of(cols), mul + first * part, 1, 1, *numbers, shift, scratch,
+        int cols = given->cols, at = first * part;
+        heads = last - first < given->most ? last - first : given->most;
+        bytes_of(given->x, given->w + at * pitch_of(cols), given->mul + at, 1, 1, *numbers, given->shift, scratch,
                  heads * part, tokens, heads * part, cols);
-        enter(k, v, scratch, r, table_k, table_v, numbers + 1, q, tokens, heads, n, group, pitch, step, turn);
+        enter(given->state_k + pos * n + 4 * first, given->state_v + 4 * first * pitch + pos, scratch, given->r,
+              given->table_k + 128, given->table_v + 128, numbers + 1, given->y + 4 * group * first, tokens, heads, n,
+              group, pitch, given->step, given->turn);
     }
 }
 
@@ -150,15 +161,15 @@ TW_X void multiplied(const int8_t *x, const int8_t *table, int32_t mul, int8_t *
 /* y = table_a[a] * b, rounded, of products a and b, all shifted by 16: outputs first .. last, multiples of four, of all
  * tokens. w: rows of a and b in turns; table_a: entry c at 128 + c; table_b gives every byte itself; numbers: [6];
  * scratch: what `most` outputs need for all tokens. */
-void SMALL tw_gate_rows(const int8_t *restrict x, const int8_t *restrict w, const int8_t *restrict table_a,
-                               const int8_t *restrict table_b, const int32_t *restrict numbers, int8_t *restrict y,
-                               int8_t *restrict scratch, int tokens, int rows, int cols, int most, int first, int last)
+void SMALL tw_gate_rows(const struct tw_gate_rows *given, int8_t *restrict scratch, int first, int last)
 {
-    int32_t mul[4] = {numbers[0], numbers[2], numbers[0], numbers[2]};
-    (void)table_b;
     for (int count; first < last; first += count) {
-        count = last - first < most ? last - first : most;
-        bytes_of(x, w + 2 * first * pitch_of(cols), mul, 1, 0, 1 << 15, USUAL, scratch, 2 * count, tokens, 2 * count, cols);
-        multiplied(scratch, table_a + 128, numbers[4], y + first, rows, tokens, count);
+        const int32_t *numbers = given->numbers;
+        int32_t mul[4] = {numbers[0], numbers[2], numbers[0], numbers[2]};
+        int tokens = given->tokens, cols = given->cols;
+        count = last - first < given->most ? last - first : given->most;
+        bytes_of(given->x, given->w + 2 * first * pitch_of(cols), mul, 1, 0, 1 << 15, USUAL, scratch, 2 * count, tokens,
+                 2 * count, cols);
+        multiplied(scratch, given->table_a + 128, numbers[4], given->y + first, given->rows, tokens, count);
     }
 }

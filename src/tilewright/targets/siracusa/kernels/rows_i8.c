@@ -69,6 +69,24 @@ static int32_t squares_of(const int8_t *x, int n)
     return sum;
 }
 
+/* Sum of x^2 over a multiple of eight bytes, in a loop of few words. */
+TW_X int32_t squares_of_eights(const int8_t *x, int n)
+{
+    int32_t sum = 0;
+#ifdef __riscv
+    int32_t a, b;
+    __asm__(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "4") TW_LW("%[a]", "%[x]", "4") TW_LW("%[b]", "%[x]", "4")
+                TW_DOT(TW_SDOTSP, "%[sum]", "%[a]", "%[a]") TW_DOT(TW_SDOTSP, "%[sum]", "%[b]", "%[b]") TW_ASM_END
+            : [x] "+r"(x), [sum] "+r"(sum), [a] "=&r"(a), [b] "=&r"(b)
+            : [n] "r"(n >> 3)
+            : "memory");
+#else
+    for (int i = 0; i < n; i++)
+        sum += x[i] * x[i];
+#endif
+    return sum;
+}
+
 /* Sum of n bytes. */
 static int32_t sum_of(const int8_t *x, int n)
 {
@@ -252,24 +270,24 @@ void tw_rms_norm_i8(const int8_t *x, const int32_t *w, int8_t *y, int n, uint32_
 
 /* The same of 2^bits channels with one weight, 0 < w < 2^23, and a shift below 32.
  *
- * P = w / root has its whole part in `whole` and 15 bits more, with one too much in the last, in `part`: x times that is
- * at most 127 / 2^15 more than x P, or less where x is negative. Whole numbers and x P are at least 1 / 128 apart, if not
- * equal, so that floor(x P) is found; where x is negative, floor(x P + 1 - 1 / root) is wanted, which is what one more
- * than floor(x P') gives, as x P' is below x P.
+ * P = w / root has its whole part in `whole` and 15 bits more, with one too much in the last, in `part`: x times that
+ * is at most 127 / 2^15 more than x P, or less where x is negative. Whole numbers and x P are at least 1 / 128 apart,
+ * if not equal, so that floor(x P) is found; where x is negative, floor(x P + 1 - 1 / root) is wanted, which is what
+ * one more than floor(x P') gives, as x P' is below x P.
  */
 #ifdef __riscv
 #define NORMED(x, t)                                                                                                   \
     ".insn r 0x5b, 0, 2<<5|15, " t ", " x ", %[part]\n" TW_MAC(t, x, "%[whole]") "srli " x ", " x ", 31\n"             \
     ".insn r 0x5b, 2, 0x20, " t ", " x ", %[shift]\n.insn r 0x33, 1, 0x0a, " t ", " t ", x8\n" TW_SB(t, "%[y]", "1")
 #endif
-void tw_rms_norm_rows(const int8_t *restrict x, const int32_t *restrict w, int8_t *restrict y, int bits, int shift,
-                      int first, int last)
+void tw_rms_norm_rows(const struct tw_rms_norm_rows *given, int first, int last)
 {
-    x += first, y += first;
+    const int8_t *x = given->x + first;
+    int8_t *y = given->y + first;
+    int bits = given->bits, shift = given->shift;
     for (int n = 1 << bits, count; first < last; first += count) {
-        int c = first & (n - 1);
-        int32_t root = root_of((squares_of(x - c, n) >> bits) + 1), whole = *w / root;
-        int32_t part = ((*w - whole * root) << 15) / root + 1;
+        int32_t w = *given->w, c = first & (n - 1), root = root_of((squares_of_eights(x - c, n) >> bits) + 1);
+        int32_t whole = w / root, part = ((w - whole * root) << 15) / root + 1;
         count = n - c < last - first ? n - c : last - first;
 #ifdef __riscv
         int32_t u, v, s, t;

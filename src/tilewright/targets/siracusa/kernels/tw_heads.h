@@ -1,5 +1,4 @@
-/* Heads of four channels that turn, and what enters the caches of an attention: for kernels of one token and of several.
- */
+/* Heads of four channels that turn, and what enters the caches of an attention: for one token and for several. */
 #ifndef TW_HEADS_H
 #define TW_HEADS_H
 
@@ -15,20 +14,22 @@ TW_X void transposed(int32_t *c, const int8_t *r)
     c[2] = tw_vpack_h(b, a), c[3] = tw_vshuffle2_h(a, b, 0x00030001);
 }
 
-/* The bytes t, b, d and e: v times the columns in c0 .. c3, requantised. 20 instructions. */
-#define TURNED_ONE(y, column, mul, add)                                                                                \
-    TW_DOT(TW_DOTSP, "%[a]", "%[v]", column) "mv " y ", " add "\n" TW_MAC(y, "%[a]", mul)                              \
-    "sra " y ", " y ", %[turn]\n" TW_CLIP(y, y, "8")
+/* The bytes t, b, d and e: v times the columns in c0 .. c3, requantised. 16 instructions. */
+#define TURNED_SCALED(mul)                                                                                             \
+    "mul %[t], %[t], " mul "\nmul %[b], %[b], " mul "\nmul %[d], %[d], " mul "\nmul %[e], %[e], " mul "\n"
 #define TURNED(mul, add)                                                                                               \
-    TURNED_ONE("%[t]", "%[c0]", mul, add) TURNED_ONE("%[b]", "%[c1]", mul, add)                                        \
-    TURNED_ONE("%[d]", "%[c2]", mul, add) TURNED_ONE("%[e]", "%[c3]", mul, add)
+    TW_DOT(TW_DOTSP, "%[t]", "%[v]", "%[c0]") TW_DOT(TW_DOTSP, "%[b]", "%[v]", "%[c1]")                                \
+    TW_DOT(TW_DOTSP, "%[d]", "%[v]", "%[c2]") TW_DOT(TW_DOTSP, "%[e]", "%[v]", "%[c3]") TURNED_SCALED(mul)             \
+    TW_ADDN("%[t]", add, "%[turn]") TW_ADDN("%[b]", add, "%[turn]") TW_ADDN("%[d]", add, "%[turn]")                    \
+    TW_ADDN("%[e]", add, "%[turn]") TW_CLIP("%[t]", "%[t]", "8") TW_CLIP("%[b]", "%[b]", "8")                          \
+    TW_CLIP("%[d]", "%[d]", "8") TW_CLIP("%[e]", "%[e]", "8")
 #define BYTES(y) TW_PACKLO(y, "%[b]", "%[t]") TW_PACKHI(y, "%[e]", "%[d]")
 
 /* Heads of the caches of a token, of four channels: `group` queries each, turned, a key and a value, from where the
  * registers point to. */
 /* clang-format off */
 #define ENTERED(q, k, v)                                                                                               \
-    TW_ASM_BEGIN TW_LOOP("1", "%[heads]", "65") TW_LOOP("0", "%[group]", "24")                                         \
+    TW_ASM_BEGIN TW_LOOP("1", "%[heads]", "57") TW_LOOP("0", "%[group]", "20")                                         \
     TW_LW("%[v]", q, "4") TURNED("%[mul_q]", "%[add_q]") BYTES("%[t]") TW_SW("%[t]", "%[y]", "4")                      \
     TW_LW("%[v]", k, "4") TURNED("%[mul_k]", "%[add_k]")                                                               \
     TW_LB_AT("%[t]", "%[table_k]", "%[t]") TW_LB_AT("%[b]", "%[table_k]", "%[b]")                                      \
@@ -41,8 +42,8 @@ TW_X void transposed(int32_t *c, const int8_t *r)
     TW_SB_BY("%[d]", "%[state_v]", "%[pitch]") TW_SB_BY("%[e]", "%[state_v]", "%[pitch]") TW_ASM_END
 /* clang-format on */
 #define ENTERED_TO                                                                                                     \
-    [y] "+r"(y), [state_k] "+r"(state_k), [state_v] "+r"(state_v), [v] "=&r"(v), [a] "=&r"(a), [b] "=&r"(b),           \
-        [d] "=&r"(d), [e] "=&r"(e), [t] "=&r"(t)
+    [y] "+r"(y), [state_k] "+r"(state_k), [state_v] "+r"(state_v), [v] "=&r"(v), [b] "=&r"(b), [d] "=&r"(d),           \
+        [e] "=&r"(e), [t] "=&r"(t)
 #define ENTERED_BY                                                                                                     \
     [heads] "r"(heads), [group] "r"(group), [c0] "r"(c[0]), [c1] "r"(c[1]), [c2] "r"(c[2]), [c3] "r"(c[3]),     \
         [mul_q] "r"(numbers[0]), [add_q] "r"(numbers[1]), [mul_k] "r"(numbers[2]), [add_k] "r"(numbers[3]),            \

@@ -95,9 +95,12 @@
     "sw %[p], 8(%[d])\nsw %[q], 12(%[d])\nsw %[a], 108(%[d])\n"
 /* The same twice in a word; then 52 instructions for all sums: with s = 2^16 h + l and l >= 0, (s mul + 2^15) >> 16 is
  * h mul + ((l mul + 2^15) >> 16), two products of halves. */
+#define TW_Q_TWO_HALVES(first, second)                                                                                 \
+    TW_LW_BY("%[p]", "%[a]", "%[b]") TW_LW_BY("%[q]", "%[a]", "%[b]") TW_TWICE("%[p]") TW_TWICE("%[q]")                \
+    "sw %[p], " first "(%[d])\nsw %[q], " second "(%[d])\n"
 #define TW_Q_HALVES                                                                                                    \
-    TW_Q_MULS "lw %[a], 0(%[d])\nlw %[b], 4(%[d])\n" TW_TWICE("%[a]") TW_TWICE("%[b]") TW_TWICE("%[p]")                \
-    TW_TWICE("%[q]") "sw %[a], 0(%[d])\nsw %[b], 4(%[d])\nsw %[p], 8(%[d])\nsw %[q], 12(%[d])\n"
+    "lw %[a], 108(%[d])\nlw %[b], 112(%[d])\n" TW_Q_TWO_HALVES("0", "4") TW_Q_TWO_HALVES("8", "12")                    \
+    "sw %[a], 108(%[d])\n"
 #define TW_TWICE(s) ".insn r 0x57, 0, 0x68, " s ", " s ", " s "\n"
 #define TW_Q_ROUND_TWO(m, s, z)                                                                                        \
     ".insn r 0x5b, 4, 16, %[a], " s ", " m "\n.insn r 0x5b, 4, 16, %[b], " z ", " m "\n"                               \
@@ -141,7 +144,8 @@
     }
 #define TW_TILES_4X4(name, signs, numbers, size, tail)                                                                  \
     TW_TILES_4X4_OF(static, name, signs, numbers, size, tail, TW_Q_NEXT)
-TW_TILES_4X4_OF(TW_HELPER, tw_fours_bytes, SP, TW_Q_MULS, "38+16+16",
+/* The usual ones stand beside what layers call, the others do not: few networks have them. */
+TW_TILES_4X4_OF(static, tw_fours_bytes, SP, TW_Q_MULS, "38+16+16",
                 TW_Q_SCALES_ONE TW_Q_ALL(TW_Q_BYTE_ONE) TW_Q_STORES_8, TW_Q_NEXT_COLUMN)
 TW_TILES_4X4_OF(TW_HELPER, tw_fours_rounded, SP, TW_Q_HALVES, "52+16", TW_Q_ROUNDED TW_Q_STORES_8, TW_Q_NEXT_COLUMN)
 TW_TILES_4X4(tw_fours_i8, SP, TW_T_NUMBERS("%[d]"), "41+17+15", TW_Q_SCALES TW_Q_CLIP TW_Q_STORES(TW_Q_STORE_8))
