@@ -221,6 +221,9 @@ class _Execution:
                 operands.append(None)
                 continue
             name = names[id(value)]
+            if name not in spots and value.data is not None:  # a constant that the kernel need not be told
+                operands.append(value.data)
+                continue
             operands.append(self.memories.read(spots[name], types[name], shape_of(types[name], self.env)))
         got = node.op.at(self.env).reference(*operands)
         results = [name for name, value in node.operands.items() if value in node.outputs]
