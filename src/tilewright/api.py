@@ -44,7 +44,7 @@ def compile_model(model: Model, target: Target, options: Options, dump: Path | N
 def compile_file(path: str, target: str, options: Options, dump: Path | None = None) -> Compiled:
     """`compile_model` for a model file and a target's name."""
     chosen = find(target, options)
-    options = replace(options, language_quant=chosen.language_quant, language_chunk=chosen.language_chunk)
+    options = replace(options, language_quant=chosen.language_quant, language_chunk=chosen.tokens_at_once)
     return compile_model(load(path, options), chosen, options, dump)
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tilewright.cli import run
+from tilewright.options import Options
+from tilewright.targets.registry import find
 from tilewright.targets.siracusa.target import TABLES
 
 
@@ -33,3 +35,9 @@ def test_cycles_energy_and_memories_are_told(tmp_path: Path, capfd: pytest.Captu
     assert found["bytes_used"]["wmem"] + TABLES >= found["constant_bytes"]
     assert found["bytes_used"]["l1"] >= found["arena_bytes"] + found["state_bytes"] + 6144 + 7 * 2048
     assert found["bytes_used"]["l2"] >= found["code_bytes"]
+
+
+@pytest.mark.parametrize(("l1", "tokens"), [(None, 64), (64_000, 32), (16_000, 8), (600, 1)])
+def test_prompts_are_read_in_smaller_parts_where_l1_is_small(l1: int | None, tokens: int) -> None:
+    assert find("siracusa", Options(l1=l1)).tokens_at_once == tokens
+    assert find("host", Options(l1=l1)).tokens_at_once == find("host").language_chunk

@@ -356,7 +356,7 @@ class Target:
     kernel_folders: tuple[Path, ...]  # where kernel files and headers are; a name is in one of them
     headers: tuple[str, ...] = ()  # hand-written headers in these folders that every kernel may include
     language_quant: str = "none"  # how language models are quantised where the user does not say
-    language_chunk: int = 16  # tokens of a prompt per pass, where the user does not say
+    language_chunk: int = 16  # tokens of a prompt per pass, at most, where the user does not say
     scratchpad: str | None = None  # the memory that kernels work in, where others are reached by DMA
     tables: int = 0  # bytes of the scratchpad, beside what plans may use, for tables of loops and of arguments
     dma: Dma | None = None
@@ -364,6 +364,15 @@ class Target:
     code: CodeCache | None = None
     export: Callable[[Any, Mapping[str, Any], Mapping[str, str]], dict[str, str]] | None = None
     # (compiled network, plan.json, files of every target) -> files of this target, which may replace others
+
+    @property
+    def tokens_at_once(self) -> int:
+        """Tokens of a prompt per pass: fewer where the scratchpad has less than 1 KiB for each, for they are not cut."""
+        room = next((m.bytes for m in self.memories if m.name == self.scratchpad), None)
+        count = self.language_chunk
+        while room is not None and count > 1 and count << 10 > room:
+            count //= 2
+        return count
 
     @property
     def cores(self) -> int:
