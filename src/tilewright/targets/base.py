@@ -367,7 +367,7 @@ class Target:
 
     @property
     def tokens_at_once(self) -> int:
-        """Tokens of a prompt per pass: fewer where the scratchpad has less than 1 KiB for each, for they are not cut."""
+        """Tokens of a prompt per pass: fewer where the scratchpad has less than 1 KiB for each, as they are not cut."""
         room = next((m.bytes for m in self.memories if m.name == self.scratchpad), None)
         count = self.language_chunk
         while room is not None and count > 1 and count << 10 > room:
