@@ -34,6 +34,7 @@ from tilewright.ops import (
 from tilewright.options import Options
 from tilewright.passes.fuse import fuse
 from tilewright.passes.layout import layout
+from tilewright.passes.names import names_apart
 from tilewright.passes.pipeline import apply
 from tilewright.passes.recognise import recognise
 from tilewright.passes.tidy import outputs, tidy
@@ -272,3 +273,16 @@ def test_outputs_have_bytes_of_their_own() -> None:
         got, (rng, np.maximum(rng, 0), np.maximum(rng, 0).reshape(6), np.maximum(rng, 0)), strict=True
     ):
         np.testing.assert_array_equal(array, want)
+
+
+def test_no_value_is_called_as_a_buffer_of_a_node() -> None:
+    """Names come from models: nodes give way, values keep theirs."""
+    b = Builder("g")
+    x = b.input("y.scratch", TensorType((4, 8), F32))
+    middle = b(Unary("neg"), x, name="z.x")
+    graph = b.finish((b(Softmax(1), b(Unary("abs"), middle, name="z"), name="y"),))
+    after = names_apart(graph, HOST)
+    assert [node.name for node in after.nodes] == ["z.x", "z_", "y_"]
+    assert [v.name for node in after.nodes for v in node.outputs] == ["z.x", "z", "y"]
+    same(graph, after)
+    assert names_apart(after, HOST) is after

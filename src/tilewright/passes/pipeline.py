@@ -18,6 +18,7 @@ from .fold import fold
 from .fuse import fuse
 from .heads import heads
 from .layout import layout
+from .names import names_apart
 from .one_call import one_call
 from .order import ordered, shared_views, together
 from .own import own_constants
@@ -57,6 +58,7 @@ PIPELINE: tuple[Pass, ...] = (
     shared_views,
     outputs,
     own_constants,
+    names_apart,
 )
 
 
