@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 
 from ..debug import debug
 from ..errors import UserError
@@ -13,11 +13,14 @@ from ..targets.base import Kernel, Target
 from .trace import menu_text
 
 Layouts = Mapping[Value, str]  # "" is the logical layout
+LAYER = 3000.0  # cycles to fetch the code of a layer
 
 
 def choose(entries: Iterable[Graph], target: Target) -> tuple[dict[str, dict[str, Choice]], dict[Value, str]]:
     """Choices by entry and node name, and the layout of every constant and state; least cycles at nominal sizes."""
     uses = [_Use(graph, node, target) for graph in entries for node in graph.nodes if not node.op.view]
+    if target.code is not None:
+        _same_for_layers(uses)
     choices: dict[str, dict[str, Choice]] = {}
     layouts: dict[Value, str] = {}
     for group in _connected(uses):
@@ -49,6 +52,29 @@ class _Use:
         kernel = min(options, key=lambda k: k.cycles(self.node))
         cycles = kernel.cycles(self.node)
         return Choice(kernel, cycles, cycles * growth_of(self.node), kernel.scratch(self.node))
+
+
+def _same_for_layers(uses: Iterable[_Use]) -> None:
+    """Nodes alike keep the kernels that can run all of them, where layers that differ would cost more: in a loop.
+
+    A kind of layer of its own is printed apart, and its code is fetched anew.
+    """
+    layers: dict[Hashable, list[_Use]] = {}
+    for use in uses:
+        layers.setdefault((id(use.graph), use.node.shape), []).append(use)
+    for group in layers.values():
+        common = set.intersection(*({k.symbol for k in use.candidates} for use in group))
+        if not common or all(len(use.candidates) == len(common) for use in group):
+            continue
+        own = [min(use.candidates, key=lambda k: k.cycles(use.node)) for use in group]
+        kept = [tuple(k for k in use.candidates if k.symbol in common) for use in group]
+        more = sum(
+            min(k.cycles(use.node) for k in rows) - best.cycles(use.node)
+            for use, rows, best in zip(group, kept, own, strict=True)
+        )
+        if more <= LAYER * (len({k.symbol for k in own}) - 1):
+            for use, rows in zip(group, kept, strict=True):
+                use.candidates = rows
 
 
 def growth_of(node: Node) -> float:
