@@ -18,7 +18,7 @@ from .arrange import arrange
 from .decide import Decision, Life, Menus, ScratchpadError, alone, decide, lives, whole
 from .flights import Flight, flights
 from .place import lower_bound, place
-from .resident import Bundle, bundle_of, residents
+from .resident import Bundle, bundle_of, further, residents
 from .smaller import smaller
 from .tilings import root
 from .wrap import wrapped
@@ -73,9 +73,11 @@ def _attempt(
             refusals.append((error.way.least + beside, error))
             continue
         stays = residents(plans, budget) if state else {}
-        if stays:
-            with suppress(ScratchpadError):  # what stays takes the room of a tile
+        with suppress(ScratchpadError):  # what stays takes the room of a tile
+            if stays:
                 plans = _plans(entries, choices, menus, replace(budget, stays=stays))
+            if state and (more := further(plans, stays, budget)):
+                plans = _plans(entries, choices, menus, replace(budget, stays={**stays, **more}))
         used = {m.name: max(_end(plan.blocks, m.name) for plan in plans) for m in (pad, far)}
         levels = {
             Kind.CONST: next(m for m in target.memories if m.holds in ("const", "both")).name,
