@@ -104,6 +104,8 @@ def test_nothing_of_this_machine_is_in_the_project() -> None:
     for name, text in texts.items():
         assert sys.executable not in text, name
         assert str(PROJECT.parent) not in text, name
+        if name.endswith((".c", ".h")) and not name.startswith("kernels/") and "weights" not in name:
+            assert max(map(len, text.splitlines())) <= 120, name
     for path in PROJECT.iterdir():
         assert "@" not in texts[path.name], path.name
         assert max(map(len, texts[path.name].splitlines())) <= 120 or path.name == "README.md"

@@ -130,7 +130,7 @@ class _Printer:
         if any(line.strip().startswith("tw_share") for line in lines):
             local.append(f"{INDENT}int32_t first, last;")
         if self.tokens:
-            local.append(f"{INDENT}uint32_t {', '.join(f'token{t} = 0' for t in sorted(self.tokens))};")
+            local.append(wrap(f"{INDENT}uint32_t {', '.join(f'token{t} = 0' for t in sorted(self.tokens))};", 8))
         callers = [self.places.caller(program, b) for b in (*program.inputs, *program.outputs)]
         text = " ".join(lines)
         unused = [name for name in callers if not re.search(rf"\b{name}\b", text)]  # caches that come empty

@@ -1,4 +1,4 @@
-/* Runs a network some times in a row: cycles of each call, checksums of its outputs, values that are not as expected. */
+/* Runs a network some times in a row: cycles of each call, checksums of its outputs, values that are not expected. */
 #include "harness.h"
 #include "siracusa.h"
 

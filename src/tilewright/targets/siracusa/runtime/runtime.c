@@ -70,7 +70,7 @@ void tw_cluster_main(int core)
         tw_event_load(TW_EVENT_WAIT);
 }
 
-/* The fabric controller starts core 0 first, which sets the barrier up, then the others, and sleeps until they are done. */
+/* The fabric controller starts core 0 first, which sets the barrier up, then the others, and sleeps until all end. */
 int tw_fabric_main(void)
 {
     for (uint32_t core = 0; core < TW_CORES; core++)

@@ -61,7 +61,7 @@ static inline int tw_is(int core, int number)
     return core == number;
 }
 
-/* This core's part of the indices 0 .. total: *first up to before *last, multiples of `unit`, as even as that allows. */
+/* This core's part of the indices 0 .. total: *first up to before *last, multiples of `unit`, as even as can be. */
 static inline void tw_share(int core, int32_t total, int32_t unit, int32_t *first, int32_t *last)
 {
     uint32_t units = ((uint32_t)total + (uint32_t)unit - 1) / (uint32_t)unit;
