@@ -5,6 +5,7 @@
  * bits: rows of the table of kernels see to that.
  */
 #include "tw_kernels.h"
+#include "tw_mixed.h"
 #include "tw_reciprocal.h"
 
 #define SMALL __attribute__((minsize))
@@ -107,16 +108,9 @@ TW_X void mixed_heads(int8_t *y, const int8_t *p, const int8_t *v, int heads, in
     __asm__ volatile(
         TW_ASM_BEGIN TW_LOOP("1", "%[heads]", "30")
         "mv %[s0], zero\nmv %[s1], zero\nmv %[s2], zero\nmv %[s3], zero\n"
-        TW_LOOP("0", "%[words]", "9") TW_LW("%[w]", "%[p]", "4") TW_LW_BY("%[a]", "%[v]", "%[pitch]")
-        TW_LW_BY("%[b]", "%[v]", "%[pitch]") TW_DOT(TW_SDOTSP, "%[s0]", "%[w]", "%[a]")
-        TW_LW_BY("%[a]", "%[v]", "%[pitch]") TW_DOT(TW_SDOTSP, "%[s1]", "%[w]", "%[b]")
-        TW_LW_BY("%[b]", "%[v]", "%[back]") TW_DOT(TW_SDOTSP, "%[s2]", "%[w]", "%[a]")
-        TW_DOT(TW_SDOTSP, "%[s3]", "%[w]", "%[b]")
-        "mul %[s0], %[s0], %[mul]\nmul %[s1], %[s1], %[mul]\nmul %[s2], %[s2], %[mul]\nmul %[s3], %[s3], %[mul]\n"
-        TW_ADDN("%[s0]", "%[add]", "%[shift]") TW_ADDN("%[s1]", "%[add]", "%[shift]")
-        TW_ADDN("%[s2]", "%[add]", "%[shift]") TW_ADDN("%[s3]", "%[add]", "%[shift]")
-        TW_CLIP("%[s0]", "%[s0]", "8") TW_CLIP("%[s1]", "%[s1]", "8") TW_CLIP("%[s2]", "%[s2]", "8")
-        TW_CLIP("%[s3]", "%[s3]", "8") TW_PACKLO("%[s0]", "%[s1]", "%[s0]") TW_PACKHI("%[s0]", "%[s3]", "%[s2]")
+        TW_LOOP("0", "%[words]", "9") TW_MIX_FOUR(TW_SDOTSP)
+        TW_SCALE_FOUR
+        TW_BYTES_FOUR
         TW_SW("%[s0]", "%[y]", "4") "add %[v], %[v], %[next]\n" TW_ASM_END
         : [w] "=&r"(w), [a] "=&r"(a), [b] "=&r"(b), [p] "+r"(p), [v] "+r"(v), [y] "+r"(y), [s0] "=&r"(s0),
           [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3)
@@ -265,24 +259,6 @@ TW_X void filled(int8_t *at, int32_t w, int fours)
 #endif
 }
 
-/* Whether all n bytes, eight at least, are zero. */
-TW_X int is_zero(const int8_t *m, int n)
-{
-    int32_t any = tw_word_at(m + n - 8) | tw_word_at(m + n - 4);
-#ifdef __riscv
-    int32_t a, b;
-    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "4") TW_LW("%[a]", "%[m]", "4") TW_LW("%[b]", "%[m]", "4")
-                     "or %[any], %[any], %[a]\nor %[any], %[any], %[b]\n" TW_ASM_END
-                     : [m] "+r"(m), [any] "+r"(any), [a] "=&r"(a), [b] "=&r"(b)
-                     : [n] "r"(n >> 3)
-                     : "memory");
-#else
-    for (int i = 0; i + 8 <= n; i += 8)
-        any |= tw_word_at(m + i) | tw_word_at(m + i + 4);
-#endif
-    return any == 0;
-}
-
 /* Scores of a head under a mask: a[s] = join[scale[clip(q . k[s])] + hidden[s]]; returns the greatest. Writes to a[-1],
  * too. */
 TW_X int32_t masked_scores(const struct tw_attend_row *given, int32_t q, const int8_t *k, const int8_t *hidden,
@@ -383,7 +359,7 @@ void SMALL tw_attend_row(const struct tw_attend_row *given, uint32_t *restrict s
     int at = first << given->spread, end = last << given->spread;
     if (at >= end)
         return;
-    if (given->mask != 0 && (given->seen < 8 || !is_zero(given->mask, given->seen))) {
+    if (given->mask != 0 && (given->seen < 8 || !tw_is_zero(given->mask, given->seen))) {
         masked(given, scratch, first, last);
         return;
     }
@@ -426,7 +402,7 @@ void SMALL tw_attend_long(const struct tw_attend_long *given, uint32_t *restrict
     int at = first << given->spread, end = last << given->spread;
     if (at >= end)
         return;
-    if (given->mask != 0 && !is_zero(given->mask, given->seen)) {
+    if (given->mask != 0 && !tw_is_zero(given->mask, given->seen)) {
         masked_long(given, scratch, first, last);
         return;
     }

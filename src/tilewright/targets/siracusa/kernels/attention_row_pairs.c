@@ -6,6 +6,7 @@
  * of kernels see to that.
  */
 #include "tw_kernels.h"
+#include "tw_mixed.h"
 #include "tw_reciprocal.h"
 
 typedef const struct tw_attend_row_pairs *given_t;
@@ -167,16 +168,11 @@ TW_X void mixed(given_t given, const int8_t *p, const int8_t *v, int8_t *y, int 
     /* clang-format off */
     __asm__ volatile(
         TW_ASM_BEGIN TW_LOOP("1", "%[n]", "30") "mv %[s0], zero\nmv %[s1], zero\nmv %[s2], zero\nmv %[s3], zero\n"
-        TW_LOOP("0", "%[fours]", "9") TW_LW("%[w]", "%[p]", "4") TW_LW_BY("%[a]", "%[v]", "%[pitch]")
-        TW_LW_BY("%[b]", "%[v]", "%[pitch]") TW_DOT(TW_SDOTSP, "%[s0]", "%[w]", "%[a]")
-        TW_LW_BY("%[a]", "%[v]", "%[pitch]") TW_DOT(TW_SDOTSP, "%[s1]", "%[w]", "%[b]")
-        TW_LW_BY("%[b]", "%[v]", "%[back]") TW_DOT(TW_SDOTSP, "%[s2]", "%[w]", "%[a]")
-        TW_DOT(TW_SDOTSP, "%[s3]", "%[w]", "%[b]") TW_CLIP("%[s0]", "%[s0]", "16")
+        TW_LOOP("0", "%[fours]", "9") TW_MIX_FOUR(TW_SDOTSP) TW_CLIP("%[s0]", "%[s0]", "16")
         TW_CLIP("%[s1]", "%[s1]", "16") TW_CLIP("%[s2]", "%[s2]", "16") TW_CLIP("%[s3]", "%[s3]", "16")
         TW_ROUNDED_PRODUCT("%[s0]", "%[s0]", "%[mul]", "16") TW_ROUNDED_PRODUCT("%[s1]", "%[s1]", "%[mul]", "16")
         TW_ROUNDED_PRODUCT("%[s2]", "%[s2]", "%[mul]", "16") TW_ROUNDED_PRODUCT("%[s3]", "%[s3]", "%[mul]", "16")
-        TW_CLIP("%[s0]", "%[s0]", "8") TW_CLIP("%[s1]", "%[s1]", "8") TW_CLIP("%[s2]", "%[s2]", "8")
-        TW_CLIP("%[s3]", "%[s3]", "8") TW_PACKLO("%[s0]", "%[s1]", "%[s0]") TW_PACKHI("%[s0]", "%[s3]", "%[s2]")
+        TW_BYTES_FOUR
         TW_SW("%[s0]", "%[y]", "4") "add %[v], %[v], %[next]\n" TW_ASM_END
         : [p] "+r"(p), [v] "+r"(v), [y] "+r"(y), [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3),
           [w] "=&r"(w), [a] "=&r"(a), [b] "=&r"(b)

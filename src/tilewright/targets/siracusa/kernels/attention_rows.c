@@ -5,7 +5,7 @@
  * for it: rows of the table of kernels see to that.
  */
 #include "tw_kernels.h"
-#include "tw_words.h"
+#include "tw_mixed.h"
 
 /* A head on its way: where exponentials of its scores lie, so that a score is the index; their sum; what quotients by
  * that sum need. The assembly knows the offsets. */
@@ -142,16 +142,9 @@ TW_X void mixed(const struct rows *f, int count, const int8_t *p, const int8_t *
     /* clang-format off */
     __asm__ volatile(
         TW_ASM_BEGIN TW_LOOP("1", "%[n]", "31") "li %[s0], 0\nli %[s1], 0\nli %[s2], 0\nli %[s3], 0\n"
-        TW_LOOP("0", "%[fours]", "9") TW_LW("%[w]", "%[p]", "4") TW_LW_BY("%[a]", "%[v]", "%[pitch]")
-        TW_LW_BY("%[b]", "%[v]", "%[pitch]") TW_DOT(TW_SDOTSP, "%[s0]", "%[w]", "%[a]")
-        TW_LW_BY("%[a]", "%[v]", "%[pitch]") TW_DOT(TW_SDOTSP, "%[s1]", "%[w]", "%[b]")
-        TW_LW_BY("%[b]", "%[v]", "%[back]") TW_DOT(TW_SDOTSP, "%[s2]", "%[w]", "%[a]")
-        TW_DOT(TW_SDOTSP, "%[s3]", "%[w]", "%[b]")
-        "mul %[s0], %[s0], %[mul]\nmul %[s1], %[s1], %[mul]\nmul %[s2], %[s2], %[mul]\nmul %[s3], %[s3], %[mul]\n"
-        TW_ADDN("%[s0]", "%[add]", "%[shift]") TW_ADDN("%[s1]", "%[add]", "%[shift]")
-        TW_ADDN("%[s2]", "%[add]", "%[shift]") TW_ADDN("%[s3]", "%[add]", "%[shift]")
-        TW_CLIP("%[s0]", "%[s0]", "8") TW_CLIP("%[s1]", "%[s1]", "8") TW_CLIP("%[s2]", "%[s2]", "8")
-        TW_CLIP("%[s3]", "%[s3]", "8") TW_PACKLO("%[s0]", "%[s1]", "%[s0]") TW_PACKHI("%[s0]", "%[s3]", "%[s2]")
+        TW_LOOP("0", "%[fours]", "9") TW_MIX_FOUR(TW_SDOTSP)
+        TW_SCALE_FOUR
+        TW_BYTES_FOUR
         TW_SW("%[s0]", "%[y]", "4") "addi %[p], %[p], %[gap]\nadd %[v], %[v], %[next]\n" TW_ASM_END
         : [p] "+r"(p), [v] "+r"(v), [y] "+r"(y), [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3),
           [w] "=&r"(w), [a] "=&r"(a), [b] "=&r"(b)

@@ -4,7 +4,7 @@
  * bytes of a core's own instruction cache: straight code costs twice its instructions.
  */
 #include "tw_kernels.h"
-#include "tw_words.h"
+#include "tw_mixed.h"
 
 #define SMALL __attribute__((minsize))
 
@@ -120,11 +120,7 @@ TW_X void mixed(int8_t *y, const int8_t *p, const int8_t *v, int words, int pitc
     int32_t w, a, b;
     /* clang-format off */
     __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("0", "%[words]", "9") TW_LW("%[w]", "%[p]", "4") TW_LW_BY("%[a]", "%[v]", "%[pitch]")
-        TW_LW_BY("%[b]", "%[v]", "%[pitch]") TW_DOT(TW_SDOTSP, "%[s0]", "%[w]", "%[a]")
-        TW_LW_BY("%[a]", "%[v]", "%[pitch]") TW_DOT(TW_SDOTSP, "%[s1]", "%[w]", "%[b]")
-        TW_LW_BY("%[b]", "%[v]", "%[back]") TW_DOT(TW_SDOTSP, "%[s2]", "%[w]", "%[a]")
-        TW_DOT(TW_SDOTSP, "%[s3]", "%[w]", "%[b]") TW_ASM_END
+        TW_ASM_BEGIN TW_LOOP("0", "%[words]", "9") TW_MIX_FOUR(TW_SDOTSP) TW_ASM_END
         : [w] "=&r"(w), [a] "=&r"(a), [b] "=&r"(b), [p] "+r"(p), [v] "+r"(v), [s0] "+r"(s0), [s1] "+r"(s1),
           [s2] "+r"(s2), [s3] "+r"(s3)
         : [words] "r"(words), [pitch] "r"(pitch), [back] "r"(4 - 3 * pitch)
@@ -145,22 +141,10 @@ TW_X void mixed(int8_t *y, const int8_t *p, const int8_t *v, int words, int pitc
 TW_X int is_zero(const int8_t *m, int n)
 {
     int32_t any = 0;
-    if (n >= 8) {
-        any = tw_word_at(m + n - 8) | tw_word_at(m + n - 4);
-#ifdef __riscv
-        int32_t a, b;
-        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "4") TW_LW("%[a]", "%[m]", "4") TW_LW("%[b]", "%[m]", "4")
-                         "or %[any], %[any], %[a]\nor %[any], %[any], %[b]\n" TW_ASM_END
-                         : [m] "+r"(m), [any] "+r"(any), [a] "=&r"(a), [b] "=&r"(b)
-                         : [n] "r"(n >> 3)
-                         : "memory");
-#else
-        for (int i = 0; i + 8 <= n; i += 8)
-            any |= tw_word_at(m + i) | tw_word_at(m + i + 4);
-#endif
-    } else
-        while (n > 0)
-            any |= m[--n];
+    if (n >= 8)
+        return tw_is_zero(m, n);
+    while (n > 0)
+        any |= m[--n];
     return any == 0;
 }
 

@@ -35,23 +35,14 @@ static void transpose(int32_t *to, int length, const int8_t *const line[4], cons
         TW_LOOP("0", "%[count]", "18")
         TW_LW_BY("%[a]", "%[p]", "%[ps]") TW_LW_BY("%[b]", "%[q]", "%[qs]")
         TW_LW_BY("%[c]", "%[r]", "%[rs]") TW_LW_BY("%[d]", "%[s]", "%[ss]")
-        "mv %[t], %[a]\n"
-        ".insn r 0x57, 1, 0x64, %[a], %[b], %[low]\n"  /* a0 b0 a1 b1 */
-        ".insn r 0x57, 1, 0x64, %[t], %[b], %[high]\n" /* a2 b2 a3 b3 */
-        "mv %[b], %[c]\n"
-        ".insn r 0x57, 1, 0x64, %[c], %[d], %[low]\n"
-        ".insn r 0x57, 1, 0x64, %[b], %[d], %[high]\n"
-        ".insn r 0x57, 0, 0x68, %[d], %[c], %[a]\n" /* a0 b0 c0 d0 */
-        ".insn r 0x57, 0, 0x64, %[a], %[c], %[half]\n"
-        ".insn r 0x57, 0, 0x68, %[c], %[b], %[t]\n"
-        ".insn r 0x57, 0, 0x64, %[t], %[b], %[half]\n"
+        TW_TURN_FOUR
         TW_SW_BY("%[d]", "%[to]", "%[next]") TW_SW_BY("%[a]", "%[to]", "%[next]")
         TW_SW_BY("%[c]", "%[to]", "%[next]") TW_SW_BY("%[t]", "%[to]", "%[back]")
         TW_ASM_END
         : [to] "+r"(to), [p] "+r"(p), [q] "+r"(q), [r] "+r"(r), [s] "+r"(s), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c),
           [d] "=&r"(d), [t] "=&r"(t)
         : [count] "r"(count), [ps] "r"(step[0]), [qs] "r"(step[1]), [rs] "r"(step[2]), [ss] "r"(step[3]),
-          [low] "r"(0x05010400), [high] "r"(0x07030602), [half] "r"(0x00030001), [next] "r"(length * 4),
+          [even] "r"(TW_EVEN_PAIRS), [odd] "r"(TW_ODD_PAIRS), [upper] "r"(TW_UPPER_HALVES), [next] "r"(length * 4),
           [back] "r"(4 - length * 12)
         : "memory");
 #else

@@ -273,7 +273,8 @@ void tw_pad_part(const void *x, void *y, int size, int start, const int32_t *val
     }
 }
 
-/* Index `at` of i32 or, `wide`, of i64, counted from the end where it is negative, within the extent. */
+/* tw_index of aligned indices, which it reads as words: of i32 or, `wide`, of i64, counted from the end where it is
+ * negative, within the extent. */
 TW_FLAT int index_of(const int32_t *indices, int wide, int at, int extent)
 {
     int32_t low = indices[at << wide], high = wide ? indices[2 * at + 1] : low >> 31;

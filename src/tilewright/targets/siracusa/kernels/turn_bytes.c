@@ -2,28 +2,22 @@
 #include "tw_kernels.h"
 #include "tw_xpulp.h"
 
-enum { EVEN_PAIRS = 0x05010400, ODD_PAIRS = 0x07030602, UPPER_HALVES = 0x00030001 };
-
 /* Four columns of x from byte x on, as four rows of y: n > 0 times four rows, `step` bytes apart; rows of y are
  * `stride` bytes apart. 18 instructions for 16 bytes. */
 static inline void turn_four(const uint8_t *x, uint8_t *y, int n, int step, int stride)
 {
 #ifdef __riscv
-    int32_t r0, r1, r2, r3, a, b;
+    int32_t a, b, c, d, t;
     uint8_t *y1 = y + stride, *y2 = y1 + stride, *y3 = y2 + stride;
     /* clang-format off */
     __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "18") TW_LW_BY("%[r0]", "%[x]", "%[step]")
-        TW_LW_BY("%[r1]", "%[x]", "%[step]") TW_LW_BY("%[r2]", "%[x]", "%[step]") TW_LW_BY("%[r3]", "%[x]", "%[step]")
-        "mv %[a], %[r0]\n mv %[b], %[r2]\n" TW_SHUFFLE2_B("%[a]", "%[r1]", "%[even]")
-        TW_SHUFFLE2_B("%[b]", "%[r3]", "%[even]") TW_SHUFFLE2_B("%[r0]", "%[r1]", "%[odd]")
-        TW_SHUFFLE2_B("%[r2]", "%[r3]", "%[odd]") ".insn r 0x57, 0, 0x68, %[r1], %[b], %[a]\n" /* pv.pack.h */
-        ".insn r 0x57, 0, 0x68, %[r3], %[r2], %[r0]\n" TW_SHUFFLE2_H("%[a]", "%[b]", "%[upper]")
-        TW_SHUFFLE2_H("%[r0]", "%[r2]", "%[upper]") TW_SW("%[r1]", "%[y]", "4") TW_SW("%[a]", "%[y1]", "4")
-        TW_SW("%[r3]", "%[y2]", "4") TW_SW("%[r0]", "%[y3]", "4") TW_ASM_END
-        : [x] "+r"(x), [y] "+r"(y), [y1] "+r"(y1), [y2] "+r"(y2), [y3] "+r"(y3), [r0] "=&r"(r0), [r1] "=&r"(r1),
-          [r2] "=&r"(r2), [r3] "=&r"(r3), [a] "=&r"(a), [b] "=&r"(b)
-        : [n] "r"(n), [step] "r"(step), [even] "r"(EVEN_PAIRS), [odd] "r"(ODD_PAIRS), [upper] "r"(UPPER_HALVES)
+        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "18") TW_LW_BY("%[a]", "%[x]", "%[step]") TW_LW_BY("%[b]", "%[x]", "%[step]")
+        TW_LW_BY("%[c]", "%[x]", "%[step]") TW_LW_BY("%[d]", "%[x]", "%[step]") TW_TURN_FOUR
+        TW_SW("%[d]", "%[y]", "4") TW_SW("%[a]", "%[y1]", "4") TW_SW("%[c]", "%[y2]", "4") TW_SW("%[t]", "%[y3]", "4")
+        TW_ASM_END
+        : [x] "+r"(x), [y] "+r"(y), [y1] "+r"(y1), [y2] "+r"(y2), [y3] "+r"(y3), [a] "=&r"(a), [b] "=&r"(b),
+          [c] "=&r"(c), [d] "=&r"(d), [t] "=&r"(t)
+        : [n] "r"(n), [step] "r"(step), [even] "r"(TW_EVEN_PAIRS), [odd] "r"(TW_ODD_PAIRS), [upper] "r"(TW_UPPER_HALVES)
         : "memory");
     /* clang-format on */
 #else

@@ -4,6 +4,7 @@
 #define TW_ATTENTION_H
 
 #include "tw_llama.h"
+#include "tw_mixed.h"
 
 /* Scores of `seen` positions over 16, 8 or 4 channels of a head, added to what `score` holds where `onto`. Returns the
  * greatest. k: the first position's, `stride` bytes from one to the next. */
@@ -246,26 +247,22 @@ TW_X void tw_two_mixes_4(const void *one, const void *two, const int8_t *v, int 
 }
 
 /* The same for one head. */
-TW_X void tw_mix_4(const void *one, const int8_t *v, int words, int pitch, int32_t *sums)
+TW_X void tw_mix_4(const void *p, const int8_t *v, int words, int pitch, int32_t *sums)
 {
 #ifdef __riscv
-    int32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0, p, c, d, back = 4 - 3 * pitch;
+    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0, w, a, b, back = 4 - 3 * pitch;
     /* clang-format off */
     __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("0", "%[words]", "9") TW_LW("%[p]", "%[one]", "4") TW_LW_BY("%[c]", "%[v]", "%[pitch]")
-        TW_LW_BY("%[d]", "%[v]", "%[pitch]") TW_DOT(TW_SDOTUSP, "%[a0]", "%[p]", "%[c]")
-        TW_LW_BY("%[c]", "%[v]", "%[pitch]") TW_DOT(TW_SDOTUSP, "%[a1]", "%[p]", "%[d]")
-        TW_LW_BY("%[d]", "%[v]", "%[back]") TW_DOT(TW_SDOTUSP, "%[a2]", "%[p]", "%[c]")
-        TW_DOT(TW_SDOTUSP, "%[a3]", "%[p]", "%[d]") TW_ASM_END
-        : [a0] "+&r"(a0), [a1] "+&r"(a1), [a2] "+&r"(a2), [a3] "+&r"(a3), [p] "=&r"(p), [c] "=&r"(c), [d] "=&r"(d),
-          [one] "+&r"(one), [v] "+&r"(v)
+        TW_ASM_BEGIN TW_LOOP("0", "%[words]", "9") TW_MIX_FOUR(TW_SDOTUSP) TW_ASM_END
+        : [s0] "+&r"(s0), [s1] "+&r"(s1), [s2] "+&r"(s2), [s3] "+&r"(s3), [w] "=&r"(w), [a] "=&r"(a), [b] "=&r"(b),
+          [p] "+&r"(p), [v] "+&r"(v)
         : [words] "r"(words), [pitch] "r"(pitch), [back] "r"(back)
         : "memory");
     /* clang-format on */
-    sums[0] = a0, sums[1] = a1, sums[2] = a2, sums[3] = a3;
+    sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;
 #else
     for (int c = 0; c < 4; c++)
-        sums[c] = tw_mix_1(one, v + c * pitch, words);
+        sums[c] = tw_mix_1(p, v + c * pitch, words);
 #endif
 }
 

@@ -330,6 +330,15 @@ TW_PUT(tw_put_i32, 2, int32_t)
 #define TW_MAX(rd, a, b) ".insn r 0x33, 6, 0x02, " rd ", " a ", " b "\n"
 #define TW_SHUFFLE2_B(rd, a, b) ".insn r 0x57, 1, 0x64, " rd ", " a ", " b "\n"
 #define TW_SHUFFLE2_H(rd, a, b) ".insn r 0x57, 0, 0x64, " rd ", " a ", " b "\n"
+/* Four words as the rows of a matrix of bytes, turned: columns 0 to 3 are in d, a, c and t. 10 instructions; the names
+ * are those of operands, of which even, odd and upper have the constants. */
+#define TW_TURN_FOUR                                                                                                   \
+    "mv %[t], %[a]\n" TW_SHUFFLE2_B("%[a]", "%[b]", "%[even]") TW_SHUFFLE2_B("%[t]", "%[b]", "%[odd]")                 \
+    "mv %[b], %[c]\n" TW_SHUFFLE2_B("%[c]", "%[d]", "%[even]") TW_SHUFFLE2_B("%[b]", "%[d]", "%[odd]")                 \
+    ".insn r 0x57, 0, 0x68, %[d], %[c], %[a]\n" TW_SHUFFLE2_H("%[a]", "%[c]", "%[upper]") /* pv.pack.h */              \
+    ".insn r 0x57, 0, 0x68, %[c], %[b], %[t]\n" TW_SHUFFLE2_H("%[t]", "%[b]", "%[upper]")
+#define TW_EVEN_PAIRS 0x05010400
+#define TW_ODD_PAIRS 0x07030602
 #define TW_SRA_SC_H(rd, a, b) ".insn r 0x57, 4, 0x24, " rd ", " a ", " b "\n"
 #define TW_MAX_SC_H(rd, a, b) ".insn r 0x57, 4, 0x18, " rd ", " a ", " b "\n"
 #define TW_MIN_SC_H(rd, a, b) ".insn r 0x57, 4, 0x10, " rd ", " a ", " b "\n"
