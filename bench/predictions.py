@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from siracusa import Bench, call
+from siracusa import Bench, call, input_of
 from tilewright.commands.common import table
 
 HEAD = ("network", "l1", "npu", "predicted", "simulated", "off", "phases off")
@@ -35,12 +35,10 @@ def networks(bench: Bench, only: Sequence[str]) -> dict[str, Path]:
 def quantised(bench: Bench, source: Path) -> Path:
     """The integer network that the tool makes of a float one, from eight seeded samples."""
     import numpy as np
-    import onnx
 
     rng, samples = np.random.default_rng(0), bench.folder / "samples.npz"
-    port = onnx.load(source).graph.input[0]
-    shape = [d.dim_value or 1 for d in port.type.tensor_type.shape.dim]
-    np.savez(samples, **{port.name: rng.normal(0, 0.4, (8, *shape[1:])).astype(np.float32)})
+    port, shape = input_of(source)
+    np.savez(samples, **{port: rng.normal(0, 0.4, (8, *shape[1:])).astype(np.float32)})
     path = bench.folder / f"{source.stem}_int8.onnx"
     call(bench, "quantize", source, "--calibrate", samples, "-o", path)
     return path

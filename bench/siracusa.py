@@ -131,16 +131,21 @@ def quantlib(case: str) -> Callable[[Bench, str, Sequence[str]], list[tuple[str,
     return run
 
 
+def input_of(source: Path) -> tuple[str, list[int]]:
+    """Name and shape of an ONNX network's first input; sizes that the file leaves open are 1."""
+    import onnx
+
+    port = onnx.load(source).graph.input[0]
+    return port.name, [d.dim_value or 1 for d in port.type.tensor_type.shape.dim]
+
+
 def resnet(bench: Bench, name: str, timings: Sequence[str]) -> list[tuple[str, ...]]:
     """ResNet-8, quantised by `tilewright quantize` from 64 seeded samples; the host says what it gives."""
     rng, files = np.random.default_rng(0), {n: bench.folder / f"{n}.npz" for n in ("samples", "x", "y")}
     source, integer = bench.data / "onnx" / "resnet8.onnx", bench.folder / "resnet8_int8.onnx"
-    import onnx
-
-    port = onnx.load(source).graph.input[0]
-    shape = [d.dim_value or 1 for d in port.type.tensor_type.shape.dim]
-    np.savez(files["samples"], **{port.name: rng.random((64, *shape), np.float32).reshape(64, *shape[1:])})
-    np.savez(files["x"], **{port.name: rng.random(shape, np.float32)})
+    port, shape = input_of(source)
+    np.savez(files["samples"], **{port: rng.random((64, *shape), np.float32).reshape(64, *shape[1:])})
+    np.savez(files["x"], **{port: rng.random(shape, np.float32)})
     call(bench, "quantize", source, "--calibrate", files["samples"], "-o", integer)
     call(bench, "run", integer, "-t", "host", "--inputs", files["x"], "--outputs", files["y"])
     return network(bench, name, integer, files["x"], files["y"], timings)

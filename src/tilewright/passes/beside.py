@@ -32,7 +32,7 @@ Form = list[Node]  # nodes that together compute another: each reads results of 
 
 def beside(graph: Graph, target: Target) -> Graph:
     """Each node in its cheapest form, where an engine beside the cores is there to compute some."""
-    if not any(engine.asynchronous for engine in target.engines):
+    if not target.accelerated:
         return graph
 
     def rule(r: Rewriter, node: Node) -> Results:

@@ -33,7 +33,7 @@ KINDS = LinearJoin, LinearGate
 
 def joined_by_tables(graph: Graph, target: Target) -> Graph:
     """Products joined with what follows them, those kinds of which calls and code together cost the least."""
-    some = [KINDS, KINDS[:1], KINDS[1:], ()] if any(engine.asynchronous for engine in target.engines) else [KINDS]
+    some = [KINDS, KINDS[:1], KINDS[1:], ()] if target.accelerated else [KINDS]
     forms = [rewrite(graph, by_tables(target, kinds), rounds=1) for kinds in some]
     return forms[cheapest(target, [together(form, target) for form in forms])]
 

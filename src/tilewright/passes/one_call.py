@@ -67,7 +67,7 @@ def one_call(graph: Graph, target: Target) -> Graph:
         return joined_sums(r, target, node, always=True)
 
     some = rewrite(graph, gated, joined, rounds=1)
-    forms = [some, rewrite(some, apart, rounds=1)] if any(e.asynchronous for e in target.engines) else [some]
+    forms = [some, rewrite(some, apart, rounds=1)] if target.accelerated else [some]
     graph = joined_by_tables(forms[cheapest(target, forms)], target)
     return new_heads(graph, target)
 

@@ -22,8 +22,6 @@ from ..ops import (
     Conv2D,
     DepthwiseConv2D,
     Dequantize,
-    Expand,
-    Gather,
     Linear,
     LookUp,
     MatMul,
@@ -34,12 +32,10 @@ from ..ops import (
     Reduce,
     Requant,
     Requantise,
-    Reshape,
-    Slice,
-    Transpose,
     Unary,
 )  # fmt: skip
 from ..quant.requant import fixed_point, half, multipliers
+from ..quant.roles import MOVES
 from ..targets.base import Target
 from .fold import fold_rule
 from .fuse import bias as joined_bias
@@ -407,9 +403,6 @@ def _varying(node: Node) -> int | None:
         return None
     x = node.inputs[found[0]]
     return found[0] if x is not None and x.type.shape == y.type.shape and y.type.dtype.is_float else None
-
-
-MOVES = (Expand, Gather, Reshape, Transpose, Slice, MaxPool2D)
 
 
 def moved(r: Rewriter, node: Node) -> Results:

@@ -49,8 +49,7 @@ def saturate_apart(graph: Graph, target: Target) -> Graph:
         new = made(node.op, (cut.inputs[0], *node.inputs[1:]), node.name, node)
         return r.add(new.op, new.inputs, node) if cost(target, [new]) < np.inf else None
 
-    asynchronous = any(engine.asynchronous for engine in target.engines)
-    return rewrite(rewrite(graph, rule, rounds=1), cut_in, rounds=1) if asynchronous else graph
+    return rewrite(rewrite(graph, rule, rounds=1), cut_in, rounds=1) if target.accelerated else graph
 
 
 def _steps(r: Rewriter, node: Node) -> tuple[Node, Node] | None:

@@ -55,20 +55,15 @@ def residents(plans: Sequence[EntryPlan], budget: Budget) -> Mapping[Bundle, int
     return stays
 
 
-def further(plans: Sequence[EntryPlan], stays: Mapping[Bundle, int], budget: Budget) -> Mapping[Bundle, int]:
-    """What fits beside in the bytes that plans with these leave: a kind that stays gives back where it passed."""
-    left = budget.capacity - max(_end(plan, budget) for plan in plans)
+def further(plan: EntryPlan, stays: Mapping[Bundle, int], left: int) -> Mapping[Bundle, int]:
+    """What fits beside in the bytes that a plan with these leaves: a kind that stays gives back where it passed."""
     found: dict[Bundle, int] = {}
-    for kind in sorted(_kinds(plans[-1]).values(), key=lambda k: -sum(k.values())):
+    for kind in sorted(_kinds(plan).values(), key=lambda k: -sum(k.values())):
         more = sum(kind.values()) - max(kind.values())
         if more <= left and len(kind) > 1 and stays.keys().isdisjoint(kind):
             found |= kind
             left -= more
     return found
-
-
-def _end(plan: EntryPlan, budget: Budget) -> int:
-    return max((b.offset + aligned(b.bytes) for b in plan.blocks if b.memory == budget.pad.name), default=0)
 
 
 Kinds = Mapping[object, Mapping[Bundle, int]]  # by operator and shapes: what travels with these nodes, and its bytes

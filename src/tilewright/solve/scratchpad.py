@@ -76,7 +76,8 @@ def _attempt(
         with suppress(ScratchpadError):  # what stays takes the room of a tile
             if stays:
                 plans = _plans(entries, choices, menus, replace(budget, stays=stays))
-            if state and (more := further(plans, stays, budget)):
+            left = budget.capacity - max(_end(plan.blocks, pad.name) for plan in plans)
+            if state and (more := further(plans[-1], stays, left)):
                 plans = _plans(entries, choices, menus, replace(budget, stays={**stays, **more}))
         used = {m.name: max(_end(plan.blocks, m.name) for plan in plans) for m in (pad, far)}
         levels = {

@@ -366,6 +366,11 @@ class Target:
     # (compiled network, plan.json, files of every target) -> files of this target, which may replace others
 
     @property
+    def accelerated(self) -> bool:
+        """Whether an asynchronous engine computes beside the cores."""
+        return any(engine.asynchronous for engine in self.engines)
+
+    @property
     def tokens_at_once(self) -> int:
         """Tokens of a prompt per pass: fewer where the scratchpad has less than 1 KiB for each, as they are not cut."""
         room = next((m.bytes for m in self.memories if m.name == self.scratchpad), None)
