@@ -361,11 +361,12 @@ def _pairs(node: Node) -> int:
 def _row_cycles(node: Node) -> float:
     if "mask" in node.operands and _seen(node) < 8:  # whatever it hides
         return 150.0 + _pairs(node) * (480.0 + 84.0 * _seen(node))
-    return 180.0 + _pairs(node) * (245.0 + 39.6 * _seen(node))
+    each = 237.0 + 38.4 * _seen(node) if _seen(node) < 24 else 205.0 + 39.0 * _seen(node)
+    return 150.0 + _pairs(node) * each
 
 
 def _long_cycles(node: Node) -> float:
-    return 150.0 + _pairs(node) * (1800.0 + 27.0 * _seen(node))
+    return 150.0 + _pairs(node) * (1668.0 + 26.5 * _seen(node))
 
 
 def _join_cycles(node: Node) -> float:
