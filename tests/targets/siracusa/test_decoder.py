@@ -28,13 +28,14 @@ from tilewright.targets.siracusa.decoder import (
     TWICE,
     bound_of,
     few_positions,
+    some_positions,
     sums_of_24_bits,
 )
 from tilewright.targets.siracusa.norm import DOUBLED, ONE_ROW
 
 HALF = np.trunc(np.roll(np.arange(-128, 128), 128) / 2)  # as networks have it: scores are halves of codes
 BYTES, WORDS, ONE = TensorType((256,), I8), TensorType((256,), I32), TensorType((1,), I32)
-TURN, NEW, ENTER, JOIN, ROW, LONG, ATTEND = DECODER
+TURN, NEW, ENTER, JOIN, FEW, ROW, LONG, ATTEND = DECODER
 
 
 def expected(case: Case) -> dict[str, Array]:
@@ -66,7 +67,7 @@ def case_of(kernel: Kernel, op: Op, types: list[TensorType | None], rng: np.rand
 
 def with_row(case: Case) -> list[Case]:
     """The same call of the kernels for a single row that run it."""
-    return [replace(case, kernel=kernel) for kernel in (ROW, LONG) if kernel.misfit(case.node) is None]
+    return [replace(case, kernel=kernel) for kernel in (FEW, ROW, LONG) if kernel.misfit(case.node) is None]
 
 
 def turn(tokens: int, heads: int, own: bool, table: bool, rng: np.random.Generator, **fixed: Any) -> Case:
@@ -251,13 +252,14 @@ def test_quotients_by_reciprocals_are_exact() -> None:
         e = np.concatenate([rng.integers(0, first + 1, 20), edges, edges - 1])
         e = e[(e >= 0) & (e <= first)]
         whole, rest = divmod(255 << 23, total << raised)
-        reciprocals, few = [], few_positions(node)
+        reciprocals, few = [], few_positions(node) or some_positions(node)
         if total << raised <= HALVES.pack(np.array([first] + [0] * 255, np.int32))[137]:
             assert first * total < 1 << 24
             reciprocals.append((255 << 24) // total + 1 << 15 - raised)
         if few:
-            assert rest >> raised << 12 < 1 << 32
-            reciprocals.append((whole << 16) + ((rest >> raised << 12) // total + 1 << 4))
+            for fewer in (raised, min(raised, 1))[: 2 if few_positions(node) else 1]:
+                assert rest >> fewer << 12 < 1 << 32
+                reciprocals.append((whole << 16) + ((rest >> fewer << 12) // (total << raised - fewer) + 1 << 4))
         if sums_of_24_bits(node):
             second, rest = divmod(rest >> raised << 8, total)
             reciprocals.append((whole << 16) + (second << 8) + (rest << 8) // total + 1)
@@ -289,10 +291,10 @@ def test_few_positions_are_about_as_fast_as_predicted() -> None:
     """Where masks are not looked through, and where there is none"""
     rng = np.random.default_rng(1)
     masks = [(seen, np.zeros((1, seen), np.int8) if hides else None) for seen in (1, 2, 5, 7) for hides in (0, 1)]
-    cases = [replace(attend(seen, 1, rng, mask=mask), kernel=ROW) for seen, mask in masks for _ in range(2)]
+    cases = [replace(attend(seen, 1, rng, mask=mask), kernel=FEW) for seen, mask in masks for _ in range(2)]
     for case, outcome in list(zip(cases, check(cases), strict=True))[1::2]:
-        assert ROW.misfit(case.node) is None
-        assert ROW.cycles(case.node) == pytest.approx(outcome.cycles, rel=0.12)
+        assert FEW.misfit(case.node) is None
+        assert FEW.cycles(case.node) == pytest.approx(outcome.cycles, rel=0.12)
 
 
 def test_shapes_of_networks_are_exact_and_about_as_fast_as_predicted() -> None:

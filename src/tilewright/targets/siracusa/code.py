@@ -11,8 +11,9 @@ from ..base import CodeCache
 
 _BYTES = {
     "tw_add_bytes": 240,
+    "tw_attend_few": 736,
     "tw_attend_long": 1008,
-    "tw_attend_row": 784,
+    "tw_attend_row": 944,
     "tw_attend_row_pairs": 944,
     "tw_attend_rows": 1024,
     "tw_cluster_append_channels": 144,

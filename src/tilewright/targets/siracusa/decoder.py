@@ -22,7 +22,8 @@ from .share import flat, per_core, up
 
 Arguments = Mapping[str, Argument]
 _RANGE = "int first, int last"
-MANY = 120  # positions from which on weights by tables of scores pay
+FEW = 24  # positions from which on code for two at a time pays
+MANY = 120  # from which on weights by tables of scores pay
 
 
 def _centre(table: Array) -> Array:
@@ -238,8 +239,13 @@ def _sums(node: Node) -> tuple[int, int]:
 
 
 def few_positions(node: Node) -> bool:
-    """So few positions that tables do not pay, and sums of exponentials of 20 bits, as quotients by them are exact"""
-    return _seen(node) < MANY and sums_of_20_bits(node)
+    """So few positions that code for two at a time does not pay, sums of exponentials of 20 bits, exact quotients"""
+    return _seen(node) < FEW and sums_of_20_bits(node)
+
+
+def some_positions(node: Node) -> bool:
+    """More positions, and so few that tables do not pay, sums of exponentials of 20 bits, as quotients are exact"""
+    return FEW <= _seen(node) < MANY and sums_of_20_bits(node)
 
 
 def sums_of_20_bits(node: Node) -> bool:
@@ -284,7 +290,10 @@ def _attention(node: Node) -> Arguments:
 def _one_row(node: Node) -> Arguments:
     op = cast(IntegerAttention, node.op)
     spread = (op.heads // op.kv_heads).bit_length() + 1
-    return {**_attention(node), "stride": type_of(node, "k").static_shape[1], "spread": spread}
+    return {
+        **_attention(node), "stride": type_of(node, "k").static_shape[1], "spread": spread,
+        "apart": 4 if spread == 2 else 0,
+    }  # fmt: skip
 
 
 def turned_heads(_: Node) -> Split:
@@ -359,9 +368,7 @@ def _pairs(node: Node) -> int:
 
 
 def _row_cycles(node: Node) -> float:
-    if "mask" in node.operands and _seen(node) < 8:  # whatever it hides
-        return 150.0 + _pairs(node) * (480.0 + 84.0 * _seen(node))
-    each = 237.0 + 38.4 * _seen(node) if _seen(node) < 24 else 205.0 + 39.0 * _seen(node)
+    each = 255.0 + 38.0 * _seen(node) if _seen(node) < FEW else 205.0 + 39.0 * _seen(node)
     return 150.0 + _pairs(node) * each
 
 
@@ -381,7 +388,7 @@ _TABLES = (
     " const int8_t *restrict join, int8_t *restrict y, uint32_t *restrict scratch, int seen,"
 )
 
-_PAIRS = f"{_TABLES} int stride, int pitch, int spread, int out_shift, {_RANGE}"
+_PAIRS = f"{_TABLES} int stride, int pitch, int spread, int apart, int out_shift, {_RANGE}"
 _PACKED = {"v": VALUES, "plain": PLAIN, "exp": HALVES, "weight": FOURFOLD, "numbers": BOUNDED,
            "scale": CENTRED}  # fmt: skip
 _HIDING = frozenset({"scale", "hide", "join"})  # not read where nothing is masked
@@ -416,8 +423,13 @@ DECODER = (
         {}, _join, (of_32_bits,), split=flat, in_place={"y": "a"}, cycles=_join_cycles, by_struct=True,
     ),
     Kernel(
-        IntegerAttention, "attention_pairs.c", "tw_attend_row", _PAIRS,
+        IntegerAttention, "attention_pairs.c", "tw_attend_few", _PAIRS,
         {}, _one_row, (of_four, sums_of_32_bits, one_usual_row, masked_alike, heads_in_pairs, few_positions),
+        scratch=_row_scratch, split=pairs_of_heads, packing=_PACKED, direct=_HIDING, cycles=_row_cycles, by_struct=True,
+    ),
+    Kernel(
+        IntegerAttention, "attention_pairs.c", "tw_attend_row", _PAIRS,
+        {}, _one_row, (of_four, sums_of_32_bits, one_usual_row, masked_alike, heads_in_pairs, some_positions),
         scratch=_row_scratch, split=pairs_of_heads, packing=_PACKED, direct=_HIDING, cycles=_row_cycles, by_struct=True,
     ),
     Kernel(

@@ -9,7 +9,8 @@
 #include "tw_reciprocal.h"
 
 #define SMALL __attribute__((minsize))
-enum { FEW = 24 }; /* positions */
+/* Code for what is not so lies behind the rest. */
+#define USUAL(x) __builtin_expect(x, 1)
 /* What is made of x is made again, each time round a loop: registers are few, and loads cost more. */
 #define AGAIN(x) TW_SAY(__asm__ volatile("" : "+r"(x)), (void)(x))
 
@@ -57,7 +58,7 @@ TW_X int32_t scores_of_two(int32_t q0, int32_t q1, const int8_t *k, const int8_t
             : SCORED_BY, [n] "r"(seen), [plain] "r"(plain + 128) : "memory");
         return most;
     }
-    if (plain[256])
+    if (USUAL(plain[256]))
         __asm__ volatile(
             TW_ASM_BEGIN TW_LOOP("0", "%[n]", "23") SCORED_FOUR TW_PACKLO("%[v0]", "%[v1]", "%[v0]")
             TW_PACKHI("%[v0]", "%[v3]", "%[v2]") TW_SIGNS_B("%[v1]", "%[v0]") TW_SUB_B("%[v0]", "%[v0]", "%[v1]")
@@ -352,54 +353,90 @@ static __attribute__((noinline)) void masked(const struct tw_attend_row *given, 
     }
 }
 
-/* Attention of a single row over all `seen` positions with 256 levels: heads of the cache
- * first .. last, of four channels, 2^(spread - 2) of the row to each, two at least to a core. q, y: [heads * 4];
- * k: [seen][stride]; v: [stride][pitch]; plain: twice, entry c at 128 + c; exp: halves, the last first, and what
- * `tw_reciprocal` wants of them; numbers: and a bound, rounded products with sums clipped to it are codes; mask: or
- * null; scale: entry c at 128 + c; other tables as the operator says, where a mask is zero as plain; scratch: four
- * bytes for each position and twice its bytes of whole words, and a word. */
+/* The same with what another kernel was given: fields are alike. */
+#define MASKED_LIKE(name)                                                                                              \
+    static __attribute__((noinline)) void SMALL masked_##name(const struct tw_attend_##name *given, uint32_t *scratch, \
+                                                              int first, int last)                                     \
+    {                                                                                                                  \
+        struct tw_attend_row same;                                                                                     \
+        for (unsigned i = 0; i < sizeof same; i += 4)                                                                  \
+            tw_set_word((char *)&same + i, tw_word_at((const char *)given + i));                                       \
+        masked(&same, scratch, first, last);                                                                           \
+    }
+MASKED_LIKE(few)
+MASKED_LIKE(long)
+
+static __attribute__((noinline)) int SMALL hides_some(const int8_t *mask, int n)
+{
+    int32_t any = 0;
+    while (n > 0)
+        any |= mask[--n];
+    return any != 0;
+}
+
+/* Of a pair of heads, from the one at `at` of the row, without a mask; `few`: whether there are few positions. */
+#define ATTEND_PAIR(few)                                                                                               \
+    int cached = at >> (given->spread - 2) & -4, apart = given->apart;                             \
+    const int32_t *numbers = given->numbers;                                                                           \
+    const int8_t *q = given->q + at;                                                                                   \
+    int8_t *p = (int8_t *)(scratch + seen);                                                                            \
+    int32_t most = scores_of_two(tw_word_at(q), tw_word_at(q + 4), given->k + cached, given->plain, p, numbers[0],     \
+                                 numbers[4], seen, given->stride, apart, few);                                         \
+    const char *exp = (const char *)given->exp + 510;                                                                  \
+    uint32_t sum0, sum1, r0, r1, raised = (uint32_t)given->exp[136];                                                   \
+    exponentials_of_two(exp - tw_vextract_b(most, 0), exp - tw_vextract_b(most, 1), p, scratch, seen, &sum0, &sum1);   \
+    AGAIN(given); AGAIN(seen);                                                                                         \
+    int words = (seen + 3) >> 2;                                                                                       \
+    tw_set_word(p + seen, 0), tw_set_word(p + 4 * words + seen, 0);                                                    \
+    if (!(few) && USUAL(tw_pmaxu(sum0, sum1) <= (uint32_t)given->exp[137]))                                            \
+        r0 = tw_short_reciprocal(sum0, raised), r1 = tw_short_reciprocal(sum1, raised);                                \
+    else                                                                                                               \
+        r0 = tw_reciprocal(sum0, (few) && raised > 0 ? 1 : raised),                                                    \
+        r1 = tw_reciprocal(sum1, (few) && raised > 0 ? 1 : raised);                                                    \
+    weights_of_two(given->weight, scratch, p, p + 4 * words, seen, r0, r1);                                            \
+    AGAIN(given);                                                                                                      \
+    int pitch = given->pitch;                                                                                          \
+    numbers = given->numbers;                                                                                          \
+    mixed_heads(given->y + at, p, given->v + cached * pitch, 2, words, pitch, apart * pitch, numbers[2], numbers[3],   \
+                given->out_shift)
+
+/* Attention of a single row over all `seen` positions with 256 levels, few: heads of the cache
+ * first .. last, of four channels, 2^(spread - 2) of the row to each, two at least to a core, `apart` bytes between those
+ * of two. q, y: [heads * 4]; k: [seen][stride]; v: [stride][pitch]; plain: twice, entry c at 128 + c; exp: halves, the
+ * last first, and what `tw_reciprocal` wants of them; numbers: and a bound, rounded products with sums clipped to it are
+ * codes; mask: or null; scale: entry c at 128 + c; other tables as the operator says, where a mask is zero as plain;
+ * scratch: four bytes for each position and twice its bytes of whole words, and a word. */
+void SMALL tw_attend_few(const struct tw_attend_few *given, uint32_t *restrict scratch, int first, int last)
+{
+    int at = first << given->spread, end = last << given->spread;
+    if (at >= end)
+        return;
+    const int8_t *mask = given->mask;
+    int seen = given->seen;
+    if (__builtin_expect(mask != 0 && (seen < 8 ? hides_some(mask, seen) : !tw_is_zero(mask, seen)), 0)) {
+        masked_few(given, scratch, first, last);
+        return;
+    }
+    do {
+        seen = given->seen;
+        ATTEND_PAIR(1);
+    } while ((at += 8) < end);
+}
+
+/* The same over more positions. */
 void SMALL tw_attend_row(const struct tw_attend_row *given, uint32_t *restrict scratch, int first, int last)
 {
     int at = first << given->spread, end = last << given->spread;
     if (at >= end)
         return;
-    if (given->mask != 0 && (given->seen < 8 || !tw_is_zero(given->mask, given->seen))) {
+    if (__builtin_expect(given->mask != 0 && !tw_is_zero(given->mask, given->seen), 0)) {
         masked(given, scratch, first, last);
         return;
     }
     do {
-        int seen = given->seen, cached = at >> (given->spread - 2) & -4, apart = given->spread == 2 ? 4 : 0;
-        const int32_t *numbers = given->numbers;
-        const int8_t *q = given->q + at;
-        int8_t *p = (int8_t *)(scratch + seen);
-        int32_t most = scores_of_two(tw_word_at(q), tw_word_at(q + 4), given->k + cached, given->plain, p, numbers[0],
-                                     numbers[4], seen, given->stride, apart, seen < FEW);
-        const char *exp = (const char *)given->exp + 510;
-        uint32_t sum0, sum1, raised = (uint32_t)given->exp[136];
-        exponentials_of_two(exp - tw_vextract_b(most, 0), exp - tw_vextract_b(most, 1), p, scratch, seen, &sum0, &sum1);
-        AGAIN(given); AGAIN(seen);
-        int words = (seen + 3) >> 2;
-        tw_set_word(p + seen, 0), tw_set_word(p + 4 * words + seen, 0);
-        uint32_t r0, r1, enough = (uint32_t)given->exp[137];
-        if (sum0 <= enough && sum1 <= enough)
-            r0 = tw_short_reciprocal(sum0, raised), r1 = tw_short_reciprocal(sum1, raised);
-        else
-            r0 = tw_reciprocal(sum0, raised), r1 = tw_reciprocal(sum1, raised);
-        weights_of_two(given->weight, scratch, p, p + 4 * words, seen, r0, r1);
-        AGAIN(given);
-        int pitch = given->pitch;
-        numbers = given->numbers;
-        mixed_heads(given->y + at, p, given->v + cached * pitch, 2, words, pitch, apart * pitch, numbers[2],
-                    numbers[3], given->out_shift);
+        int seen = given->seen;
+        ATTEND_PAIR(0);
     } while ((at += 8) < end);
-}
-
-static __attribute__((noinline)) void SMALL masked_long(const struct tw_attend_long *given, uint32_t *scratch,
-                                                        int first, int last)
-{
-    struct tw_attend_row same;
-    memcpy(&same, given, sizeof same);
-    masked(&same, scratch, first, last);
 }
 
 /* The same over many positions, eight at least: weights by a table of distances from the greatest score, one for each
@@ -415,7 +452,7 @@ void SMALL tw_attend_long(const struct tw_attend_long *given, uint32_t *restrict
         return;
     }
     do {
-        int seen = given->seen, cached = at >> (given->spread - 2) & -4, apart = given->spread == 2 ? 4 : 0;
+        int seen = given->seen, cached = at >> (given->spread - 2) & -4, apart = given->apart;
         int words = (seen + 3) >> 2;
         const int8_t *q = given->q + at, *k = given->k + cached;
         int8_t *codes = (int8_t *)scratch, *table = codes + 8 * words + 8;

@@ -5,11 +5,12 @@
 #include "tw_words.h"
 
 /* 255 2^39 / sum or little more, the sum one of some e below 2^16, from 2^15 on. All are multiples of 2^raised. Then
- * e r >> 39 is 255 e / sum where e sum < 2^(35 + raised) and sum >> raised is at most 2^20. */
-TW_X uint32_t tw_reciprocal(uint32_t sum, uint32_t raised)
+ * e r >> 39 is 255 e / sum where e sum < 2^(35 + raised). `fewer` of these bits, such that sum >> fewer is at
+ * most 2^20: divisions by more bits take less time. */
+TW_X uint32_t tw_reciprocal(uint32_t sum, uint32_t fewer)
 {
     uint32_t whole = (255u << 23) / sum, rest = (255u << 23) - whole * sum;
-    return (whole << 16) + (((rest >> raised << 12) / (sum >> raised) + 1) << 4);
+    return (whole << 16) + (((rest >> fewer << 12) / (sum >> fewer) + 1) << 4);
 }
 
 /* The same where e sum < 2^(39 + raised) and sum >> raised is below 2^24. */
