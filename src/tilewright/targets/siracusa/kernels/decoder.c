@@ -43,12 +43,10 @@ void SMALL tw_turn_heads(const int8_t *restrict x, const int8_t *restrict r, con
 void SMALL tw_new_heads(const struct tw_new_heads *given, int8_t *restrict scratch, int first, int last)
 {
     int group = given->group, rows = 4 * group + 8, at = first * rows, heads = last - first;
-    int32_t c[4];
     if (first >= last)
         return;
     tw_bytes_of_rows(given->x, given->w + at * TW_ROW, given->mul + at, *given->numbers, scratch, 4, given->shift,
                      heads * rows);
-    transposed(c, given->r);
     int pitch = given->pitch, pos = given->pos, turn = given->turn;
     int8_t *y = given->y + 4 * group * first;
     int8_t *state_k = given->state_k + pos * given->n + 4 * first, *state_v = given->state_v + 4 * first * pitch + pos;
@@ -56,23 +54,22 @@ void SMALL tw_new_heads(const struct tw_new_heads *given, int8_t *restrict scrat
     const int32_t *numbers = given->numbers + 1;
 #ifdef __riscv
     if (TURNS_IN_HALVES(numbers, turn)) {
-        int32_t v, b, t, d;
+        int32_t c[4], v, b, t, d;
+        transposed(c, given->r);
         __asm__ volatile(ENTERED("%[s]", "%[s]", "%[s]") : [s] "+r"(scratch), ENTERED_TO : ENTERED_BY : "memory");
         return;
     }
 #endif
     const int8_t *k = scratch + 4 * group;
-    entered(state_k, state_v, scratch, k, k + 4, 8, 4 * group + 4, c, table_k, table_v, numbers, y, group, pitch, turn,
+    entered(state_k, state_v, scratch, k, k + 4, 8, 4 * group + 4, given->r, table_k, table_v, numbers, y, group, pitch, turn,
             heads);
 }
 
 static __attribute__((noinline)) void SMALL entered_anyhow(const struct tw_enter_row *given, int first, int heads)
 {
-    int32_t c[4];
-    transposed(c, given->r);
     int group = given->group, pitch = given->pitch;
     entered(given->state_k + given->pos * given->n + 4 * first, given->state_v + 4 * first * pitch + given->pos,
-            given->x_q + 4 * group * first, given->x_k + 4 * first, given->x_v + 4 * first, 0, 0, c,
+            given->x_q + 4 * group * first, given->x_k + 4 * first, given->x_v + 4 * first, 0, 0, given->r,
             given->table_k + 128, given->table_v + 128, given->numbers, given->y + 4 * group * first, group, pitch,
             given->turn, heads);
 }

@@ -87,21 +87,20 @@ TW_X void enter(int8_t *state_k, int8_t *state_v, const int8_t *x, const int8_t 
                 const int8_t *table_v, const int32_t *numbers, int8_t *y, int tokens, int heads, int n, int group,
                 int pitch, int step, int turn)
 {
-    int32_t c[4], rest = n - 4 * heads;
-    for (; tokens > 0; tokens--, r += step, y += group * rest, state_k += rest, state_v -= 4 * heads * pitch - 1) {
-        transposed(c, r);
+    int rest = n - 4 * heads;
 #ifdef __riscv
-        if (TURNS_IN_HALVES(numbers, turn)) {
-            int32_t v, b, t, d;
+    if (TURNS_IN_HALVES(numbers, turn)) {
+        for (; tokens > 0; tokens--, r += step, y += group * rest, state_k += rest, state_v -= 4 * heads * pitch - 1) {
+            int32_t c[4], v, b, t, d;
+            transposed(c, r);
             __asm__ volatile(ENTERED("%[x]", "%[x]", "%[x]") : [x] "+r"(x), ENTERED_TO : ENTERED_BY : "memory");
-            continue;
         }
-#endif
-        const int8_t *k = x + 4 * group;
-        entered(state_k, state_v, x, k, k + 4, 8, 4 * group + 4, c, table_k, table_v, numbers, y, group, pitch, turn,
-                heads);
-        x += (4 * group + 8) * heads, y += 4 * group * heads, state_k += 4 * heads, state_v += 4 * heads * pitch;
+        return;
     }
+#endif
+    for (; tokens > 0; tokens--, r += step, y += group * n, state_k += n, state_v++, x += (4 * group + 8) * heads)
+        entered(state_k, state_v, x, x + 4 * group, x + 4 * group + 4, 8, 4 * group + 4, r, table_k, table_v, numbers,
+                y, group, pitch, turn, heads);
 }
 
 /* Queries of tokens, and their keys and values in the caches: heads first .. last of these, of four channels. w, mul:

@@ -56,10 +56,12 @@ TW_X void transposed(int32_t *c, const int8_t *r)
 /* The same by any numbers; `part`: bytes from one head's to the next beside what is read, of queries, keys and values. */
 static __attribute__((noinline, unused)) void entered(int8_t *state_k, int8_t *state_v, const int8_t *q,
                                                       const int8_t *k, const int8_t *v, int q_part, int part,
-                                                      const int32_t *c, const int8_t *table_k, const int8_t *table_v,
+                                                      const int8_t *r, const int8_t *table_k, const int8_t *table_v,
                                                       const int32_t *numbers, int8_t *y, int group, int pitch,
                                                       int turn, int heads)
 {
+    int32_t c[4];
+    transposed(c, r);
     for (; heads > 0; heads--, q += q_part, k += part, v += part) {
         for (int m = 0; m < group; m++, q += 4)
             for (int i = 0; i < 4; i++)
