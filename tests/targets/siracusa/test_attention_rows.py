@@ -83,7 +83,8 @@ def test_one_division_gives_the_digits_of_few_bits() -> None:
             assert first**2 * seen >= 1 << 24
             continue
         few, raised, total = few + 1, 16 - first.bit_length(), int(rng.integers(first, first * seen + 1))
-        r = ((255 << 24) // total + 1) << 15 - raised
+        fewer = max(0, min(8 + (seen - 1).bit_length() - raised, raised))
+        r = ((255 << 24) // (total << raised - fewer) + 1) << 15 - fewer
         edges = -(-np.arange(256) * total // 255)
         e = np.concatenate([rng.integers(0, first + 1, 20), edges, edges - 1])
         e = e[(e >= 0) & (e <= first)]

@@ -21,14 +21,21 @@ THEMSELVES = np.arange(256, dtype=np.uint8).view(np.int8)
 BYTES = next(row for row in DENSE if row.symbol == "tw_gemm_bytes")
 
 
-def heads(rng: np.random.Generator, tokens: int, cols: int, kv: int, group: int, pos: int, own: bool = True) -> Case:
+def heads(
+    rng: np.random.Generator, tokens: int, cols: int, kv: int, group: int, pos: int, own: bool = True,
+    halves: bool | None = None,
+) -> Case:  # fmt: skip
+    """`halves`: whether rotations are rounded products of halves."""
     rows, state = kv * (group + 2) * 4, TensorType((pos + tokens + int(rng.integers(3)), 4 * kv), I8)
     types = [state, state, TensorType((tokens, cols), I8), TensorType((rows, cols), I8), TensorType((rows,), I32)]
     types += [TensorType((tokens if own else 1, 4, 4), I8), TABLE, TABLE, TensorType((5,), I32)]
     usual = rng.random() < 0.5
     shift, turn = 16 if usual else int(rng.integers(1, 17)), int(rng.integers(12, 17))
+    halves = rng.random() < 0.5 if halves is None else halves
+    turn = 16 if halves else turn
     node = node_of(NewHeads(kv * group, kv, pos, shift, turn, turn), *types)
-    numbers = [1 << 15 if usual else int(rng.integers(1 << 15)), *rng.integers(-600, 600, 4)]
+    rotations = [507, 1 << 15, rng.integers(256, 1 << 15), 1 << 15] if halves else [*rng.integers(-600, 600, 4)]
+    numbers = [1 << 15 if usual else int(rng.integers(1 << 15)), *rotations]
     mul = rng.integers(0 if usual else -300, 1 << int(rng.integers(8, 12)), rows, np.int32)
     arrays = random_operands(node, rng) | {"mul": mul, "numbers": np.array(numbers, np.int32)}
     constants = ("w", "mul", "table_k", "table_v", "numbers")
@@ -74,9 +81,9 @@ def test_random_instances_are_exact(cores: int) -> None:
 def test_cycles_are_as_predicted() -> None:
     rng = np.random.default_rng(3)
     for case in (
-        heads(rng, 8, 64, 16, 1, 0),
-        heads(rng, 16, 64, 8, 2, 5),
-        heads(rng, 8, 128, 16, 1, 3),
+        heads(rng, 8, 64, 16, 1, 0, halves=True),
+        heads(rng, 16, 64, 8, 2, 5, halves=True),
+        heads(rng, 8, 128, 16, 1, 3, halves=False),
         gate(rng, 8, 64, 256),
         gate(rng, 4, 128, 128),
         join(rng, 8, 64, 64),

@@ -97,6 +97,11 @@ def _rounded(numbers: Array) -> Array:
     return np.append(numbers, numbers.dtype.type(halves))
 
 
+def rotated_in_halves(shift: int, numbers: Array | None) -> bool:
+    """Whether the quick code for rotations runs."""
+    return shift == 16 and numbers is not None and _rounded(numbers)[-1] > 0
+
+
 CENTRED = Packing("from the entry of -128 on", _centre, _uncentre)
 REVERSED = Packing("last entry first", _reverse, lambda packed, shape: _reverse(packed.reshape(shape)))
 FOURFOLD = Packing("each entry four times", lambda table: np.repeat(table, 4), lambda packed, _: packed[::4].copy())
@@ -347,8 +352,9 @@ def _new_cycles(node: Node) -> float:
 
 def _enter_cycles(node: Node) -> float:
     op, numbers = cast(EnterHeads, node.op), node.operands["numbers"].data
-    halves = op.q_shift == 16 and numbers is not None and _rounded(numbers)[-1] > 0
-    return 175 + per_core(op.kv_heads) * (20 * op.group + 98 if halves else 46 * op.group + 275)
+    if rotated_in_halves(op.q_shift, numbers):
+        return 180 + per_core(op.kv_heads) * (20 * op.group + 98)
+    return 230 + per_core(op.kv_heads) * (26 * op.group + 125)
 
 
 def _attention_cycles(node: Node) -> float:

@@ -13,7 +13,7 @@ from ..base import Argument, Kernel, Split
 from ..host.arguments import product, type_of
 from ..host.integer_heads import NEW
 from ..host.linear_tables import GATE, JOIN, sizes
-from .decoder import CENTRED, TURNING, new_sums_of_32_bits
+from .decoder import CENTRED, TURNING, new_sums_of_32_bits, rotated_in_halves
 from .dense import APART, USUAL, usual_rounding
 from .dense_cycles import fours
 from .language import VALUES, pitch_of
@@ -91,7 +91,9 @@ def _own_rows(node: Node) -> int:
 def _heads_cycles(node: Node) -> float:
     (tokens, cols), op = type_of(node, "x").static_shape, cast(NewHeads, node.op)
     blocks = up(_own_rows(node), 4)
-    turned = tokens * (50 + per_core(op.kv_heads) * (24 * op.group + 41))
+    numbers = node.operands["numbers"].data
+    each = 23 * op.group + 38 if rotated_in_halves(op.q_shift, numbers) else 30 * op.group + 82
+    turned = tokens * (50 + per_core(op.kv_heads) * each)
     return fours(blocks, up(tokens, 4), cols) + 30 * blocks + turned
 
 

@@ -20,21 +20,20 @@
     TW_LW_BY("%[v0]", "%[k]", "%[apart]") TW_LW_BY("%[v1]", "%[k]", "%[on]") TW_LW_BY("%[v2]", "%[k]", "%[apart]")     \
     TW_LW_BY("%[v3]", "%[k]", "%[on]") TW_DOT(TW_DOTSP, "%[v0]", "%[v0]", "%[q0]")                                     \
     TW_DOT(TW_DOTSP, "%[v1]", "%[v1]", "%[q1]") TW_DOT(TW_DOTSP, "%[v2]", "%[v2]", "%[q0]")                            \
-    TW_DOT(TW_DOTSP, "%[v3]", "%[v3]", "%[q1]") TW_CLIPR("%[v0]", "%[v0]", "%[by]") TW_CLIPR("%[v1]", "%[v1]", "%[by]") \
-    TW_CLIPR("%[v2]", "%[v2]", "%[by]") TW_CLIPR("%[v3]", "%[v3]", "%[by]")                                            \
+    TW_DOT(TW_DOTSP, "%[v3]", "%[v3]", "%[q1]") TW_CLIPR("%[v0]", "%[v0]", "%[by]")                                    \
+    TW_CLIPR("%[v1]", "%[v1]", "%[by]") TW_CLIPR("%[v2]", "%[v2]", "%[by]") TW_CLIPR("%[v3]", "%[v3]", "%[by]")        \
     TW_ROUNDED_PRODUCT("%[v0]", "%[v0]", "%[mul]", "16") TW_ROUNDED_PRODUCT("%[v1]", "%[v1]", "%[mul]", "16")          \
     TW_ROUNDED_PRODUCT("%[v2]", "%[v2]", "%[mul]", "16") TW_ROUNDED_PRODUCT("%[v3]", "%[v3]", "%[mul]", "16")
 #define SCORED_TO                                                                                                      \
     [k] "+r"(k), [a] "+r"(a), [most] "+r"(most), [v0] "=&r"(v0), [v1] "=&r"(v1), [v2] "=&r"(v2), [v3] "=&r"(v3)
 #define SCORED_BY                                                                                                      \
-    [apart] "r"(apart), [on] "r"(stride - apart), [q0] "r"(q0), [q1] "r"(q1), [mul] "r"(mul),      \
-        [by] "r"(bound)
+    [apart] "r"(apart), [on] "r"(stride - apart), [q0] "r"(q0), [q1] "r"(q1), [mul] "r"(mul), [by] "r"(bound)
 #endif
 
 /* Twice the scores of two heads, bytes side by side for every position; returns the greatest of both, in its lowest
  * bytes. `apart`: bytes between the keys of the two. plain: entry c at 128 + c, and at 256 whether they are halves
- * of c, towards zero: then lanes are made of lanes. Few positions, others than two at least, are not worth the code of two
- * at a time; they write to a[-1], too: numbers are stored while the next are made. */
+ * of c, towards zero: then lanes are made of lanes. Two positions at a time, two at least; `few` are not worth their
+ * code, and write to a[-1], too: numbers are stored while the next are made. */
 TW_X int32_t scores_of_two(int32_t q0, int32_t q1, const int8_t *k, const int8_t *plain, int8_t *a, int32_t mul,
                            int32_t bound, int seen, int stride, int apart, int few)
 {
@@ -401,11 +400,12 @@ static __attribute__((noinline)) int SMALL hides_some(const int8_t *mask, int n)
                 given->out_shift)
 
 /* Attention of a single row over all `seen` positions with 256 levels, few: heads of the cache
- * first .. last, of four channels, 2^(spread - 2) of the row to each, two at least to a core, `apart` bytes between those
- * of two. q, y: [heads * 4]; k: [seen][stride]; v: [stride][pitch]; plain: twice, entry c at 128 + c; exp: halves, the
- * last first, and what `tw_reciprocal` wants of them; numbers: and a bound, rounded products with sums clipped to it are
- * codes; mask: or null; scale: entry c at 128 + c; other tables as the operator says, where a mask is zero as plain;
- * scratch: four bytes for each position and twice its bytes of whole words, and a word. */
+ * first .. last, of four channels, 2^(spread - 2) of the row to each, two at least to a core, `apart` bytes between
+ * those of two. q, y: [heads * 4]; k: [seen][stride]; v: [stride][pitch]; plain: twice, entry c at 128 + c, and whether
+ * they are halves; exp: halves, the last first, and what reciprocals want of them; numbers: and a bound, rounded
+ * products with sums clipped to it are codes; mask: or null; scale: entry c at 128 + c; other tables as the operator
+ * says, where a mask is zero as plain; scratch: four bytes for each position and twice its bytes of whole words, and a
+ * word. */
 void SMALL tw_attend_few(const struct tw_attend_few *given, uint32_t *restrict scratch, int first, int last)
 {
     int at = first << given->spread, end = last << given->spread;

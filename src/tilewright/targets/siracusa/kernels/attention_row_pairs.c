@@ -108,21 +108,23 @@ TW_X void reciprocals(given_t given, uint32_t *sums, int count)
 {
     uint32_t raised = (uint32_t)given->exp[136];
     if ((uint32_t)given->seen * TW_U16(given->exp[127], 1) > (uint32_t)given->exp[137]) {
+        uint32_t fewer = (uint32_t)tw_pmax(0, tw_pmin(given->digits - 12, (int32_t)raised));
         for (int i = 0; i < count; i++)
-            sums[i] = tw_reciprocal(sums[i], raised);
+            sums[i] = tw_reciprocal(sums[i], fewer);
         return;
     }
+    uint32_t fewer = (uint32_t)tw_pmax(0, tw_pmin(given->digits - (int32_t)raised, (int32_t)raised));
 #ifdef __riscv
     uint32_t r;
-    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "6") "lw %[r], 0(%[sums])\nsrl %[r], %[r], %[raised]\n"
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "6") "lw %[r], 0(%[sums])\nsrl %[r], %[r], %[fewer]\n"
                      "divu %[r], %[most], %[r]\naddi %[r], %[r], 1\nsll %[r], %[r], %[up]\n"
                      TW_SW("%[r]", "%[sums]", "4") TW_ASM_END
                      : [sums] "+r"(sums), [r] "=&r"(r)
-                     : [n] "r"(count), [raised] "r"(raised), [most] "r"(255u << 24), [up] "r"(15 - raised)
+                     : [n] "r"(count), [fewer] "r"(fewer), [most] "r"(255u << 24), [up] "r"(15 - fewer)
                      : "memory");
 #else
     for (int i = 0; i < count; i++)
-        sums[i] = tw_short_reciprocal(sums[i], raised);
+        sums[i] = tw_short_reciprocal(sums[i], fewer);
 #endif
 }
 
@@ -195,9 +197,9 @@ TW_X void mixed(given_t given, const int8_t *p, const int8_t *v, int8_t *y, int 
  * flat, even both. q, y: [tokens][heads * 4]; k: [seen][stride]; v: [stride][pitch]; mask: `mask_step` elements from
  * one row's to the next; scale: twice, entry c at 128 + c; join: twice, halves; exp: halves, the last first, and how
  * many bits they are raised; weight: entries fourfold; numbers: and a bound, rounded products with scores clipped to it
- * are codes; scratch: for `pairs` of heads three
+ * are codes; digits: eight and bits of `seen`; scratch: for `pairs` of heads three
  * words and six bytes for each position, whole words; a word for each position, and one. */
-void tw_attend_row_pairs(given_t given, uint32_t *restrict scratch, int first, int last)
+void __attribute__((minsize)) tw_attend_row_pairs(given_t given, uint32_t *restrict scratch, int first, int last)
 {
     int together = given->pairs, seen = given->seen, stride = given->stride;
     int32_t *most = (int32_t *)(void *)scratch, *a = most + 3 * together;

@@ -61,8 +61,8 @@ void SMALL tw_new_heads(const struct tw_new_heads *given, int8_t *restrict scrat
     }
 #endif
     const int8_t *k = scratch + 4 * group;
-    entered(state_k, state_v, scratch, k, k + 4, 8, 4 * group + 4, given->r, table_k, table_v, numbers, y, group, pitch, turn,
-            heads);
+    entered(state_k, state_v, scratch, k, k + 4, 8, 4 * group + 4, given->r, table_k, table_v, numbers, y, group, pitch,
+            turn, heads);
 }
 
 static __attribute__((noinline)) void SMALL entered_anyhow(const struct tw_enter_row *given, int first, int heads)
@@ -84,28 +84,27 @@ void SMALL tw_enter_row(const struct tw_enter_row *given, int first, int last)
 #ifdef __riscv
     const int32_t *numbers = given->numbers;
     if (TURNS_IN_HALVES(numbers, given->turn)) {
-        int32_t c[4], v, b, t = heads, d, pitch = given->pitch, pos = given->pos;
+        int32_t c[4], w, t, b, d, pitch = given->pitch, pos = given->pos;
         first *= 4;
         const int8_t *x = given->x_v + first;
         int8_t *state_v = given->state_v + first * pitch + pos;
-        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[t]", "12") ENTERED_VALUE("%[x]") TW_ASM_END
-                         : [x] "+r"(x), [state_v] "+r"(state_v), [t] "+r"(t), [b] "=&r"(b), [d] "=&r"(d), [v] "=&r"(v)
-                         : [pitch] "r"(pitch), [table_v] "r"(given->table_v + 128)
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[heads]", "12") ENTERED_VALUE("%[x]") TW_ASM_END
+                         : [x] "+r"(x), [state_v] "+r"(state_v), ENTERED_LANES
+                         : [heads] "r"(heads), [pitch] "r"(pitch), [table_v] "r"(given->table_v + 128)
                          : "memory");
         transposed(c, given->r);
         int8_t *y = given->y + given->group * first;
-        x = given->x_q + given->group * first, t = given->group * heads;
-        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[t]", "20") ENTERED_QUERY("%[x]") TW_ASM_END
-                         : [x] "+r"(x), [y] "+r"(y), [t] "+r"(t), [b] "=&r"(b), [d] "=&r"(d), [v] "=&r"(v)
-                         : [c0] "r"(c[0]), [c1] "r"(c[1]), [c2] "r"(c[2]), [c3] "r"(c[3]), [mul_q] "r"(numbers[0])
+        x = given->x_q + given->group * first;
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[rows]", "20") ENTERED_QUERY("%[x]", TURNED("%[mul_q]")) TW_ASM_END
+                         : [x] "+r"(x), [y] "+r"(y), ENTERED_LANES
+                         : [rows] "r"(given->group * heads), ENTERED_COLUMNS, [mul_q] "r"(numbers[0])
                          : "memory");
         int8_t *state_k = given->state_k + pos * given->n + first;
         x = given->x_k + first;
-        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[heads]", "24") ENTERED_KEY("%[x]") TW_ASM_END
-                         : [x] "+r"(x), [state_k] "+r"(state_k), [t] "=&r"(t), [b] "=&r"(b), [d] "=&r"(d),
-                           [v] "=&r"(v)
-                         : [heads] "r"(heads), [c0] "r"(c[0]), [c1] "r"(c[1]), [c2] "r"(c[2]), [c3] "r"(c[3]),
-                           [mul_k] "r"(numbers[2]), [table_k] "r"(given->table_k + 128)
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[heads]", "24") ENTERED_KEY("%[x]", TURNED("%[mul_k]")) TW_ASM_END
+                         : [x] "+r"(x), [state_k] "+r"(state_k), ENTERED_LANES
+                         : [heads] "r"(heads), ENTERED_COLUMNS, [mul_k] "r"(numbers[2]),
+                           [table_k] "r"(given->table_k + 128)
                          : "memory");
         return;
     }

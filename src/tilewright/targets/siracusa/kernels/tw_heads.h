@@ -14,24 +14,29 @@ TW_X void transposed(int32_t *c, const int8_t *r)
     c[2] = tw_vpack_h(b, a), c[3] = tw_vshuffle2_h(a, b, 0x00030001);
 }
 
-/* The bytes t, b, d and v: v times the columns in c0 .. c3, times mul, rounded, >> 16. 16 instructions. */
+/* The bytes t, b, d and v: v times the columns in c0 .. c3, times mul, rounded, >> 16; or by any numbers. 16 instructions. */
 #define CLIPPED_FOUR(bits)                                                                                             \
     TW_CLIP("%[t]", "%[t]", bits) TW_CLIP("%[b]", "%[b]", bits) TW_CLIP("%[d]", "%[d]", bits)                          \
     TW_CLIP("%[v]", "%[v]", bits)
-#define TURNED(mul)                                                                                                    \
+#define TURNED_SUMS                                                                                                    \
     TW_DOT(TW_DOTSP, "%[t]", "%[v]", "%[c0]") TW_DOT(TW_DOTSP, "%[b]", "%[v]", "%[c1]")                                \
-    TW_DOT(TW_DOTSP, "%[d]", "%[v]", "%[c2]") TW_DOT(TW_DOTSP, "%[v]", "%[v]", "%[c3]") CLIPPED_FOUR("16")             \
+    TW_DOT(TW_DOTSP, "%[d]", "%[v]", "%[c2]") TW_DOT(TW_DOTSP, "%[v]", "%[v]", "%[c3]")
+#define TURNED(mul)                                                                                                    \
+    TURNED_SUMS CLIPPED_FOUR("16")                                                                                     \
     TW_ROUNDED_PRODUCT("%[t]", "%[t]", mul, "16") TW_ROUNDED_PRODUCT("%[b]", "%[b]", mul, "16")                        \
     TW_ROUNDED_PRODUCT("%[d]", "%[d]", mul, "16") TW_ROUNDED_PRODUCT("%[v]", "%[v]", mul, "16") CLIPPED_FOUR("8")
+#define TURNED_ANYHOW                                                                                                  \
+    TURNED_SUMS "mul %[t], %[t], %[mul]\nmul %[b], %[b], %[mul]\nmul %[d], %[d], %[mul]\nmul %[v], %[v], %[mul]\n"     \
+    TW_ADDN("%[t]", "%[add]", "%[turn]") TW_ADDN("%[b]", "%[add]", "%[turn]") TW_ADDN("%[d]", "%[add]", "%[turn]")     \
+    TW_ADDN("%[v]", "%[add]", "%[turn]") CLIPPED_FOUR("8")
 #define BYTES(y) TW_PACKLO(y, "%[b]", "%[t]") TW_PACKHI(y, "%[v]", "%[d]")
 #define LOOKED_UP(table)                                                                                               \
     TW_LB_AT("%[t]", table, "%[t]") TW_LB_AT("%[b]", table, "%[b]") TW_LB_AT("%[d]", table, "%[d]")                    \
     TW_LB_AT("%[v]", table, "%[v]")
 /* 20, 24 and 12 instructions. */
-#define ENTERED_QUERY(q) TW_LW("%[v]", q, "4") TURNED("%[mul_q]") BYTES("%[t]") TW_SW("%[t]", "%[y]", "4")
-#define ENTERED_KEY(k)                                                                                                 \
-    TW_LW("%[v]", k, "4") TURNED("%[mul_k]") LOOKED_UP("%[table_k]") BYTES("%[t]")                          \
-    TW_SW("%[t]", "%[state_k]", "4")
+#define ENTERED_QUERY(q, turned) TW_LW("%[v]", q, "4") turned BYTES("%[t]") TW_SW("%[t]", "%[y]", "4")
+#define ENTERED_KEY(k, turned)                                                                                         \
+    TW_LW("%[v]", k, "4") turned LOOKED_UP("%[table_k]") BYTES("%[t]") TW_SW("%[t]", "%[state_k]", "4")
 #define ENTERED_VALUE(x)                                                                                               \
     TW_LB("%[t]", x, "1") TW_LB("%[b]", x, "1") TW_LB("%[d]", x, "1") TW_LB("%[v]", x, "1") LOOKED_UP("%[table_v]")    \
     TW_SB_BY("%[t]", "%[state_v]", "%[pitch]") TW_SB_BY("%[b]", "%[state_v]", "%[pitch]")                              \
@@ -41,14 +46,16 @@ TW_X void transposed(int32_t *c, const int8_t *r)
  * registers point to; rotations are rounded products of halves. */
 #define ENTERED(q, k, v)                                                                                               \
     TW_ASM_BEGIN TW_LOOP("1", "%[heads]", "57") TW_LOOP("0", "%[group]", "20")                                         \
-    ENTERED_QUERY(q) ENTERED_KEY(k) ENTERED_VALUE(v) TW_ASM_END
+    ENTERED_QUERY(q, TURNED("%[mul_q]")) ENTERED_KEY(k, TURNED("%[mul_k]")) ENTERED_VALUE(v) TW_ASM_END
 #define ENTERED_TO                                                                                                     \
     [y] "+r"(y), [state_k] "+r"(state_k), [state_v] "+r"(state_v), [v] "=&r"(v), [b] "=&r"(b), [d] "=&r"(d),           \
         [t] "=&r"(t)
 #define ENTERED_BY                                                                                                     \
-    [heads] "r"(heads), [group] "r"(group), [c0] "r"(c[0]), [c1] "r"(c[1]), [c2] "r"(c[2]), [c3] "r"(c[3]),            \
-        [mul_q] "r"(numbers[0]), [mul_k] "r"(numbers[2]), [table_k] "r"(table_k), [table_v] "r"(table_v),              \
-        [pitch] "r"(pitch)
+    [heads] "r"(heads), [group] "r"(group), ENTERED_COLUMNS, [mul_q] "r"(numbers[0]), [mul_k] "r"(numbers[2]),         \
+        [table_k] "r"(table_k), [table_v] "r"(table_v), [pitch] "r"(pitch)
+
+#define ENTERED_LANES [v] "=&r"(w), [b] "=&r"(b), [d] "=&r"(d), [t] "=&r"(t)
+#define ENTERED_COLUMNS [c0] "r"(c[0]), [c1] "r"(c[1]), [c2] "r"(c[2]), [c3] "r"(c[3])
 
 /* Whether rotations are rounded products of halves: what does not fit them saturates. */
 #define TURNS_IN_HALVES(numbers, turn) ((turn) == 16 && (numbers)[4] != 0)
@@ -63,6 +70,23 @@ static __attribute__((noinline, unused)) void entered(int8_t *state_k, int8_t *s
     int32_t c[4];
     transposed(c, r);
     for (; heads > 0; heads--, q += q_part, k += part, v += part) {
+#ifdef __riscv
+        int32_t w, t, b, d;
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[group]", "20") ENTERED_QUERY("%[q]", TURNED_ANYHOW) TW_ASM_END
+                         : [q] "+r"(q), [y] "+r"(y), ENTERED_LANES
+                         : [group] "r"(group), ENTERED_COLUMNS, [mul] "r"(numbers[0]), [add] "r"(numbers[1]),
+                           [turn] "r"(turn)
+                         : "memory");
+        __asm__ volatile(TW_ASM_BEGIN ENTERED_KEY("%[k]", TURNED_ANYHOW) TW_ASM_END
+                         : [k] "+r"(k), [state_k] "+r"(state_k), ENTERED_LANES
+                         : ENTERED_COLUMNS, [mul] "r"(numbers[2]), [add] "r"(numbers[3]), [turn] "r"(turn),
+                           [table_k] "r"(table_k)
+                         : "memory");
+        __asm__ volatile(TW_ASM_BEGIN ENTERED_VALUE("%[x]") TW_ASM_END
+                         : [x] "+r"(v), [state_v] "+r"(state_v), ENTERED_LANES
+                         : [pitch] "r"(pitch), [table_v] "r"(table_v)
+                         : "memory");
+#else
         for (int m = 0; m < group; m++, q += 4)
             for (int i = 0; i < 4; i++)
                 *y++ = (int8_t)tw_scaled(tw_vdotsp_b(tw_word_at(q), c[i]), numbers[0], numbers[1], turn);
@@ -71,6 +95,7 @@ static __attribute__((noinline, unused)) void entered(int8_t *state_k, int8_t *s
             *state_v = table_v[v[i]];
         }
         k += 4, v += 4;
+#endif
     }
 }
 

@@ -22,11 +22,11 @@ TW_X uint32_t tw_close_reciprocal(uint32_t sum, uint32_t raised)
     return (whole << 16) + (next << 8) + ((rest - next * sum) << 8) / sum + 1;
 }
 
-/* The same where e sum < 2^(24 + 2 raised), both as raised: a single division. Tables of exponentials tell up to which
- * sum that is so. */
-TW_X uint32_t tw_short_reciprocal(uint32_t sum, uint32_t raised)
+/* The same where e sum < 2^(24 + raised + fewer), both as raised, fewer up to raised: a single division. Tables of
+ * exponentials tell up to which sum that is so for fewer = raised; divisions by more bits take less time. */
+TW_X uint32_t tw_short_reciprocal(uint32_t sum, uint32_t fewer)
 {
-    return ((255u << 24) / (sum >> raised) + 1) << (15 - raised);
+    return ((255u << 24) / (sum >> fewer) + 1) << (15 - fewer);
 }
 
 /* The same as tw_close_reciprocal, by as few divisions as the sum allows; `most`: up to which sum one is enough. */
