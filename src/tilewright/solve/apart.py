@@ -1,7 +1,7 @@
-"""Steps of cores that need not meet between: each core touches nothing of what another one does in the step before.
+"""Steps of cores that need not meet between: each core touches nothing of what another one does in those before.
 
-Barriers stand where bytes demand them. So that none is demanded by bytes that are used again, what the step before
-touches keeps its place for one step more.
+Barriers stand where bytes demand them. So that none is demanded by bytes that are used again, what such steps touch
+keeps its place until the last of them.
 """
 
 from __future__ import annotations
@@ -18,15 +18,26 @@ from ..ir.program import Call
 from ..ir.types import Value
 from .tilings import root
 
+Parts = list[dict[str, list[Box]]]  # per core, of every operand
+
+SMALL = 4096  # bytes of what may keep its place: to meet costs less than a plan that has no room
+
 
 def unmet(graph: Graph, ways: Mapping[str, Tiled], cores: int) -> dict[int, int]:
-    """Steps that may begin on a core as soon as that core is done with the one before; with the step before."""
-    steps = [step for step, node in enumerate(graph.nodes) if not node.op.view]
-    found = {}
-    for before, step in itertools.pairwise(steps):
-        pair = graph.nodes[before], graph.nodes[step]
-        if all(_usual(ways[node.name]) for node in pair) and _apart(graph, pair, ways, cores):
-            found[step] = before
+    """Steps that may begin on a core as soon as that core is done with the one before; with the first of such a run."""
+    parts: dict[int, Parts | None] = {}
+    found: dict[int, int] = {}
+    run: list[int] = []
+    for step, node in enumerate(graph.nodes):
+        if node.op.view:
+            continue
+        way = ways[node.name]
+        parts[step] = _parts(node, way, cores) if _usual(way) else None
+        if run and all(_apart(graph, before, step, parts) for before in run):
+            found[step] = run[0]
+            run.append(step)
+        else:
+            run = [step]
     return found
 
 
@@ -36,10 +47,11 @@ def undisturbed(blocks: Sequence[Block], pairs: Mapping[int, int]) -> bool:
 
 
 def kept(blocks: dict[str, Block], pairs: Mapping[int, int], memory: str) -> None:
-    """Blocks that die before such a step live until it ends; not constants: others are on their way to their place."""
-    for step, before in sorted(pairs.items()):
+    """Small blocks that die in such a run live until it ends; not constants: others are on their way to their place."""
+    for step, first in sorted(pairs.items()):
         for name, block in blocks.items():
-            if block.memory == memory and block.last == before and not name.endswith(".constants"):
+            dies = first <= block.last < step and block.bytes <= SMALL
+            if dies and block.memory == memory and not name.endswith(".constants"):
                 blocks[name] = replace(block, last=step)
 
 
@@ -48,23 +60,23 @@ def _usual(way: Tiled) -> bool:
     return not (way.tile or way.aside or way.partner or way.cores or way.kernel.meets)
 
 
-def _apart(graph: Graph, pair: tuple[Node, Node], ways: Mapping[str, Tiled], cores: int) -> bool:
+def _apart(graph: Graph, before: int, step: int, parts: Mapping[int, Parts | None]) -> bool:
     """Whether cores' parts of what is in both nodes, and written in one, do not meet those of other cores."""
+    pair = graph.nodes[before], graph.nodes[step]
+    first, second = parts[before], parts[step]
+    if first is None or second is None:
+        return False
     common = [
         (a, b)
         for a, mine in pair[0].operands.items()
         for b, theirs in pair[1].operands.items()
         if _home(graph, mine) is _home(graph, theirs) and (mine in pair[0].outputs or theirs in pair[1].outputs)
     ]
-    if not common or any(pair[0].operands[a].type.shape != pair[1].operands[b].type.shape for a, b in common):
+    if any(pair[0].operands[a].type.shape != pair[1].operands[b].type.shape for a, b in common):
         return False
-    parts = [_parts(node, ways[node.name], cores) for node in pair]
-    if parts[0] is None or parts[1] is None:
-        return False
-    first, second = parts
     return not any(
         _meet(x, y)
-        for (i, mine), (j, theirs) in itertools.product(enumerate(first or ()), enumerate(second or ()))
+        for (i, mine), (j, theirs) in itertools.product(enumerate(first), enumerate(second))
         if i != j
         for a, b in common
         for x, y in itertools.product(mine[a], theirs[b])
@@ -75,7 +87,7 @@ def _home(graph: Graph, value: Value) -> Value:
     return root(graph, graph.storage(value))[0]
 
 
-def _parts(node: Node, way: Tiled, cores: int) -> list[dict[str, list[Box]]] | None:
+def _parts(node: Node, way: Tiled, cores: int) -> Parts | None:
     """Of each core, what it touches; None where nothing is shared out, or sizes are known at run time only."""
     shapes = [value.type.shape for value in node.operands.values()]
     if not all(isinstance(d, int) for shape in shapes for d in shape):

@@ -14,7 +14,8 @@ TW_X void transposed(int32_t *c, const int8_t *r)
     c[2] = tw_vpack_h(b, a), c[3] = tw_vshuffle2_h(a, b, 0x00030001);
 }
 
-/* The bytes t, b, d and v: v times the columns in c0 .. c3, times mul, rounded, >> 16; or by any numbers. 16 instructions. */
+/* The bytes t, b, d and v: v times the columns in c0 .. c3, times mul, rounded, >> 16, or scaled by any numbers.
+ * 16 instructions. */
 #define CLIPPED_FOUR(bits)                                                                                             \
     TW_CLIP("%[t]", "%[t]", bits) TW_CLIP("%[b]", "%[b]", bits) TW_CLIP("%[d]", "%[d]", bits)                          \
     TW_CLIP("%[v]", "%[v]", bits)
@@ -60,7 +61,7 @@ TW_X void transposed(int32_t *c, const int8_t *r)
 /* Whether rotations are rounded products of halves: what does not fit them saturates. */
 #define TURNS_IN_HALVES(numbers, turn) ((turn) == 16 && (numbers)[4] != 0)
 
-/* The same by any numbers; `part`: bytes from one head's to the next beside what is read, of queries, keys and values. */
+/* The same by any numbers; `part`: bytes from one head to the next beside what is read, of queries, keys and values. */
 static __attribute__((noinline, unused)) void entered(int8_t *state_k, int8_t *state_v, const int8_t *q,
                                                       const int8_t *k, const int8_t *v, int q_part, int part,
                                                       const int8_t *r, const int8_t *table_k, const int8_t *table_v,
