@@ -21,6 +21,7 @@ from .linear_tables import LINEAR_TABLES
 from .move import MOVE
 from .neureka import NEUREKA
 from .neureka_rows import BESIDE, DESCRIBE, ISSUE, LATENCY
+from .neureka_weights import TAP_INPUTS, TAPS
 from .norm import NORM, ONE_ROW, ONE_WEIGHT
 from .one_call import ONE_CALL
 from .pointwise import POINTWISE
@@ -72,6 +73,7 @@ SIRACUSA = Target(
             describe=DESCRIBE,
             latency=LATENCY,
             beside=BESIDE,
+            inputs=TAPS * TAP_INPUTS,
         ),
     ),
     kernels=(
