@@ -35,7 +35,6 @@ def turned_heads(rng: np.random.Generator, heads: int, kv_heads: int, hd: int, p
     node = node_of(op, state, state, *types)
     arrays = random_operands(node, rng)
     arrays["x"] >>= rng.integers(0, 20, width).astype(np.int32)
-    arrays["mul"] = np.maximum(arrays["mul"], 1)
     near = replace(HEADS, direct=HEADS.direct - {"state_k", "state_v"})
     return Case(near, with_constants(node, arrays, ("mul",)), arrays, shift=int(rng.integers(0, 4)))
 
@@ -65,7 +64,6 @@ def gated_sums(rng: np.random.Generator, columns: int) -> Case:
     types = TensorType((1, 2 * columns), I32), TensorType((2 * columns,), U8), TensorType((256,), I16)
     node = node_of(op, *types)
     arrays = random_operands(node, rng)
-    arrays["mul"] = np.maximum(arrays["mul"], 1)
     arrays["x"] >>= rng.integers(0, 20, arrays["x"].shape).astype(np.int32)
     return Case(GATED_SUMS, with_constants(node, arrays, ("mul", "table")), arrays, shift=int(rng.integers(0, 4)))
 

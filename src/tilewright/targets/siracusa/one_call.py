@@ -45,9 +45,9 @@ def scaled_rows(node: Node) -> bool:
 
 
 def less_one(node: Node) -> bool:
-    """Constant multipliers of at least 1"""
+    """Multipliers from 1 on"""
     mul = node.operands["mul"].data
-    return mul is not None and bool(mul.min() >= 1)
+    return mul is None or bool(mul.min() >= 1)
 
 
 def one_token_in_words(node: Node) -> bool:
