@@ -105,7 +105,8 @@ class RestAdd(Op):
 class GatedSums(Op):
     """QuantisedSwiGLU of the two halves of every row of sums, each clip((x * mul + half) >> shift) to i8 first.
 
-    x: [t, 2 o] i32 within +-bound, gates before what they gate; mul: [2 o] u8; table: [256] i16; y: [t, o] i8.
+    x: [t, 2 o] i32 within +-bound, gates before what they gate; mul: [2 o] u8, from 1 on; table: [256] i16;
+    y: [t, o] i8.
     """
 
     gate_shift: int = 0
@@ -125,7 +126,7 @@ class GatedSums(Op):
         return Domain.of("t o", {"x": "t, *", "mul": "*", "table": "*", "y": "t, o"}, macs=0)
 
     def limits(self, operand: str, *types: TensorType | None) -> tuple[int, int] | None:
-        return (-self.bound, self.bound + 1) if operand == "x" else None
+        return {"x": (-self.bound, self.bound + 1), "mul": (1, 256)}.get(operand)
 
     def reference(self, *arrays: Array | None) -> Array:
         x, mul, table = present(arrays)

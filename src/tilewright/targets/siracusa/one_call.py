@@ -12,13 +12,17 @@ from ...ir.op import Op
 from ...ir.types import TensorType, maximum
 from ...ops import GatedLinear, GatedSums, RestAdd, ScaledAdd, TurnedHeads
 from ...quant.requant import accumulator_range, fits32, half
-from ..base import Argument, Kernel, Split
+from ..base import Argument, Kernel, Packing, Split
 from ..host.arguments import type_of
 from ..host.one_call import GATED, GATED_SUMS, HEADS, REST_ADD, SCALED_ADD, gated, gated_sums
 from .dense import ROWS
 from .dense_cycles import stream
 from .language import VALUES, pitch_of
 from .share import CORES, flat, per_core
+
+LESS_ONE = Packing(
+    "each less one", lambda mul: (mul - 1).reshape(-1), lambda packed, shape: (packed + 1).reshape(shape)
+)
 
 
 def one_token(node: Node) -> bool:
@@ -38,6 +42,12 @@ def scaled_rows(node: Node) -> bool:
         if not fits32(*accumulator_range(w.data, -128, 127), mul.data.astype(np.int64), rounding):
             return False
     return True
+
+
+def less_one(node: Node) -> bool:
+    """Multipliers from 1 on"""
+    mul = node.operands["mul"].data
+    return mul is None or bool(mul.min() >= 1)
 
 
 def one_token_in_words(node: Node) -> bool:
@@ -69,11 +79,15 @@ def one_word(node: Node) -> bool:
     return type_of(node, "w").static_shape[1] == 4
 
 
+PIECE = 10  # numbers of a piece
+
+
 def _pieces(node: Node) -> list[list[tuple[int, ...]]]:
     """The pieces of each core, of eight, as the C has them: its columns, cut where parts of heads end."""
     op, hd = cast(TurnedHeads, node.op), type_of(node, "angles").static_shape[1]
-    positions, columns = type_of(node, "state_v").shape[0], type_of(node, "mul").static_shape[0]
-    pitch, chunk = pitch_of(maximum(positions)), per_core(columns, 4)
+    positions, n = type_of(node, "state_v").shape
+    columns = type_of(node, "mul").static_shape[0]
+    pitch, chunk, width = pitch_of(maximum(positions)), per_core(columns, 4), maximum(n)
     found: list[list[tuple[int, ...]]] = []
     for core in range(CORES):
         at, end = core * chunk, min((core + 1) * chunk, columns)
@@ -82,20 +96,19 @@ def _pieces(node: Node) -> list[list[tuple[int, ...]]]:
             (kv, part), c = divmod(at // hd, op.group + 2), at % hd
             count, kind = min(hd - c, end - at), max(0, part - op.group + 1)
             to = (kv * op.group + part) * hd + c if kind == 0 else (kv * hd + c) * (pitch if kind == 2 else 1)
-            shift = (op.q_shift, op.k_shift, op.v_shift)[kind]
-            mine.append((count // 2, 4 * at, at, c // 2 * 2, to, kind, shift, half(shift)))
+            angles = c // 2, (hd + c) // 2
+            shift, turn = (op.q_shift, op.k_shift, op.v_shift)[kind], -1 if kind == 2 else op.turn
+            mine.append((count // 2, at, at, *angles, to, (0, width, 1)[kind], pitch, shift, turn))
             at += count
         found.append(mine)
     return found
 
 
 def _heads(node: Node) -> Mapping[str, Argument]:
-    op, (positions, n) = cast(TurnedHeads, node.op), type_of(node, "state_v").shape
     pieces = _pieces(node)
-    most, none = max(map(len, pieces)), (0,) * 8
-    form = (most, maximum(n), type_of(node, "angles").static_shape[1] // 2, pitch_of(maximum(positions)))
+    most, none = max(map(len, pieces)), (0,) * PIECE
     rows = [number for mine in pieces for piece in [*mine, *[none] * (most - len(mine))] for number in piece]
-    return {"pos": op.pos, "sizes": (*form, op.turn, half(op.turn), *rows)}
+    return {"pos": cast(TurnedHeads, node.op).pos, "sizes": (most, *rows)}
 
 
 def _heads_examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
@@ -128,7 +141,7 @@ def _sums_cycles(call: float, each: float) -> Callable[[Node], float]:
 
 def _heads_cycles(node: Node) -> float:
     """Of the slowest core: values take half as long as what is turned."""
-    return 74 + max(sum(62 + 14 * p[0] if p[5] == 2 else 88 + 26 * p[0] for p in mine) for mine in _pieces(node))
+    return 67 + max(sum(55 + 14 * p[0] if p[9] < 0 else 66 + 25.5 * p[0] for p in mine) for mine in _pieces(node))
 
 
 ONE_CALL = (
@@ -142,7 +155,8 @@ ONE_CALL = (
     Kernel(
         TurnedHeads, "cluster_sums.c", "tw_cluster_turned_heads",
         f"{HEADS}, const int32_t *restrict sizes, int pos",
-        {}, _heads, (one_token_in_words, scaled_in_32_bits), packing={"state_v": VALUES, "v": VALUES},
+        {}, _heads, (one_token_in_words, scaled_in_32_bits, less_one),
+        packing={"state_v": VALUES, "v": VALUES, "mul": LESS_ONE},
         split=lambda node: Split(("t", "g", "e"), 4),  # noqa: ARG005
         direct=frozenset({"state_k", "state_v"}), cycles=_heads_cycles, examples=_heads_examples,
         by_struct=True, late=frozenset({"pos"}), meets=True,
@@ -162,6 +176,7 @@ ONE_CALL = (
     Kernel(
         GatedSums, "cluster_sums.c", "tw_cluster_gated_sums",
         f"{GATED_SUMS}, int columns, int gate_shift, int up_shift, int shift, int first, int last",
-        {}, gated_sums, (one_row_of_sums, scaled_in_32_bits), split=flat, cycles=_sums_cycles(75, 20), by_struct=True,
+        {}, gated_sums, (one_row_of_sums, scaled_in_32_bits, less_one), packing={"mul": LESS_ONE}, split=flat,
+        cycles=_sums_cycles(75, 17), by_struct=True,
     ),
 )  # fmt: skip
