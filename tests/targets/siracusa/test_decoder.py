@@ -73,22 +73,36 @@ def turn(tokens: int, heads: int, own: bool, table: bool, rng: np.random.Generat
     return case_of(TURN, RotateHeads(heads, 16), [x, r, ONE, ONE, BYTES if table else None], rng, **fixed)
 
 
-def new(kv: int, group: int, positions: int, pos: int, rng: np.random.Generator) -> Case:
+def rotations(rng: np.random.Generator) -> list[int]:
+    """Multipliers and addends of queries and keys: such that sums have bounds, or any."""
+    usual = [rng.integers(256, 1 << 15), 1 << 15, rng.integers(256, 900), 1 << 15]
+    return usual if rng.random() < 0.7 else [*rng.integers(-600, 600, 4)]
+
+
+USUAL = [507, 1 << 15, 543, 1 << 15]
+
+
+def new(
+    kv: int, group: int, positions: int, pos: int, rng: np.random.Generator, turns: list[int] | None = None
+) -> Case:  # fmt: skip
     rows, state = kv * (group + 2) * 4, TensorType((positions, 4 * kv), I8)
     types = [state, state, TensorType((1, 64), I8), TensorType((rows, 64), I8), TensorType((rows,), I32)]
     types += [TensorType((1, 4, 4), I8), BYTES, BYTES, TensorType((5,), I32)]
     fixed = {"w": rng.integers(-128, 128, (rows, 64)), "mul": rng.integers(-300, 300, rows),
-             "numbers": [1 << 15, *rng.integers(-600, 600, 4)], "table_k": rng.integers(-128, 128, 256),
+             "numbers": [1 << 15, *(turns or rotations(rng))], "table_k": rng.integers(-128, 128, 256),
              "table_v": rng.integers(-128, 128, 256)}  # fmt: skip
     return case_of(NEW, NewHeads(kv * group, kv, pos, 16, 16, 16), list(types), rng, **fixed)
 
 
-def enter(kv: int, group: int, positions: int, pos: int, rng: np.random.Generator) -> Case:
+def enter(
+    kv: int, group: int, positions: int, pos: int, rng: np.random.Generator, turns: list[int] | None = None
+) -> Case:  # fmt: skip
     state, row = TensorType((positions, 4 * kv), I8), TensorType((1, 4 * kv), I8)
     types = [state, state, TensorType((1, 4 * kv * group), I8), row, row, TensorType((1, 4, 4), I8), BYTES, BYTES]
     fixed = {name: rng.integers(-128, 128, 256) for name in ("table_k", "table_v")}
-    fixed["numbers"] = rng.integers(-600, 600, 4)
-    return case_of(ENTER, EnterHeads(kv * group, kv, pos, 16, 16), [*types, TensorType((4,), I32)], rng, **fixed)
+    fixed["numbers"] = np.array(turns or rotations(rng))
+    shift = 16 if turns or rng.random() < 0.8 else int(rng.integers(24))
+    return case_of(ENTER, EnterHeads(kv * group, kv, pos, shift, shift), [*types, TensorType((4,), I32)], rng, **fixed)
 
 
 def join(function: str, shape: tuple[int, ...], rng: np.random.Generator, shift: int = 16, **fixed: Any) -> Case:
@@ -257,7 +271,9 @@ def shapes() -> list[Case]:
         cases.append(join("add", (tokens, 64), rng, mul=[50000], add=half))
         cases.append(join("mul", (tokens, 256), rng, mul=[1200], add=half))
         for seen in (8, 17, 65, 129):
-            cases += [new(16, 1, seen, seen - 1, rng), enter(16, 1, seen, seen - 1, rng)] * (tokens == 1)
+            entering = [make(16, 1, seen, seen - 1, rng, USUAL) for make in (new, enter)]
+            entering.append(enter(16, 1, seen, seen - 1, rng, [-500, 1 << 15, 500, 1 << 15]))
+            cases += entering * (tokens == 1)
             cases.append(attend(seen, tokens, rng))
             cases.append(attend(seen, tokens, rng, mask=np.zeros((tokens, seen), np.int8)))
             cases += [c for case in cases[-2:] if tokens == 1 for c in with_row(case)]

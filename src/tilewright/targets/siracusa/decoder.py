@@ -78,11 +78,17 @@ def _bound(numbers: Array) -> Array:
     return np.append(numbers, numbers.dtype.type(bound_of(numbers)))
 
 
+def _bounds(numbers: Array) -> Array:
+    bounds = [bound_of(numbers[-4:-2]), bound_of(numbers[-2:])]
+    return np.append(numbers, np.array(bounds if all(bounds) else [0, 0], numbers.dtype))
+
+
 CENTRED = Packing("from the entry of -128 on", _centre, _uncentre)
 REVERSED = Packing("last entry first", _reverse, lambda packed, shape: _reverse(packed.reshape(shape)))
 FOURFOLD = Packing("each entry four times", lambda table: np.repeat(table, 4), lambda packed, _: packed[::4].copy())
 TWICE = Packing("twice their value, from the entry of -128 on", _twice, _once)
 HALVES = Packing("halves, last entry first, raised to 2^15, and what follows each eighth", _halves, _unhalves)
+TURNING = Packing("and where sums of rotations are clipped", _bounds, lambda packed, _: packed[:-2].copy())
 BOUNDED = Packing("and where sums are clipped", _bound, lambda packed, _: packed[:4].copy())
 
 
@@ -313,12 +319,13 @@ def _turn_cycles(node: Node) -> float:
 
 def _new_cycles(node: Node) -> float:
     op = cast(NewHeads, node.op)
-    return stream(_own_rows(node)) + 175 + per_core(op.kv_heads) * (24 * op.group + 94)
+    return stream(_own_rows(node)) + 175 + per_core(op.kv_heads) * (16 * op.group + 98)
 
 
 def _enter_cycles(node: Node) -> float:
-    op = cast(EnterHeads, node.op)
-    return 210 + per_core(op.kv_heads) * (24 * op.group + 95)
+    op, numbers = cast(EnterHeads, node.op), node.operands["numbers"].data
+    within = op.q_shift == 16 and numbers is not None and _bounds(numbers)[-1] > 0
+    return 175 + per_core(op.kv_heads) * (16 * op.group + 92 if within else 46 * op.group + 275)
 
 
 def _attention_cycles(node: Node) -> float:
@@ -375,7 +382,8 @@ DECODER = (
         NewHeads, "decoder.c", "tw_new_heads",
         f"{NEW}, int8_t *restrict scratch, int n, int group, int pitch, int pos, int shift, int turn, {_RANGE}",
         {}, _new, (one_token_of_64, new_sums_of_32_bits),
-        packing={"w": ROWS, "table_k": CENTRED, "table_v": CENTRED, "state_v": VALUES, "v": VALUES},
+        packing={"w": ROWS, "table_k": CENTRED, "table_v": CENTRED, "state_v": VALUES, "v": VALUES,
+                 "numbers": TURNING},
         scratch=lambda node: type_of(node, "mul").static_shape[0], split=cached_heads,
         direct=frozenset({"state_k", "state_v"}), cycles=_new_cycles, by_struct=True,
     ),
@@ -383,7 +391,7 @@ DECODER = (
         EnterHeads, "decoder.c", "tw_enter_row",
         f"{ENTER}, int n, int group, int pitch, int pos, int turn, {_RANGE}",
         {}, _enter, (one_row_of_fours, turns_of_32_bits),
-        packing={"table_k": CENTRED, "table_v": CENTRED, "state_v": VALUES, "v": VALUES},
+        packing={"table_k": CENTRED, "table_v": CENTRED, "state_v": VALUES, "v": VALUES, "numbers": TURNING},
         split=cached_heads, direct=frozenset({"state_k", "state_v"}), cycles=_enter_cycles, by_struct=True,
     ),
     Kernel(
