@@ -13,9 +13,9 @@ enum {
     LENGTH = 24
 };
 
-/* Write the registers of the job at a1, once a context is free: addresses, then others that the context has other values
- * in. The next job is at a1 then. It returns to t0 and changes a2 to a5: who calls it needs no frame. Where both contexts
- * are in use, it sleeps until a job ends, or has ended since the core slept so. */
+/* Write the registers of the job at a1, once a context is free: addresses, then others that are not in the context yet.
+ * The next job is at a1 then. It returns to t0 and changes a2 to a5: who calls it needs no frame. Where both contexts are
+ * in use, it sleeps until a job ends, or has ended since the core slept so. */
 __attribute__((naked, used, aligned(16))) TW_HELPER void write_registers(void)
 {
     __asm__ volatile("lui a3, %[engine]\n1: lw a4, 4(a3)\nlw a2, 20(a1)\nbltz a4, 3f\n"

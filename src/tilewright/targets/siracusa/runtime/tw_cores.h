@@ -186,9 +186,13 @@ typedef struct {
     uint32_t described; /* whether the job before it is described, and not started: 0 or 1 */
 } tw_neureka_queue;
 
-void tw_neureka_describe(const tw_neureka_job *job); /* write its registers: a program's first, the queue is behind it */
-void tw_neureka_start(tw_neureka_queue *queue, int32_t jobs); /* the next call, of so many */
-void tw_neureka_finish(tw_neureka_queue *queue);              /* wait for all that started; describe the next meanwhile */
-void tw_neureka_wait(uint32_t left); /* wait until at most so many jobs are described or not done */
+/* Describe a program's first job: its queue begins behind it. */
+void tw_neureka_describe(const tw_neureka_job *job);
+/* Start the next call, of so many jobs. */
+void tw_neureka_start(tw_neureka_queue *queue, int32_t jobs);
+/* Wait for all that started; meanwhile, the next one is described. */
+void tw_neureka_finish(tw_neureka_queue *queue);
+/* Wait until at most so many jobs are described or not done. */
+void tw_neureka_wait(uint32_t left);
 
 #endif
