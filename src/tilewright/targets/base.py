@@ -244,6 +244,14 @@ class CodeCache:
 
 
 @dataclass(frozen=True)
+class Described:
+    """What an asynchronous engine's runtime reads of a job: addresses of a call's parameters, a table of numbers."""
+
+    addresses: tuple[tuple[str, int], ...]  # parameter, bytes to add
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Engine:
     """Something that executes kernels. `cores` > 1: SPMD.
 
@@ -263,6 +271,8 @@ class Engine:
     latency: float = 0.0  # from a call's end until the core that waits goes on
     beside: float = 1.0  # how many times as long a call takes while the cores work: they share the scratchpad's banks
     inputs: int = 0  # of a product that it takes in at once: one more is as much work as so many more
+    jobs: Callable[[Sequence[Mapping[str, Argument]]], Sequence[Sequence[Described]]] | None = None
+    # scalars of a program's calls, in the order of their start -> the jobs of each
 
     @property
     def asynchronous(self) -> bool:

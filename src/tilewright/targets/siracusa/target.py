@@ -20,6 +20,7 @@ from .language_float import LANGUAGE_FLOAT
 from .linear_tables import LINEAR_TABLES
 from .move import MOVE
 from .neureka import NEUREKA
+from .neureka_job import described
 from .neureka_rows import BESIDE, DESCRIBE, ISSUE, LATENCY
 from .neureka_weights import TAP_INPUTS, TAPS
 from .norm import NORM, ONE_ROW, ONE_WEIGHT
@@ -74,6 +75,7 @@ SIRACUSA = Target(
             latency=LATENCY,
             beside=BESIDE,
             inputs=TAPS * TAP_INPUTS,
+            jobs=described,
         ),
     ),
     kernels=(
