@@ -11,8 +11,8 @@ from ..base import CodeCache
 
 _BYTES = {
     "tw_add_bytes": 240,
-    "tw_attend_long": 960,
-    "tw_attend_row": 720,
+    "tw_attend_long": 1008,
+    "tw_attend_row": 784,
     "tw_attend_row_pairs": 944,
     "tw_attend_rows": 1024,
     "tw_cluster_append_channels": 144,
@@ -33,7 +33,7 @@ _BYTES = {
     "tw_cluster_scaled_add": 96,
     "tw_cluster_turned_heads": 320,
     "tw_eights_join": 384,
-    "tw_enter_row": 512,
+    "tw_enter_row": 464,
     "tw_few_sums": 240,
     "tw_float_pair": 448,
     "tw_gate_rows": 304,

@@ -55,7 +55,7 @@ void SMALL tw_new_heads(const struct tw_new_heads *given, int8_t *restrict scrat
     const int8_t *table_k = given->table_k + 128, *table_v = given->table_v + 128;
     const int32_t *numbers = given->numbers + 1;
 #ifdef __riscv
-    if (TURNS_WITHIN(numbers, turn)) {
+    if (TURNS_IN_HALVES(numbers, turn)) {
         int32_t v, b, t, d;
         __asm__ volatile(ENTERED("%[s]", "%[s]", "%[s]") : [s] "+r"(scratch), ENTERED_TO : ENTERED_BY : "memory");
         return;
@@ -86,7 +86,7 @@ void SMALL tw_enter_row(const struct tw_enter_row *given, int first, int last)
         return;
 #ifdef __riscv
     const int32_t *numbers = given->numbers;
-    if (TURNS_WITHIN(numbers, given->turn)) {
+    if (TURNS_IN_HALVES(numbers, given->turn)) {
         int32_t c[4], v, b, t = heads, d, pitch = given->pitch, pos = given->pos;
         first *= 4;
         const int8_t *x = given->x_v + first;
@@ -98,18 +98,17 @@ void SMALL tw_enter_row(const struct tw_enter_row *given, int first, int last)
         transposed(c, given->r);
         int8_t *y = given->y + given->group * first;
         x = given->x_q + given->group * first, t = given->group * heads;
-        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[t]", "16") ENTERED_QUERY("%[x]") TW_ASM_END
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[t]", "20") ENTERED_QUERY("%[x]") TW_ASM_END
                          : [x] "+r"(x), [y] "+r"(y), [t] "+r"(t), [b] "=&r"(b), [d] "=&r"(d), [v] "=&r"(v)
-                         : [c0] "r"(c[0]), [c1] "r"(c[1]), [c2] "r"(c[2]), [c3] "r"(c[3]), [mul_q] "r"(numbers[0]),
-                           [by_q] "r"(numbers[4])
+                         : [c0] "r"(c[0]), [c1] "r"(c[1]), [c2] "r"(c[2]), [c3] "r"(c[3]), [mul_q] "r"(numbers[0])
                          : "memory");
         int8_t *state_k = given->state_k + pos * given->n + first;
         x = given->x_k + first;
-        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[heads]", "20") ENTERED_KEY("%[x]") TW_ASM_END
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[heads]", "24") ENTERED_KEY("%[x]") TW_ASM_END
                          : [x] "+r"(x), [state_k] "+r"(state_k), [t] "=&r"(t), [b] "=&r"(b), [d] "=&r"(d),
                            [v] "=&r"(v)
                          : [heads] "r"(heads), [c0] "r"(c[0]), [c1] "r"(c[1]), [c2] "r"(c[2]), [c3] "r"(c[3]),
-                           [mul_k] "r"(numbers[2]), [by_k] "r"(numbers[5]), [table_k] "r"(given->table_k + 128)
+                           [mul_k] "r"(numbers[2]), [table_k] "r"(given->table_k + 128)
                          : "memory");
         return;
     }

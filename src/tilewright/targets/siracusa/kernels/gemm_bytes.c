@@ -91,7 +91,7 @@ TW_X void enter(int8_t *state_k, int8_t *state_v, const int8_t *x, const int8_t 
     for (; tokens > 0; tokens--, r += step, y += group * rest, state_k += rest, state_v -= 4 * heads * pitch - 1) {
         transposed(c, r);
 #ifdef __riscv
-        if (TURNS_WITHIN(numbers, turn)) {
+        if (TURNS_IN_HALVES(numbers, turn)) {
             int32_t v, b, t, d;
             __asm__ volatile(ENTERED("%[x]", "%[x]", "%[x]") : [x] "+r"(x), ENTERED_TO : ENTERED_BY : "memory");
             continue;
