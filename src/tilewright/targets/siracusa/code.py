@@ -48,6 +48,7 @@ _BYTES = {
     "tw_new_heads": 800,
     "tw_pad_part": 896,
     "tw_product_f32": 1904,
+    "tw_rms_norm_one": 190,
     "tw_rms_norm_row": 240,
     "tw_rms_norm_rows": 260,
     "tw_rows_join": 176,
