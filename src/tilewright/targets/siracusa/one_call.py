@@ -12,17 +12,13 @@ from ...ir.op import Op
 from ...ir.types import TensorType, maximum
 from ...ops import GatedLinear, GatedSums, ScaledAdd, TurnedHeads
 from ...quant.requant import accumulator_range, fits32, half
-from ..base import Argument, Kernel, Packing, Split
+from ..base import Argument, Kernel, Split
 from ..host.arguments import type_of
 from ..host.one_call import GATED, GATED_SUMS, HEADS, SCALED_ADD, gated, gated_sums
-from .dense import ROWS
+from .dense import LESS_ONE, ROWS
 from .dense_cycles import stream
 from .language import VALUES, pitch_of
 from .share import CORES, flat, per_core
-
-LESS_ONE = Packing(
-    "each less one", lambda mul: (mul - 1).reshape(-1), lambda packed, shape: (packed + 1).reshape(shape)
-)
 
 
 def one_token(node: Node) -> bool:
