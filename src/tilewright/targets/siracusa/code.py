@@ -50,7 +50,7 @@ _BYTES = {
     "tw_rms_norm_row": 240,
     "tw_rms_norm_rows": 260,
     "tw_rows_join": 176,
-    "tw_rows_part": 144,
+    "tw_rows_part": 64,
     "tw_shared_attention_16": 928,
     "tw_shared_attention_one": 1000,
     "tw_shared_attention_two": 1200,
