@@ -25,6 +25,7 @@ _BYTES = {
     "tw_cluster_depthwise": 2272,
     "tw_cluster_embed": 112,
     "tw_cluster_gated_sums": 144,
+    **{f"tw_cluster_gated_sums_{shift}": 140 for shift in range(11, 17)},
     "tw_cluster_max_pool_f32": 576,
     "tw_cluster_max_pool_i8": 640,
     "tw_cluster_max_pool_u8": 640,
