@@ -22,8 +22,8 @@ class TurnedHeads(_Caching):
     """Products of tokens become queries, keys and values: requantised, the first two turned, the others appended.
 
     x: [t, kv_heads * (group + 2) * hd] i32 within +-bound, for each head of the caches its group of queries, its key
-    and its value; mul: u8 from 1 on, one per column of x; angles: [t, hd] i16, rows of QuantisedRoPE's table. With the
-    shift of each, clip((x * mul + half) >> shift) is i16 for queries and keys, which are then turned, and i8 for
+    and its value; mul: u8 from 1 on, one per column of x; angles: [t, hd] i16, rows of QuantisedRoPE's table. With
+    the shift of each, clip((x * mul + half) >> shift) is i16 for queries and keys, which are then turned, and i8 for
     values.
     state_k, state_v: [positions, kv_heads * hd] i8, updated in place; y, the queries: [t, heads * hd] i8.
     """

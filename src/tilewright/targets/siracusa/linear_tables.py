@@ -67,7 +67,7 @@ def _arguments(node: Node) -> Mapping[str, Scalar]:
 def _join_cycles(node: Node) -> float:
     rows, cols = type_of(node, "w").static_shape
     blocks = up(up(rows, 8), CORES)
-    return eights(blocks, cols) + 75 * blocks
+    return eights(blocks, cols) + 62 * blocks
 
 
 def _rows_cycles(node: Node) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -12,17 +13,13 @@ from ...ir.op import Op
 from ...ir.types import TensorType, maximum
 from ...ops import GatedLinear, GatedSums, RestAdd, ScaledAdd, TurnedHeads
 from ...quant.requant import accumulator_range, fits32, half
-from ..base import Argument, Kernel, Packing, Split
+from ..base import Argument, Kernel, Rule, Split
 from ..host.arguments import type_of
 from ..host.one_call import GATED, GATED_SUMS, HEADS, REST_ADD, SCALED_ADD, gated, gated_sums
-from .dense import ROWS
+from .dense import LESS_ONE, ROWS
 from .dense_cycles import stream
-from .language import VALUES, pitch_of
+from .language import SWIGLU_SHIFTS, VALUES, pitch_of
 from .share import CORES, flat, per_core
-
-LESS_ONE = Packing(
-    "each less one", lambda mul: (mul - 1).reshape(-1), lambda packed, shape: (packed + 1).reshape(shape)
-)
 
 
 def one_token(node: Node) -> bool:
@@ -113,8 +110,6 @@ def _heads(node: Node) -> Mapping[str, Argument]:
 
 def _heads_examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
     """One token, heads of whole words, small sums."""
-    from dataclasses import replace
-
     from hypothesis import strategies as st
 
     op, types = TurnedHeads.examples(draw)
@@ -143,6 +138,33 @@ def _heads_cycles(node: Node) -> float:
     """Of the slowest core: values take half as long as what is turned."""
     return 67 + max(sum(55 + 14 * p[0] if p[9] < 0 else 66 + 25.5 * p[0] for p in mine) for mine in _pieces(node))
 
+
+_GATED_SUMS = Kernel(
+    GatedSums, "cluster_sums.c", "tw_cluster_gated_sums",
+    f"{GATED_SUMS}, int columns, int gate_shift, int up_shift, int shift, int first, int last",
+    {}, gated_sums, (one_row_of_sums, scaled_in_32_bits, less_one), packing={"mul": LESS_ONE}, split=flat,
+    cycles=_sums_cycles(75, 17), by_struct=True,
+)  # fmt: skip
+
+
+def _shift_of(shift: int) -> Rule:
+    def rule(node: Node) -> bool:
+        return cast(GatedSums, node.op).shift == shift
+
+    rule.__doc__ = f"A last shift of {shift}"
+    return rule
+
+
+def _gated_examples(shift: int) -> Callable[[Any], tuple[Op, tuple[TensorType | None, ...]]]:
+    def examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+        op, (x, mul, table) = GatedSums.examples(draw)
+        assert x is not None
+        return replace(cast(GatedSums, op), shift=shift), (x.with_shape((1, x.shape[1])), mul, table)
+
+    return examples
+
+
+_SHIFTED = {shift: _shift_of(shift) for shift in SWIGLU_SHIFTS}
 
 ONE_CALL = (
     Kernel(
@@ -173,10 +195,12 @@ ONE_CALL = (
         (one_row_of_sums, one_word, scaled_in_32_bits, small_scaled_sums), split=flat, in_place={"y": "r"},
         cycles=_sums_cycles(78, 12), by_struct=True,
     ),
-    Kernel(
-        GatedSums, "cluster_sums.c", "tw_cluster_gated_sums",
-        f"{GATED_SUMS}, int columns, int gate_shift, int up_shift, int shift, int first, int last",
-        {}, gated_sums, (one_row_of_sums, scaled_in_32_bits, less_one), packing={"mul": LESS_ONE}, split=flat,
-        cycles=_sums_cycles(75, 17), by_struct=True,
+    *(
+        replace(
+            _GATED_SUMS, symbol=f"tw_cluster_gated_sums_{shift}", cycles=_sums_cycles(75, 16),
+            requires=(*_GATED_SUMS.requires, rule), examples=_gated_examples(shift),
+        )
+        for shift, rule in _SHIFTED.items()
     ),
+    _GATED_SUMS,
 )  # fmt: skip

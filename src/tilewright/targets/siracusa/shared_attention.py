@@ -80,6 +80,14 @@ def _form(node: Node) -> tuple[int, ...]:
     return tuple(found)
 
 
+def _up(node: Node) -> int:
+    """By how many bits the scales of results and all sums of weights can be shifted within 32."""
+    out, positions = node.operands["out"].data, maximum(type_of(node, "k").shape[0])
+    if out is None or int(out.min()) < 0:
+        return 0
+    return max(0, 32 - (int(out.max()) + 256 * positions).bit_length())
+
+
 def _quarters(node: Node) -> tuple[int, ...]:
     """The quarters of the C. In the scratch lie greatest scores, totals, scores of two heads in turns, weights."""
     op, (_, group, hd), row = cast(QuantisedAttention, node.op), _heads(node), _row(node)
@@ -92,7 +100,7 @@ def _quarters(node: Node) -> tuple[int, ...]:
         found += [part // 2, one, 32 * pair + 4 * (part % 2), mine + 4 * (part % 2), weights + one * row]
         found += [totals + 8 * one + 4 * (part // 2), op.shift, half(op.shift), 255 + 8 * part]
         found += [two, totals + 8 * two, weights + two * row, (keys + 4 * part) * row, row, two * hd + 4 * part]
-        found += [op.out_shift, 0]
+        found += [op.out_shift, _up(node)]
     return tuple(found)
 
 

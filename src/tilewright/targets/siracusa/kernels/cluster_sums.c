@@ -88,36 +88,50 @@ void __attribute__((minsize)) tw_cluster_turned_heads(const struct tw_cluster_tu
 }
 
 /* y = clip((table[gate + 128] * up + half) >> shift) for one row of sums x: `columns` gates, then what they gate, each
- * clip((x * mul + half) >> shift) of its own shift before. mul: multipliers, less one. */
-void tw_cluster_gated_sums(const struct tw_cluster_gated_sums *given, int first, int last)
-{
-    const int32_t *x = given->x + first, *up = x + given->columns;
-    const uint8_t *mul = given->mul + first, *by = mul + given->columns;
-    const int16_t *table = given->table + 128;
-    int8_t *y = given->y + first;
-    int32_t gate_shift = given->gate_shift, up_shift = given->up_shift, shift = given->shift, n = last - first;
-    if (n <= 0)
-        return;
+ * clip((x * mul + half) >> shift) of its own shift before. mul: multipliers, less one. Or with a shift that is part of
+ * the instructions. */
 #ifdef __riscv
-    int32_t a, b, p, q;
-    /* clang-format off */
-    __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "16") TW_LW("%[a]", "%[x]", "4") TW_LBU("%[p]", "%[mul]", "1")
-        TW_LW("%[b]", "%[up]", "4") TW_LBU("%[q]", "%[by]", "1") TW_TIMES("%[a]", "%[p]") TW_TIMES("%[b]", "%[q]")
-        TW_ADDRN("%[a]", "x0", "%[gate]") TW_CLIP("%[a]", "%[a]", "8") "slli %[a], %[a], 1\n"
-        TW_LH_AT("%[a]", "%[table]", "%[a]") TW_ADDRN("%[b]", "x0", "%[upper]") TW_CLIP("%[b]", "%[b]", "8")
-        TW_MULS("%[a]", "%[a]", "%[b]") TW_ADDRN("%[a]", "x0", "%[shift]") TW_CLIP("%[a]", "%[a]", "8")
-        TW_SB("%[a]", "%[y]", "1") TW_ASM_END
-        : [a] "=&r"(a), [b] "=&r"(b), [p] "=&r"(p), [q] "=&r"(q), [x] "+&r"(x), [up] "+&r"(up), [mul] "+&r"(mul),
-          [by] "+&r"(by), [y] "+&r"(y)
-        : [n] "r"(n), [table] "r"(table), [gate] "r"(gate_shift), [upper] "r"(up_shift), [shift] "r"(shift)
-        : "memory");
-    /* clang-format on */
-#else
-    for (int i = 0; i < n; i++) {
-        int32_t gate = tw_pclip(tw_pmac(tw_half(gate_shift), x[i], mul[i] + 1) >> gate_shift, 8);
-        int32_t value = tw_pclip(tw_pmac(tw_half(up_shift), up[i], by[i] + 1) >> up_shift, 8);
-        y[i] = (int8_t)tw_pclip(tw_pmac(tw_half(shift), table[gate], value) >> shift, 8);
+#define GATED_SUMS(symbol, size, product)                                                                              \
+    void symbol(const struct symbol *given, int first, int last)                                                       \
+    {                                                                                                                  \
+        const int32_t *x = given->x + first, *up = x + given->columns;                                                 \
+        const uint8_t *mul = given->mul + first, *by = mul + given->columns;                                           \
+        const int16_t *table = given->table + 128;                                                                     \
+        int8_t *y = given->y + first;                                                                                  \
+        int32_t gate_shift = given->gate_shift, up_shift = given->up_shift, n = last - first, a, b, p, q;              \
+        if (n <= 0)                                                                                                    \
+            return;                                                                                                    \
+        __asm__ volatile(                                                                                              \
+            TW_ASM_BEGIN TW_LOOP("0", "%[n]", size) TW_LW("%[a]", "%[x]", "4") TW_LBU("%[p]", "%[mul]", "1")           \
+            TW_LW("%[b]", "%[up]", "4") TW_LBU("%[q]", "%[by]", "1") TW_TIMES("%[a]", "%[p]") TW_TIMES("%[b]", "%[q]") \
+            TW_ADDRN("%[a]", "x0", "%[gate]") TW_CLIP("%[a]", "%[a]", "8") "slli %[a], %[a], 1\n"                      \
+            TW_LH_AT("%[a]", "%[table]", "%[a]") TW_ADDRN("%[b]", "x0", "%[upper]") TW_CLIP("%[b]", "%[b]", "8")       \
+            product TW_CLIP("%[a]", "%[a]", "8") TW_SB("%[a]", "%[y]", "1") TW_ASM_END                                 \
+            : [a] "=&r"(a), [b] "=&r"(b), [p] "=&r"(p), [q] "=&r"(q), [x] "+&r"(x), [up] "+&r"(up), [mul] "+&r"(mul),  \
+              [by] "+&r"(by), [y] "+&r"(y)                                                                             \
+            : [n] "r"(n), [table] "r"(table), [gate] "r"(gate_shift), [upper] "r"(up_shift), [shift] "r"(given->shift) \
+            : "memory");                                                                                               \
     }
+#define GATED_SUMS_BY(shift)                                                                                           \
+    GATED_SUMS(tw_cluster_gated_sums_##shift, "15", TW_ROUNDED_PRODUCT("%[a]", "%[a]", "%[b]", #shift))
+#else
+#define GATED_SUMS(symbol, ...)                                                                                        \
+    void symbol(const struct symbol *given, int first, int last)                                                       \
+    {                                                                                                                  \
+        int gate_shift = given->gate_shift, up_shift = given->up_shift, shift = given->shift;                          \
+        for (int i = first, j = given->columns + first; i < last; i++, j++) {                                          \
+            int32_t gate = tw_pmac(tw_half(gate_shift), given->x[i], given->mul[i] + 1) >> gate_shift;                 \
+            int32_t value = tw_pmac(tw_half(up_shift), given->x[j], given->mul[j] + 1) >> up_shift;                    \
+            value = tw_pmac(tw_half(shift), given->table[tw_pclip(gate, 8) + 128], tw_pclip(value, 8)) >> shift;       \
+            given->y[i] = (int8_t)tw_pclip(value, 8);                                                                  \
+        }                                                                                                              \
+    }
+#define GATED_SUMS_BY(shift) GATED_SUMS(tw_cluster_gated_sums_##shift, )
 #endif
-}
+GATED_SUMS(tw_cluster_gated_sums, "16", TW_MULS("%[a]", "%[a]", "%[b]") TW_ADDRN("%[a]", "x0", "%[shift]"))
+GATED_SUMS_BY(11)
+GATED_SUMS_BY(12)
+GATED_SUMS_BY(13)
+GATED_SUMS_BY(14)
+GATED_SUMS_BY(15)
+GATED_SUMS_BY(16)

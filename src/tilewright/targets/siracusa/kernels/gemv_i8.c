@@ -123,13 +123,13 @@ void __attribute__((minsize)) tw_stream_multiples(const struct tw_stream_multipl
 #endif
 }
 
-/* The same for bytes with multipliers of 32 bits, one for each row or (`mul_step` 0) for all. */
+/* The same for bytes with multipliers of 32 bits, less one, one for each row or (`mul_step` 0) for all. */
 void tw_stream_bytes(const struct tw_stream_bytes *given, int first, int last)
 {
     int step = given->mul_step;
     if (first < last)
-        tw_bytes_of_rows(given->x, given->w + first * TW_ROW, given->mul + first * step, *given->add, given->y + first,
-                         4 * step, given->shift, last - first);
+        tw_bytes_of_rows_less(given->x, given->w + first * TW_ROW, given->mul + first * step, *given->add,
+                              given->y + first, 4 * step, given->shift, last - first);
 }
 
 /* y = SwiGLU of two such products, rounded. scratch: [last - first]. */

@@ -7,8 +7,11 @@
 #include "tw_kernels.h"
 #include "tw_stream.h"
 
-/* y = rounded(value * mul), y 0 before; `mul` of the cores takes longer than this with a move. */
+/* y = rounded(value * mul), y 0 before: where the move fills a cycle that a table takes to answer. */
 #define ROUNDED(y, value, mul) TW_MAC(y, value, mul) TW_ADDRN(y, "x0", "%[shift]") TW_CLIP(y, y, "8")
+/* y = rounded(y * (less + 1)). */
+#define ROUNDED_TIMES(y, less) TW_TIMES(y, less) TW_ADDRN(y, "x0", "%[shift]") TW_CLIP(y, y, "8")
+#define LESS(number) ((uint32_t)(number) - 1)
 
 TW_X int32_t rounded(int32_t value, int32_t shift)
 {
@@ -32,12 +35,12 @@ void tw_eights_join(const struct tw_eights_join *given, int first, int last)
         int32_t a, b, v;
         /* clang-format off */
         __asm__ volatile(
-            TW_ASM_BEGIN TW_LOOP("0", "%[n]", "14") TW_LW("%[v]", "%[sum]", "4") TW_LBU("%[a]", "%[r]", "1")
-            "mv %[b], x0\n" ROUNDED("%[b]", "%[v]", "%[mul]") TW_LB_AT("%[a]", "%[table_r]", "%[a]")
+            TW_ASM_BEGIN TW_LOOP("0", "%[n]", "13") TW_LW("%[b]", "%[sum]", "4") TW_LBU("%[a]", "%[r]", "1")
+            ROUNDED_TIMES("%[b]", "%[mul]") TW_LB_AT("%[a]", "%[table_r]", "%[a]")
             TW_LB_AT("%[b]", "%[table]", "%[b]") "mv %[v], x0\n" "add %[a], %[a], %[b]\n"
             ROUNDED("%[v]", "%[a]", "%[out]") TW_SB("%[v]", "%[y]", "1") TW_ASM_END
             : [v] "=&r"(v), [a] "=&r"(a), [b] "=&r"(b), [sum] "+r"(sum), [y] "+r"(y), [r] "+r"(r)
-            : [n] "r"(8), [mul] "r"(numbers[0]), [out] "r"(numbers[2]), [table_r] "r"(table_r), [table] "r"(table),
+            : [n] "r"(8), [mul] "r"(LESS(numbers[0])), [out] "r"(numbers[2]), [table_r] "r"(table_r), [table] "r"(table),
               [shift] "r"(shift)
             : "memory");
         /* clang-format on */
@@ -66,15 +69,15 @@ void tw_rows_join(const struct tw_rows_join *given, int first, int last)
     int32_t s, a, b, c, d;
     /* clang-format off */
     __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("1", "%[n]", "23") "mv %[at], %[x]\n" "mv %[s], x0\n" TW_LOOP("0", "%[pairs]", "6")
+        TW_ASM_BEGIN TW_LOOP("1", "%[n]", "22") "mv %[at], %[x]\n" "mv %[s], x0\n" TW_LOOP("0", "%[pairs]", "6")
         TW_LW("%[a]", "%[at]", "4") TW_LW("%[b]", "%[w]", "4") TW_LW("%[c]", "%[at]", "4") TW_LW("%[d]", "%[w]", "4")
         TW_DOT(TW_SDOTSP, "%[s]", "%[a]", "%[b]") TW_DOT(TW_SDOTSP, "%[s]", "%[c]", "%[d]") "addi %[w], %[w], 4\n"
-        TW_LBU("%[a]", "%[r]", "1") "mv %[b], x0\n" ROUNDED("%[b]", "%[s]", "%[mul]")
-        TW_LB_AT("%[b]", "%[table]", "%[b]") TW_LB_AT("%[a]", "%[table_r]", "%[a]") "mv %[s], x0\n"
+        TW_LBU("%[a]", "%[r]", "1") ROUNDED_TIMES("%[s]", "%[mul]")
+        TW_LB_AT("%[b]", "%[table]", "%[s]") TW_LB_AT("%[a]", "%[table_r]", "%[a]") "mv %[s], x0\n"
         "add %[a], %[a], %[b]\n" ROUNDED("%[s]", "%[a]", "%[out]") TW_SB("%[s]", "%[y]", "1") TW_ASM_END
         : [at] "=&r"(at), [s] "=&r"(s), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [w] "+r"(w),
           [y] "+r"(y), [r] "+r"(r)
-        : [x] "r"(x), [n] "r"(last - first), [pairs] "r"(cols >> 3), [mul] "r"(numbers[0]), [out] "r"(numbers[2]),
+        : [x] "r"(x), [n] "r"(last - first), [pairs] "r"(cols >> 3), [mul] "r"(LESS(numbers[0])), [out] "r"(numbers[2]),
           [table_r] "r"(table_r), [table] "r"(table), [shift] "r"(shift)
         : "memory");
     /* clang-format on */
@@ -100,11 +103,11 @@ void tw_stream_gate(const struct tw_stream_gate *given, int first, int last)
     int32_t v[17], p;
     /* clang-format off */
     __asm__ volatile(
-        TW_STREAM("48", "mv %[p], x0\n" ROUNDED("%[p]", "%[s]", "%[mul_a]") TW_LB_AT("%[p]", "%[table_a]", "%[p]")
-        TW_SUM_ROW "mv %[a], x0\n" ROUNDED("%[a]", "%[s]", "%[mul_b]") TW_LB_AT("%[a]", "%[table_b]", "%[a]")
+        TW_STREAM("46", ROUNDED_TIMES("%[s]", "%[mul_a]") TW_LB_AT("%[p]", "%[table_a]", "%[s]")
+        TW_SUM_ROW ROUNDED_TIMES("%[s]", "%[mul_b]") TW_LB_AT("%[a]", "%[table_b]", "%[s]")
         "mv %[s], x0\n" TW_MULS("%[p]", "%[p]", "%[a]") ROUNDED("%[s]", "%[p]", "%[out]") TW_SB("%[s]", "%[y]", "1"))
         : TW_REGISTERS, [y] "+r"(y), [p] "=&r"(p)
-        : [mul_a] "r"(numbers[0]), [mul_b] "r"(numbers[2]), [out] "r"(numbers[4]), [table_a] "r"(table_a),
+        : [mul_a] "r"(LESS(numbers[0])), [mul_b] "r"(LESS(numbers[2])), [out] "r"(numbers[4]), [table_a] "r"(table_a),
           [table_b] "r"(table_b), [shift] "r"(shift)
         : "memory");
     /* clang-format on */

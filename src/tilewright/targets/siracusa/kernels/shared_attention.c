@@ -204,11 +204,12 @@ ATTENTION(tw_shared_attention_one, 0)
 /* What a core has of four heads of 16 channels, of which two or four share keys: a quarter of the positions of two
  * heads for scores, half of those of one of them for weights, all of both for four channels of values. All numbers of a
  * core lie together: in banks of its own. As in a unit; `row`: bytes of a row of weights or values; own, greatest and
- * scores: of both heads in turns; totals: two of each head. */
+ * scores: of both heads in turns; totals: two of each head; up: by how much dividend and divisor may be shifted, for a
+ * division takes as long as the divisor has leading zeros. */
 struct quarter {
     int32_t part, query, keys, kv_width, scores, own;
     int32_t run, head, greatest, one, weights, total, shift, half, limit;
-    int32_t both, totals, mixed, values, row, result, out_shift, unused;
+    int32_t both, totals, mixed, values, row, result, out_shift, up;
 };
 
 /* Scores of two heads over the same keys, in turns, and the greatest of each. */
@@ -282,8 +283,8 @@ TW_X void channels_of_both(const struct tw_shared_attention_16 *given, const str
     int32_t sums[8];
     tw_two_mixes_4(p, p + u->row, given->v + u->values, (pos + 4) >> 2, u->row, sums);
     for (int m = 0; m < 2; m++) {
-        uint32_t sum = (uint32_t)(totals[2 * m] + totals[2 * m + 1]);
-        four_of(y + 16 * m, sums + 4 * m, (int32_t)(((uint32_t)out[m] + (sum >> 1)) / sum), u->out_shift);
+        uint32_t sum = (uint32_t)(totals[2 * m] + totals[2 * m + 1]) << u->up;
+        four_of(y + 16 * m, sums + 4 * m, (int32_t)((((uint32_t)out[m] << u->up) + (sum >> 1)) / sum), u->out_shift);
     }
 }
 
