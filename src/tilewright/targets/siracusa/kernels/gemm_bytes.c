@@ -69,7 +69,7 @@ void SMALL tw_gemm_bytes(const struct tw_gemm_bytes *given, int first, int last)
 #ifdef __riscv
 #define FOUR(f) f("%[a0]", "%[b0]", "0") f("%[a1]", "%[b1]", "1") f("%[a2]", "%[b2]", "2") f("%[a3]", "%[b3]", "3")
 #define TAKEN(a, b, i) TW_LBU(a, "%[r]", "1")
-#define LOOKED_UP(a, b, i) TW_LB_AT(a, "%[table]", a)
+#define READ(a, b, i) TW_LB_AT(a, "%[table]", a)
 #define JOINED(a, b, i) TW_DOT(TW_SDOTSP, a, "%[t]", "%[e" i "]")
 #define SCALED(a, b, i) TW_ROUNDED_PRODUCT(b, a, "%[part]", "16")
 #define ADDED(a, b, i) TW_MAC(b, a, "%[whole]")
@@ -88,7 +88,7 @@ TW_X void joined(const uint8_t *r, const int8_t *x, const int8_t *table, int32_t
     /* clang-format off */
     __asm__ volatile(
         TW_ASM_BEGIN TW_LOOP("1", "%[tokens]", "31") TW_LOOP("0", "%[n]", "28")
-        FOUR(TAKEN) TW_LW("%[t]", "%[x]", "4") FOUR(LOOKED_UP) FOUR(JOINED) FOUR(SCALED) FOUR(ADDED) FOUR(CLIPPED)
+        FOUR(TAKEN) TW_LW("%[t]", "%[x]", "4") FOUR(READ) FOUR(JOINED) FOUR(SCALED) FOUR(ADDED) FOUR(CLIPPED)
         STORED "add %[r], %[r], %[rest]\nadd %[y], %[y], %[rest]\n" TW_ASM_END
         : [r] "+r"(r), [x] "+r"(x), [y] "+r"(y), [t] "=&r"(t), [a0] "=&r"(a0), [a1] "=&r"(a1), [a2] "=&r"(a2),
           [a3] "=&r"(a3), [b0] "=&r"(b0), [b1] "=&r"(b1), [b2] "=&r"(b2), [b3] "=&r"(b3)
