@@ -60,6 +60,7 @@ TW_X int32_t tw_scaled(int32_t sum, int32_t mul, int32_t add, int32_t shift)
 #define TW_ROUNDED_PRODUCT(rd, a, b, shift) ".insn r 0x5b, 4, 2<<5|" shift ", " rd ", " a ", " b "\n"
 #define TW_UNSIGNED_PRODUCT(rd, a, b, shift) ".insn r 0x5b, 4, " shift ", " rd ", " a ", " b "\n"
 #define TW_ROUNDED_PRODUCT_HH(rd, a, b, shift) ".insn r 0x5b, 4, 3<<5|" shift ", " rd ", " a ", " b "\n"
+#define TW_MACHHS(rd, a, b) ".insn r 0x5b, 1, 3<<5, " rd ", " a ", " b "\n" /* rd += the product of upper halves */
 #define TW_CLIP(rd, a, bits) ".insn r 0x33, 1, 0x0a, " rd ", " a ", x" bits "\n"
 #define TW_BYTE(rd, word, at) ".insn r 0x33, 0, 0x67, " rd ", " word ", x" at "\n" /* from bit `at` on, signed */
 #define TW_SHUFFLE2(rd, a, lanes) ".insn r 0x57, 1, 0x64, " rd ", " a ", " lanes "\n"
