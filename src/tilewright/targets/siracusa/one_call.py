@@ -11,11 +11,11 @@ import numpy as np
 from ...ir.graph import Node
 from ...ir.op import Op
 from ...ir.types import TensorType, maximum
-from ...ops import GatedLinear, GatedSums, ScaledAdd, TurnedHeads
+from ...ops import GatedLinear, GatedSums, RestAdd, ScaledAdd, TurnedHeads
 from ...quant.requant import accumulator_range, fits32, half
 from ..base import Argument, Kernel, Rule, Split
 from ..host.arguments import type_of
-from ..host.one_call import GATED, GATED_SUMS, HEADS, SCALED_ADD, gated, gated_sums
+from ..host.one_call import GATED, GATED_SUMS, HEADS, REST_ADD, SCALED_ADD, gated, gated_sums
 from .dense import LESS_ONE, ROWS
 from .dense_cycles import stream
 from .language import SWIGLU_SHIFTS, VALUES, pitch_of
@@ -54,22 +54,26 @@ def one_token_in_words(node: Node) -> bool:
 
 def scaled_in_32_bits(node: Node) -> bool:
     """Sums that stay within 32 bits once they are multiplied"""
-    named = (
-        ("shift",) if isinstance(node.op, ScaledAdd) else ("q_shift", "k_shift", "v_shift", "gate_shift", "up_shift")
-    )
+    joins = isinstance(node.op, ScaledAdd | RestAdd)
+    named = ("shift",) if joins else ("q_shift", "k_shift", "v_shift", "gate_shift", "up_shift")
     shifts = [shift for name, shift in node.op.attributes.items() if name in named]
     return bool(node.op.attributes["bound"] * 255 + half(max(shifts)) < 1 << 31)
 
 
 def small_scaled_sums(node: Node) -> bool:
     """Sums within 30 bits once they are scaled and shifted: a residual can be added"""
-    op = cast(ScaledAdd, node.op)
+    op = cast(ScaledAdd | RestAdd, node.op)
     return (op.bound * 255 + half(op.shift)) >> op.shift < 1 << 30
 
 
 def one_row_of_sums(node: Node) -> bool:
     """One row"""
     return type_of(node, "x").shape[0] == 1
+
+
+def one_word(node: Node) -> bool:
+    """Four inputs"""
+    return type_of(node, "w").static_shape[1] == 4
 
 
 PIECE = 10  # numbers of a piece
@@ -190,6 +194,12 @@ ONE_CALL = (
         {}, lambda node: {"shift": cast(ScaledAdd, node.op).shift},
         (one_row_of_sums, scaled_in_32_bits, small_scaled_sums), split=flat, in_place={"y": "r"},
         cycles=_sums_cycles(74, 10), by_struct=True,
+    ),
+    Kernel(
+        RestAdd, "gemv_i8.c", "tw_cluster_rest_add", f"{REST_ADD}, int shift, int first, int last",
+        {}, lambda node: {"shift": cast(RestAdd, node.op).shift},
+        (one_row_of_sums, one_word, scaled_in_32_bits, small_scaled_sums), split=flat, in_place={"y": "r"},
+        cycles=_sums_cycles(78, 12), by_struct=True,
     ),
     *(
         replace(
