@@ -132,8 +132,8 @@ void tw_stream_bytes(const struct tw_stream_bytes *given, int first, int last)
 {
     int step = given->mul_step;
     if (first < last)
-        tw_bytes_of_rows_less(given->x, given->w + first * TW_ROW, given->mul + first * step, *given->add,
-                              given->y + first, 4 * step, given->shift, last - first);
+        tw_bytes_of_rows(given->x, given->w + first * TW_ROW, given->mul + first * step, *given->add, given->y + first,
+                         4 * step, given->shift, last - first);
 }
 
 /* y = SwiGLU of two such products, rounded. scratch: [last - first]. */
