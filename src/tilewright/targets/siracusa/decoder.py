@@ -15,8 +15,8 @@ from ..base import Argument, Kernel, Packing, Split
 from ..host.arguments import type_of
 from ..host.generic import elements
 from ..host.integer_heads import ENTER, NEW
-from .dense import ROWS
-from .dense_cycles import stream
+from .dense import LESS_ONE, ROWS
+from .dense_cycles import STREAM_BYTES, stream
 from .language import VALUES, pitch_of
 from .share import flat, per_core, up
 
@@ -347,7 +347,7 @@ def _turn_cycles(node: Node) -> float:
 
 def _new_cycles(node: Node) -> float:
     op = cast(NewHeads, node.op)
-    return stream(_own_rows(node)) + 175 + per_core(op.kv_heads) * (20 * op.group + 98)
+    return stream(_own_rows(node), STREAM_BYTES) + 175 + per_core(op.kv_heads) * (20 * op.group + 98)
 
 
 def _enter_cycles(node: Node) -> float:
@@ -411,7 +411,7 @@ DECODER = (
         f"{NEW}, int8_t *restrict scratch, int n, int group, int pitch, int pos, int shift, int turn, {_RANGE}",
         {}, _new, (one_token_of_64, new_sums_of_32_bits),
         packing={"w": ROWS, "table_k": CENTRED, "table_v": CENTRED, "state_v": VALUES, "v": VALUES,
-                 "numbers": TURNING},
+                 "numbers": TURNING, "mul": LESS_ONE},
         scratch=lambda node: type_of(node, "mul").static_shape[0], split=cached_heads,
         direct=frozenset({"state_k", "state_v"}), cycles=_new_cycles, by_struct=True,
     ),

@@ -124,6 +124,11 @@ def _split_float(node: Node) -> Split:
     return _split(node) if by_tokens(node) else Split(("o",), 4)
 
 
+def _words(node: Node) -> Mapping[str, Scalar]:
+    cols = type_of(node, "w").static_shape[1]
+    return {"words": up(cols, 4), "pitch": pitch(cols)}
+
+
 def _sizes(node: Node) -> dict[str, Scalar]:
     rows, cols = type_of(node, "w").static_shape
     return {"tokens": product(type_of(node, "x").shape[:-1]), "rows": rows, "cols": cols}
@@ -378,8 +383,9 @@ DENSE = (
     ),
     Kernel(
         Linear, "gemv_i8.c", "tw_few_sums",
-        "const int8_t *restrict x, const int8_t *restrict w, int32_t *restrict y, int cols, int first, int last",
-        {"x": "i8", "w": "i8", "y": "i32"}, _sizes, requires=(one_row, in_words, bare_sums), packing={"w": ROWS},
+        "const int8_t *restrict x, const int8_t *restrict w, int32_t *restrict y, int words, int pitch, int first,"
+        " int last",
+        {"x": "i8", "w": "i8", "y": "i32"}, _words, requires=(one_row, in_words, bare_sums), packing={"w": ROWS},
         split=_split, cycles=_few_cycles, by_struct=True,
     ),
     Kernel(

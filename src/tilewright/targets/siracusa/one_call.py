@@ -19,7 +19,7 @@ from ..host.one_call import GATED, GATED_SUMS, HEADS, REST_ADD, SCALED_ADD, gate
 from .dense import LESS_ONE, ROWS
 from .dense_cycles import stream
 from .language import SWIGLU_SHIFTS, VALUES, pitch_of
-from .share import CORES, flat, per_core
+from .share import BANKS, CORES, flat, per_core
 
 
 def one_token(node: Node) -> bool:
@@ -139,10 +139,16 @@ def _heads_cycles(node: Node) -> float:
     return 67 + max(sum(55 + 14 * p[0] if p[9] < 0 else 66 + 25.5 * p[0] for p in mine) for mine in _pieces(node))
 
 
+def _out_of_step(node: Node) -> Split:
+    """Where all cores would begin in the same bank, all but the last have an element more: they wait less."""
+    chunk = per_core(type_of(node, "y").static_shape[1])
+    return replace(flat(node), unit=chunk + 1 if chunk % BANKS == 0 else 1)
+
+
 _GATED_SUMS = Kernel(
     GatedSums, "cluster_sums.c", "tw_cluster_gated_sums",
     f"{GATED_SUMS}, int columns, int gate_shift, int up_shift, int shift, int first, int last",
-    {}, gated_sums, (one_row_of_sums, scaled_in_32_bits, less_one), packing={"mul": LESS_ONE}, split=flat,
+    {}, gated_sums, (one_row_of_sums, scaled_in_32_bits, less_one), packing={"mul": LESS_ONE}, split=_out_of_step,
     cycles=_sums_cycles(75, 17), by_struct=True,
 )  # fmt: skip
 

@@ -37,9 +37,9 @@ void SMALL tw_turn_heads(const int8_t *restrict x, const int8_t *restrict r, con
 }
 
 /* Queries of a token, and its keys and values in the caches: heads first .. last of these, from a row of 64 inputs.
- * w, mul: for each head rows of `group` queries, of a key and of a value; state_k: [positions][n], state_v: [n][pitch];
- * tables: entry c at 128 + c; numbers: the product's addend, multipliers and addends of rotations;
- * y: [n / 4][group][4]; scratch: what the rows give, whole words. */
+ * w, mul: for each head rows of `group` queries, of a key and of a value, multipliers less one;
+ * state_k: [positions][n], state_v: [n][pitch]; tables: entry c at 128 + c; numbers: the product's addend, multipliers
+ * and addends of rotations; y: [n / 4][group][4]; scratch: what the rows give, whole words. */
 void SMALL tw_new_heads(const struct tw_new_heads *given, int8_t *restrict scratch, int first, int last)
 {
     int group = given->group, rows = 4 * group + 8, at = first * rows, heads = last - first;

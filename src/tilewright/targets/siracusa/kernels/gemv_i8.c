@@ -29,49 +29,53 @@ void tw_stream_sums(const struct tw_stream_sums *given, int first, int last)
 #ifdef __riscv
 #define PUT(s) TW_SW("%[" s "]", "%[y]", "4")
 #define WORD_OF(s, w) TW_DOT(TW_SDOTSP, "%[" s "]", "%[p]", "%[" w "]")
-#define WORDS_OF(rows, body, puts)                                                                                     \
-    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[words]", "2*" rows "+1") TW_LW("%[p]", "%[x]", "4")                  \
-                         TW_LW("%[q]", "%[w0]", "4") body puts TW_ASM_END                                              \
-                     : [x] "+r"(x), [w0] "+r"(w), [w1] "+r"(w1), [w2] "+r"(w2), [w3] "+r"(w3), [s] "+r"(s),            \
-                       [t] "+r"(t), [u] "+r"(u), [v] "+r"(v), [p] "=&r"(p), [q] "=&r"(q), [r] "=&r"(r), [y] "+r"(y)    \
+#define NONE(s) "li %[" s "], 0\n"
+#define WORDS_OF(rows, body, each)                                                                                     \
+    __asm__ volatile(TW_ASM_BEGIN each(NONE) TW_LOOP("0", "%[words]", "2*" rows "+1") TW_LW("%[p]", "%[x]", "4")       \
+                         TW_LW("%[q]", "%[w0]", "4") body each(PUT) TW_ASM_END                                         \
+                     : [x] "+r"(x), [w0] "+r"(w), [w1] "+r"(w1), [w2] "+r"(w2), [w3] "+r"(w3), [s] "=&r"(s),           \
+                       [t] "=&r"(t), [u] "=&r"(u), [v] "=&r"(v), [p] "=&r"(p), [q] "=&r"(q), [r] "=&r"(r),             \
+                       [y] "+r"(y)                                                                                     \
                      : [words] "r"(words)                                                                              \
                      : "memory")
+#define EACH_1(f) f("s")
+#define EACH_2(f) EACH_1(f) f("t")
+#define EACH_3(f) EACH_2(f) f("u")
+#define EACH_4(f) EACH_3(f) f("v")
 #endif
-/* Sums of one to four rows of `words` words, `pitch` bytes from each other: 2 * rows + 1 instructions for a word. */
-TW_HELPER void few_rows(int32_t *y, const int8_t *w, const int8_t *x, int words,
-                                                      int pitch, int rows)
-{
-#ifdef __riscv
-    int32_t p, q, r, s = 0, t = 0, u = 0, v = 0;
-    const int8_t *w1 = w + pitch, *w2 = w1 + pitch, *w3 = w2 + pitch;
-    if (rows > 3)
-        WORDS_OF("4",
-                 TW_LW("%[r]", "%[w1]", "4") WORD_OF("s", "q") TW_LW("%[q]", "%[w2]", "4") WORD_OF("t", "r")
-                     TW_LW("%[r]", "%[w3]", "4") WORD_OF("u", "q") WORD_OF("v", "r"),
-                 PUT("s") PUT("t") PUT("u") PUT("v"));
-    else if (rows > 2)
-        WORDS_OF("3",
-                 TW_LW("%[r]", "%[w1]", "4") WORD_OF("s", "q") TW_LW("%[q]", "%[w2]", "4") WORD_OF("t", "r")
-                     WORD_OF("u", "q"),
-                 PUT("s") PUT("t") PUT("u"));
-    else if (rows > 1)
-        WORDS_OF("2", TW_LW("%[r]", "%[w1]", "4") WORD_OF("s", "q") WORD_OF("t", "r"), PUT("s") PUT("t"));
-    else
-        WORDS_OF("1", WORD_OF("s", "q"), PUT("s"));
-#else
-    for (int i = 0; i < rows; i++)
-        y[i] = tw_dot_row(0, w + i * pitch, x, 4 * words, 1);
-#endif
-}
-
-/* Rows first .. last of the same for any whole words: little code, and as few instructions for few rows. */
+/* Rows first .. last of the same for any whole words, `pitch` bytes from each other, one to four at a time: little code,
+ * and as few instructions for few rows, 2 * rows + 1 for a word. */
 void __attribute__((minsize)) tw_few_sums(const struct tw_few_sums *given, int first, int last)
 {
-    int cols = given->cols, pitch = tw_pitch(cols);
-    for (int rows; first < last; first += rows) {
-        rows = last - first < 4 ? last - first : 4;
-        few_rows(given->y + first, given->w + first * pitch, given->x, cols >> 2, pitch, rows);
+    int32_t words = given->words, pitch = given->pitch;
+    const int8_t *w = given->w + first * pitch;
+    int32_t *y = given->y + first;
+#ifdef __riscv
+    TW_ROLLED
+    for (int32_t left = last - first; left > 0; left -= 4) {
+        int32_t p, q, r, s, t, u, v;
+        __asm__("" : "+r"(w)); /* nothing of a round is computed in front of the first: mostly, there is no other */
+        const int8_t *x = given->x, *w1 = w + pitch, *w2 = w1 + pitch, *w3 = w2 + pitch, *next = w3 + pitch;
+        if (left > 3)
+            WORDS_OF("4",
+                     TW_LW("%[r]", "%[w1]", "4") WORD_OF("s", "q") TW_LW("%[q]", "%[w2]", "4") WORD_OF("t", "r")
+                         TW_LW("%[r]", "%[w3]", "4") WORD_OF("u", "q") WORD_OF("v", "r"),
+                     EACH_4);
+        else if (left > 2)
+            WORDS_OF("3",
+                     TW_LW("%[r]", "%[w1]", "4") WORD_OF("s", "q") TW_LW("%[q]", "%[w2]", "4") WORD_OF("t", "r")
+                         WORD_OF("u", "q"),
+                     EACH_3);
+        else if (left > 1)
+            WORDS_OF("2", TW_LW("%[r]", "%[w1]", "4") WORD_OF("s", "q") WORD_OF("t", "r"), EACH_2);
+        else
+            WORDS_OF("1", WORD_OF("s", "q"), EACH_1);
+        w = next;
     }
+#else
+    for (; first < last; first++, w += pitch)
+        *y++ = tw_dot_row(0, w, given->x, 4 * words, 1);
+#endif
 }
 
 /* Results of such rows: multipliers of 8 bits per row, one addend, 32 bits enough. 7 instructions more. */
@@ -128,8 +132,8 @@ void tw_stream_bytes(const struct tw_stream_bytes *given, int first, int last)
 {
     int step = given->mul_step;
     if (first < last)
-        tw_bytes_of_rows_less(given->x, given->w + first * TW_ROW, given->mul + first * step, *given->add,
-                              given->y + first, 4 * step, given->shift, last - first);
+        tw_bytes_of_rows(given->x, given->w + first * TW_ROW, given->mul + first * step, *given->add, given->y + first,
+                         4 * step, given->shift, last - first);
 }
 
 /* y = SwiGLU of two such products, rounded. scratch: [last - first]. */

@@ -259,29 +259,28 @@ TW_X void quarter_of_scores(const struct tw_shared_attention_16 *given, const st
 }
 
 /* Weights of half of the positions, and their sum. */
-TW_X void half_of_weights(const struct tw_shared_attention_16 *given, const struct quarter *u, int32_t *scratch,
-                          int pos)
+TW_X void half_of_weights(const int32_t *muls, const uint8_t *table, const struct quarter *u, int32_t *scratch, int pos)
 {
     int32_t run = (pos + 8) >> 3 << 2, at = u->run * run, count = tw_pmin(pos + 1 - at, run), sum = 0;
     if (count > 0) {
         const int32_t *most = words_at(scratch, u->greatest);
-        int32_t mul = given->mul[u->head], top = tw_pmax(tw_pmax(most[0], most[2]), tw_pmax(most[4], most[6]));
-        sum = weights_of(words_at(scratch, u->one) + 2 * at, (uint8_t *)scratch + u->weights + at, given->table, count,
+        int32_t mul = muls[u->head], top = tw_pmax(tw_pmax(most[0], most[2]), tw_pmax(most[4], most[6]));
+        sum = weights_of(words_at(scratch, u->one) + 2 * at, (uint8_t *)scratch + u->weights + at, table, count,
                          top * mul + u->half, mul, u->shift, u->limit, 2);
     }
     *words_at(scratch, u->total) = sum;
 }
 
 /* Four channels of two heads. */
-TW_X void channels_of_both(const struct tw_shared_attention_16 *given, const struct quarter *u, const int32_t *scratch,
-                           int pos)
+TW_X void channels_of_both(const int8_t *v, const int32_t *outs, int8_t *y, const struct quarter *u,
+                           const int32_t *scratch, int pos)
 {
     const uint8_t *p = (const uint8_t *)scratch + u->mixed;
     const int32_t *totals = (const int32_t *)(const void *)((const char *)scratch + u->totals);
-    const int32_t *out = given->out + u->both;
-    int8_t *y = given->y + u->result;
+    const int32_t *out = outs + u->both;
+    y += u->result;
     int32_t sums[8];
-    tw_two_mixes_4(p, p + u->row, given->v + u->values, (pos + 4) >> 2, u->row, sums);
+    tw_two_mixes_4(p, p + u->row, v + u->values, (pos + 4) >> 2, u->row, sums);
     for (int m = 0; m < 2; m++) {
         uint32_t sum = (uint32_t)(totals[2 * m] + totals[2 * m + 1]) << u->up;
         four_of(y + 16 * m, sums + 4 * m, (int32_t)((((uint32_t)out[m] << u->up) + (sum >> 1)) / sum), u->out_shift);
@@ -293,8 +292,13 @@ void tw_shared_attention_16(const struct tw_shared_attention_16 *given, int32_t 
 {
     const struct quarter *first = (const struct quarter *)(const void *)given->sizes + tw_core();
     EACH_UNIT(struct quarter, quarter_of_scores(given, u, scratch, pos))
+    const int32_t *mul = given->mul; /* behind a barrier, all cores would read them in the same cycle */
+    const uint8_t *table = given->table;
     tw_barrier();
-    EACH_UNIT(struct quarter, half_of_weights(given, u, scratch, pos))
+    EACH_UNIT(struct quarter, half_of_weights(mul, table, u, scratch, pos))
+    const int8_t *v = given->v;
+    const int32_t *out = given->out;
+    int8_t *y = given->y;
     tw_barrier();
-    EACH_UNIT(struct quarter, channels_of_both(given, u, scratch, pos))
+    EACH_UNIT(struct quarter, channels_of_both(v, out, y, u, scratch, pos))
 }
