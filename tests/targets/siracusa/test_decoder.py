@@ -73,12 +73,17 @@ def turn(tokens: int, heads: int, own: bool, table: bool, rng: np.random.Generat
     return case_of(TURN, RotateHeads(heads, 16), [x, r, ONE, ONE, BYTES if table else None], rng, **fixed)
 
 
+def rotations(rng: np.random.Generator) -> list[int]:
+    """Multipliers and addends of queries and of keys."""
+    return [v for _ in range(2) for v in (int(rng.integers(1 << int(rng.integers(1, 16)))), 1 << 15)]
+
+
 def new(kv: int, group: int, positions: int, pos: int, rng: np.random.Generator) -> Case:
     rows, state = kv * (group + 2) * 4, TensorType((positions, 4 * kv), I8)
     types = [state, state, TensorType((1, 64), I8), TensorType((rows, 64), I8), TensorType((rows,), I32)]
     types += [TensorType((1, 4, 4), I8), BYTES, BYTES, TensorType((5,), I32)]
     fixed = {"w": rng.integers(-128, 128, (rows, 64)), "mul": rng.integers(-300, 300, rows),
-             "numbers": [1 << 15, *rng.integers(-600, 600, 4)], "table_k": rng.integers(-128, 128, 256),
+             "numbers": [1 << 15, *rotations(rng)], "table_k": rng.integers(-128, 128, 256),
              "table_v": rng.integers(-128, 128, 256)}  # fmt: skip
     return case_of(NEW, NewHeads(kv * group, kv, pos, 16, 16, 16), list(types), rng, **fixed)
 
@@ -87,7 +92,7 @@ def enter(kv: int, group: int, positions: int, pos: int, rng: np.random.Generato
     state, row = TensorType((positions, 4 * kv), I8), TensorType((1, 4 * kv), I8)
     types = [state, state, TensorType((1, 4 * kv * group), I8), row, row, TensorType((1, 4, 4), I8), BYTES, BYTES]
     fixed = {name: rng.integers(-128, 128, 256) for name in ("table_k", "table_v")}
-    fixed["numbers"] = rng.integers(-600, 600, 4)
+    fixed["numbers"] = rotations(rng)
     return case_of(ENTER, EnterHeads(kv * group, kv, pos, 16, 16), [*types, TensorType((4,), I32)], rng, **fixed)
 
 

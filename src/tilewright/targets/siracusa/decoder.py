@@ -134,7 +134,7 @@ def _new(node: Node) -> Arguments:
 
 def _enter(node: Node) -> Arguments:
     op, (positions, n) = cast(NewHeads | EnterHeads, node.op), type_of(node, "state_v").static_shape
-    return {"n": n, "group": op.group, "pitch": pitch_of(positions), "pos": op.pos, "turn": op.q_shift}
+    return {"n": n, "group": op.group, "pitch": pitch_of(positions), "pos": op.pos}
 
 
 def _own_rows(node: Node) -> int:
@@ -148,16 +148,17 @@ def one_token_of_64(node: Node) -> bool:
 
 
 def new_sums_of_32_bits(node: Node) -> bool:
-    """Constants with which sums stay within 32 bits up to their shifts, one shift for both rotations"""
+    """Constants: sums within 32 bits up to their shifts, rotations shifted by 16, rounded, multipliers of 15 bits"""
     op, constants = cast(NewHeads, node.op), [node.operands[name].data for name in ("w", "mul", "numbers")]
-    if any(c is None for c in constants) or op.q_shift != op.k_shift or op.shift > 31:
+    if any(c is None for c in constants) or op.shift > 31:
         return False
     w, mul, numbers = (c for c in constants if c is not None)
-    return _turns_fit(numbers[1:], op.q_shift) and fits32(*accumulator_range(w, -128, 127), mul, numbers[:1])
+    return _usual_turns(op, numbers[1:]) and fits32(*accumulator_range(w, -128, 127), mul, numbers[:1])
 
 
-def _turns_fit(numbers: Array, shift: int) -> bool:
-    return all(_fits(4 << 14, numbers[i], numbers[i + 1], shift) for i in (0, 2))
+def _usual_turns(op: NewHeads | EnterHeads, numbers: Array) -> bool:
+    halves = numbers[1] == numbers[3] == 1 << 15
+    return bool(op.q_shift == op.k_shift == 16 and halves and all(0 <= mul < 1 << 15 for mul in numbers[::2]))
 
 
 def one_row_of_fours(node: Node) -> bool:
@@ -165,10 +166,10 @@ def one_row_of_fours(node: Node) -> bool:
     return type_of(node, "x_q").shape[0] == 1 and type_of(node, "r").shape == (1, 4, 4)
 
 
-def turns_of_32_bits(node: Node) -> bool:
-    """Constants with which sums stay within 32 bits up to their shift, one for both rotations"""
-    op, numbers = cast(EnterHeads, node.op), node.operands["numbers"].data
-    return numbers is not None and op.q_shift == op.k_shift and _turns_fit(numbers, op.q_shift)
+def usual_turns(node: Node) -> bool:
+    """Constants with which rotations are shifted by 16 and rounded, multipliers of 15 bits"""
+    numbers = node.operands["numbers"].data
+    return numbers is not None and _usual_turns(cast(EnterHeads, node.op), numbers)
 
 
 def _join(node: Node) -> Arguments:
@@ -313,12 +314,12 @@ def _turn_cycles(node: Node) -> float:
 
 def _new_cycles(node: Node) -> float:
     op = cast(NewHeads, node.op)
-    return stream(_own_rows(node)) + 175 + per_core(op.kv_heads) * (24 * op.group + 94)
+    return stream(_own_rows(node)) + 175 + per_core(op.kv_heads) * (20 * op.group + 90)
 
 
 def _enter_cycles(node: Node) -> float:
     op = cast(EnterHeads, node.op)
-    return 210 + per_core(op.kv_heads) * (24 * op.group + 95)
+    return 210 + per_core(op.kv_heads) * (20 * op.group + 91)
 
 
 def _attention_cycles(node: Node) -> float:
@@ -373,7 +374,7 @@ DECODER = (
     ),
     Kernel(
         NewHeads, "decoder.c", "tw_new_heads",
-        f"{NEW}, int8_t *restrict scratch, int n, int group, int pitch, int pos, int shift, int turn, {_RANGE}",
+        f"{NEW}, int8_t *restrict scratch, int n, int group, int pitch, int pos, int shift, {_RANGE}",
         {}, _new, (one_token_of_64, new_sums_of_32_bits),
         packing={"w": ROWS, "table_k": CENTRED, "table_v": CENTRED, "state_v": VALUES, "v": VALUES},
         scratch=lambda node: type_of(node, "mul").static_shape[0], split=cached_heads,
@@ -381,8 +382,8 @@ DECODER = (
     ),
     Kernel(
         EnterHeads, "decoder.c", "tw_enter_row",
-        f"{ENTER}, int n, int group, int pitch, int pos, int turn, {_RANGE}",
-        {}, _enter, (one_row_of_fours, turns_of_32_bits),
+        f"{ENTER}, int n, int group, int pitch, int pos, {_RANGE}",
+        {}, _enter, (one_row_of_fours, usual_turns),
         packing={"table_k": CENTRED, "table_v": CENTRED, "state_v": VALUES, "v": VALUES},
         split=cached_heads, direct=frozenset({"state_k", "state_v"}), cycles=_enter_cycles, by_struct=True,
     ),

@@ -66,7 +66,7 @@ def _heads(node: Node) -> Arguments:
     return {
         "tokens": tokens, "cols": cols, "n": n, "group": op.group, "pitch": pitch_of(positions), "pos": op.pos,
         "step": 16 if type_of(node, "r").static_shape[0] > 1 else 0, "shift": USUAL if usual else op.shift,
-        "turn": op.q_shift, "most": per_core(op.kv_heads),
+        "most": per_core(op.kv_heads),
     }  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def _own_rows(node: Node) -> int:
 def _heads_cycles(node: Node) -> float:
     (tokens, cols), op = type_of(node, "x").static_shape, cast(NewHeads, node.op)
     blocks = up(_own_rows(node), 4)
-    turned = tokens * (50 + per_core(op.kv_heads) * (24 * op.group + 41))
+    turned = tokens * (46 + per_core(op.kv_heads) * (20 * op.group + 37))
     return fours(blocks, up(tokens, 4), cols) + 30 * blocks + turned
 
 
@@ -94,14 +94,14 @@ def _gate_cycles(node: Node) -> float:
 
 def _join_cycles(node: Node) -> float:
     tokens, cols, own = _tokens(node), type_of(node, "x").static_shape[-1], _own_outputs(node)
-    return fours(up(own, 4), up(tokens, 4), cols) + 40 + tokens * (3 + 7.6 * own)
+    return fours(up(own, 4), up(tokens, 4), cols) + 40 + tokens * (3 + 7.0 * own)
 
 
 ROWS_LINEAR = (
     Kernel(
         NewHeads, "gemm_bytes.c", "tw_heads_rows",
         f"{NEW}, int8_t *restrict scratch, int tokens, int cols, int n, int group, int pitch, int pos, int step,"
-        " int shift, int turn, int most, int first, int last",
+        " int shift, int most, int first, int last",
         {}, _heads, (tokens_in_fours, heads_of_four, new_sums_of_32_bits),
         packing={"w": APART, "table_k": CENTRED, "table_v": CENTRED, "state_v": VALUES, "v": VALUES},
         scratch=lambda node: _own_rows(node) * type_of(node, "x").static_shape[0],

@@ -49,17 +49,17 @@ void SMALL tw_new_heads(const struct tw_new_heads *given, int8_t *restrict scrat
     tw_bytes_of_rows(given->x, given->w + at * TW_ROW, given->mul + at, *given->numbers, scratch, 4, given->shift,
                      heads * rows);
     transposed(c, given->r);
-    int pitch = given->pitch, pos = given->pos, turn = given->turn;
+    int pitch = given->pitch, pos = given->pos;
     int8_t *y = given->y + 4 * group * first;
     int8_t *state_k = given->state_k + pos * given->n + 4 * first, *state_v = given->state_v + 4 * first * pitch + pos;
     const int8_t *table_k = given->table_k + 128, *table_v = given->table_v + 128;
     const int32_t *numbers = given->numbers + 1;
 #ifdef __riscv
-    int32_t v, b, e, t, d;
+    int32_t v, b, e, t, d, mul_q = tw_twice(numbers[0]), mul_k = tw_twice(numbers[2]);
     __asm__ volatile(ENTERED("%[s]", "%[s]", "%[s]") : [s] "+r"(scratch), ENTERED_TO : ENTERED_BY : "memory");
 #else
     const int8_t *k = scratch + 4 * group;
-    entered(state_k, state_v, scratch, k, k + 4, 8, 4 * group + 4, c, table_k, table_v, numbers, y, group, pitch, turn,
+    entered(state_k, state_v, scratch, k, k + 4, 8, 4 * group + 4, c, table_k, table_v, numbers, y, group, pitch,
             heads);
 #endif
 }
@@ -71,20 +71,20 @@ void SMALL tw_enter_row(const struct tw_enter_row *given, int first, int last)
     if (first >= last)
         return;
     transposed(c, given->r);
-    int group = given->group, pitch = given->pitch, pos = given->pos, turn = given->turn;
+    int group = given->group, pitch = given->pitch, pos = given->pos;
     const int8_t *x_q = given->x_q + 4 * group * first, *x_k = given->x_k + 4 * first, *x_v = given->x_v + 4 * first;
     int8_t *y = given->y + 4 * group * first;
     int8_t *state_k = given->state_k + pos * given->n + 4 * first, *state_v = given->state_v + 4 * first * pitch + pos;
     const int8_t *table_k = given->table_k + 128, *table_v = given->table_v + 128;
     const int32_t *numbers = given->numbers;
 #ifdef __riscv
-    int32_t v, b, e, t, d;
+    int32_t v, b, e, t, d, mul_q = tw_twice(numbers[0]), mul_k = tw_twice(numbers[2]);
     __asm__ volatile(ENTERED("%[x_q]", "%[x_k]", "%[x_v]")
                      : [x_q] "+r"(x_q), [x_k] "+r"(x_k), [x_v] "+r"(x_v), ENTERED_TO
                      : ENTERED_BY
                      : "memory");
 #else
-    entered(state_k, state_v, x_q, x_k, x_v, 0, 0, c, table_k, table_v, numbers, y, group, pitch, turn, heads);
+    entered(state_k, state_v, x_q, x_k, x_v, 0, 0, c, table_k, table_v, numbers, y, group, pitch, heads);
 #endif
 }
 

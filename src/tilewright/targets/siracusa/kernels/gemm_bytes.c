@@ -123,9 +123,9 @@ void SMALL tw_gemm_join(const struct tw_gemm_join *given, int8_t *restrict scrat
 /* Heads of tokens, turned, to q and the caches, from what products gave in x. */
 TW_X void enter(int8_t *state_k, int8_t *state_v, const int8_t *x, const int8_t *r, const int8_t *table_k,
                 const int8_t *table_v, const int32_t *numbers, int8_t *y, int tokens, int heads, int n, int group,
-                int pitch, int step, int turn)
+                int pitch, int step)
 {
-    int32_t c[4], rest = n - 4 * heads;
+    int32_t c[4], rest = n - 4 * heads, mul_q = tw_twice(numbers[0]), mul_k = tw_twice(numbers[2]);
     for (; tokens > 0; tokens--, r += step, y += group * rest, state_k += rest, state_v -= 4 * heads * pitch - 1) {
         transposed(c, r);
 #ifdef __riscv
@@ -133,8 +133,7 @@ TW_X void enter(int8_t *state_k, int8_t *state_v, const int8_t *x, const int8_t 
         __asm__ volatile(ENTERED("%[x]", "%[x]", "%[x]") : [x] "+r"(x), ENTERED_TO : ENTERED_BY : "memory");
 #else
         const int8_t *k = x + 4 * group;
-        entered(state_k, state_v, x, k, k + 4, 8, 4 * group + 4, c, table_k, table_v, numbers, y, group, pitch, turn,
-                heads);
+        entered(state_k, state_v, x, k, k + 4, 8, 4 * group + 4, c, table_k, table_v, numbers, y, group, pitch, heads);
         x += (4 * group + 8) * heads, y += 4 * group * heads, state_k += 4 * heads, state_v += 4 * heads * pitch;
 #endif
     }
@@ -156,7 +155,7 @@ void SMALL tw_heads_rows(const struct tw_heads_rows *given, int8_t *restrict scr
                  heads * part, tokens, heads * part, cols);
         enter(given->state_k + pos * n + 4 * first, given->state_v + 4 * first * pitch + pos, scratch, given->r,
               given->table_k + 128, given->table_v + 128, numbers + 1, given->y + 4 * group * first, tokens, heads, n,
-              group, pitch, given->step, given->turn);
+              group, pitch, given->step);
     }
 }
 

@@ -14,27 +14,24 @@ TW_X void transposed(int32_t *c, const int8_t *r)
     c[2] = tw_vpack_h(b, a), c[3] = tw_vshuffle2_h(a, b, 0x00030001);
 }
 
-/* The bytes t, b, d and e: v times the columns in c0 .. c3, requantised. 16 instructions. */
-#define TURNED_SCALED(mul)                                                                                             \
-    "mul %[t], %[t], " mul "\nmul %[b], %[b], " mul "\nmul %[d], %[d], " mul "\nmul %[e], %[e], " mul "\n"
-#define TURNED(mul, add)                                                                                               \
+/* The bytes v, t, b and d: v times the columns in c0 .. c3, requantised. 16 instructions. */
+#define TURNED(mul)                                                                                                    \
     TW_DOT(TW_DOTSP, "%[t]", "%[v]", "%[c0]") TW_DOT(TW_DOTSP, "%[b]", "%[v]", "%[c1]")                                \
-    TW_DOT(TW_DOTSP, "%[d]", "%[v]", "%[c2]") TW_DOT(TW_DOTSP, "%[e]", "%[v]", "%[c3]") TURNED_SCALED(mul)             \
-    TW_ADDN("%[t]", add, "%[turn]") TW_ADDN("%[b]", add, "%[turn]") TW_ADDN("%[d]", add, "%[turn]")                    \
-    TW_ADDN("%[e]", add, "%[turn]") TW_CLIP("%[t]", "%[t]", "8") TW_CLIP("%[b]", "%[b]", "8")                          \
-    TW_CLIP("%[d]", "%[d]", "8") TW_CLIP("%[e]", "%[e]", "8")
-#define BYTES(y) TW_PACKLO(y, "%[b]", "%[t]") TW_PACKHI(y, "%[e]", "%[d]")
+    TW_DOT(TW_DOTSP, "%[d]", "%[v]", "%[c2]") TW_DOT(TW_DOTSP, "%[e]", "%[v]", "%[c3]")                                \
+    TW_ROUNDED_BYTE("%[v]", "%[t]", mul) TW_ROUNDED_BYTE("%[t]", "%[b]", mul)                                          \
+    TW_ROUNDED_BYTE("%[b]", "%[d]", mul) TW_ROUNDED_BYTE("%[d]", "%[e]", mul)
+#define BYTES(y) TW_PACKLO(y, "%[t]", "%[v]") TW_PACKHI(y, "%[d]", "%[b]")
 
 /* Heads of the caches of a token, of four channels: `group` queries each, turned, a key and a value, from where the
- * registers point to. */
+ * registers point to. Rotations shift by 16 and round; their multipliers of 15 bits stand twice in mul_q and mul_k. */
 /* clang-format off */
 #define ENTERED(q, k, v)                                                                                               \
     TW_ASM_BEGIN TW_LOOP("1", "%[heads]", "57") TW_LOOP("0", "%[group]", "20")                                         \
-    TW_LW("%[v]", q, "4") TURNED("%[mul_q]", "%[add_q]") BYTES("%[t]") TW_SW("%[t]", "%[y]", "4")                      \
-    TW_LW("%[v]", k, "4") TURNED("%[mul_k]", "%[add_k]")                                                               \
-    TW_LB_AT("%[t]", "%[table_k]", "%[t]") TW_LB_AT("%[b]", "%[table_k]", "%[b]")                                      \
-    TW_LB_AT("%[d]", "%[table_k]", "%[d]") TW_LB_AT("%[e]", "%[table_k]", "%[e]")                                      \
-    BYTES("%[t]") TW_SW("%[t]", "%[state_k]", "4")                                                                     \
+    TW_LW("%[v]", q, "4") TURNED("%[mul_q]") BYTES("%[v]") TW_SW("%[v]", "%[y]", "4")                      \
+    TW_LW("%[v]", k, "4") TURNED("%[mul_k]")                                                               \
+    TW_LB_AT("%[v]", "%[table_k]", "%[v]") TW_LB_AT("%[t]", "%[table_k]", "%[t]")                                      \
+    TW_LB_AT("%[b]", "%[table_k]", "%[b]") TW_LB_AT("%[d]", "%[table_k]", "%[d]")                                      \
+    BYTES("%[v]") TW_SW("%[v]", "%[state_k]", "4")                                                                     \
     TW_LB("%[t]", v, "1") TW_LB("%[b]", v, "1") TW_LB("%[d]", v, "1") TW_LB("%[e]", v, "1")                            \
     TW_LB_AT("%[t]", "%[table_v]", "%[t]") TW_LB_AT("%[b]", "%[table_v]", "%[b]")                                      \
     TW_LB_AT("%[d]", "%[table_v]", "%[d]") TW_LB_AT("%[e]", "%[table_v]", "%[e]")                                      \
@@ -46,21 +43,20 @@ TW_X void transposed(int32_t *c, const int8_t *r)
         [e] "=&r"(e), [t] "=&r"(t)
 #define ENTERED_BY                                                                                                     \
     [heads] "r"(heads), [group] "r"(group), [c0] "r"(c[0]), [c1] "r"(c[1]), [c2] "r"(c[2]), [c3] "r"(c[3]),     \
-        [mul_q] "r"(numbers[0]), [add_q] "r"(numbers[1]), [mul_k] "r"(numbers[2]), [add_k] "r"(numbers[3]),            \
-        [turn] "r"(turn), [table_k] "r"(table_k), [table_v] "r"(table_v), [pitch] "r"(pitch)
+        [mul_q] "r"(mul_q), [mul_k] "r"(mul_k), [table_k] "r"(table_k), [table_v] "r"(table_v), [pitch] "r"(pitch)
 
 #ifndef __riscv
 /* The same; `part`: bytes from one head's to the next beside what is read, of queries, keys and values. */
 TW_X void entered(int8_t *state_k, int8_t *state_v, const int8_t *q, const int8_t *k, const int8_t *v, int q_part,
                     int part, const int32_t *c, const int8_t *table_k, const int8_t *table_v, const int32_t *numbers,
-                    int8_t *y, int group, int pitch, int turn, int heads)
+                    int8_t *y, int group, int pitch, int heads)
 {
     for (; heads > 0; heads--, q += q_part, k += part, v += part) {
         for (int m = 0; m < group; m++, q += 4)
             for (int i = 0; i < 4; i++)
-                *y++ = (int8_t)tw_scaled(tw_vdotsp_b(tw_word_at(q), c[i]), numbers[0], numbers[1], turn);
+                *y++ = (int8_t)tw_rounded(tw_vdotsp_b(tw_word_at(q), c[i]) * numbers[0]);
         for (int i = 0; i < 4; i++, state_v += pitch) {
-            *state_k++ = table_k[tw_scaled(tw_vdotsp_b(tw_word_at(k), c[i]), numbers[2], numbers[3], turn)];
+            *state_k++ = table_k[tw_rounded(tw_vdotsp_b(tw_word_at(k), c[i]) * numbers[2])];
             *state_v = table_v[v[i]];
         }
         k += 4, v += 4;
