@@ -113,8 +113,8 @@ void tw_stream_gate(const struct tw_stream_gate *given, int first, int last)
         TW_MULS("%[p]", "%[p]", "%[a]") TW_ROUNDED_PRODUCT("%[p]", "%[p]", "%[mul]", "16")
         TW_CLIP("%[p]", "%[p]", "8") TW_SB("%[p]", "%[y]", "1"))
         : TW_REGISTERS, [y] "+r"(y), [p] "=&r"(p)
-        : [mul_a] "r"(tw_twice(numbers[0])), [mul_b] "r"(tw_twice(numbers[2])), [mul] "r"(numbers[4]), [table_a] "r"(table_a),
-          [table_b] "r"(table_b)
+        : [mul_a] "r"(tw_twice(numbers[0])), [mul_b] "r"(tw_twice(numbers[2])), [mul] "r"(numbers[4]),
+          [table_a] "r"(table_a), [table_b] "r"(table_b)
         : "memory");
     /* clang-format on */
 #else
