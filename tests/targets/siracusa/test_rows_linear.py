@@ -26,10 +26,9 @@ def heads(rng: np.random.Generator, tokens: int, cols: int, kv: int, group: int,
     types = [state, state, TensorType((tokens, cols), I8), TensorType((rows, cols), I8), TensorType((rows,), I32)]
     types += [TensorType((tokens if own else 1, 4, 4), I8), TABLE, TABLE, TensorType((5,), I32)]
     usual = rng.random() < 0.5
-    shift = 16 if usual else int(rng.integers(1, 17))
-    node = node_of(NewHeads(kv * group, kv, pos, shift, 16, 16), *types)
-    turns = [v for _ in range(2) for v in (int(rng.integers(1 << int(rng.integers(1, 16)))), 1 << 15)]
-    numbers = [1 << 15 if usual else int(rng.integers(1 << 15)), *turns]
+    shift, turn = 16 if usual else int(rng.integers(1, 17)), int(rng.integers(12, 17))
+    node = node_of(NewHeads(kv * group, kv, pos, shift, turn, turn), *types)
+    numbers = [1 << 15 if usual else int(rng.integers(1 << 15)), *rng.integers(-600, 600, 4)]
     mul = rng.integers(0 if usual else -300, 1 << int(rng.integers(8, 12)), rows, np.int32)
     arrays = random_operands(node, rng) | {"mul": mul, "numbers": np.array(numbers, np.int32)}
     constants = ("w", "mul", "table_k", "table_v", "numbers")

@@ -13,7 +13,7 @@ from ..base import Argument, Kernel, Split
 from ..host.arguments import product, type_of
 from ..host.integer_heads import NEW
 from ..host.linear_tables import GATE, JOIN, sizes
-from .decoder import CENTRED, new_sums_of_32_bits
+from .decoder import CENTRED, TURNING, new_sums_of_32_bits
 from .dense import APART, USUAL, usual_rounding
 from .dense_cycles import fours
 from .language import VALUES, pitch_of
@@ -66,7 +66,7 @@ def _heads(node: Node) -> Arguments:
     return {
         "tokens": tokens, "cols": cols, "n": n, "group": op.group, "pitch": pitch_of(positions), "pos": op.pos,
         "step": 16 if type_of(node, "r").static_shape[0] > 1 else 0, "shift": USUAL if usual else op.shift,
-        "most": per_core(op.kv_heads),
+        "turn": op.q_shift, "most": per_core(op.kv_heads),
     }  # fmt: skip
 
 
@@ -101,9 +101,10 @@ ROWS_LINEAR = (
     Kernel(
         NewHeads, "gemm_bytes.c", "tw_heads_rows",
         f"{NEW}, int8_t *restrict scratch, int tokens, int cols, int n, int group, int pitch, int pos, int step,"
-        " int shift, int most, int first, int last",
+        " int shift, int turn, int most, int first, int last",
         {}, _heads, (tokens_in_fours, heads_of_four, new_sums_of_32_bits),
-        packing={"w": APART, "table_k": CENTRED, "table_v": CENTRED, "state_v": VALUES, "v": VALUES},
+        packing={"w": APART, "table_k": CENTRED, "table_v": CENTRED, "state_v": VALUES, "v": VALUES,
+                 "numbers": TURNING},
         scratch=lambda node: _own_rows(node) * type_of(node, "x").static_shape[0],
         split=lambda _: Split(("g",)), direct=frozenset({"state_k", "state_v"}), cycles=_heads_cycles,
         by_struct=True, late=frozenset({"pos"}),

@@ -10,7 +10,7 @@ from .target import CORE_STACK, FIRST_STACK
 TRIPLE = "riscv32-freestanding-none"
 ZIG = (sys.executable, "-m", "ziglang", "cc", "-target", TRIPLE)
 FABRIC = ("-mcpu=generic_rv32+m+c+zicsr",)  # the fabric controller has no FPU
-CLUSTER = ("-mcpu=generic_rv32+m+f+c+zicsr",)
+CLUSTER = ("-mcpu=generic_rv32+m+f+c+zicsr+relax",)  # the linker makes calls of functions nearby shorter
 BOOT = (*FABRIC, "-fno-builtin")  # of what defines memcpy and its like
 CFLAGS = (
     "-std=gnu99", "-mabi=ilp32", "-ffreestanding", "-fno-sanitize=undefined", "-fno-stack-protector", "-O3",

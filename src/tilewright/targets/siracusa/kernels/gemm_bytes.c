@@ -76,7 +76,7 @@ void SMALL tw_gemm_bytes(const struct tw_gemm_bytes *given, int first, int last)
 #ifdef __riscv
 #define FOUR(f) f("%[a0]", "%[b0]", "0") f("%[a1]", "%[b1]", "1") f("%[a2]", "%[b2]", "2") f("%[a3]", "%[b3]", "3")
 #define TAKEN(a, b, i) TW_LBU(a, "%[r]", "1")
-#define LOOKED_UP(a, b, i) TW_LB_AT(a, "%[table]", a)
+#define READ(a, b, i) TW_LB_AT(a, "%[table]", a)
 #define JOINED(a, b, i) TW_DOT(TW_SDOTSP, a, "%[t]", "%[e" i "]")
 #define SCALED(a, b, i) TW_ROUNDED_PRODUCT(b, a, "%[part]", "16")
 #define ADDED(a, b, i) TW_MAC(b, a, "%[whole]")
@@ -95,7 +95,7 @@ TW_X void joined(const uint8_t *r, const int8_t *x, const int8_t *table, int32_t
     /* clang-format off */
     __asm__ volatile(
         TW_ASM_BEGIN TW_LOOP("1", "%[tokens]", "31") TW_LOOP("0", "%[n]", "28")
-        FOUR(TAKEN) TW_LW("%[t]", "%[x]", "4") FOUR(LOOKED_UP) FOUR(JOINED) FOUR(SCALED) FOUR(ADDED) FOUR(CLIPPED)
+        FOUR(TAKEN) TW_LW("%[t]", "%[x]", "4") FOUR(READ) FOUR(JOINED) FOUR(SCALED) FOUR(ADDED) FOUR(CLIPPED)
         STORED "add %[r], %[r], %[rest]\nadd %[y], %[y], %[rest]\n" TW_ASM_END
         : [r] "+r"(r), [x] "+r"(x), [y] "+r"(y), [t] "=&r"(t), [a0] "=&r"(a0), [a1] "=&r"(a1), [a2] "=&r"(a2),
           [a3] "=&r"(a3), [b0] "=&r"(b0), [b1] "=&r"(b1), [b2] "=&r"(b2), [b3] "=&r"(b3)
@@ -130,19 +130,22 @@ void SMALL tw_gemm_join(const struct tw_gemm_join *given, int8_t *restrict scrat
 /* Heads of tokens, turned, to q and the caches, from what products gave in x. */
 TW_X void enter(int8_t *state_k, int8_t *state_v, const int8_t *x, const int8_t *r, const int8_t *table_k,
                 const int8_t *table_v, const int32_t *numbers, int8_t *y, int tokens, int heads, int n, int group,
-                int pitch, int step)
+                int pitch, int step, int turn)
 {
-    int32_t c[4], rest = n - 4 * heads, mul_q = tw_twice(numbers[0]), mul_k = tw_twice(numbers[2]);
+    int32_t c[4], rest = n - 4 * heads;
     for (; tokens > 0; tokens--, r += step, y += group * rest, state_k += rest, state_v -= 4 * heads * pitch - 1) {
         transposed(c, r);
 #ifdef __riscv
-        int32_t v, b, e, t, d;
-        __asm__ volatile(ENTERED("%[x]", "%[x]", "%[x]") : [x] "+r"(x), ENTERED_TO : ENTERED_BY : "memory");
-#else
-        const int8_t *k = x + 4 * group;
-        entered(state_k, state_v, x, k, k + 4, 8, 4 * group + 4, c, table_k, table_v, numbers, y, group, pitch, heads);
-        x += (4 * group + 8) * heads, y += 4 * group * heads, state_k += 4 * heads, state_v += 4 * heads * pitch;
+        if (TURNS_IN_HALVES(numbers, turn)) {
+            int32_t v, b, t, d;
+            __asm__ volatile(ENTERED("%[x]", "%[x]", "%[x]") : [x] "+r"(x), ENTERED_TO : ENTERED_BY : "memory");
+            continue;
+        }
 #endif
+        const int8_t *k = x + 4 * group;
+        entered(state_k, state_v, x, k, k + 4, 8, 4 * group + 4, c, table_k, table_v, numbers, y, group, pitch, turn,
+                heads);
+        x += (4 * group + 8) * heads, y += 4 * group * heads, state_k += 4 * heads, state_v += 4 * heads * pitch;
     }
 }
 
@@ -162,7 +165,7 @@ void SMALL tw_heads_rows(const struct tw_heads_rows *given, int8_t *restrict scr
                  heads * part, tokens, heads * part, cols);
         enter(given->state_k + pos * n + 4 * first, given->state_v + 4 * first * pitch + pos, scratch, given->r,
               given->table_k + 128, given->table_v + 128, numbers + 1, given->y + 4 * group * first, tokens, heads, n,
-              group, pitch, given->step);
+              group, pitch, given->step, given->turn);
     }
 }
 
