@@ -25,10 +25,12 @@ def heads(rng: np.random.Generator, tokens: int, cols: int, kv: int, group: int,
     rows, state = kv * (group + 2) * 4, TensorType((pos + tokens + int(rng.integers(3)), 4 * kv), I8)
     types = [state, state, TensorType((tokens, cols), I8), TensorType((rows, cols), I8), TensorType((rows,), I32)]
     types += [TensorType((tokens if own else 1, 4, 4), I8), TABLE, TABLE, TensorType((5,), I32)]
-    usual = rng.random() < 0.5
-    shift, turn = 16 if usual else int(rng.integers(1, 17)), int(rng.integers(12, 17))
+    usual, halves = rng.random(2) < 0.5
+    shift, turn = 16 if usual else int(rng.integers(1, 17)), 16 if halves else int(rng.integers(12, 17))
     node = node_of(NewHeads(kv * group, kv, pos, shift, turn, turn), *types)
-    numbers = [1 << 15 if usual else int(rng.integers(1 << 15)), *rng.integers(-600, 600, 4)]
+    turns = rng.integers(256, 1 << 11, 4) if halves else rng.integers(-600, 600, 4)
+    turns[1::2] = 1 << 15 if halves else turns[1::2]
+    numbers = [1 << 15 if usual else int(rng.integers(1 << 15)), *turns]
     mul = rng.integers(0 if usual else -300, 1 << int(rng.integers(8, 12)), rows, np.int32)
     arrays = random_operands(node, rng) | {"mul": mul, "numbers": np.array(numbers, np.int32)}
     constants = ("w", "mul", "table_k", "table_v", "numbers")

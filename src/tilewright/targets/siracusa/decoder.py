@@ -333,13 +333,23 @@ def _turn_cycles(node: Node) -> float:
 
 def _new_cycles(node: Node) -> float:
     op = cast(NewHeads, node.op)
-    return stream(_own_rows(node)) + 175 + per_core(op.kv_heads) * (20 * op.group + 98)
+    return stream(_own_rows(node)) + 175 + per_core(op.kv_heads) * _head_cycles(node)
 
 
 def _enter_cycles(node: Node) -> float:
-    op, numbers = cast(EnterHeads, node.op), node.operands["numbers"].data
-    halves = op.q_shift == 16 and numbers is not None and _rounded(numbers)[-1] > 0
-    return 175 + per_core(op.kv_heads) * (20 * op.group + 98 if halves else 46 * op.group + 275)
+    op = cast(EnterHeads, node.op)
+    return 175 + per_core(op.kv_heads) * _head_cycles(node)
+
+
+def _head_cycles(node: Node) -> float:
+    group = cast(NewHeads | EnterHeads, node.op).group
+    return 20 * group + 98 if turns_in_halves(node) else 46 * group + 275
+
+
+def turns_in_halves(node: Node) -> bool:
+    """Whether rotations are rounded products of halves."""
+    op, numbers = cast(NewHeads | EnterHeads, node.op), node.operands["numbers"].data
+    return bool(op.q_shift == 16 and numbers is not None and _rounded(numbers)[-1] > 0)
 
 
 def _attention_cycles(node: Node) -> float:

@@ -13,7 +13,7 @@ from ..base import Argument, Kernel, Split
 from ..host.arguments import product, type_of
 from ..host.integer_heads import NEW
 from ..host.linear_tables import GATE, JOIN, sizes
-from .decoder import CENTRED, TURNING, new_sums_of_32_bits
+from .decoder import CENTRED, TURNING, new_sums_of_32_bits, turns_in_halves
 from .dense import APART, USUAL, usual_rounding
 from .dense_cycles import fours
 from .language import VALUES, pitch_of
@@ -82,8 +82,8 @@ def _own_rows(node: Node) -> int:
 def _heads_cycles(node: Node) -> float:
     (tokens, cols), op = type_of(node, "x").static_shape, cast(NewHeads, node.op)
     blocks = up(_own_rows(node), 4)
-    turned = tokens * (46 + per_core(op.kv_heads) * (20 * op.group + 37))
-    return fours(blocks, up(tokens, 4), cols) + 30 * blocks + turned
+    head = 20 * op.group + 37 if turns_in_halves(node) else 95 * op.group + 114
+    return fours(blocks, up(tokens, 4), cols) + 30 * blocks + tokens * (46 + per_core(op.kv_heads) * head)
 
 
 def _gate_cycles(node: Node) -> float:
