@@ -96,7 +96,7 @@ def _gate_cycles(node: Node) -> float:
 
 def _join_cycles(node: Node) -> float:
     tokens, cols, own = _tokens(node), type_of(node, "x").static_shape[-1], _own_outputs(node)
-    return fours(up(own, 4), up(tokens, 4), cols) + 40 + tokens * (3 + 7.6 * own)
+    return fours(up(own, 4), up(tokens, 4), cols) + 40 + tokens * (3 + 7.0 * own)
 
 
 ROWS_LINEAR = (

@@ -17,40 +17,47 @@ TW_X int pitch_of(int cols)
 
 enum { USUAL = -1 }; /* shift: by 16, add is 2^15, mul >= 0 has 15 bits */
 
-/* y[t][r] = clip((x[t] . w[r] * mul[r] + add) >> shift). x: [tokens][cols], y: rows of y_step; mul_step: elements from
- * one row's multiplier to the next. `own`: whether every four rows have multipliers of their own, else all have the
- * first four, and tiles go along the rows of weights where these are more. */
-TW_HELPER SMALL void bytes_of(const int8_t *x, const int8_t *w, const int32_t *mul,
-                                                            int mul_step, int own, int32_t add, int shift, int8_t *y,
-                                                            int y_step, int tokens, int rows, int cols)
+/* Tiles of rows of x times rows of w. In `t` are add, shift, y, y_step, mul, mul_step and numbers: whether every four
+ * rows have multipliers of their own, else all have the first four, and tiles go along the rows of weights where these
+ * are more. */
+TW_HELPER SMALL void tiles_of(struct tw_tile *t, const int8_t *x, const int8_t *w, int tokens, int rows, int cols)
 {
-    int pitch = pitch_of(cols);
+    int pitch = pitch_of(cols), y_step = t->y_step;
+    struct tw_columns *c = &t->columns;
 #ifdef __riscv
-    int across = !own && rows > tokens, words = 4 * TW_WORDS(cols);
-    struct tw_tile t;
-    struct tw_columns *c = &t.columns;
-    t.add[0] = add, t.shift = shift, t.y_step = y_step;
-    c->words = TW_WORDS(cols), c->y = (char *)y, c->x = x, c->mul = mul, c->mul_step = 4 * mul_step, c->numbers = own;
-    c->x_step = -words, c->w_step = -words;
-    if (across) {
+    int words = 4 * TW_WORDS(cols);
+    c->words = TW_WORDS(cols), c->x = x, c->x_step = c->w_step = -words;
+    if (!c->numbers && rows > tokens) {
         c->tiles = rows >> 2, c->blocks = tokens >> 2, c->x_next = 4 * cols, c->w_step += 4 * pitch;
         c->w_next = -rows * pitch, c->y_last = 4 - 3 * y_step, c->y_next = 4 * y_step - rows;
     } else {
         c->tiles = tokens >> 2, c->blocks = rows >> 2, c->x_next = 0, c->x_step += 4 * cols;
         c->w_next = 4 * pitch, c->y_last = y_step, c->y_next = 4 - tokens * y_step;
     }
-    if (shift == USUAL)
-        tw_fours_rounded(&t, w, pitch, cols);
+    if (t->shift == USUAL)
+        tw_fours_rounded(t, w, pitch, cols);
     else
-        tw_fours_bytes(&t, w, pitch, cols);
+        tw_fours_bytes(t, w, pitch, cols);
 #else
-    shift = shift == USUAL ? 16 : shift;
+    int shift = t->shift == USUAL ? 16 : t->shift;
     for (int i = 0; i < tokens; i++)
         for (int r = 0; r < rows; r++) {
+            int32_t mul = ((const int32_t *)c->mul)[(c->numbers ? r : r % 4) * (c->mul_step / 4)];
             int32_t sum = tw_dot_row(0, w + r * pitch, x + i * cols, cols, 1);
-            y[i * y_step + r] = (int8_t)tw_pclip(tw_pmac(add, sum, mul[(own ? r : r % 4) * mul_step]) >> shift, 8);
+            ((int8_t *)c->y)[i * y_step + r] = (int8_t)tw_pclip(tw_pmac(t->add[0], sum, mul) >> shift, 8);
         }
 #endif
+}
+
+/* y[t][r] = clip((x[t] . w[r] * mul[r] + add) >> shift). x: [tokens][cols], y: rows of y_step; mul_step: elements from
+ * one row's multiplier to the next; `own`: whether every four rows have multipliers of their own. */
+TW_X void bytes_of(const int8_t *x, const int8_t *w, const int32_t *mul, int mul_step, int own, int32_t add, int shift,
+                   int8_t *y, int y_step, int tokens, int rows, int cols)
+{
+    struct tw_tile t;
+    t.add[0] = add, t.shift = shift, t.y_step = y_step;
+    t.columns.y = (char *)y, t.columns.mul = mul, t.columns.mul_step = 4 * mul_step, t.columns.numbers = own;
+    tiles_of(&t, x, w, tokens, rows, cols);
 }
 
 /* A core computes some rows of weights for all tokens, or all of them for some tokens. */

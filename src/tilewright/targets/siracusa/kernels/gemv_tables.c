@@ -7,27 +7,14 @@
 #include "tw_kernels.h"
 #include "tw_stream.h"
 
-/* y = byte of the product v, whose multiplier is twice in `mul`: with v = 2^16 h + l and l >= 0 the sum of h mul and of
- * l mul, rounded, two products of halves. 3 instructions. */
-#define BYTE_OF(y, v, mul) TW_UNSIGNED_PRODUCT(y, v, mul, "16") TW_MACHHS(y, v, mul) TW_CLIP(y, y, "8")
 /* y = byte of the sum v, which has 16 bits, times 2^16 whole + part. */
 #define BYTE_OF_SUM(y, v) TW_ROUNDED_PRODUCT(y, v, "%[part]", "16") TW_MAC(y, v, "%[whole]") TW_CLIP(y, y, "8")
 /* The product v and what it joins, in r, to y; 11 instructions. */
 #define WEIGHTS(a) TW_LW_BY(a, "%[w]", "%[pitch]")
 #define ADDED(s, a) TW_DOT(TW_SDOTSP, s, "%[v]", a)
 #define JOINED(y, v, r)                                                                                                \
-    TW_LBU(r, "%[r]", "1") BYTE_OF(y, v, "%[mul]") TW_LB_AT(r, "%[table_r]", r) TW_LB_AT(v, "%[table]", y)             \
+    TW_LBU(r, "%[r]", "1") TW_ROUNDED_BYTE(y, v, "%[mul]") TW_LB_AT(r, "%[table_r]", r) TW_LB_AT(v, "%[table]", y)     \
     "add " r ", " r ", " v "\n" BYTE_OF_SUM(v, r) TW_SB(v, "%[y]", "1")
-
-TW_X int32_t twice(int32_t mul)
-{
-    return mul << 16 | mul;
-}
-
-TW_X int32_t rounded(int32_t value)
-{
-    return tw_pclip(tw_pmac(1 << 15, value, 1) >> 16, 8);
-}
 
 /* y = r and products of rows of whole words, by tables. Rows of w have an odd number of words, so that eight lie in
  * different banks; first and last are multiples of eight. numbers: [4]. y and r may be the same. */
@@ -60,14 +47,14 @@ void tw_eights_join(const struct tw_eights_join *given, int first, int last)
             TW_ASM_BEGIN TW_LOOP("0", "%[n]", "12") TW_LW("%[v]", "%[sum]", "4") JOINED("%[b]", "%[v]", "%[a]")
             TW_ASM_END
             : [v] "=&r"(v), [a] "=&r"(a), [b] "=&r"(b), [sum] "+r"(sum), [y] "+r"(y), [r] "+r"(r)
-            : [n] "r"(8), [mul] "r"(twice(numbers[0])), [part] "r"(part), [whole] "r"((numbers[2] - part) >> 16),
+            : [n] "r"(8), [mul] "r"(tw_twice(numbers[0])), [part] "r"(part), [whole] "r"((numbers[2] - part) >> 16),
               [table_r] "r"(table_r), [table] "r"(table)
             : "memory");
         /* clang-format on */
 #else
         for (int i = 0; i < 8; i++) {
-            int32_t v = table[rounded(tw_dot_row(0, w + i * pitch, x, cols, 1) * numbers[0])];
-            *y++ = (int8_t)rounded((table_r[*r++] + v) * numbers[2]);
+            int32_t v = table[tw_rounded(tw_dot_row(0, w + i * pitch, x, cols, 1) * numbers[0])];
+            *y++ = (int8_t)tw_rounded((table_r[*r++] + v) * numbers[2]);
         }
 #endif
     }
@@ -95,14 +82,14 @@ void tw_rows_join(const struct tw_rows_join *given, int first, int last)
         JOINED("%[b]", "%[s]", "%[a]") TW_ASM_END
         : [at] "=&r"(at), [s] "=&r"(s), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [w] "+r"(w),
           [y] "+r"(y), [r] "+r"(r)
-        : [x] "r"(x), [n] "r"(last - first), [pairs] "r"(cols >> 3), [mul] "r"(twice(numbers[0])), [part] "r"(part),
+        : [x] "r"(x), [n] "r"(last - first), [pairs] "r"(cols >> 3), [mul] "r"(tw_twice(numbers[0])), [part] "r"(part),
           [whole] "r"((numbers[2] - part) >> 16), [table_r] "r"(table_r), [table] "r"(table)
         : "memory");
     /* clang-format on */
 #else
     for (; first < last; first++, w += cols + 4) {
-        int32_t v = table[rounded(tw_dot_row(0, w, x, cols, 1) * numbers[0])];
-        *y++ = (int8_t)rounded((table_r[*r++] + v) * numbers[2]);
+        int32_t v = table[tw_rounded(tw_dot_row(0, w, x, cols, 1) * numbers[0])];
+        *y++ = (int8_t)tw_rounded((table_r[*r++] + v) * numbers[2]);
     }
 #endif
 }
@@ -121,20 +108,20 @@ void tw_stream_gate(const struct tw_stream_gate *given, int first, int last)
     int32_t v[17], p;
     /* clang-format off */
     __asm__ volatile(
-        TW_STREAM("44", BYTE_OF("%[p]", "%[s]", "%[mul_a]") TW_LB_AT("%[p]", "%[table_a]", "%[p]")
-        TW_SUM_ROW BYTE_OF("%[a]", "%[s]", "%[mul_b]") TW_LB_AT("%[a]", "%[table_b]", "%[a]")
-        TW_MULS("%[p]", "%[p]", "%[a]") TW_ROUNDED_PRODUCT("%[p]", "%[p]", "%[mul]", "16") TW_CLIP("%[p]", "%[p]", "8")
-        TW_SB("%[p]", "%[y]", "1"))
+        TW_STREAM("44", TW_ROUNDED_BYTE("%[p]", "%[s]", "%[mul_a]") TW_LB_AT("%[p]", "%[table_a]", "%[p]")
+        TW_SUM_ROW TW_ROUNDED_BYTE("%[a]", "%[s]", "%[mul_b]") TW_LB_AT("%[a]", "%[table_b]", "%[a]")
+        TW_MULS("%[p]", "%[p]", "%[a]") TW_ROUNDED_PRODUCT("%[p]", "%[p]", "%[mul]", "16")
+        TW_CLIP("%[p]", "%[p]", "8") TW_SB("%[p]", "%[y]", "1"))
         : TW_REGISTERS, [y] "+r"(y), [p] "=&r"(p)
-        : [mul_a] "r"(twice(numbers[0])), [mul_b] "r"(twice(numbers[2])), [mul] "r"(numbers[4]), [table_a] "r"(table_a),
-          [table_b] "r"(table_b)
+        : [mul_a] "r"(tw_twice(numbers[0])), [mul_b] "r"(tw_twice(numbers[2])), [mul] "r"(numbers[4]),
+          [table_a] "r"(table_a), [table_b] "r"(table_b)
         : "memory");
     /* clang-format on */
 #else
     for (int i = 0; i < count; i++, w += 2 * TW_ROW) {
-        int32_t a = table_a[rounded(tw_dot_row(0, w, x, TW_ROW, 1) * numbers[0])];
-        int32_t b = table_b[rounded(tw_dot_row(0, w + TW_ROW, x, TW_ROW, 1) * numbers[2])];
-        y[i] = (int8_t)rounded(a * b * numbers[4]);
+        int32_t a = table_a[tw_rounded(tw_dot_row(0, w, x, TW_ROW, 1) * numbers[0])];
+        int32_t b = table_b[tw_rounded(tw_dot_row(0, w + TW_ROW, x, TW_ROW, 1) * numbers[2])];
+        y[i] = (int8_t)tw_rounded(a * b * numbers[4]);
     }
 #endif
 }

@@ -29,7 +29,13 @@ enum { SHORT = 16 }; /* elements of a row below which rows are copied side by si
         memcpy(to, from, sizeof(TYPE));
 #endif
 
-/* n elements, `step` bytes apart, to places `stride` bytes apart. */
+/* n words, `step` bytes apart, to places `stride` bytes apart; elements of other sizes. */
+static __attribute__((noinline)) void scatter_words(unsigned char *to, const unsigned char *from, int n, int step,
+                                                    int stride)
+{
+    TWO_BY_TWO(uint32_t, "0x10", "6")
+}
+
 static __attribute__((noinline)) void scatter(unsigned char *to, const unsigned char *from, int n, int step, int stride,
                                               int size)
 {
@@ -37,11 +43,9 @@ static __attribute__((noinline)) void scatter(unsigned char *to, const unsigned 
         TWO_BY_TWO(uint8_t, "0x20", "4")
     else if (size == 2)
         TWO_BY_TWO(uint16_t, "0x28", "5")
-    else if (size == 4)
-        TWO_BY_TWO(uint32_t, "0x10", "6")
     else
-        for (int half = 0; half < size; half += 4)
-            scatter(to + half, from + half, n, step, stride, 4);
+        for (int word = 0; word < size; word += 4)
+            scatter_words(to + word, from + word, n, step, stride);
 }
 
 /* n > 0 words that follow each other, from any address to an aligned one. */

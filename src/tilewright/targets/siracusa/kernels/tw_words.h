@@ -62,7 +62,21 @@ TW_X int32_t tw_scaled(int32_t sum, int32_t mul, int32_t add, int32_t shift)
 #define TW_ROUNDED_PRODUCT_HH(rd, a, b, shift) ".insn r 0x5b, 4, 3<<5|" shift ", " rd ", " a ", " b "\n"
 #define TW_MACHHS(rd, a, b) ".insn r 0x5b, 1, 3<<5, " rd ", " a ", " b "\n" /* rd += the product of upper halves */
 #define TW_CLIP(rd, a, bits) ".insn r 0x33, 1, 0x0a, " rd ", " a ", x" bits "\n"
+/* rd = byte of a mul >> 16, rounded; mul has 15 bits and stands twice in its register. With a = 2^16 h + l and l >= 0
+ * the sum of h mul and of l mul, rounded: two products of halves. rd is not a. 3 instructions, of a cycle each. */
+#define TW_ROUNDED_BYTE(rd, a, mul) TW_UNSIGNED_PRODUCT(rd, a, mul, "16") TW_MACHHS(rd, a, mul) TW_CLIP(rd, rd, "8")
 #define TW_BYTE(rd, word, at) ".insn r 0x33, 0, 0x67, " rd ", " word ", x" at "\n" /* from bit `at` on, signed */
 #define TW_SHUFFLE2(rd, a, lanes) ".insn r 0x57, 1, 0x64, " rd ", " a ", " lanes "\n"
+
+TW_X int32_t tw_twice(int32_t mul)
+{
+    return mul << 16 | mul;
+}
+
+/* The byte of a value that is shifted by 16, rounded. */
+TW_X int32_t tw_rounded(int32_t value)
+{
+    return tw_pclip(tw_pmac(1 << 15, value, 1) >> 16, 8);
+}
 
 #endif
