@@ -24,7 +24,7 @@ from tilewright.targets.base import Kernel
 from tilewright.targets.siracusa.bench import Case, measure
 from tilewright.targets.siracusa.language import LANGUAGE, VALUES
 from tilewright.targets.siracusa.one_call import ONE_CALL
-from tilewright.targets.siracusa.target import SIRACUSA
+from tilewright.targets.siracusa.target import KERNELS, SIRACUSA
 
 BATCH = 12  # instances in one program
 PLAIN = (*LANGUAGE, *(kernel for kernel in ONE_CALL if kernel.file == "cluster_sums.c"))
@@ -134,6 +134,28 @@ def test_norms_of_extreme_rows_are_exact(n: int) -> None:
             cases.append(Case(single, node, {"x": row[None], "w": w}))
     for case, outcome in zip(cases, measure(cases), strict=True):
         np.testing.assert_array_equal(outcome.results["y"], expected(case.node, dict(case.operands)))
+
+
+def test_reciprocals_of_all_roots_are_exact() -> None:
+    """As the kernel finds them, whose table this makes anew: for all roots, about squares and where entries meet."""
+    i = np.arange(64, 256)
+    about = np.array([math.isqrt((2 * k + 1) << 23) for k in i])
+    inverse = np.round(2.0**30 / about).astype(np.int64)
+    words = [f"0x{upper << 16 | lower:08x}" for upper, lower in zip(inverse, about, strict=True)]
+    assert ", ".join(words) in " ".join((KERNELS / "cluster_norm.c").read_text().split())
+    roots = np.arange(1 << 15, 1 << 16)
+    value = np.concatenate([roots**2, (roots + 1) ** 2 - 1, roots**2 + roots, i << 24, (i + 1 << 24) - 1])
+    at = (value >> 24) - 64
+    off = value - about[at] ** 2 >> 9
+    assert -(1 << 15) <= off.min() <= off.max() < 1 << 15
+    root = about[at] + (off * inverse[at] + (1 << 21) >> 22)
+    root += value - root**2 >> 63
+    np.testing.assert_array_equal(root, [math.isqrt(v) for v in value.tolist()])
+    off = (1 << 30) - root * inverse[at] >> 8
+    assert -(1 << 15) <= off.min() <= off.max() < 1 << 15
+    quotient = inverse[at] + 1 + (off * inverse[at] >> 22)
+    quotient += (1 << 30) - quotient * root >> 63
+    np.testing.assert_array_equal(quotient, (1 << 30) // root)
 
 
 @pytest.mark.parametrize("n", [4, 7, 64, 66, 192])

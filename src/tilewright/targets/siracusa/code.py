@@ -30,7 +30,7 @@ _BYTES = {
     "tw_cluster_max_pool_f32": 576,
     "tw_cluster_max_pool_i8": 640,
     "tw_cluster_max_pool_u8": 640,
-    "tw_cluster_rmsnorm_row": 288,
+    "tw_cluster_rmsnorm_row": 350,
     "tw_cluster_rest_add": 112,
     "tw_cluster_scaled_add": 96,
     "tw_cluster_turned_heads": 320,

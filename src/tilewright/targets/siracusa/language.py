@@ -147,13 +147,13 @@ def elements(node: Node, operand: str = "y") -> int:
     return math.prod(nominal(d) for d in type_of(node, operand).shape)
 
 
-NORM_SHIFTS, SWIGLU_SHIFTS = range(18, 24), range(11, 17)  # those with loops of their own in cluster_llama.c
+NORM_SHIFTS, SWIGLU_SHIFTS = range(18, 24), range(11, 17)  # those with loops of their own
 
 
 def _rmsnorm_cycles(node: Node) -> float:
     """Of rows that no single element fills. A core may begin in the middle of one."""
     chunk, n = per_core(elements(node)), maximum(type_of(node, "w").shape[0])
-    row, each = (205, 6.5) if cast(QuantisedRMSNorm, node.op).shift in NORM_SHIFTS else (122, 11.5)
+    row, each = (165, 6.5) if cast(QuantisedRMSNorm, node.op).shift in NORM_SHIFTS else (85, 11.5)
     rows = 1 - (math.gcd(chunk, n) - chunk) // n
     return 215 + rows * (row + 1.57 * n) + each * chunk
 
@@ -164,7 +164,7 @@ def _swiglu_cycles(node: Node) -> float:
 
 
 def _row_cycles(node: Node) -> float:
-    return 175 + 1.72 * type_of(node, "w").static_shape[0] + 11.5 * per_core(elements(node))
+    return 130 + 1.72 * type_of(node, "w").static_shape[0] + 9.5 * per_core(elements(node), 2)
 
 
 def _whole_heads(node: Node) -> Split:
@@ -322,12 +322,12 @@ LANGUAGE = (
         cycles=_embed_cycles,
     ),
     Kernel(
-        QuantisedRMSNorm, "cluster_llama.c", "tw_cluster_rmsnorm_row", _NORM, {"x": "i16", "w": "i16"}, _rmsnorm,
+        QuantisedRMSNorm, "cluster_norm.c", "tw_cluster_rmsnorm_row", _NORM, {"x": "i16", "w": "i16"}, _rmsnorm,
         (one_row_of_64,), split=lambda node: Split(flat(node).dims, 2), cycles=_row_cycles, examples=_row_examples,
         by_struct=True,
     ),
     Kernel(
-        QuantisedRMSNorm, "cluster_llama.c", "tw_cluster_rmsnorm",
+        QuantisedRMSNorm, "cluster_norm.c", "tw_cluster_rmsnorm",
         _NORM, {"x": "i16", "w": "i16"}, _rmsnorm, split=flat, cycles=_rmsnorm_cycles,
     ),
     replace(_ROPE, requires=(small_table,), direct=frozenset(), cycles=_rope_cycles(7.7)),

@@ -290,14 +290,14 @@ NORM = (
         IntegerRMSNorm, "rows_i8.c", "tw_rms_norm_i8",
         f"const int8_t *x, const int32_t *w, int8_t *y, int n, uint32_t by_m, int by_shift, int w_step, int shift,"
         f" {_RANGE}",
-        {"x": "i8"}, _norm, (constants_fit, rows_are_short), cycles=_rows_cost(245.0, 113.0, 0.9, 21.3), split=flat,
+        {"x": "i8"}, _norm, (constants_fit, rows_are_short), cycles=_rows_cost(245.0, 50.0, 0.9, 21.3), split=flat,
         examples=_norm_examples(IntegerRMSNorm),
     ),
     Kernel(
         IntegerLayerNorm, "rows_i8.c", "tw_layer_norm_i8",
         "const int8_t *x, const int32_t *w, const int32_t *b, int8_t *y, int n, uint32_t by_m, int by_shift,"
         f" int w_step, int b_step, int shift, {_RANGE}",
-        {"x": "i8"}, _norm, (constants_fit, rows_are_short), cycles=_rows_cost(270.0, 198.0, 1.7, 21.4), split=flat,
+        {"x": "i8"}, _norm, (constants_fit, rows_are_short), cycles=_rows_cost(270.0, 108.0, 1.6, 21.4), split=flat,
         examples=_norm_examples(IntegerLayerNorm),
     ),
     *(_softmax_row(dtype) for dtype in ("i8", "u8")),
