@@ -137,9 +137,9 @@ class _Pairs:
             """When the last core is done."""
             share = -(-(units + late) // cores)
             others = cycles + (share - -(-units // cores)) * each
-            return max(others, busy + others - min(late, share) * each)
+            return max(others, busy + (others - late * each if late < share else 0.0))
 
-        late = min(range(-(-units // cores) + 1), key=end)
+        late = min(range(-(-units // cores) + 2), key=end)
         return late, end(late)
 
     def _each(self, size: int) -> float:
