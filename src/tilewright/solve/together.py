@@ -144,8 +144,8 @@ class _Pairs:
 
     def _each(self, size: int) -> float:
         """Cycles that one more index costs the busiest core."""
-        points = []
-        for parts in filter(None, (self.parts(size), self.parts(self._unit))):
+        step, points = -(-self.target.cores // self._unit) * self._unit, []
+        for parts in filter(None, (self.parts(size), self.parts(max(self._unit, size - step)))):
             kernel, rest = parts[1].kernel, parts[1].piece.node
             points.append((kernel.chunks(rest, [self.target.cores])[0], kernel.cycles(rest)))
         (few, low), (many, high) = points[0], points[-1]
