@@ -22,6 +22,7 @@ from .move import MOVE
 from .neureka import NEUREKA
 from .neureka_job import described
 from .neureka_rows import BESIDE, DESCRIBE, ISSUE, LATENCY
+from .neureka_weights import TAP_INPUTS, TAPS
 from .norm import NORM, ONE_ROW, ONE_WEIGHT
 from .one_call import ONE_CALL
 from .pointwise import POINTWISE
@@ -73,6 +74,7 @@ SIRACUSA = Target(
             describe=DESCRIBE,
             latency=LATENCY,
             beside=BESIDE,
+            inputs=TAPS * TAP_INPUTS,
             jobs=described,
         ),
     ),

@@ -15,8 +15,8 @@ BOOT = (*FABRIC, "-fno-builtin")  # of what defines memcpy and its like
 CFLAGS = (
     "-std=gnu99", "-mabi=ilp32", "-ffreestanding", "-fno-sanitize=undefined", "-fno-stack-protector", "-O3",
     "-fomit-frame-pointer", "-fno-math-errno", "-mllvm", "-enable-global-merge=false",
-    "-ffp-contract=off", "-ffunction-sections", "-fdata-sections", "-fstack-size-section", "-g0",
-    "-fno-asynchronous-unwind-tables", f"-DTW_CORES={CORES}", f"-DTW_FIRST_STACK={FIRST_STACK}",
-    f"-DTW_CORE_STACK={CORE_STACK}",
+    "-mllvm", "-enable-machine-outliner=never", "-ffp-contract=off", "-ffunction-sections", "-fdata-sections",
+    "-fstack-size-section", "-g0", "-fno-asynchronous-unwind-tables",
+    f"-DTW_CORES={CORES}", f"-DTW_FIRST_STACK={FIRST_STACK}", f"-DTW_CORE_STACK={CORE_STACK}",
 )  # fmt: skip
 LINK = (*FABRIC, "-mabi=ilp32", "-static", "-nostartfiles", "-Wl,--gc-sections")
