@@ -137,15 +137,15 @@ class _Pairs:
             """When the last core is done."""
             share = -(-(units + late) // cores)
             others = cycles + (share - -(-units // cores)) * each
-            return max(others, busy + others - min(late, share) * each)
+            return max(others, busy + (others - late * each if late < share else 0.0))
 
-        late = min(range(-(-units // cores) + 1), key=end)
+        late = min(range(-(-units // cores) + 2), key=end)
         return late, end(late)
 
     def _each(self, size: int) -> float:
         """Cycles that one more index costs the busiest core."""
-        points = []
-        for parts in filter(None, (self.parts(size), self.parts(self._unit))):
+        step, points = -(-self.target.cores // self._unit) * self._unit, []
+        for parts in filter(None, (self.parts(size), self.parts(max(self._unit, size - step)))):
             kernel, rest = parts[1].kernel, parts[1].piece.node
             points.append((kernel.chunks(rest, [self.target.cores])[0], kernel.cycles(rest)))
         (few, low), (many, high) = points[0], points[-1]

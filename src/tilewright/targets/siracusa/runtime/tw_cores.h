@@ -57,32 +57,43 @@ static inline int tw_core(void)
  * such questions, and the instruction cache is small. */
 static inline int tw_is(int core, int number)
 {
-    __asm__ volatile("" : "+r"(core));
-    return core == number;
+    __asm__ goto("bne %0, %z1, %l2" : : "r"(core), "rJ"(number) : : other);
+    return 1;
+other:
+    return 0;
 }
 
-/* This core's part of the indices 0 .. total: *first up to before *last, multiples of `unit`, as even as can be. */
-static inline void tw_share(int core, int32_t total, int32_t unit, int32_t *first, int32_t *last)
+static inline int32_t tw_at_least(int32_t a, int32_t b)
 {
-    uint32_t units = ((uint32_t)total + (uint32_t)unit - 1) / (uint32_t)unit;
-    int32_t chunk = (int32_t)((units + TW_CORES - 1) / TW_CORES) * unit, begin = core * chunk;
-    if (chunk * TW_CORES <= total) { /* the compiler knows: less code */
-        *first = begin, *last = begin + chunk;
-        return;
-    }
-    *first = begin < total ? begin : total;
-    *last = begin + chunk < total ? begin + chunk : total;
+    __asm__(".insn r 0x33, 6, 0x02, %0, %1, %2" : "=r"(a) : "r"(a), "r"(b)); /* p.max */
+    return a;
 }
 
-/* The same where core 0 has up to `late` units less than the others: it starts something first. */
+static inline int32_t tw_at_most(int32_t a, int32_t b)
+{
+    __asm__(".insn r 0x33, 4, 0x02, %0, %1, %2" : "=r"(a) : "r"(a), "r"(b)); /* p.min */
+    return a;
+}
+
+/* This core's part of the indices 0 .. total: *first up to before *last, multiples of `unit`, as even as can be, but that
+ * core 0 has up to `late` units less than the others: it starts something first. The compiler knows which bounds are met
+ * anyway: less code. */
 static inline void tw_share_late(int core, int32_t total, int32_t unit, int32_t late, int32_t *first, int32_t *last)
 {
     uint32_t units = ((uint32_t)total + (uint32_t)unit - 1) / (uint32_t)unit + (uint32_t)late;
-    int32_t chunk = (int32_t)((units + TW_CORES - 1) / TW_CORES) * unit;
-    int32_t begin = core * chunk - late * unit, end = begin + chunk;
-    begin = begin > 0 ? begin : 0, end = end > 0 ? end : 0;
-    *first = begin < total ? begin : total;
-    *last = end < total ? end : total;
+    int32_t chunk = (int32_t)((units + TW_CORES - 1) / TW_CORES) * unit, less = late * unit, most = TW_CORES * chunk;
+    int32_t begin = core * chunk - less, end = begin + chunk;
+    begin = less > 0 ? tw_at_least(begin, 0) : begin;
+    end = less > chunk ? tw_at_least(end, 0) : end;
+    int known = __builtin_constant_p(total);
+    *first = known && most - chunk - less <= total ? begin : tw_at_most(begin, total);
+    *last = known && most - less <= total ? end : tw_at_most(end, total);
+}
+
+/* The same, evenly. */
+static inline void tw_share(int core, int32_t total, int32_t unit, int32_t *first, int32_t *last)
+{
+    tw_share_late(core, total, unit, 0, first, last);
 }
 
 /* A token for the transfers that this core starts from now on: one of the DMA's 16 counters. */
