@@ -237,7 +237,7 @@ def point_packings(node: Node, constants: Constants) -> Mapping[str, Packing]:
 
 def outputs_of_one_row(node: Node) -> Split | None:
     """Of a product of one row, cores may have some outputs: they lie side by side."""
-    return Split(("o",), 4) if product(type_of(node, "x").shape[:-1]) == 1 else None
+    return Split(("o",), 8) if product(type_of(node, "x").shape[:-1]) == 1 else None
 
 
 POINTS = row(Linear, "1x1", _points, point_packings, split=outputs_of_one_row)
