@@ -20,6 +20,7 @@ from .language_float import LANGUAGE_FLOAT
 from .linear_tables import LINEAR_TABLES
 from .move import MOVE
 from .neureka import NEUREKA
+from .neureka_job import TILE
 from .neureka_rows import BESIDE, DESCRIBE, ISSUE, LATENCY
 from .norm import NORM, ONE_ROW, ONE_WEIGHT
 from .one_call import ONE_CALL
@@ -72,6 +73,7 @@ SIRACUSA = Target(
             describe=DESCRIBE,
             latency=LATENCY,
             beside=BESIDE,
+            rows=TILE * TILE,
         ),
     ),
     kernels=(
