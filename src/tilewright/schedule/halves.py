@@ -168,7 +168,7 @@ def relieved(steps: Sequence[Work], target: Target) -> list[Work]:
     for step in steps:
         if isinstance(step, Job):
             engine = target.engine(step.call.kernel)
-            busy += engine.issue + engine.describe
+            busy += 2 * (engine.issue + engine.describe)
         elif isinstance(step, Phase):
             if busy and step.share is not None and len(step.calls) == 1 and not step.share.late:
                 share = replace(step.share, unit=math.lcm(step.share.unit, EVEN))
