@@ -19,7 +19,7 @@ from ..host.toolchain import version
 from .export import linker_script
 from .program import Job, write_program
 from .target import CORE_STACK, FIRST_STACK
-from .toolchain import BOOT, CFLAGS, CLUSTER, LINK, ZIG
+from .toolchain import BOOT, CFLAGS, CLUSTER, FABRIC, LINK, ZIG
 
 ENTRIES = ("run", "reset", "position", "prefill", "decode", "generate", "encode", "piece")
 FIRST_FRAMES = 1024  # bytes of core 0's stack beside the network's: harness, boot, output, the compiler's functions
@@ -42,12 +42,13 @@ def build(folder: Path, job: Job | None = None) -> Built:
     out = folder / "build"
     out.mkdir(parents=True, exist_ok=True)
     parts = folder / "runtime"
+    converters = sorted(folder.glob("*_state.c"))
     network = sorted(p for place in (folder, folder / "kernels", folder / "lm") for p in place.glob("*.c"))
-    network.remove(folder / "main.c")
+    network = [source for source in network if source not in (folder / "main.c", *converters)]
     includes = [parts, parts / "include", folder, folder / "kernels", folder / "lm"]
     objects = compile_sources(network, includes, out)
     program = write_program(plan, job or Job(), out, parts)
-    others = [*compile_sources(program, includes, out), *runtime(includes, out)]
+    others = [*compile_sources([*program, *converters], includes, out, FABRIC), *runtime(includes, out)]
     sizes = _sizes(plan, objects)
     return Built(folder, link_with([*objects, *others], parts / "link.ld", out / "network.elf"), sizes)
 

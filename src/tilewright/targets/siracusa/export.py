@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..base import Story
 from .program import example
 from .target import CORE_STACK, FIRST_STACK, RUNTIME, STACKS
-from .toolchain import BOOT, CFLAGS, CLUSTER, LINK, TRIPLE
+from .toolchain import BOOT, CFLAGS, CLUSTER, FABRIC, LINK, TRIPLE
 
 if TYPE_CHECKING:
     from ...compiled import Compiled
@@ -33,11 +33,13 @@ def export(compiled: Compiled, plan: Mapping[str, Any], texts: Mapping[str, str]
     found = {f"runtime/{name}": (RUNTIME / name).read_text() for name in PARTS}
     placed = sections(plan, [name for _, name in compiled.source.state_names])
     found["runtime/link.ld"] = linker_script(*placed, functions(plan))
-    sources = sorted(name for name in texts if name.endswith(".c") and name != "main.c")
+    converters = [name for name in texts if name.endswith("_state.c")]
+    sources = sorted(name for name in texts if name.endswith(".c") and name not in ("main.c", *converters))
+    program = ["main.c"] if language else ["main.c", "runtime/harness.c", *converters]
     values = {
         "PREFIX": compiled.prefix, "NAME": str(plan["name"]).replace("\n", " "),
         "SOURCES": "\n    ".join(sources),
-        "PROGRAM": "main.c" if language else "main.c runtime/harness.c",
+        "PROGRAM": " ".join(program), "FABRIC": " ".join(FABRIC),
         "TRIPLE": TRIPLE, "CFLAGS": _lines(CFLAGS), "CLUSTER": " ".join(CLUSTER), "BOOT": " ".join(BOOT),
         "LINK": _lines(LINK),
         "FIRST_STACK": f"{FIRST_STACK:,}", "CORE_STACK": f"{CORE_STACK:,}", "STACKS": f"{STACKS:,}",

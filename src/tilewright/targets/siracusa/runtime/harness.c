@@ -36,8 +36,11 @@ static uint32_t mismatches(const tw_output *output)
     return wrong;
 }
 
-static void tell(uint32_t repetition, uint32_t cycles)
+static uint32_t repetition, cycles; /* of the call that ended last */
+
+static void tell(void)
 {
+    tw_collect();
     tw_print("run ");
     tw_print_number(repetition);
     tw_print(" cycles ");
@@ -62,21 +65,22 @@ static void tell(uint32_t repetition, uint32_t cycles)
     }
 }
 
+/* The cluster computes; what is around its calls is the fabric controller's, as in an application. */
 void tw_program(int core)
 {
     if (core == 0)
-        tw_restart();
-    for (uint32_t repetition = 0; repetition < tw_repeat; repetition++) {
+        tw_on_fabric(tw_restart);
+    for (uint32_t i = 0; i < tw_repeat; i++) {
         if (core == 0)
-            tw_load();
+            tw_on_fabric(tw_load);
         tw_barrier();
         uint32_t began = tw_cycles();
         tw_call();
         tw_barrier();
-        uint32_t cycles = tw_cycles() - began;
+        uint32_t ended = tw_cycles();
         if (core == 0) {
-            tw_collect();
-            tell(repetition, cycles);
+            repetition = i, cycles = ended - began;
+            tw_on_fabric(tell);
         }
     }
 }

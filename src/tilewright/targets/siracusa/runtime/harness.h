@@ -17,9 +17,9 @@ extern const tw_output tw_outputs[];
 extern const uint32_t tw_output_count;
 extern volatile uint32_t tw_repeat; /* runs in a row */
 
-void tw_restart(void); /* by core 0: the first state */
-void tw_load(void);    /* by core 0: inputs that are kept as state */
-void tw_call(void);    /* by all cores: what is measured */
-void tw_collect(void); /* by core 0: outputs to where tw_outputs says, those that are kept as state too */
+void tw_restart(void); /* by the fabric controller: the first state */
+void tw_load(void);    /* by the same: inputs that are kept as state */
+void tw_call(void);    /* by all cores of the cluster: what is measured */
+void tw_collect(void); /* by the fabric controller: outputs to where tw_outputs says, those kept as state too */
 
 #endif

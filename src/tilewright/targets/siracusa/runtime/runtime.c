@@ -5,6 +5,7 @@
 
 volatile uint32_t tw_exit_code;
 static volatile uint32_t done;
+static void (*volatile asked)(void); /* of the fabric controller */
 
 extern char tw_cluster_start[];
 extern uint32_t tw_near_begin[], tw_near_end[];
@@ -47,6 +48,13 @@ void tw_print_hex(uint32_t value)
         tw_put("0123456789abcdef"[value >> shift & 15]);
 }
 
+void tw_on_fabric(void (*work)(void))
+{
+    asked = work;
+    while (asked != 0)
+        ;
+}
+
 /* Every core of the cluster comes here. */
 void tw_cluster_main(int core)
 {
@@ -70,7 +78,8 @@ void tw_cluster_main(int core)
         tw_event_load(TW_EVENT_WAIT);
 }
 
-/* The fabric controller starts core 0 first, which sets the barrier up, then the others, and sleeps until all end. */
+/* The fabric controller starts core 0 first, which sets the barrier up, then the others, and does what it is asked to
+ * until all end. */
 int tw_fabric_main(void)
 {
     for (uint32_t core = 0; core < TW_CORES; core++)
@@ -81,7 +90,10 @@ int tw_fabric_main(void)
         ;
     TW_REGISTER(TW_CLUSTER_CONTROL + 0x08) = (1u << TW_CORES) - 1;
     while (done != 2)
-        ;
+        if (asked != 0) {
+            asked();
+            asked = 0;
+        }
     return (int)tw_exit_code;
 }
 

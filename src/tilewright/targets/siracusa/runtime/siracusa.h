@@ -31,6 +31,10 @@ void tw_print(const char *text);
 void tw_print_number(uint32_t value);
 void tw_print_hex(uint32_t value);
 
+/* By one core of the cluster: the fabric controller does this work, and the core waits. Code that runs between measured
+ * calls leaves the cluster's instruction cache as it is. */
+void tw_on_fabric(void (*work)(void));
+
 /* The program, run by every core of the cluster between two barriers. */
 void tw_program(int core);
 /* What the program leaves for the exit code, 0: all is well. */
