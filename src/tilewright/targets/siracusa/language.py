@@ -261,7 +261,7 @@ def _cells(node: Node) -> Split:
 
 
 def _two_scratch(node: Node) -> int:
-    return 16 * (2 * -(-_pitch(node, "k") // 4) | 1)
+    return 16 * (2 * (_pitch(node, "k") // 4 + 1) | 1)
 
 
 ATTENTION_SHIFTS = range(12, 17)  # those with loops of their own in prompt_attention.c
