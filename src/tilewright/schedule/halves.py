@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from ..ir.footprint import share_of
 from ..ir.graph import Node
 from ..ir.op import RuleError
 from ..ir.program import Call, Copy, Job, Operand, Phase, Ref, Share, Work
 from ..ir.types import Expr, Sym, Value, maximum, resolve, syms_of
 from ..targets.base import Target
 from .synchronise import Access, Synchronisation
-from .tiled import share_of
 
 NEAR = 64  # steps among which one may change its place
 EVEN = 16  # elements: of what cores have unequal parts, none begins within a word

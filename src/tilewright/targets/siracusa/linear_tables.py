@@ -43,22 +43,20 @@ def _steps(node: Node) -> tuple[tuple[int, Array, Array], ...]:
 
 
 def rounded(node: Node) -> bool:
-    """Constants with which every requantisation rounds half up, by the same shift, within 32 bits"""
+    """Constants: shifts by 16 that round half up, within 32 bits, multipliers of products of 15 bits"""
     numbers = node.operands["numbers"].data
     if numbers is None or node.operands["w"].data is None:
         return False
     steps, pairs = _steps(node), numbers.astype(object).reshape(-1, 2)
-    if len({shift for shift, _, _ in steps}) > 1 or not 1 <= steps[0][0] <= 31:
-        return False
-    return all(
-        add == half(shift) and max(-int(low.min()), int(high.max())) * abs(mul) + add < 1 << 31
+    products = pairs[:1] if isinstance(node.op, LinearJoin) else pairs
+    return all(0 <= mul < 1 << 15 for mul, _ in products) and all(
+        shift == 16 and add == half(16) and max(-int(low.min()), int(high.max())) * abs(mul) + add < 1 << 31
         for (shift, low, high), (mul, add) in zip(steps, pairs, strict=True)
     )
 
 
-def _arguments(node: Node) -> Mapping[str, Scalar]:
-    found = sizes(node)
-    return {"cols": found["cols"], "shift": found["shift"]}
+def _cols(node: Node) -> Mapping[str, Scalar]:
+    return {"cols": sizes(node)["cols"]}
 
 
 # Cluster cycles of warm calls, fitted on the simulator with `--timing gvsoc`.
@@ -67,7 +65,7 @@ def _arguments(node: Node) -> Mapping[str, Scalar]:
 def _join_cycles(node: Node) -> float:
     rows, cols = type_of(node, "w").static_shape
     blocks = up(up(rows, 8), CORES)
-    return eights(blocks, cols) + 75 * blocks
+    return eights(blocks, cols) + 25 * blocks
 
 
 def _rows_cycles(node: Node) -> float:
@@ -81,17 +79,17 @@ def _gate_cycles(node: Node) -> float:
 
 LINEAR_TABLES = (
     Kernel(
-        LinearJoin, "gemv_tables.c", "tw_eights_join", f"{JOIN}, int cols, int shift, int first, int last", {},
-        _arguments, (one_row, in_eights, rounded), packing={"w": APART, "table": CENTRED}, cycles=_join_cycles,
+        LinearJoin, "gemv_tables.c", "tw_eights_join", f"{JOIN}, int cols, int first, int last", {},
+        _cols, (one_row, in_eights, rounded), packing={"w": APART, "table": CENTRED}, cycles=_join_cycles,
         in_place={"y": "r"}, split=lambda _: Split(("o",), 8), by_struct=True,
     ),
     Kernel(
-        LinearJoin, "gemv_tables.c", "tw_rows_join", f"{JOIN}, int cols, int shift, int first, int last", {},
-        _arguments, (one_row, in_pairs, rounded), packing={"w": APART, "table": CENTRED}, cycles=_rows_cycles,
+        LinearJoin, "gemv_tables.c", "tw_rows_join", f"{JOIN}, int cols, int first, int last", {},
+        _cols, (one_row, in_pairs, rounded), packing={"w": APART, "table": CENTRED}, cycles=_rows_cycles,
         in_place={"y": "r"}, split=lambda _: Split(("o",)), by_struct=True,
     ),
     Kernel(
-        LinearGate, "gemv_tables.c", "tw_stream_gate", f"{GATE}, int shift, int first, int last", {}, _arguments,
+        LinearGate, "gemv_tables.c", "tw_stream_gate", f"{GATE}, int first, int last", {}, lambda _: {},
         (one_row, of_64, rounded), packing={"w": ROWS, "table_a": CENTRED, "table_b": CENTRED},
         cycles=_gate_cycles, split=lambda _: Split(("o",)), by_struct=True,
     ),
