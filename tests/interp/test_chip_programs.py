@@ -14,6 +14,7 @@ from tilewright.compiled import Compiled
 from tilewright.interp import graph as interpreter
 from tilewright.interp.program import Machine, RaceError
 from tilewright.ir.program import Barrier, Loop, Phase, Program, Ref, Step, Wait
+from tilewright.ir.types import Array, syms_of
 from tilewright.options import Options
 from tilewright.quant.calibrate import CalibrationText
 from tilewright.quant.lower import Recipe, language_model
@@ -41,6 +42,50 @@ def test_all_cores_give_the_bits_of_the_graph(shape: Shape) -> None:
         expected = interpreter.run(made.plan.entries[entry].graph, {"tokens": some}, state, env)["logits"]
         (got,) = cores.run(made.programs[entry], [some], env)
         np.testing.assert_array_equal(got, expected.reshape(-1))
+
+
+def test_prompts_in_two_parts_give_the_bits_of_the_graph() -> None:
+    """Any number of tokens: fewer than the first part has, as many, and a second part beside it."""
+    made = compiled(Shape(64, 96, 3, 4, 2, 80, tied=True, chunk=64))
+    prefill, graph = made.programs[0], made.plan.entries[0].graph
+    rows = {s.name for step in all_steps(prefill.steps) if isinstance(step, Phase) and step.share is not None
+            for s in syms_of(step.share.total)}  # fmt: skip
+    assert {"n_first", "n_rest"} <= rows
+    rng = np.random.default_rng(0)
+    for n, pos in ((1, 0), (35, 2), (36, 0), (37, 40), (64, 0), (64, 16)):
+        cores, state = machine(made, *made.programs), interpreter.initial_state(graph)
+        done = 0
+        for count in (pos, n):
+            some, env = rng.integers(0, 200, count).astype(np.int32), {"n": count, "pos": done}
+            if count:
+                expected = interpreter.run(graph, {"tokens": some}, state, env)["logits"]
+                (got,) = cores.run(prefill, [some], env)
+                np.testing.assert_array_equal(got, expected.reshape(-1))
+            done += count
+
+
+def all_steps(steps: tuple[Step, ...]) -> Iterator[Step]:
+    for step in steps:
+        yield step
+        if isinstance(step, Loop):
+            yield from all_steps(step.body)
+
+
+def test_every_wait_of_parts_is_needed() -> None:
+    """But for those that later ones are for as well."""
+    made = compiled(Shape(64, 96, 1, 4, 2, 80, tied=True, chunk=64))
+    prefill = made.programs[0]
+    tokens = np.arange(64, dtype=np.int32)
+    mutants = [replace(prefill, steps=steps) for steps in without_a_wait(prefill.steps)]
+    assert sum(races(made, mutant, tokens) for mutant in mutants) >= 0.8 * len(mutants) > 0
+
+
+def races(made: Compiled, prefill: Program, tokens: Array) -> bool:
+    try:
+        machine(made, prefill).run(prefill, [tokens], {"n": len(tokens), "pos": 0})
+    except RaceError:
+        return True
+    return False
 
 
 def without_a_wait(steps: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:

@@ -7,7 +7,7 @@ own, or stand behind `if (tw_is(core, 0))`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -29,7 +29,7 @@ from ..ir.program import (
     Step,
     Wait,
 )  # fmt: skip
-from ..ir.types import Dim, Kind, maximum
+from ..ir.types import Dim, Kind, maximum, syms_of
 from ..targets.base import Argument, Target
 from .addresses import Addresses
 from .calls import DIGITS, array_of, statement, with_struct
@@ -67,6 +67,15 @@ def print_programs(
     """
     external = (Kind.CONST, Kind.STATE) if shared else (Kind.CONST,)
     return _Printer(programs, prefix, capacity, target, external).source()
+
+
+def _shares(steps: Sequence[Step]) -> Iterator[Share]:
+    """How cores share the calls of steps."""
+    for step in steps:
+        if isinstance(step, Phase) and step.share is not None:
+            yield step.share
+        elif isinstance(step, Loop | Once):
+            yield from _shares(step.body if isinstance(step, Loop) else step.steps)
 
 
 class _Printer:
@@ -124,7 +133,7 @@ class _Printer:
         self._start(program)
         queue, known = self.queue(program)
         lines = [*known, *self.steps(program.steps, 1)]
-        local = queue
+        local = [*queue, *self.rest(program, lines)]
         if self.knows_core:
             local.append(f"{INDENT}const int core = tw_core();")
         if any(line.strip().startswith("tw_share") for line in lines):
@@ -136,6 +145,20 @@ class _Printer:
         unused = [name for name in callers if not re.search(rf"\b{name}\b", text)]  # caches that come empty
         local += [f"{INDENT}(void){name};" for name in unused]
         return "{\n" + "\n".join([*local, *([""] if local else []), *lines]) + "\n}"
+
+    def rest(self, program: Program, lines: Sequence[str]) -> list[str]:
+        """Parts of run-time numbers that lines name."""
+        said = " ".join(lines)
+        parts = dict.fromkeys(s for p in _shares(program.steps) for s in syms_of(p.total) if s.of)
+        found = []
+        for sym in parts:
+            value = f"{sym.of} - {sym.first}" if sym.first else sym.of
+            low = f"{sym.of} < {sym.first} ? 0 : " if sym.first else ""
+            most = next(s.max for s in program.syms if s.name == sym.of) - sym.first
+            high = f"{value} > {sym.max} ? {sym.max} : " if sym.max < most else ""
+            if re.search(rf"\b{sym.name}\b", said):
+                found.append(f"{INDENT}const int32_t {sym.name} = {low}{high}{value};")
+        return found
 
     def owner(self, step: Step) -> int | None:
         """The core that runs a step alone, None where it concerns all."""
@@ -183,7 +206,7 @@ class _Printer:
                 start = f"{pad}tw_{engine}_start(&queue, {step.call.kernel.jobs(step.call.semantics)});"
                 return [comment([name], depth, self.table is not None), start]
             case Wait() if step.engine:
-                left = f"wait({step.behind})" if step.behind else "finish(&queue)"
+                left = "finish(&queue)" if step.tells and not step.behind else f"wait({step.behind})"
                 return [f"{pad}tw_{step.engine}_{left};"]
             case Wait():
                 self.tokens.add(step.token)

@@ -130,6 +130,8 @@ class _Execution:
     def call(self, call: Call, share: Share | None, core: int, row: Row, note: str) -> None:
         """A call of one core, or shared by all: its reference is computed once."""
         spots = self.spots(call, row)
+        if not all(all(shape_of(v.type, self.env)) for v in call.semantics.outputs):
+            return  # a part of no rows
         if not self.races.idle:
             self.races.touch(self.accesses.of(call, spots, share, core, note))
         if (scratch := spots.get("scratch")) is not None:
@@ -214,6 +216,8 @@ class _Execution:
     def compute(self, call: Call, spots: Mapping[str, Spot]) -> list[tuple[Spot, Array]]:
         """Results of the call's reference, and where they go."""
         node, types = call.semantics, call.types()
+        if not all(all(shape_of(v.type, self.env)) for v in node.outputs):
+            return []  # a part of no rows
         names = {id(value): name for name, value in reversed(list(node.operands.items()))}
         operands: list[Array | None] = []
         for value in node.inputs:

@@ -139,13 +139,15 @@ class Job:
 class Wait:
     """The issuing core waits until the token's transfers are done, or its job and all that started before it.
 
-    `behind`: how many jobs started since then on that engine (of transfers the name is empty).
+    `behind`: how many jobs started since then on that engine (of transfers the name is empty). `tells`: where that is
+    none, the engine is told of the call that starts next meanwhile; in a program all waits are alike in that.
     """
 
     token: int
     core: int = 0
     engine: str = ""
     behind: int = 0
+    tells: bool = True
 
 
 @dataclass(frozen=True)

@@ -82,11 +82,24 @@ def dtype_of(array: Array) -> DType:
 
 @dataclass(frozen=True)
 class Sym:
-    """A quantity known only at run time, such as the position in a text: 0 <= value <= max, usually about `nominal`."""
+    """A quantity known only at run time, such as the position in a text: 0 <= value <= max, usually about `nominal`.
+
+    `of`: the name of another, of which this is what lies beyond `first`, at most `max`.
+    """
 
     name: str
     max: int
     nominal: int
+    of: str = ""
+    first: int = 0
+
+    def known(self, env: Mapping[str, int]) -> bool:
+        """Whether an environment tells its value."""
+        return (self.of or self.name) in env
+
+    def value(self, env: Mapping[str, int]) -> int:
+        """Its value under an environment that maps names to values. KeyError names a missing one."""
+        return min(max(0, env[self.of] - self.first), self.max) if self.of else env[self.name]
 
     def __add__(self, other: Dim) -> Expr:
         return Expr.of(self) + other
@@ -138,7 +151,7 @@ class Expr:
 
     def at(self, env: Mapping[str, int]) -> int:
         """Value under an environment that maps names of Syms to values. KeyError names a missing one."""
-        return self.const + sum(coefficient * env[sym.name] for sym, coefficient in self.terms)
+        return self.const + sum(coefficient * sym.value(env) for sym, coefficient in self.terms)
 
     def simplified(self) -> Dim:
         """The plainest form: an int or a Sym where that is all there is."""
@@ -167,7 +180,7 @@ def substitute(dim: Dim, env: Mapping[str, int]) -> Dim:
         return dim
     result = Expr(Expr.of(dim).const)
     for sym, coefficient in Expr.of(dim).terms:
-        result = result + (env[sym.name] * coefficient if sym.name in env else Expr(0, ((sym, coefficient),)))
+        result = result + (sym.value(env) * coefficient if sym.known(env) else Expr(0, ((sym, coefficient),)))
     return result.simplified()
 
 
@@ -180,7 +193,7 @@ def maximum(dim: Dim) -> int:
 
 def nominal(dim: Dim) -> int:
     """Usual value of a dimension, for costs."""
-    return dim if isinstance(dim, int) else Expr.of(dim).at({s.name: s.nominal for s, _ in Expr.of(dim).terms})
+    return dim if isinstance(dim, int) else Expr.of(dim).const + sum(c * s.nominal for s, c in Expr.of(dim).terms)
 
 
 def syms_of(dim: Dim) -> tuple[Sym, ...]:

@@ -64,7 +64,7 @@ def _word_slots(vocabulary: Vocabulary) -> tuple[int, list[int]]:
             key = 0
             for byte in piece:
                 key = (key ^ byte) * WORD_HASH & MASK
-            found.append((key, token))
+            found.append((key * PAIR_HASH & MASK, token))
     return _slots(found, ABSENT)
 
 

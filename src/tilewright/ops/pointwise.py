@@ -107,9 +107,10 @@ class QuantisedSwiGLU(Op):
 class Saturate(Op):
     """y = clip(x + r): sums that join a residual stream, or (without r) that are held in fewer bits.
 
-    x: i32, r: i16 of the same shape; y: i16.
+    x: i32, r: i16 of the same shape; y: i16. `fits`: x + r is known to stay within 32 bits.
     """
 
+    fits: bool = False
     operands = ("x", "r?")
 
     def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
@@ -124,6 +125,9 @@ class Saturate(Op):
         assert x is not None
         return _same(x.rank, "x", *(("r",) if r is not None else ()), "y")
 
+    def limits(self, operand: str, *types: TensorType | None) -> tuple[int, int] | None:
+        return (I32.low - I16.low, I32.high + I16.low + 1) if operand == "x" and self.fits else None
+
     def reference(self, *arrays: Array | None) -> Array:
         x, r = padded(arrays, 2)
         assert x is not None
@@ -135,4 +139,7 @@ class Saturate(Op):
         from hypothesis import strategies as st
 
         shape = tuple(draw(st.lists(st.integers(1, 30), min_size=1, max_size=3)))
-        return cls(), (TensorType(shape, I32), TensorType(shape, I16) if draw(st.booleans()) else None)
+        return cls(draw(st.booleans())), (
+            TensorType(shape, I32),
+            TensorType(shape, I16) if draw(st.booleans()) else None,
+        )

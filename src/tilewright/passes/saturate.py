@@ -7,7 +7,7 @@ import numpy as np
 from ..ir.graph import Graph, Node
 from ..ir.types import I16, I32, Value
 from ..ops import Linear, LinearAdd, QuantisedRoPE, Requantise, Saturate
-from ..quant.requant import half
+from ..quant.requant import accumulator_range, half
 from ..targets.base import Target
 from .cheaper import cost
 from .rewrite import Results, Rewriter, made, rewrite
@@ -59,7 +59,18 @@ def _steps(r: Rewriter, node: Node) -> tuple[Node, Node] | None:
         return None
     op, inputs, residual = found
     sums = made(op, inputs, f"{node.name}.sums", node)
-    return sums, Node(Saturate(), (sums.outputs[0], residual), node.outputs, node.name)
+    return sums, Node(Saturate(_fits(sums)), (sums.outputs[0], residual), node.outputs, node.name)
+
+
+def _fits(sums: Node) -> bool:
+    """Whether scaled sums and a residual of 16 bits stay within 32 bits together."""
+    w, mul, add = (sums.operands[name].data for name in ("w", "mul", "add"))
+    epilogue, x = sums.op.attributes["epilogue"], sums.operands["x"].type.dtype
+    if w is None or mul is None or add is None or "b" in sums.operands:
+        return False
+    ends = [bound * mul.astype(np.int64) for bound in accumulator_range(w, x.low, x.high)]
+    most = max(int(np.abs(end + add.astype(np.int64)).max()) for end in ends)
+    return bool((most >> epilogue.shift) + 1 - I16.low <= I32.high)
 
 
 def _scaled(r: Rewriter, node: Node) -> tuple[Linear, tuple[Value | None, ...], Value | None] | None:

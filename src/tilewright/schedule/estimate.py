@@ -100,7 +100,7 @@ class _Clock:
                 case Job():
                     self.job(step)
                 case Wait():
-                    if step.engine and not step.behind:
+                    if step.engine and step.tells and not step.behind:
                         self.describe(step.engine, step.core)
                     self.cores[step.core] = max(
                         self.cores[step.core] + self.overhead.wait, self.done.get(step.token, 0.0)

@@ -17,6 +17,7 @@ from ..solve.decide import comes_first
 from ..solve.tilings import root
 from ..targets.base import Target
 from .ahead import ahead
+from .halves import in_halves, relieved
 from .places import Places, Shared, pointer_operands
 from .roll import never, roll
 from .synchronise import settled, synchronise
@@ -50,7 +51,11 @@ def _scheduled(
     assert target.scratchpad is not None
     tokens: dict[int, int] = {}
     steps = ahead(tuple(_tiled(places, nodes, again, groups, tokens)), target)
-    return tuple(_there(synchronise(steps, target.cores, target.scratchpad, tokens), again))
+    halved = in_halves(steps, places.graph.syms, target)
+    if halved is not None:
+        steps = relieved(ahead(halved, target), target)
+    found = synchronise(steps, target.cores, target.scratchpad, tokens, halved is not None)
+    return tuple(_there(found, again))
 
 
 def _again(places: Places, nodes: dict[int, TiledNode]) -> dict[str, list[Copy]]:

@@ -69,18 +69,19 @@ class Access:
 
 
 def synchronise(
-    steps: Sequence[Step], cores: int, scratchpad: str, tokens: Mapping[int, int] | None = None
+    steps: Sequence[Step], cores: int, scratchpad: str, tokens: Mapping[int, int] | None = None, halved: bool = False
 ) -> tuple[Step, ...]:
     """The steps (phases, parts, jobs, and copies whose tokens are groups) with waits, barriers and few tokens.
 
-    `tokens`: those that groups should get, so that layers which repeat use the same ones.
+    `tokens`: those that groups should get, so that layers which repeat use the same ones. `halved`: steps are of two
+    parts in turn.
     """
-    return tuple(Synchronisation(cores, scratchpad, tokens or {}).run(steps))
+    return tuple(Synchronisation(cores, scratchpad, tokens or {}, halved).run(steps))
 
 
 class Synchronisation:
-    def __init__(self, cores: int, scratchpad: str, tokens: Mapping[int, int]) -> None:
-        self.cores, self.scratchpad, self.tokens = cores, scratchpad, tokens
+    def __init__(self, cores: int, scratchpad: str, tokens: Mapping[int, int], halved: bool = False) -> None:
+        self.cores, self.scratchpad, self.tokens, self.halved = cores, scratchpad, tokens, halved
         self.spare = 1 + max(tokens.values(), default=-1)  # the first token that no group has for its own
         self.recent: dict[tuple[object, int], dict[Access, None]] = {}  # since the last barrier; by place and core
         self.flying: dict[int, list[Access]] = {}  # by token, in the order of their start
@@ -99,7 +100,8 @@ class Synchronisation:
                 continue
             for j, step in enumerate(some):
                 if isinstance(step, Job):
-                    after = next((s for s in some[j + 1 :] if isinstance(s, Phase | Parts)), None)
+                    later = itertools.chain(some[j + 1 :], *(steps for _, steps in runs[i + 1 :] if self.halved))
+                    after = next((s for s in later if isinstance(s, Phase | Parts)), None)
                     yield from self.job(step, accesses(after, self.cores) if after is not None else [])
                     continue
                 assert isinstance(step, Phase | Parts)
@@ -131,10 +133,13 @@ class Synchronisation:
 
     def job(self, step: Job, behind: list[Access]) -> Iterator[Step]:
         """A job begins as soon as it may touch its bytes. Where a barrier stands before it, it serves the phase behind
-        too: cores need not meet again for transfers that were to be waited for then.
+        too: cores need not meet again for transfers that were to be waited for then. Of steps in parts, that phase does
+        not need the job, and waits for others: the core that starts it does so behind that, while cores work.
         """
         mine = self.touches(step)
-        if self.clash(mine):
+        if self.halved:
+            yield from self.settle([*mine, *behind])
+        elif self.clash(mine):
             yield from self.arrived(behind, jobs=False)
         yield from self.settle(mine)
         token = next(t for t in itertools.count(FIRST_JOB) if t not in self.flying)
@@ -207,7 +212,7 @@ class Synchronisation:
         for done in [t for t, (name, n) in self.jobs.items() if name == engine and n <= number] if engine else [token]:
             self.remember(self.flying.pop(done))
             self.jobs.pop(done, None)
-        return Wait(token, engine=engine, behind=self.started[engine] - number)
+        return Wait(token, engine=engine, behind=self.started[engine] - number, tells=not self.halved)
 
 
 def accesses(step: Phase | Parts | Job, cores: int) -> list[Access]:

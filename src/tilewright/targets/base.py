@@ -270,6 +270,7 @@ class Engine:
     describe: float = 0.0  # of that core to tell it of a job: the next call's first one while it waits for all others
     latency: float = 0.0  # from a call's end until the core that waits goes on
     beside: float = 1.0  # how many times as long a call takes while the cores work: they share the scratchpad's banks
+    rows: int = 0  # of a product that it takes at once
     inputs: int = 0  # of a product that it takes in at once: one more is as much work as so many more
     jobs: Callable[[Sequence[Mapping[str, Argument]]], Sequence[Sequence[Described]]] | None = None
     # scalars of a program's calls, in the order of their start -> the jobs of each
@@ -380,6 +381,11 @@ class Target:
     def accelerated(self) -> bool:
         """Whether an asynchronous engine computes beside the cores."""
         return any(engine.asynchronous for engine in self.engines)
+
+    @property
+    def rows(self) -> int:
+        """Rows of a product that an engine beside the cores takes at once."""
+        return max((engine.rows for engine in self.engines if engine.asynchronous), default=0)
 
     @property
     def inputs_at_once(self) -> int:

@@ -15,8 +15,8 @@ typedef struct {
     uint8_t kind, window[WINDOW];
 } input;
 
-/* Move the window to `at`. */
-static void look(input *in, uint32_t at)
+/* Move the window to `at`. Whoever reads a byte calls this so seldom that it is not to be part of them. */
+static __attribute__((noinline)) void look(input *in, uint32_t at)
 {
     uint32_t end = in->size - at < WINDOW ? in->size - at : WINDOW, i = 0;
     in->from = at;
@@ -137,8 +137,16 @@ static inline int is_letter(uint32_t ascii)
     return (ascii | 32) - 'a' < 26;
 }
 
-/* The class of the character at `at`, END behind the text; its bytes to *size. */
-static inline uint8_t character(const tw_vocabulary *v, input *in, uint32_t at, uint32_t *size)
+static inline uint8_t ascii_class(uint32_t byte)
+{
+    if (is_letter(byte))
+        return LETTER;
+    return byte - '0' < 10 ? NUMBER : byte == ' ' || byte - 9 < 5 ? SPACE : OTHER;
+}
+
+/* See character(): where that has to look further. */
+static __attribute__((noinline)) uint8_t seldom_character(const tw_vocabulary *v, input *in, uint32_t at,
+                                                          uint32_t *size)
 {
     uint32_t byte;
     *size = 0;
@@ -146,11 +154,17 @@ static inline uint8_t character(const tw_vocabulary *v, input *in, uint32_t at, 
         return END;
     *size = 1;
     byte = byte_at(in, at);
-    if (byte >= 0x80)
-        return wide_character(v, in, at, size);
-    if (is_letter(byte))
-        return LETTER;
-    return byte - '0' < 10 ? NUMBER : byte == ' ' || byte - 9 < 5 ? SPACE : OTHER;
+    return byte < 0x80 ? ascii_class(byte) : wide_character(v, in, at, size);
+}
+
+/* The class of the character at `at`, END behind the text; its bytes to *size. */
+static inline uint8_t character(const tw_vocabulary *v, input *in, uint32_t at, uint32_t *size)
+{
+    uint32_t place = at - in->from;
+    if (at >= in->size || place >= WINDOW || in->window[place] >= 0x80)
+        return seldom_character(v, in, at, size);
+    *size = 1;
+    return ascii_class(in->window[place]);
 }
 
 /* Where the letters of ASCII from `at` on end, or the window. */
@@ -329,6 +343,7 @@ static int32_t whole_word(const tw_vocabulary *v, const uint8_t *text, uint32_t 
     uint32_t hash = 0, slot;
     for (uint32_t i = 0; i < size; i++)
         hash = (hash ^ text[i]) * TW_WORD_HASH;
+    hash *= TW_PAIR_HASH; /* upper bits of words alike are not */
     for (slot = hash >> v->word_shift; v->words[slot] != TW_NO_TOKEN; slot = slot + 1 == v->word_slots ? 0 : slot + 1) {
         const uint32_t *bounds = v->offsets + v->words[slot];
         const uint8_t *piece = v->text + bounds[0];

@@ -14,7 +14,7 @@ enum { TW_PREFIX_NEVER, TW_PREFIX_ALWAYS, TW_PREFIX_UNLESS_SPACE };
 #define TW_NO_PAIR UINT32_MAX
 /* A pair is looked for from slot (pair * TW_PAIR_HASH mod 2^32) >> pair_shift on, up to a slot without one. */
 #define TW_PAIR_HASH 2654435761u
-/* Words likewise; their hash is h = (h ^ byte) * TW_WORD_HASH for each byte, from 0 on. */
+/* Words likewise, from slot h * TW_PAIR_HASH >> word_shift on: h = (h ^ byte) * TW_WORD_HASH for each byte, from 0. */
 #define TW_WORD_HASH 16777619u
 
 typedef struct {

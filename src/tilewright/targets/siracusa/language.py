@@ -208,7 +208,8 @@ def _rope_examples(dtype: DType) -> Callable[[Any], tuple[Op, tuple[TensorType |
 
 
 def _saturate_cycles(node: Node) -> float:
-    return 60 + (6.5 if node.operands.get("r") is not None else 3.5) * per_core(elements(node))
+    each = 3.5 if node.operands.get("r") is None else 4.8 if cast(Saturate, node.op).fits else 5.8
+    return 60 + each * per_core(elements(node))
 
 
 def _embed_cycles(node: Node) -> float:
@@ -260,7 +261,7 @@ def _cells(node: Node) -> Split:
 
 
 def _two_scratch(node: Node) -> int:
-    return 16 * (2 * -(-_pitch(node, "k") // 4) | 1)
+    return 16 * (2 * (_pitch(node, "k") // 4 + 1) | 1)
 
 
 ATTENTION_SHIFTS = range(12, 17)  # those with loops of their own in prompt_attention.c
@@ -383,7 +384,8 @@ LANGUAGE = (
     ),
     Kernel(
         Saturate, "cluster_llama.c", "tw_cluster_saturate",
-        "const int32_t *restrict x, const int16_t *r, int16_t *y, int first, int last", {"x": "i32", "r": "i16"},
+        "const int32_t *restrict x, const int16_t *r, int16_t *y, int fits, int first, int last",
+        {"x": "i32", "r": "i16"}, lambda node: {"fits": int(cast(Saturate, node.op).fits)},
         in_place={"y": "r"}, split=flat, cycles=_saturate_cycles,
     ),
 )  # fmt: skip

@@ -208,36 +208,43 @@ TW_X void cut(const int32_t *x, int16_t *y, int n)
 #endif
 }
 
-/* y = x + r, cut to 16 bits, for an even number of elements. What is cut to 18 bits before stays beyond them. */
-TW_X void cut_sums(const int32_t *x, const int16_t *r, int16_t *y, int n)
-{
+/* y = x + r, cut to 16 bits, for an even number of elements. What is cut to 18 bits before stays beyond them; sums of 32
+ * bits need not be where they fit. */
 #ifdef __riscv
-    int32_t a, b, c, d;
-    if (n <= 0)
-        return;
-    /* clang-format off */
-    __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("0", "%[pairs]", "12") TW_LW("%[a]", "%[x]", "4") TW_LW("%[b]", "%[x]", "4")
-        TW_LH("%[c]", "%[r]", "2") TW_LH("%[d]", "%[r]", "2") TW_CLIP("%[a]", "%[a]", "18")
-        TW_CLIP("%[b]", "%[b]", "18") "add %[a], %[a], %[c]\n" "add %[b], %[b], %[d]\n"
-        TW_CLIP("%[a]", "%[a]", "16") TW_CLIP("%[b]", "%[b]", "16")
-        TW_SH("%[a]", "%[y]", "2") TW_SH("%[b]", "%[y]", "2") TW_ASM_END
-        : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [x] "+&r"(x), [r] "+&r"(r), [y] "+&r"(y)
-        : [pairs] "r"(n >> 1)
-        : "memory");
-    /* clang-format on */
+#define CUT_SUMS(name, size, ...)                                                                                      \
+    TW_X void name(const int32_t *x, const int16_t *r, int16_t *y, int n)                                              \
+    {                                                                                                                  \
+        int32_t a, b, c;                                                                                               \
+        if (n <= 0)                                                                                                    \
+            return;                                                                                                    \
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[pairs]", size) TW_LW("%[c]", "%[r]", "4")                        \
+                             TW_LW("%[a]", "%[x]", "4") TW_LW("%[b]", "%[x]", "4") __VA_ARGS__                         \
+                                 TW_MACS("%[a]", "%[c]", "%[ones]") TW_MACHHS("%[b]", "%[c]", "%[ones]")               \
+                                     TW_CLIP("%[a]", "%[a]", "16") TW_CLIP("%[b]", "%[b]", "16")                       \
+                                         TW_PACK_H("%[a]", "%[b]", "%[a]") TW_SW("%[a]", "%[y]", "4") TW_ASM_END       \
+                         : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [x] "+&r"(x), [r] "+&r"(r), [y] "+&r"(y)          \
+                         : [pairs] "r"(n >> 1), [ones] "r"(0x00010001)                                                 \
+                         : "memory");                                                                                  \
+    }
 #else
-    for (int i = 0; i < n; i++)
-        y[i] = (int16_t)tw_pclip(tw_pclip(x[i], 18) + r[i], 16);
+#define CUT_SUMS(name, size, ...)                                                                                      \
+    TW_X void name(const int32_t *x, const int16_t *r, int16_t *y, int n)                                              \
+    {                                                                                                                  \
+        for (int i = 0; i < n; i++)                                                                                    \
+            y[i] = (int16_t)tw_pclip(tw_pclip(x[i], 18) + r[i], 16);                                                   \
+    }
 #endif
-}
+CUT_SUMS(cut_sums, "11", TW_CLIP("%[a]", "%[a]", "18") TW_CLIP("%[b]", "%[b]", "18"))
+CUT_SUMS(cut_fitting, "9", )
 
-/* y = x + r, cut to 16 bits; r may be y, or 0. */
-void tw_cluster_saturate(const int32_t *restrict x, const int16_t *r, int16_t *y, int first, int last)
+/* y = x + r, cut to 16 bits; r may be y, or 0. fits: sums fit 32 bits. */
+void tw_cluster_saturate(const int32_t *restrict x, const int16_t *r, int16_t *y, int fits, int first, int last)
 {
     int even = (last - first) & ~1, i = first + even;
     if (r == 0)
         cut(x + first, y + first, even);
+    else if (fits)
+        cut_fitting(x + first, r + first, y + first, even);
     else
         cut_sums(x + first, r + first, y + first, even);
     if (i < last)

@@ -191,19 +191,14 @@ SCALED_BY(22)
 SCALED_BY(23)
 #define SCALED_CASE(shift)                                                                                             \
     case shift:                                                                                                        \
-        scaled_by_##shift(x, w, y, n >> 2, by, down);                                                                  \
-        break;
+        return scaled_by_##shift;
 
-/* scaled() of as many of n elements as there is a loop for; returns their number. No element may have as good as all
- * of the squares, for the quotient would be 2^15. A reciprocal of 2^15 is half of it, shifted less; where nothing can
- * be shifted less, all elements are zero. */
-static int scaled_by(const int16_t *x, const int16_t *w, int8_t *y, int n, int32_t reciprocal, int down, int shift)
+typedef void scaling(const int16_t *x, const int16_t *w, int8_t *y, int fours, int32_t by, int down);
+
+/* The loop for a shift, if there is one. No element may have as good as all of the squares, for the quotient would be
+ * 2^15. */
+TW_X scaling *scaling_of(int shift)
 {
-    if (reciprocal == 32768)
-        reciprocal = 16384, down -= down > 0;
-    int32_t by = tw_vpack_h(reciprocal, reciprocal);
-    if (n < 4)
-        return 0;
     switch (shift) {
         SCALED_CASE(18)
         SCALED_CASE(19)
@@ -214,7 +209,15 @@ static int scaled_by(const int16_t *x, const int16_t *w, int8_t *y, int n, int32
     default:
         return 0;
     }
-    return n & ~3;
+}
+
+/* scaled() of a multiple of four elements by such a loop. A reciprocal of 2^15 is half of it, shifted less; where
+ * nothing can be shifted less, all elements are zero. */
+TW_X void scaled_by(scaling *loop, const int16_t *x, const int16_t *w, int8_t *y, int n, int32_t reciprocal, int down)
+{
+    if (reciprocal == 32768)
+        reciprocal = 16384, down -= down > 0;
+    loop(x, w, y, n >> 2, tw_vpack_h(reciprocal, reciprocal), down);
 }
 #endif
 
@@ -229,14 +232,27 @@ TW_X int spread(uint64_t total, const uint32_t sums[2])
 void tw_cluster_rmsnorm(const int16_t *restrict x, const int16_t *restrict w, int8_t *restrict y, int n, int shift,
                         int64_t eps, int first, int last)
 {
-    int i = first < n ? first : first % n;
+    int i = first < n ? first : first % n, once = n >= 4 && n <= 64 && (n & 3) == 0; /* squares are summed at once */
+#ifdef __riscv
+    scaling *loop = scaling_of(shift);
+#endif
     for (x += first - i; first < last; i = 0, x += n) {
         uint32_t sums[2] = {0, 0};
-        uint64_t total = sum_of_squares(x, n, (uint64_t)eps, sums);
+        uint64_t total = (uint64_t)eps;
+        if (once) {
+            int32_t high;
+            square_pairs(x, n >> 2, sums, &high);
+            total = with_squares(total, sums, high);
+        } else
+            total = sum_of_squares(x, n, total, sums);
         int count = n - i < last - first ? n - i : last - first, down, done = 0;
         int32_t reciprocal = reciprocal_root(total, &down);
-        if (spread(total, sums))
-            done = TW_SAY(scaled_by(x + i, w + i, y + first, count, reciprocal, down, shift), 0);
+#ifdef __riscv
+        if (loop != 0 && count >= 4 && spread(total, sums)) {
+            done = count & ~3;
+            scaled_by(loop, x + i, w + i, y + first, done, reciprocal, down);
+        }
+#endif
         if (done < count)
             scaled(x + i + done, w + i + done, y + first + done, count - done, reciprocal, down, shift);
         first += count;

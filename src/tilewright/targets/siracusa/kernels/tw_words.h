@@ -34,6 +34,7 @@ TW_X int32_t tw_scaled(int32_t sum, int32_t mul, int32_t add, int32_t shift)
 #define TW_ADDRN(rd, a, shift) ".insn r 0x5b, 6, 0x20, " rd ", " a ", " shift "\n"    /* rounded */
 #define TW_MULS(rd, a, b) ".insn r 0x5b, 0, 0x40, " rd ", " a ", " b "\n"             /* product of lower halves */
 #define TW_MULHHS(rd, a, b) ".insn r 0x5b, 0, 0x60, " rd ", " a ", " b "\n"           /* of upper halves */
+#define TW_MACS(rd, a, b) ".insn r 0x5b, 1, 0x40, " rd ", " a ", " b "\n"             /* rd += product of lower halves */
 #define TW_LBU_AT(rd, at, index) ".insn r 0x03, 7, 0x20, " rd ", " at ", " index "\n" /* rd = at[index] */
 #define TW_LB_AT(rd, at, index) ".insn r 0x03, 7, 0, " rd ", " at ", " index "\n"
 #define TW_LW_AT(rd, at, index) ".insn r 0x03, 7, 0x10, " rd ", " at ", " index "\n"    /* `index` in bytes */
