@@ -75,9 +75,9 @@ static inline int32_t tw_at_most(int32_t a, int32_t b)
     return a;
 }
 
-/* This core's part of the indices 0 .. total: *first up to before *last, multiples of `unit`, as even as can be, but that
- * core 0 has up to `late` units less than the others: it starts something first. The compiler knows which bounds are met
- * anyway: less code. */
+/* This core's part of the indices 0 .. total: *first up to before *last, multiples of `unit`, as even as can be, but
+ * that core 0 has up to `late` units less than the others: it starts something first. The compiler knows which bounds
+ * are met anyway: less code. */
 static inline void tw_share_late(int core, int32_t total, int32_t unit, int32_t late, int32_t *first, int32_t *last)
 {
     uint32_t units = ((uint32_t)total + (uint32_t)unit - 1) / (uint32_t)unit + (uint32_t)late;
