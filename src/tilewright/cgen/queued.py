@@ -55,6 +55,6 @@ def queue(
                 row.append(address(operand) if known else "0")
                 later += [] if known else [(number, name, address(operand))]
             else:
-                row.append("0" if name in operands else argument(scalars[name], ctype))
+                row.append(argument(scalars[name], ctype) if name in scalars else "0")
         rows.append(tuple(row))
     return Queue(engine, core, tuple(rows), tuple(later))
