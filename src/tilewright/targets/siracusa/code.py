@@ -62,6 +62,7 @@ _BYTES = {
     "tw_stream_bytes": 320,
     "tw_stream_gate": 512,
     "tw_stream_multiples": 96,
+    "tw_stream_product": 496,
     "tw_stream_sums": 272,
     "tw_strided_part": 592,
     "tw_table": 80,

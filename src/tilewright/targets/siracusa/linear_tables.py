@@ -95,6 +95,13 @@ def _rest(node: Node) -> dict[str, int]:
     return {"skip": inputs - cols, "words": cols // 4, "shift": cast(RestJoin, node.op).shift}
 
 
+def usual_gate(node: Node) -> bool:
+    """A second table that changes nothing, shifts of 16, a last multiplier of 15 bits"""
+    numbers = node.operands["numbers"].data
+    usual = numbers is not None and 0 <= numbers[4] < 1 << 15 and given(node, "table_b")
+    return usual and cast(LinearGate, node.op).shift == 16
+
+
 def _arguments(node: Node) -> Mapping[str, Scalar]:
     found = sizes(node)
     return {"cols": found["cols"], "shift": found["shift"]}
@@ -138,6 +145,13 @@ LINEAR_TABLES = (
         LinearGate, "gemv_tables.c", "tw_stream_gate", f"{GATE}, int shift, int first, int last", {}, _arguments,
         (one_row, of_64, rounded), packing={"w": ROWS, "table_a": CENTRED, "table_b": CENTRED},
         cycles=_gate_cycles, split=lambda _: Split(("o",)), by_struct=True,
+    ),
+    Kernel(
+        LinearGate, "gemv_tables.c", "tw_stream_product",
+        "const int8_t *restrict x, const int8_t *restrict w, const int8_t *restrict table_a,"
+        " const int32_t *restrict numbers, int8_t *restrict y, int first, int last",
+        {}, requires=(one_row, of_64, rounded, usual_gate), packing={"w": ROWS, "table_a": CENTRED},
+        cycles=lambda node: GATE_CALL + (GATE_PAIR - 4.5) * _own(node), split=lambda _: Split(("o",)), by_struct=True,
     ),
     Kernel(
         TablePairs, "gemv_tables.c", "tw_join_pairs",

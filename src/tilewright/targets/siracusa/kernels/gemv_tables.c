@@ -204,3 +204,32 @@ void __attribute__((minsize)) tw_multiply_pairs(const struct tw_multiply_pairs *
         *y++ = (int8_t)rounded(table_a[x[0]] * x[1] * mul, 16);
 #endif
 }
+
+/* tw_stream_gate where table_b changes nothing, all shifts are 16 and the last multiplier has 15 bits. */
+void tw_stream_product(const struct tw_stream_product *given, int first, int last)
+{
+    const int8_t *x = given->x, *w = given->w + 2 * first * TW_ROW, *table_a = given->table_a + 128;
+    const int32_t *numbers = given->numbers;
+    int8_t *y = given->y + first;
+    int32_t count = last - first;
+    if (count <= 0)
+        return;
+#ifdef __riscv
+    int32_t v[17], p;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_STREAM("45", "mv %[p], x0\n" ROUNDED("%[p]", "%[s]", "%[mul_a]") TW_LB_AT("%[p]", "%[table_a]", "%[p]")
+        TW_SUM_ROW "mv %[a], x0\n" ROUNDED("%[a]", "%[s]", "%[mul_b]") TW_MULS("%[p]", "%[p]", "%[a]")
+        TW_ROUNDED_PRODUCT("%[p]", "%[p]", "%[out]", "16") TW_CLIP("%[p]", "%[p]", "8") TW_SB("%[p]", "%[y]", "1"))
+        : TW_REGISTERS, [y] "+r"(y), [p] "=&r"(p)
+        : [mul_a] "r"(numbers[0]), [mul_b] "r"(numbers[2]), [out] "r"(numbers[4]), [table_a] "r"(table_a),
+          [shift] "r"(16)
+        : "memory");
+    /* clang-format on */
+#else
+    for (int i = 0; i < count; i++, w += 2 * TW_ROW) {
+        int32_t a = table_a[rounded(tw_dot_row(0, w, x, TW_ROW, 1) * numbers[0], 16)];
+        y[i] = (int8_t)rounded(a * rounded(tw_dot_row(0, w + TW_ROW, x, TW_ROW, 1) * numbers[2], 16) * numbers[4], 16);
+    }
+#endif
+}
