@@ -11,6 +11,7 @@ from tests.llamas import Shape, checkpoint, vocabulary
 from tilewright.interp import graph as interpreter
 from tilewright.ir.graph import Graph
 from tilewright.ir.verify import verify
+from tilewright.ops import Columns
 from tilewright.options import Options
 from tilewright.passes.one_call import one_call
 from tilewright.quant.calibrate import CalibrationText
@@ -57,6 +58,20 @@ def test_residual_streams_are_joined_by_the_cores_where_the_engine_computes_the_
     graph = decode(4, 2, hidden=172)
     assert counts(one_call(graph, CHIP))["ScaledAdd"] > 0
     assert counts(one_call(graph, CORES))["ScaledAdd"] == 0
+
+
+@pytest.mark.parametrize("hidden", [248, 256, 508])
+def test_inputs_for_which_the_engine_would_start_anew_are_left_to_what_follows(hidden: int) -> None:
+    before = decode(4, 2, hidden=hidden)
+    after = verify(one_call(before, CHIP))
+    taken = [node.op for node in after.nodes if isinstance(node.op, Columns)]
+    assert taken == ([] if hidden == 248 else [Columns(0, hidden - 4), Columns(hidden - 4, 4)] * 2)
+    token, states = {"tokens": np.array([5], np.int32)}, [interpreter.initial_state(g) for g in (before, after)]
+    old, new = (
+        interpreter.run(graph, token, state, {"pos": 0})["logits"]
+        for graph, state in zip((before, after), states, strict=True)
+    )
+    np.testing.assert_array_equal(old, new)
 
 
 def test_one_core_and_heads_that_are_no_whole_words_stay() -> None:

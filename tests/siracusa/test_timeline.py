@@ -172,20 +172,22 @@ def test_a_schedule_that_does_not_match_is_left_out(folder: Path) -> None:
             assert found["run"]["cycles"] == 80
 
 
-def test_an_engine_is_seen_at_work_not_while_it_is_started() -> None:
-    """Jobs belong to the call in which they were triggered; phases with jobs that go on take until they end."""
-    calls = [Event("neureka", "a", 0, 9, 0, "tw_neureka_1x1", 64), Event("core 0", "b", 2, 4, 1, "tw_k"),
-             Event("neureka", "c", 9, 20, 2, "tw_neureka_3x3", 32)]  # fmt: skip
+def test_an_engine_is_seen_at_work() -> None:
+    """Calls take as long as their jobs; phases with jobs that go on take until they end."""
+    calls = [Event("neureka", "a", 0, 9, 0, "tw_neureka_1x1", 64, 2), Event("core 0", "b", 2, 4, 1, "tw_k"),
+             Event("neureka", "c", 9, 20, 2, "tw_neureka_3x3", 32, 1)]  # fmt: skip
     made = {"cores": 1, "entries": {"run": entry_record("f", 30, calls)}}
     visit = {
         "function": "f", "energy": [], "transfers": [], "jobs": [[12, 13, 20], [14, 22, 35], [41, 43, 60]],
         "visits": [{"core": 0, "begin": 10, "end": 90, "calls": [
-            ["tw_neureka_1x1", 11, 15], ["tw_k", 16, 24], ["tw_neureka_1x1", 40, 42],
+            ["tw_neureka_describe", 11, 15], ["tw_k", 16, 24], ["tw_neureka_wait", 40, 42],
         ]}],
     }  # fmt: skip
+    fewer = observe(made, {"visits": [{**visit, "jobs": visit["jobs"][:2]}]}, 80, "chip")
+    assert not fewer["entries"], "a job is missing"
     seen = observe(made, {"visits": [visit]}, 80, "chip")["entries"]["run"]
     assert [(e.start, e.stop, e.name, e.bytes) for e in events_of(seen)] == [
-        (3, 25, "a", 64), (6, 14, "b", 0), (33, 50, "c", 32),
+        (6, 14, "b", 0), (3, 25, "a", 64), (33, 50, "c", 32),
     ]  # fmt: skip
     assert [span.cycles for span in spans(seen)] == [25, 0, 55]
 

@@ -64,29 +64,34 @@ class LoopTable:
         self.members: list[tuple[str, Kernel, list[dict[str, str]]]] = []  # name, kernel, fields by round
         self.placed: dict[int, str] = {}  # where the struct of a call is, by identity
         names = Names()
-        left = tables.left - 4 * len(loop.table.rows) * len(used_columns(loop.body)) if near else 0
         for call in struct_calls(loop.body):
-            left -= self._place(call, names, left)
-        used = {self.anchors[k][0] for k in used_columns(loop.body, frozenset(self.placed))}
-        self.columns = {k: names.of(k, short(loop.table.columns[k])) for k in sorted(used)}
+            self._place(call, names)
+        self.columns = {k: names.of(k, short(loop.table.columns[k])) for k in sorted(self._anchors())}
 
-    def _place(self, call: Call, names: Names, left: int) -> int:
-        """Bytes of the table that the struct of a call takes."""
+    def _anchors(self, *more: int) -> set[int]:
+        """Columns that have members, where structs of calls do not have the addresses; of `more`, by identity, too."""
+        return {self.anchors[k][0] for k in used_columns(self.loop.body, frozenset((*self.placed, *more)))}
+
+    def _left(self, call: Call) -> int:
+        """Bytes that the scratchpad has for a struct of the call in each round."""
+        words = sum(words_of(kernel) for _, kernel, _ in self.members) + len(self._anchors(id(call)))
+        return self.tables.left - 4 * words * len(self.loop.table.rows) if self.near else 0
+
+    def _place(self, call: Call, names: Names) -> None:
+        """Decide where the struct of a call is."""
         kernel = call.kernel
         rows = [fixed(call, self.places, self.tables, row) for row in self.loop.table.rows]
         present = [row for row in rows if row is not None]
         if len(present) < len(rows):
-            return 0
+            return
         if all(row == present[0] for row in present):
             self.placed[id(call)] = f"&{self.tables.given(kernel, present[0])}"
-            return 4 * words_of(kernel)
-        size = 4 * words_of(kernel) * len(rows)
-        if size > left or self.cores == 1:
-            return 0
+            return
+        if self.cores == 1 or 4 * words_of(kernel) * len(rows) > self._left(call):
+            return
         name = names.of(id(call), kernel.symbol.removeprefix("tw_"))
         self.members.append((name, kernel, present))
         self.placed[id(call)] = f"&block->{name}"
-        return size
 
     def operand(self, column: int) -> str:
         """The address that a step uses."""

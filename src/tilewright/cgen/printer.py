@@ -76,7 +76,7 @@ class _Printer:
     ) -> None:  # fmt: skip
         self.external = external
         self.programs, self.prefix = programs, prefix
-        self.cores, self.scratchpad = target.cores, target.scratchpad
+        self.cores, self.scratchpad, self.engines = target.cores, target.scratchpad, target.engines
         self.places = Addresses(programs, prefix, capacity, self.cores, external)
         self.tables = Tables(prefix, self.places.names, target.tables)
         self.shared: set[str] = set()
@@ -180,7 +180,8 @@ class _Printer:
                 return self.copy(step, depth)
             case Job():
                 name, engine = step.call.semantics.name, step.call.kernel.engine
-                return [comment([name], depth, self.table is not None), f"{pad}tw_{engine}_start(&queue);"]
+                start = f"{pad}tw_{engine}_start(&queue, {step.call.kernel.jobs(step.call.semantics)});"
+                return [comment([name], depth, self.table is not None), start]
             case Wait() if step.engine:
                 left = f"wait({step.behind})" if step.behind else "finish(&queue)"
                 return [f"{pad}tw_{step.engine}_{left};"]
@@ -255,19 +256,24 @@ class _Printer:
 
     def queue(self, program: Program) -> tuple[list[str], list[str]]:
         """The declaration of what a program starts on an asynchronous engine, and lines that complete its table."""
-        found = queue(program.steps, self.argument, lambda ref: self.places.address(ref)[1])
+        found = queue(program.steps, self.engines, self.tables.numbers, lambda ref: self.places.address(ref)[1])
         if found is None:
             return [], []
-        name = self.places.names.of((program.name, "calls"), f"{self.prefix}_{program.name}_calls")
+        name = self.places.names.of((program.name, "jobs"), f"{self.prefix}_{program.name}_jobs")
         constant = "" if found.later else "const "
         rows = [wrap(f"{INDENT}{{{', '.join(row)}}},", len(INDENT) + 4) for row in found.rows]
-        kind = f"{constant}tw_{found.engine}_call"
+        kind = f"{constant}tw_{found.engine}_job"
         self.tables.queue(name, kind, rows, sum(map(len, found.rows)))
-        later = [f"{INDENT}{name}[{row}].{field} = {value};" for row, field, value in found.later]
-        if later and self.cores > 1:
-            self.knows_core = True
-            later = [f"{INDENT}if (tw_is(core, {found.core})) {{", *(INDENT + line for line in later), f"{INDENT}}}"]
-        return [f"{INDENT}tw_{found.engine}_queue queue = {{{name}, {name} + {len(rows)}, 0}};"], later
+        lines = [f"{name}[{row}].{field} = {value};" for row, field, value in found.later]
+        lines.append(f"tw_{found.engine}_describe({name});")
+        local = [f"{INDENT}tw_{found.engine}_queue queue = {{{name} + 1, {name} + {len(rows)}, 1}};"]
+        if self.cores == 1:
+            return local, [INDENT + line for line in lines]
+        self.knows_core = True
+        core = self.cores - 1 if found.behind_barrier else found.core
+        braces = len(lines) > 1
+        begin = [f"{INDENT}if (tw_is(core, {core})){' {' if braces else ''}", *(2 * INDENT + line for line in lines)]
+        return local, [*begin, *([f"{INDENT}}}"] if braces else [])]
 
     def call(self, call: Call, depth: int, share: Share | None = None) -> list[str]:
         kernel, given = call.kernel, self.given(call)

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..targets.base import Packing
+from ..targets.base import Kernel, Packing
 from .domain import Box
+from .graph import Node
+from .plan import aligned
 from .program import Call, Share
 from .regions import Region, mask_regions, run
-from .types import Array, DType, resolve, shape_of
+from .types import Array, Dim, DType, Expr, maximum, resolve, shape_of
 
 SEVERAL = -1  # in place of a core: more than one of the cores
 Touched = list[tuple[int, Region]]  # (core or SEVERAL, bytes from the operand's first)
@@ -105,3 +107,25 @@ def written(per_core: Sequence[Sequence[Region]], size: int) -> Touched:
                 return [(SEVERAL, run("", 0, size))]
             part[...] = core + 1
     return [(core, region) for core, regions in enumerate(per_core) for region in regions]
+
+
+def share_of(kernel: Kernel, node: Node, cores: int, late: int = 0) -> Share | None:
+    """How the cores (0: all) share a call of the kernel, where core 0 has `late` units less."""
+    split = kernel.split(node)
+    if split is None:
+        return None
+    shapes = {name: value.type.shape for name, value in node.operands.items()}
+    extents = node.op.domain(*node.types).extents(shapes)
+    total: Dim = 1
+    for name in split.dims:
+        total = product(total, extents[name])
+    unit = aligned(-(-maximum(total) // cores), split.unit) if cores else split.unit
+    return Share(total, unit, split.dims, cores, late)
+
+
+def product(a: Dim, b: Dim) -> Dim:
+    """Of two dimensions, one of which is a number."""
+    if isinstance(b, int):
+        return (Expr.of(a) * b).simplified()
+    assert isinstance(a, int), "only one run-time dimension is shared out"
+    return (Expr.of(b) * a).simplified()

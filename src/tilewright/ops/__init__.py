@@ -21,7 +21,7 @@ from .integer_attention import IntegerAttention
 from .linear import Linear, LinearAdd
 from .linear_tables import FirstSums, LinearGate, LinearJoin, RestJoin
 from .matmul import MatMul
-from .move import Concat, Copy, Expand, Pad, Reshape, Slice, Transpose, Windows
+from .move import Columns, Concat, Copy, Expand, Pad, Reshape, Slice, Transpose, Windows
 from .new_heads import NewHeads
 from .norm import LayerNorm, QuantisedRMSNorm, RMSNorm
 from .one_call import GatedLinear
@@ -32,7 +32,7 @@ from .reduce import ArgReduce, Cumulative, Reduce, Softmax
 from .requantised import TableBinary, TablePairs
 from .rope import QuantisedRoPE, RoPE
 from .rotate import RotateHeads
-from .sums import GatedSums, ScaledAdd
+from .sums import GatedSums, RestAdd, ScaledAdd
 from .turned_heads import TurnedHeads
 from .weight_only import WeightOnlyEmbed, WeightOnlyLinear
 
@@ -45,6 +45,7 @@ __all__ = [
     "Binary",
     "Cast",
     "Clamp",
+    "Columns",
     "Concat",
     "Conv2D",
     "Copy",
@@ -93,6 +94,7 @@ __all__ = [
     "Requantise",
     "Reshape",
     "ResidualConv2D",
+    "RestAdd",
     "RestJoin",
     "RoPE",
     "RotateHeads",

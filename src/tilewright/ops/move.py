@@ -11,7 +11,7 @@ import numpy as np
 
 from ..ir.domain import Box, Domain, Ranges
 from ..ir.op import Op, require
-from ..ir.types import F32, I8, I64, Array, TensorType
+from ..ir.types import F32, I8, I64, Array, Dim, TensorType
 from .common import aligned, broadcast, dims, present, shape_strategy, static, volume, whole
 
 
@@ -41,6 +41,38 @@ class Reshape(Op):
     def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
         shape = shape_strategy(draw)
         return cls((*shape[:-2], math.prod(shape[-2:]))), (TensorType(shape, F32),)
+
+
+@dataclass(frozen=True)
+class Columns(Op):
+    """y[0, c] = x[0, first + c]: some columns of a matrix of one row. A view: no data moves."""
+
+    first: int = 0
+    count: int = 1
+    operands = ("x",)
+    view = True
+
+    def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
+        (x,) = present(types)
+        require(x.rank == 2 and x.shape[0] == 1, "x has one row")
+        require(self.first >= 0 and 0 < self.count <= x.static_shape[1] - self.first, "the columns lie within x")
+        return (x.with_shape((1, self.count)),)
+
+    def domain(self, *types: TensorType | None) -> Domain:
+        return Domain.of("t c", {"x": "t, *", "y": "t, c"}, macs=0)
+
+    def offset(self, *types: TensorType | None) -> Dim:
+        return self.first
+
+    def reference(self, *arrays: Array | None) -> Array:
+        return present(arrays)[0][:, self.first : self.first + self.count]
+
+    @classmethod
+    def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+        from hypothesis import strategies as st
+
+        first, count, more = (draw(st.integers(low, 20)) for low in (0, 1, 0))
+        return cls(first, count), (TensorType((1, first + count + more), F32),)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from ..ir.domain import Domain
 from ..ir.op import Op, require
 from ..ir.types import I8, I16, I32, U8, Array, TensorType
 from ..quant.requant import half
-from .common import present
+from .common import exact_product, present
 from .pointwise import QuantisedSwiGLU
 
 
@@ -60,10 +60,53 @@ class ScaledAdd(Op):
 
 
 @dataclass(frozen=True)
+class RestAdd(Op):
+    """y = clip(r + (((s + sum over i of x[t, i] w[c, i]) * mul + half) >> shift)): ScaledAdd of sums that lack inputs.
+
+    s: [t, c] i32; x: [t, i] i8; w: [c, i] i8; s and the products together within +-bound; r, mul, y: as of ScaledAdd.
+    """
+
+    shift: int = 0
+    bound: int = (1 << 31) - 1
+    operands = ("s", "x", "w", "r", "mul")
+
+    def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
+        s, x, w, r, mul = present(types)
+        require(x.rank == 2 and w.rank == 2 and x.shape[1] == w.shape[1], "x is [t, i] and the weight [c, i]")
+        require((x.shape[0], w.shape[0]) == s.shape and x.dtype == w.dtype == I8, "x and w are i8, s is [t, c]")
+        return ScaledAdd(self.shift, self.bound).infer(s, r, mul)
+
+    def domain(self, *types: TensorType | None) -> Domain:
+        maps = {"s": "t, c", "x": "t, i", "w": "c, i", "r": "t, c", "mul": "c", "y": "t, c"}
+        return Domain.of("t c | i", maps)
+
+    def limits(self, operand: str, *types: TensorType | None) -> tuple[int, int] | None:
+        w = types[2]
+        assert w is not None
+        most = self.bound - w.static_shape[1] * (1 << 14)
+        return (-most, most + 1) if operand == "s" else None
+
+    def reference(self, *arrays: Array | None) -> Array:
+        s, x, w, r, mul = present(arrays)
+        sums = s.astype(np.int64) + exact_product(x, w.T)
+        return ScaledAdd(self.shift, self.bound).reference(sums, r, mul)
+
+    @classmethod
+    def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+        from hypothesis import strategies as st
+
+        t, c, i = (draw(st.integers(1, n)) for n in (4, 40, 6))
+        op = cls(draw(st.integers(0, 24)), draw(st.integers(1, 1 << 22)) + (4 * i << 14))
+        s, r = TensorType((t, c), I32), TensorType((t, c), I16)
+        return op, (s, TensorType((t, 4 * i), I8), TensorType((c, 4 * i), I8), r, TensorType((c,), U8))
+
+
+@dataclass(frozen=True)
 class GatedSums(Op):
     """QuantisedSwiGLU of the two halves of every row of sums, each clip((x * mul + half) >> shift) to i8 first.
 
-    x: [t, 2 o] i32 within +-bound, gates before what they gate; mul: [2 o] u8; table: [256] i16; y: [t, o] i8.
+    x: [t, 2 o] i32 within +-bound, gates before what they gate; mul: [2 o] u8, from 1 on; table: [256] i16;
+    y: [t, o] i8.
     """
 
     gate_shift: int = 0
@@ -83,7 +126,7 @@ class GatedSums(Op):
         return Domain.of("t o", {"x": "t, *", "mul": "*", "table": "*", "y": "t, o"}, macs=0)
 
     def limits(self, operand: str, *types: TensorType | None) -> tuple[int, int] | None:
-        return (-self.bound, self.bound + 1) if operand == "x" else None
+        return {"x": (-self.bound, self.bound + 1), "mul": (1, 256)}.get(operand)
 
     def reference(self, *arrays: Array | None) -> Array:
         x, mul, table = present(arrays)

@@ -22,8 +22,9 @@ class TurnedHeads(_Caching):
     """Products of tokens become queries, keys and values: requantised, the first two turned, the others appended.
 
     x: [t, kv_heads * (group + 2) * hd] i32 within +-bound, for each head of the caches its group of queries, its key
-    and its value; mul: u8, one per column of x; angles: [t, hd] i16, rows of QuantisedRoPE's table. With the shift of
-    each, clip((x * mul + half) >> shift) is i16 for queries and keys, which are then turned, and i8 for values.
+    and its value; mul: u8 from 1 on, one per column of x; angles: [t, hd] i16, rows of QuantisedRoPE's table. With
+    the shift of each, clip((x * mul + half) >> shift) is i16 for queries and keys, which are then turned, and i8 for
+    values.
     state_k, state_v: [positions, kv_heads * hd] i8, updated in place; y, the queries: [t, heads * hd] i8.
     """
 
@@ -58,7 +59,7 @@ class TurnedHeads(_Caching):
         return Domain.of("t g | e c d", maps, extents=extents, macs=0)
 
     def limits(self, operand: str, *types: TensorType | None) -> tuple[int, int] | None:
-        return {"angles": (-(1 << 14), (1 << 14) + 1), "x": (-self.bound, self.bound + 1)}.get(operand)
+        return {"angles": (-(1 << 14), (1 << 14) + 1), "x": (-self.bound, self.bound + 1), "mul": (1, 256)}.get(operand)
 
     def reference(self, *arrays: Array | None) -> tuple[Array, ...]:
         state_k, state_v, x, mul, angles = present(arrays)

@@ -68,9 +68,10 @@ def _joined(r: Rewriter, node: Node) -> tuple[Node, list[_Product]] | None:
     for at in (1, 0):
         p = products[at]
         if p is not None:
-            op = LinearJoin(p.shift, node.op.shift)
+            (shift, first), (out_shift, last) = by_16(p.shift, p.numbers), by_16(node.op.shift, numbers)
+            op = LinearJoin(shift, out_shift)
             r_and_tables = node.inputs[1 - at], node.inputs[3 - at], node.inputs[2 + at]
-            constant = r.const(f"{node.name}.numbers", np.concatenate([p.numbers, numbers]), I32)
+            constant = r.const(f"{node.name}.numbers", np.concatenate([first, last]), I32)
             return Node(op, (p.x, p.w, *r_and_tables, constant), node.outputs, node.name), [p]
     return None
 
@@ -83,9 +84,10 @@ def _gate(r: Rewriter, node: Node, a: _Product, b: _Product, numbers: Array) -> 
     assert isinstance(node.op, TableBinary)
     assert a.w.data is not None
     assert b.w.data is not None
-    op = LinearGate(a.shift, b.shift, node.op.shift)
+    steps = (by_16(a.shift, a.numbers), by_16(b.shift, b.numbers), by_16(node.op.shift, numbers))
+    op = LinearGate(*(shift for shift, _ in steps))
     w = r.const(f"{node.name}.w", np.stack([a.w.data, b.w.data], axis=1).reshape(-1, a.w.type.static_shape[1]), I8)
-    constant = r.const(f"{node.name}.numbers", np.concatenate([a.numbers, b.numbers, numbers]), I32)
+    constant = r.const(f"{node.name}.numbers", np.concatenate([part for _, part in steps]), I32)
     return Node(op, (a.x, w, *node.inputs[2:4], constant), node.outputs, node.name)
 
 
@@ -101,6 +103,12 @@ def _product(r: Rewriter, value: Value | None) -> _Product | None:
     if not isinstance(epilogue, Requantise) or (epilogue.low, epilogue.high, epilogue.dtype) != (I8.low, I8.high, I8):
         return None
     return _Product(maker, x, w, epilogue.shift, numbers) if x.type.dtype == w.type.dtype == I8 else None
+
+
+def by_16(shift: int, numbers: Array) -> tuple[int, Array]:
+    """The same requantisation with a shift of 16, for which chips have the fastest code, where its numbers fit."""
+    scaled = numbers.astype(np.int64) << max(16 - shift, 0)
+    return (16, scaled.astype(np.int32)) if shift < 16 and abs(scaled).max() < 1 << 31 else (shift, numbers)
 
 
 def numbers_of(*values: Value | None) -> Array | None:

@@ -11,10 +11,12 @@ import numpy as np
 
 from ..ir.graph import Node
 from ..ir.types import I8, U8, Value
-from ..ops import GatedSums, Linear, LinearAdd, ScaledAdd
+from ..ops import Columns, GatedSums, Linear, LinearAdd, RestAdd, ScaledAdd
 from ..targets.base import Target
 from .cheaper import cost
 from .rewrite import Results, Rewriter, made
+
+REST = 4  # inputs that cores add to sums of others
 
 
 def joined_sums(r: Rewriter, target: Target, node: Node, always: bool = False) -> Results:
@@ -29,9 +31,41 @@ def joined_sums(r: Rewriter, target: Target, node: Node, always: bool = False) -
     product = made(Linear(), [x, w], r.unique(f"{node.name}.sums"), node)
     after = ScaledAdd(node.op.shift, bound_of(w))
     last = made(after, [product.outputs[0], residual, mul], r.unique(node.name), node)
-    if not always and cost(target, [product, last]) >= cost(target, [node]):
+    cycles = cost(target, [product, last])
+    found = _without_rest(r, target, node, cycles)
+    if found is not None:
+        return found
+    if not always and cycles >= cost(target, [node]):
         return None
     return r.add(after, [r.add(Linear(), [x, w], node)[0], residual, mul], node)
+
+
+def _without_rest(r: Rewriter, target: Target, node: Node, most: float) -> Results:
+    """The same where what follows has the last four inputs, for which an engine would start anew: in less than `most`.
+
+    N-EUREKA takes in 252 inputs at once: it computes products of 256 as those of 504.
+    """
+    x, w, residual, mul = node.inputs
+    assert x is not None
+    assert w is not None
+    assert w.data is not None
+    assert isinstance(node.op, LinearAdd)
+    inputs, at_once = w.type.static_shape[1], target.inputs_at_once
+    rest = inputs % at_once if at_once else 0
+    if rest != REST or inputs == REST:
+        return None
+    first = inputs - rest
+    weights = [r.const(f"{node.name}.w", part, I8) for part in (w.data[:, :first], w.data[:, first:])]
+    after = RestAdd(node.op.shift, bound_of(w))
+    parts = [made(Columns(*at), [x], r.unique(f"{node.name}.x"), node) for at in ((0, first), (first, rest))]
+    (begin,), (end,) = (part.outputs for part in parts)
+    product = made(Linear(), [begin, weights[0]], r.unique(f"{node.name}.sums"), node)
+    last = made(after, [product.outputs[0], end, weights[1], residual, mul], r.unique(node.name), node)
+    if cost(target, [product, last]) >= most:
+        return None
+    (begin,), (end,) = (r.add(part.op, part.inputs, node) for part in parts)
+    (sums,) = r.add(Linear(), [begin, weights[0]], node)
+    return r.add(after, [sums, end, weights[1], residual, mul], node)
 
 
 def gated_sums(r: Rewriter, target: Target, node: Node, pair: Sequence[Node], op: GatedSums, most: float) -> Results:

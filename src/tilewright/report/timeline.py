@@ -20,7 +20,7 @@ MAX_BYTES = 1 << 28
 CORES = "cores"  # the track of calls that all cores share
 TRANSFERS = ("dma in", "dma out")
 CORE = "core"  # with a number: the tracks of single cores
-FIELDS = ("track", "name", "start", "stop", "phase", "kernel", "bytes")  # of an event
+FIELDS = ("track", "name", "start", "stop", "phase", "kernel", "bytes", "jobs")  # of an event
 
 
 def entry_record(function: str, cycles: float, events: Iterable[Event], uncosted: Iterable[str] = ()) -> dict[str, Any]:
@@ -60,8 +60,8 @@ def engines_of(entry: Mapping[str, Any]) -> list[str]:
 
 def events_of(entry: Mapping[str, Any]) -> Iterator[Event]:
     """The events of an entry, in the order of the program."""
-    for track, name, start, stop, phase, kernel, size in entry["events"]:
-        yield Event(entry["tracks"][track], entry["names"][name], start, stop, phase, entry["kernels"][kernel], size)
+    for track, name, start, stop, phase, kernel, *rest in entry["events"]:
+        yield Event(entry["tracks"][track], entry["names"][name], start, stop, phase, entry["kernels"][kernel], *rest)
 
 
 def text(record: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ class Event:
     """Something that occupies a track (`cores`, `core 0`, `dma in`, `dma out`, an engine) from one cycle to another.
 
     Calls have a kernel and the number of their phase, in the order in which phases begin (a job is one of its own);
-    transfers have bytes, jobs those of their weights.
+    transfers have bytes, calls of engines those of their weights, and how many jobs they are.
     """
 
     track: str
@@ -27,6 +27,7 @@ class Event:
     phase: int = -1
     kernel: str = ""
     bytes: int = 0
+    jobs: int = 0
 
 
 @dataclass
@@ -153,7 +154,8 @@ class _Clock:
         ends.append(stop)
         self.done[step.token] = stop + engine.latency
         weights = node.operands["w"].type.bytes if "w" in node.operands else 0
-        self.timeline.events.append(Event(engine.name, node.name, start, stop, self.phase, kernel.symbol, weights))
+        event = Event(engine.name, node.name, start, stop, self.phase, kernel.symbol, weights, kernel.jobs(node))
+        self.timeline.events.append(event)
 
     def describe(self, name: str, core: int) -> None:
         """A core tells an engine of the call that starts next."""

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..ir.domain import Box
+from ..ir.footprint import share_of
 from ..ir.graph import Node
 from ..ir.plan import MEMBER_ALIGNMENT, Choice, aligned
-from ..ir.program import Buffer, Call, Copy, Job, Phase, Ref, Share, Work
-from ..ir.types import U8, Dim, DType, Expr, Kind, TensorType, maximum
+from ..ir.program import Buffer, Call, Copy, Job, Phase, Ref, Work
+from ..ir.types import U8, DType, Expr, Kind, TensorType
 from ..solve.parts import Part, packed_bytes, parts
 from ..solve.tiles import Tiling, first_element, first_stored
 from ..solve.tilings import moves
-from ..targets.base import Kernel, Packing
+from ..targets.base import Packing
 from .places import Member, Places, element_type, pointer_operands
 
 Boxes = tuple[Box, ...]
@@ -203,25 +204,3 @@ class TiledNode:
                     return self._near("constants", index, elements, element_type(value, packing), packing, at)
                 at = aligned(at + packed_bytes(value.type, owner.kernel, other), MEMBER_ALIGNMENT)
         raise KeyError(name)
-
-
-def share_of(kernel: Kernel, node: Node, cores: int, late: int = 0) -> Share | None:
-    """How the cores (0: all) share a call of the kernel, where core 0 has `late` units less."""
-    split = kernel.split(node)
-    if split is None:
-        return None
-    shapes = {name: value.type.shape for name, value in node.operands.items()}
-    extents = node.op.domain(*node.types).extents(shapes)
-    total: Dim = 1
-    for name in split.dims:
-        total = product(total, extents[name])
-    unit = aligned(-(-maximum(total) // cores), split.unit) if cores else split.unit
-    return Share(total, unit, split.dims, cores, late)
-
-
-def product(a: Dim, b: Dim) -> Dim:
-    """Of two dimensions, one of which is a number."""
-    if isinstance(b, int):
-        return (Expr.of(a) * b).simplified()
-    assert isinstance(a, int), "only one run-time dimension is shared out"
-    return (Expr.of(b) * a).simplified()

@@ -14,6 +14,7 @@ from ..ir.plan import Block, Choice, EntryPlan, Home, Plan, Tiled, aligned, pack
 from ..ir.repeats import Repeat, layers
 from ..ir.types import Kind, Value
 from ..targets.base import Memory, Target
+from .apart import kept, undisturbed, unmet
 from .arrange import arrange
 from .decide import Decision, Life, Menus, ScratchpadError, alone, decide, lives, whole
 from .flights import Flight, flights
@@ -150,8 +151,12 @@ def _entry(
     pad, far, capacity = budget.pad, budget.far, budget.capacity - budget.taken
     for decision, seconds in _decisions(graph, choices, menus, budget, spare):
         repeat = layers(graph, {name: way.does for name, way in decision.ways.items()})
-        for ahead in AHEAD:
-            blocks, homes, early = _blocks(graph, decision, budget, int(capacity * ahead), repeat, menus.target)
+        pairs = unmet(graph, decision.ways, menus.target.cores)
+        for ahead, apart in product(AHEAD, (pairs, {}) if pairs else ({},)):
+            room = int(capacity * ahead)
+            blocks, homes, early = _blocks(graph, decision, budget, room, repeat, menus.target, {})
+            if apart and undisturbed(blocks, apart):
+                blocks, homes, early = _blocks(graph, decision, budget, room, repeat, menus.target, apart)
             near = {b.name: b for b in blocks if b.memory == pad.name and b.offset < 0}
             if lower_bound([*near.values()]) > capacity:
                 continue
@@ -214,11 +219,12 @@ def _choice(way: Tiled, early: int | None, offered: tuple[Tiled, ...]) -> Choice
 
 
 def _blocks(
-    graph: Graph, decision: Decision, budget: Budget, ahead: int, repeat: Repeat | None, target: Target
-) -> tuple[list[Block], dict[Value, Home], dict[str, int]]:
+    graph: Graph, decision: Decision, budget: Budget, ahead: int, repeat: Repeat | None, target: Target,
+    apart: Mapping[int, int],
+) -> tuple[list[Block], dict[Value, Home], dict[str, int]]:  # fmt: skip
     """Blocks, where each value lives, and how many steps ahead the constants of nodes begin to arrive.
 
-    Blocks of what stays have their offsets.
+    Blocks of what stays have their offsets. What dies before steps that are `apart` dies behind them.
     """
     pad, far = budget.pad, budget.far
     found: dict[str, Block] = {}
@@ -266,6 +272,7 @@ def _blocks(
             label = f"{node.name}.{name}"
             flight = flying.get(step, Flight(step, step)) if name in ("constants", "between") else Flight(step, step)
             found[label] = Block(label, pad.name, size, flight.first, flight.last)
+    kept(found, apart, pad.name)
     early = _send_ahead(graph, found, pad.name, ahead, repeat)
     return [*fixed, *found.values()], homes, early
 

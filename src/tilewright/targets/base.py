@@ -244,6 +244,14 @@ class CodeCache:
 
 
 @dataclass(frozen=True)
+class Described:
+    """What an asynchronous engine's runtime reads of a job: addresses of a call's parameters, a table of numbers."""
+
+    addresses: tuple[tuple[str, int], ...]  # parameter, bytes to add
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Engine:
     """Something that executes kernels. `cores` > 1: SPMD.
 
@@ -262,6 +270,9 @@ class Engine:
     describe: float = 0.0  # of that core to tell it of a job: the next call's first one while it waits for all others
     latency: float = 0.0  # from a call's end until the core that waits goes on
     beside: float = 1.0  # how many times as long a call takes while the cores work: they share the scratchpad's banks
+    inputs: int = 0  # of a product that it takes in at once: one more is as much work as so many more
+    jobs: Callable[[Sequence[Mapping[str, Argument]]], Sequence[Sequence[Described]]] | None = None
+    # scalars of a program's calls, in the order of their start -> the jobs of each
 
     @property
     def asynchronous(self) -> bool:
@@ -369,6 +380,11 @@ class Target:
     def accelerated(self) -> bool:
         """Whether an asynchronous engine computes beside the cores."""
         return any(engine.asynchronous for engine in self.engines)
+
+    @property
+    def inputs_at_once(self) -> int:
+        """Inputs of a product that an engine beside the cores takes in at once; 0: there is none such."""
+        return max((engine.inputs for engine in self.engines), default=0)
 
     @property
     def tokens_at_once(self) -> int:

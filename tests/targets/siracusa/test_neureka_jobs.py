@@ -19,16 +19,21 @@ from tilewright.targets.siracusa.neureka_job import (
     BIAS,
     CONF,
     FAR_WEIGHTS,
+    LENGTH,
     LINEAR,
     MODE,
     MODE16,
+    PLACES,
     QUANTISE,
+    REGISTERS,
     RESULT,
     SCALE,
     STREAM_IN,
     STRIDED,
+    WEIGHT_MEMORY,
     Job,
     Mode,
+    described,
     form,
     pair,
     wrong,
@@ -91,6 +96,31 @@ def test_forms_of_such_jobs_are_not_made(change: dict[str, Any]) -> None:
     form([JOB])
     with pytest.raises(ValueError, match="N-EUREKA does not compute"):
         form([replace(JOB, **change)])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_job_is_told_what_its_context_does_not_have(seed: int) -> None:
+    """Contexts take turns, and hold anything at first; addresses are told every time."""
+    rng = np.random.default_rng(seed)
+    some = [replace(JOB, outputs=int(n), shift=int(n) % 3, w_at=int(n), y_at=4) for n in rng.integers(1, 99, 4)]
+    calls = [[some[i] for i in rng.integers(0, len(some), rng.integers(1, 4))] for _ in range(20)]
+    contexts: list[dict[int, int]] = [{}, {}]
+    sizes = []
+    for jobs, told in zip(calls, described([form(jobs) for jobs in calls]), strict=True):
+        assert len(jobs) == len(told)
+        for job, each in zip(jobs, told, strict=True):
+            assert dict(each.addresses) == {
+                "w": job.w_at - WEIGHT_MEMORY, "x": -sum(job.in_strides), "y": 4, "mul": 0, "add": 0,
+            }  # fmt: skip
+            number, *rest = each.numbers
+            assert len(rest) == 2 * number
+            contexts[0] |= {(at - REGISTERS) // 4: value for value, at in zip(rest[::2], rest[1::2], strict=True)}
+            wanted = np.array(job.registers(), np.int64).astype(np.int32).tolist()
+            assert [contexts[0][i] for i in range(PLACES, LENGTH)] == wanted[PLACES:]
+            contexts.reverse()
+            sizes.append(number)
+    assert sizes[:2] == [LENGTH - PLACES] * 2
+    assert max(sizes[2:]) < 5
 
 
 # Weights

@@ -10,11 +10,11 @@ import pytest
 from tests.instances import node_of, random_operands
 from tests.targets.siracusa.cases import check, with_constants
 from tilewright.ir.types import I8, I16, I32, U8, TensorType
-from tilewright.ops import GatedLinear, GatedSums, ScaledAdd, TurnedHeads
+from tilewright.ops import GatedLinear, GatedSums, RestAdd, ScaledAdd, TurnedHeads
 from tilewright.targets.siracusa.bench import Case
 from tilewright.targets.siracusa.one_call import ONE_CALL
 
-GATED, HEADS, JOINED, GATED_SUMS = ONE_CALL
+GATED, HEADS, JOINED, REST, *GATED_SUMS = ONE_CALL
 WEIGHTS = ("w_gate", "mul_gate", "w_up", "mul_up")
 
 
@@ -59,19 +59,38 @@ def joined_sums(rng: np.random.Generator, columns: int) -> Case:
     return Case(JOINED, with_constants(node, arrays, ("mul",)), arrays, overlay=overlay, shift=int(rng.integers(0, 4)))
 
 
+def rest_of_sums(rng: np.random.Generator, columns: int) -> Case:
+    op = RestAdd(int(rng.integers(4, 24)), 8_300_000)
+    sums, row = TensorType((1, columns), I32), TensorType((1, columns), I16)
+    x, w, mul = TensorType((1, 4), I8), TensorType((columns, 4), I8), TensorType((columns,), U8)
+    node = node_of(op, sums, x, w, row, mul)
+    arrays = random_operands(node, rng)
+    arrays["s"] >>= rng.integers(0, 20, arrays["s"].shape).astype(np.int32)
+    overlay = {"y": "r"} if rng.integers(0, 2) else {}
+    known = with_constants(node, arrays, ("w", "mul"))
+    return Case(REST, known, arrays, overlay=overlay, shift=int(rng.integers(0, 4)))
+
+
 def gated_sums(rng: np.random.Generator, columns: int) -> Case:
     op = GatedSums(*(int(rng.integers(*shifts)) for shifts in ((8, 24), (8, 24), (0, 20))), 8_300_000)
     types = TensorType((1, 2 * columns), I32), TensorType((2 * columns,), U8), TensorType((256,), I16)
     node = node_of(op, *types)
     arrays = random_operands(node, rng)
     arrays["x"] >>= rng.integers(0, 20, arrays["x"].shape).astype(np.int32)
-    return Case(GATED_SUMS, with_constants(node, arrays, ("mul", "table")), arrays, shift=int(rng.integers(0, 4)))
+    node = with_constants(node, arrays, ("mul", "table"))
+    kernel = next(row for row in GATED_SUMS if row.misfit(node) is None)
+    return Case(kernel, node, arrays, shift=int(rng.integers(0, 4)))
 
 
 @pytest.mark.parametrize("cores", [1, 3, 8])
 def test_what_follows_sums_is_exact_and_about_as_fast_as_predicted(cores: int) -> None:
     rng = np.random.default_rng(cores)
-    cases = [make(rng, n) for make in (joined_sums, gated_sums) for n in (1, 7, 64, 100, 256, 688) for _ in range(3)]
+    cases = [
+        make(rng, n)
+        for make in (joined_sums, rest_of_sums, gated_sums)
+        for n in (1, 7, 64, 100, 256, 688)
+        for _ in range(3)
+    ]
     assert all(case.kernel.misfit(case.node) is None for case in cases)
     for case, outcome in zip(cases, check(cases, cores), strict=True):
         if cores == 8:

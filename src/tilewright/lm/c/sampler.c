@@ -58,25 +58,18 @@ static uint32_t next_random(tw_sampler *s)
 
 #define RARELY(condition) __builtin_expect(!!(condition), 0)
 
-/* Four at a time: a new greatest is rare after the first few. */
+/* Two at a time: a new greatest is rare after the first few. */
 int32_t tw_argmax(const int32_t *logits, uint32_t count)
 {
-    const int32_t *at = logits, *end = logits + (count & ~3u), *best = logits;
+    const int32_t *at = logits + (count & 1), *end = logits + count, *best = logits;
     int32_t most = *logits;
-    for (; at < end; at += 4) {
-        int32_t a = at[0], b = at[1], c = at[2], d = at[3];
+    for (; at < end; at += 2) {
+        int32_t a = at[0], b = at[1];
         if (RARELY(a > most))
             most = a, best = at;
         if (RARELY(b > most))
             most = b, best = at + 1;
-        if (RARELY(c > most))
-            most = c, best = at + 2;
-        if (RARELY(d > most))
-            most = d, best = at + 3;
     }
-    for (end = logits + count; at < end; at++)
-        if (RARELY(*at > most))
-            most = *at, best = at;
     return (int32_t)(best - logits);
 }
 

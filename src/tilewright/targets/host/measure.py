@@ -162,6 +162,8 @@ def _calls(elf: Any, file: str, known: frozenset[str], calls: dict[str, set[str]
         symbols = sections[section["sh_link"]]
         for relocation in section.iter_relocations():
             symbol = symbols.get_symbol(relocation["r_info_sym"])
+            if symbol.name.startswith(".L") and symbol["st_shndx"] == section["sh_info"]:
+                continue  # a jump within a function, where the linker shortens code
             callee = _function_at(elf, file, symbol)
             if callee and relocation["r_info_type"] in CALLS.get(elf["e_machine"], ()):
                 calls.setdefault(caller, set()).add(_canonical(file, callee, known))

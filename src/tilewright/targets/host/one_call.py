@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from ...ir.graph import Node
-from ...ops import GatedLinear, GatedSums, ScaledAdd, TurnedHeads
+from ...ops import GatedLinear, GatedSums, RestAdd, ScaledAdd, TurnedHeads
 from ..base import Kernel, Scalar
 from .arguments import type_of
 
@@ -45,6 +45,10 @@ HEADS = (
     " const int16_t *restrict angles, int8_t *restrict y"
 )
 SCALED_ADD = "const int32_t *restrict x, const int16_t *r, const uint8_t *restrict mul, int16_t *y"
+REST_ADD = (
+    "const int32_t *restrict s, const int8_t *restrict x, const int8_t *restrict w, const int16_t *r,"
+    " const uint8_t *restrict mul, int16_t *y"
+)
 GATED_SUMS = "const int32_t *restrict x, const uint8_t *restrict mul, const int16_t *restrict table, int8_t *restrict y"
 
 ONE_CALL = (
@@ -62,6 +66,14 @@ ONE_CALL = (
         lambda node: {
             "tokens": type_of(node, "x").shape[0], "columns": type_of(node, "mul").static_shape[0],
             "shift": cast(ScaledAdd, node.op).shift,
+        },
+        in_place={"y": "r"},
+    ),
+    Kernel(
+        RestAdd, "one_call.c", "tw_rest_add_i16", f"{REST_ADD}, int tokens, int columns, int inputs, int shift", {},
+        lambda node: {
+            "tokens": type_of(node, "x").shape[0], "columns": type_of(node, "mul").static_shape[0],
+            "inputs": type_of(node, "w").static_shape[1], "shift": cast(RestAdd, node.op).shift,
         },
         in_place={"y": "r"},
     ),

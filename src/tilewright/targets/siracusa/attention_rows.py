@@ -89,7 +89,6 @@ def _pairs(node: Node) -> tuple[int, int, int]:
 def _pair_arguments(node: Node) -> Mapping[str, Argument]:
     return {
         **_arguments(node), "stride": type_of(node, "k").static_shape[1], "pairs": _pairs(node)[2],
-        "digits": int(not sums_of_few_bits(node)),
     }  # fmt: skip
 
 
@@ -132,7 +131,7 @@ _OPERANDS = (
 ATTENTION_ROWS = (
     Kernel(
         IntegerAttention, "attention_row_pairs.c", "tw_attend_row_pairs",
-        f"{_OPERANDS} int stride, int pairs, int pitch, int mask_step, int digits, int first, int last",
+        f"{_OPERANDS} int stride, int pairs, int pitch, int mask_step, int first, int last",
         {}, _pair_arguments, (own_heads, of_four, sums_of_32_bits, masked_alike, usual_pairs, sums_of_20_bits),
         packing={"v": VALUES, "plain": CENTRED, "scale": TWICE, "exp": HALVES, "weight": FOURFOLD,
                  "numbers": BOUNDED, "join": TWICE_IN_HALVES},

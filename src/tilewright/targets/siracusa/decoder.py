@@ -47,17 +47,29 @@ def _once(packed: Array, shape: tuple[int, ...]) -> Array:
     return _uncentre(packed >> 1, shape)
 
 
+def _plain(table: Array) -> Array:
+    """And whether they are halves of their index, towards zero."""
+    index = np.arange(-128, 128)
+    halves = np.array_equal(_centre(table), np.sign(index) * (np.abs(index) // 2))
+    return np.append(_twice(table), table.dtype.type(halves))
+
+
 def _raised(first: int) -> int:
     """How many bits an exponential is raised by to be at least 2^15."""
     return 16 - first.bit_length()
 
 
 def _halves(table: Array) -> Array:
-    """Halves, last entry first; the greatest of what follows the first 8, 16 .. 128; how many bits all are raised."""
-    raised = _raised(int(table[0]))
+    """Halves, last entry first; the greatest of what follows the first 8, 16 .. 128; how many bits all are raised; the
+    greatest sum of them times the first of which is of 24 bits, raised as they are.
+    """
+    first = int(table[0])
+    raised = _raised(first)
     halves = (table.astype(np.int64) << raised).astype(np.uint16)
     later = np.maximum.accumulate(halves[::-1])[::-1][8:136:8]
-    return np.append(np.concatenate([halves[::-1], later]).view(np.int32), np.int32(raised)).astype(table.dtype)
+    short = min(((1 << 24) - 1) // max(first, 1) << raised, (1 << 31) - 1)
+    packed = np.concatenate([halves[::-1], later]).view(np.int32)
+    return np.append(packed, np.array([raised, short], np.int32)).astype(table.dtype)
 
 
 def _unhalves(packed: Array, _: tuple[int, ...]) -> Array:
@@ -78,11 +90,19 @@ def _bound(numbers: Array) -> Array:
     return np.append(numbers, numbers.dtype.type(bound_of(numbers)))
 
 
+def _rounded(numbers: Array) -> Array:
+    """And whether both rotations are products of halves that are rounded: sums beyond 16 bits saturate."""
+    halves = all(256 <= mul < 1 << 15 and add == 1 << 15 for mul, add in numbers[-4:].reshape(2, 2).astype(np.int64))
+    return np.append(numbers, numbers.dtype.type(halves))
+
+
 CENTRED = Packing("from the entry of -128 on", _centre, _uncentre)
 REVERSED = Packing("last entry first", _reverse, lambda packed, shape: _reverse(packed.reshape(shape)))
 FOURFOLD = Packing("each entry four times", lambda table: np.repeat(table, 4), lambda packed, _: packed[::4].copy())
 TWICE = Packing("twice their value, from the entry of -128 on", _twice, _once)
+PLAIN = Packing(f"{TWICE.name}, and whether they are halves", _plain, lambda packed, shape: _once(packed[:256], shape))
 HALVES = Packing("halves, last entry first, raised to 2^15, and what follows each eighth", _halves, _unhalves)
+TURNING = Packing("and whether rotations are rounded halves", _rounded, lambda packed, _: packed[:-1].copy())
 BOUNDED = Packing("and where sums are clipped", _bound, lambda packed, _: packed[:4].copy())
 
 
@@ -313,12 +333,13 @@ def _turn_cycles(node: Node) -> float:
 
 def _new_cycles(node: Node) -> float:
     op = cast(NewHeads, node.op)
-    return stream(_own_rows(node)) + 175 + per_core(op.kv_heads) * (24 * op.group + 94)
+    return stream(_own_rows(node)) + 175 + per_core(op.kv_heads) * (20 * op.group + 98)
 
 
 def _enter_cycles(node: Node) -> float:
-    op = cast(EnterHeads, node.op)
-    return 210 + per_core(op.kv_heads) * (24 * op.group + 95)
+    op, numbers = cast(EnterHeads, node.op), node.operands["numbers"].data
+    halves = op.q_shift == 16 and numbers is not None and _rounded(numbers)[-1] > 0
+    return 175 + per_core(op.kv_heads) * (20 * op.group + 98 if halves else 46 * op.group + 275)
 
 
 def _attention_cycles(node: Node) -> float:
@@ -340,11 +361,12 @@ def _pairs(node: Node) -> int:
 def _row_cycles(node: Node) -> float:
     if "mask" in node.operands and _seen(node) < 8:  # whatever it hides
         return 150.0 + _pairs(node) * (480.0 + 84.0 * _seen(node))
-    return 180.0 + _pairs(node) * (245.0 + 39.6 * _seen(node))
+    each = 237.0 + 38.4 * _seen(node) if _seen(node) < 24 else 205.0 + 39.0 * _seen(node)
+    return 150.0 + _pairs(node) * each
 
 
 def _long_cycles(node: Node) -> float:
-    return 150.0 + _pairs(node) * (1800.0 + 27.0 * _seen(node))
+    return 150.0 + _pairs(node) * (1668.0 + 26.5 * _seen(node))
 
 
 def _join_cycles(node: Node) -> float:
@@ -360,7 +382,7 @@ _TABLES = (
 )
 
 _PAIRS = f"{_TABLES} int stride, int pitch, int spread, int out_shift, {_RANGE}"
-_PACKED = {"v": VALUES, "plain": TWICE, "exp": HALVES, "weight": FOURFOLD, "numbers": BOUNDED,
+_PACKED = {"v": VALUES, "plain": PLAIN, "exp": HALVES, "weight": FOURFOLD, "numbers": BOUNDED,
            "scale": CENTRED}  # fmt: skip
 _HIDING = frozenset({"scale", "hide", "join"})  # not read where nothing is masked
 
@@ -375,7 +397,8 @@ DECODER = (
         NewHeads, "decoder.c", "tw_new_heads",
         f"{NEW}, int8_t *restrict scratch, int n, int group, int pitch, int pos, int shift, int turn, {_RANGE}",
         {}, _new, (one_token_of_64, new_sums_of_32_bits),
-        packing={"w": ROWS, "table_k": CENTRED, "table_v": CENTRED, "state_v": VALUES, "v": VALUES},
+        packing={"w": ROWS, "table_k": CENTRED, "table_v": CENTRED, "state_v": VALUES, "v": VALUES,
+                 "numbers": TURNING},
         scratch=lambda node: type_of(node, "mul").static_shape[0], split=cached_heads,
         direct=frozenset({"state_k", "state_v"}), cycles=_new_cycles, by_struct=True,
     ),
@@ -383,7 +406,7 @@ DECODER = (
         EnterHeads, "decoder.c", "tw_enter_row",
         f"{ENTER}, int n, int group, int pitch, int pos, int turn, {_RANGE}",
         {}, _enter, (one_row_of_fours, turns_of_32_bits),
-        packing={"table_k": CENTRED, "table_v": CENTRED, "state_v": VALUES, "v": VALUES},
+        packing={"table_k": CENTRED, "table_v": CENTRED, "state_v": VALUES, "v": VALUES, "numbers": TURNING},
         split=cached_heads, direct=frozenset({"state_k", "state_v"}), cycles=_enter_cycles, by_struct=True,
     ),
     Kernel(

@@ -17,6 +17,7 @@ from ..base import Kernel, Packing, Rule, Scalar, Split
 from ..host.arguments import clamp, product, type_of
 from .dense_cycles import (
     STREAM_ADD,
+    STREAM_BYTES,
     STREAM_MULTIPLES,
     STREAM_SUMS,
     eights,
@@ -76,6 +77,11 @@ def _unpack_fours(packed: Array, shape: tuple[int, ...]) -> Array:
 FOURS = Packing("panels of 4 rows", _pack_fours, _unpack_fours)
 ROWS = Packing("rows of whole words", _pack, _unpack)
 APART = Packing("rows of an odd number of words", _pack_apart, _unpack)
+# Multipliers of one dimension: a number times a factor, onto that number, takes a cycle less than their product alone.
+LESS_ONE = Packing(
+    "each less one", lambda mul: (mul - 1).reshape(-1), lambda packed, shape: (packed + 1).reshape(shape),
+    lambda box, shape: (box[0][0], box[0][1] - box[0][0]) if len(shape) == 1 else None,
+)  # fmt: skip
 
 
 def _sums(node: Node) -> tuple[Array | int, Array | int]:
@@ -381,7 +387,8 @@ DENSE = (
         "const int8_t *restrict x, const int8_t *restrict w, const int32_t *restrict mul, const int32_t *restrict add,"
         " int8_t *restrict y, int mul_step, int shift, int first, int last",
         {"x": "i8", "w": "i8", "mul": "i32", "y": "i8"}, _streamed, requires=(one_row, in_registers, scaled_bytes),
-        packing={"w": ROWS}, split=_split, cycles=_stream_cycles, by_struct=True,
+        packing={"w": ROWS, "mul": LESS_ONE}, split=_split, by_struct=True,
+        cycles=lambda node: stream(_shares(node)[0][0], STREAM_BYTES),
     ),
     Kernel(
         Linear, "gemv_i8.c", "tw_eights_bytes",

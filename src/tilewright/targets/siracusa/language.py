@@ -323,7 +323,8 @@ LANGUAGE = (
     ),
     Kernel(
         QuantisedRMSNorm, "cluster_llama.c", "tw_cluster_rmsnorm_row", _NORM, {"x": "i16", "w": "i16"}, _rmsnorm,
-        (one_row_of_64,), split=flat, cycles=_row_cycles, examples=_row_examples, by_struct=True,
+        (one_row_of_64,), split=lambda node: Split(flat(node).dims, 2), cycles=_row_cycles, examples=_row_examples,
+        by_struct=True,
     ),
     Kernel(
         QuantisedRMSNorm, "cluster_llama.c", "tw_cluster_rmsnorm",

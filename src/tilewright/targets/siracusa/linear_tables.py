@@ -45,33 +45,27 @@ def _steps(node: Node) -> tuple[tuple[int, Array, Array], ...]:
 
 
 def rounded(node: Node) -> bool:
-    """Constants with which every requantisation rounds half up, by the same shift, within 32 bits"""
+    """Constants: shifts by 16 that round half up, within 32 bits, multipliers of products of 15 bits"""
     numbers = node.operands["numbers"].data
     if numbers is None or node.operands["w"].data is None:
         return False
     steps, pairs = _steps(node), numbers.astype(object).reshape(-1, 2)
-    if len({shift for shift, _, _ in steps}) > 1 or not 1 <= steps[0][0] <= 31:
-        return False
-    return all(
-        add == half(shift) and max(-int(low.min()), int(high.max())) * abs(mul) + add < 1 << 31
+    products = pairs[:1] if isinstance(node.op, LinearJoin) else pairs
+    return all(0 <= mul < 1 << 15 for mul, _ in products) and all(
+        shift == 16 and add == half(16) and max(-int(low.min()), int(high.max())) * abs(mul) + add < 1 << 31
         for (shift, low, high), (mul, add) in zip(steps, pairs, strict=True)
     )
 
 
-def rounded_pairs(node: Node) -> bool:
-    """Constants with which products round half up, within 32 bits"""
-    shift, mul, add = cast(TablePairs, node.op).shift, node.operands["mul"].data, node.operands["add"].data
-    if mul is None or add is None or not 1 <= shift <= 31:
-        return False
-    return bool(add[0] == half(shift)) and (abs(int(mul[0])) << 14) + half(shift) < 1 << 31
-
-
 def usual_pairs(node: Node) -> bool:
-    """A second table that changes nothing, a shift of 16, a multiplier of 15 bits"""
-    mul = node.operands["mul"].data
-    return (
-        cast(TablePairs, node.op).shift == 16 and mul is not None and 0 <= mul[0] < 1 << 15 and given(node, "table_b")
-    )
+    """A shift by 16 that rounds half up, a multiplier of 15 bits"""
+    shift, mul, add = cast(TablePairs, node.op).shift, node.operands["mul"].data, node.operands["add"].data
+    return shift == 16 and mul is not None and add is not None and bool(0 <= mul[0] < 1 << 15 and add[0] == half(16))
+
+
+def one_table(node: Node) -> bool:
+    """A second table that changes nothing"""
+    return given(node, "table_b")
 
 
 def rest_in_words(node: Node) -> bool:
@@ -81,30 +75,27 @@ def rest_in_words(node: Node) -> bool:
 
 
 def rounded_rest(node: Node) -> bool:
-    """Constants with which both requantisations round half up, by the same shift, within 32 bits"""
+    """Constants: shifts by 16 that round half up, within 32 bits, a multiplier of the product of 15 bits"""
     op, numbers = cast(RestJoin, node.op), node.operands["numbers"].data
-    if numbers is None or op.shift != op.out_shift or not 1 <= op.shift <= 31:
+    if numbers is None or (op.shift, op.out_shift) != (16, 16):
         return False
     (mul, add), (out, out_add) = numbers.astype(object).reshape(2, 2)
-    most = max(op.bound * abs(mul), 256 * abs(out)) + half(op.shift)
-    return bool(add == out_add == half(op.shift) and most < 1 << 31)
+    most = max(op.bound * abs(mul), 256 * abs(out)) + half(16)
+    return bool(0 <= mul < 1 << 15 and add == out_add == half(16) and most < 1 << 31)
 
 
 def _rest(node: Node) -> dict[str, int]:
     inputs, cols = type_of(node, "x").static_shape[-1], type_of(node, "w").static_shape[1]
-    return {"skip": inputs - cols, "words": cols // 4, "shift": cast(RestJoin, node.op).shift}
+    return {"skip": inputs - cols, "words": cols // 4}
 
 
-def usual_gate(node: Node) -> bool:
-    """A second table that changes nothing, shifts of 16, a last multiplier of 15 bits"""
-    numbers = node.operands["numbers"].data
-    usual = numbers is not None and 0 <= numbers[4] < 1 << 15 and given(node, "table_b")
-    return usual and cast(LinearGate, node.op).shift == 16
+def _own(node: Node) -> int:
+    """Results of the busiest core."""
+    return up(elements(node), CORES)
 
 
-def _arguments(node: Node) -> Mapping[str, Scalar]:
-    found = sizes(node)
-    return {"cols": found["cols"], "shift": found["shift"]}
+def _cols(node: Node) -> Mapping[str, Scalar]:
+    return {"cols": sizes(node)["cols"]}
 
 
 # Cluster cycles of warm calls, fitted on the simulator with `--timing gvsoc`.
@@ -113,7 +104,7 @@ def _arguments(node: Node) -> Mapping[str, Scalar]:
 def _join_cycles(node: Node) -> float:
     rows, cols = type_of(node, "w").static_shape
     blocks = up(up(rows, 8), CORES)
-    return eights(blocks, cols) + 75 * blocks
+    return eights(blocks, cols) + 25 * blocks
 
 
 def _rows_cycles(node: Node) -> float:
@@ -121,57 +112,44 @@ def _rows_cycles(node: Node) -> float:
     return rows_alone(up(rows, CORES), cols)
 
 
-def _own(node: Node) -> int:
-    """Results of the busiest core."""
-    return up(elements(node), CORES)
-
-
 def _gate_cycles(node: Node) -> float:
-    return GATE_CALL + GATE_PAIR * _own(node)
+    return GATE_CALL + GATE_PAIR * up(type_of(node, "y").static_shape[-1], CORES)
 
 
 LINEAR_TABLES = (
     Kernel(
-        LinearJoin, "gemv_tables.c", "tw_eights_join", f"{JOIN}, int cols, int shift, int first, int last", {},
-        _arguments, (one_row, in_eights, rounded), packing={"w": APART, "table": CENTRED}, cycles=_join_cycles,
+        LinearJoin, "gemv_tables.c", "tw_eights_join", f"{JOIN}, int cols, int first, int last", {},
+        _cols, (one_row, in_eights, rounded), packing={"w": APART, "table": CENTRED}, cycles=_join_cycles,
         in_place={"y": "r"}, split=lambda _: Split(("o",), 8), by_struct=True,
     ),
     Kernel(
-        LinearJoin, "gemv_tables.c", "tw_rows_join", f"{JOIN}, int cols, int shift, int first, int last", {},
-        _arguments, (one_row, in_pairs, rounded), packing={"w": APART, "table": CENTRED}, cycles=_rows_cycles,
+        LinearJoin, "gemv_tables.c", "tw_rows_join", f"{JOIN}, int cols, int first, int last", {},
+        _cols, (one_row, in_pairs, rounded), packing={"w": APART, "table": CENTRED}, cycles=_rows_cycles,
         in_place={"y": "r"}, split=lambda _: Split(("o",)), by_struct=True,
     ),
     Kernel(
-        LinearGate, "gemv_tables.c", "tw_stream_gate", f"{GATE}, int shift, int first, int last", {}, _arguments,
+        LinearGate, "gemv_tables.c", "tw_stream_gate", f"{GATE}, int first, int last", {}, lambda _: {},
         (one_row, of_64, rounded), packing={"w": ROWS, "table_a": CENTRED, "table_b": CENTRED},
         cycles=_gate_cycles, split=lambda _: Split(("o",)), by_struct=True,
     ),
     Kernel(
-        LinearGate, "gemv_tables.c", "tw_stream_product",
-        "const int8_t *restrict x, const int8_t *restrict w, const int8_t *restrict table_a,"
-        " const int32_t *restrict numbers, int8_t *restrict y, int first, int last",
-        {}, requires=(one_row, of_64, rounded, usual_gate), packing={"w": ROWS, "table_a": CENTRED},
-        cycles=lambda node: GATE_CALL + (GATE_PAIR - 4.5) * _own(node), split=lambda _: Split(("o",)), by_struct=True,
-    ),
-    Kernel(
         TablePairs, "gemv_tables.c", "tw_join_pairs",
         "const int8_t *restrict x, const int8_t *restrict table_a, const int8_t *restrict table_b,"
-        " const int32_t *restrict mul, int8_t *restrict y, int shift, int first, int last",
-        {}, lambda node: {"shift": cast(TablePairs, node.op).shift}, (rounded_pairs,),
-        packing={"table_a": CENTRED, "table_b": CENTRED}, cycles=lambda node: 50.0 + 11 * _own(node), split=flat,
-        by_struct=True,
+        " const int32_t *restrict mul, int8_t *restrict y, int first, int last",
+        {}, requires=(usual_pairs,), packing={"table_a": CENTRED, "table_b": CENTRED},
+        cycles=lambda node: 50.0 + 10.5 * _own(node), split=flat, by_struct=True,
     ),
     Kernel(
         TablePairs, "gemv_tables.c", "tw_multiply_pairs",
         "const int8_t *restrict x, const int8_t *restrict table_a, const int32_t *restrict mul,"
         " int8_t *restrict y, int first, int last",
-        {}, requires=(rounded_pairs, usual_pairs), packing={"table_a": CENTRED},
+        {}, requires=(usual_pairs, one_table), packing={"table_a": CENTRED},
         cycles=lambda node: 48.0 + 8 * _own(node), split=flat, by_struct=True,
     ),
     Kernel(
-        RestJoin, "gemv_tables.c", "tw_rest_join", f"{REST}, int skip, int words, int shift, int first, int last", {},
+        RestJoin, "gemv_tables.c", "tw_rest_join", f"{REST}, int skip, int words, int first, int last", {},
         _rest, (one_row, rest_in_words, rounded_rest), packing={"table": CENTRED}, in_place={"y": "r"},
-        cycles=lambda node: 75.0 + (19 + 4 * _rest(node)["words"]) * _own(node), split=lambda _: Split(("o",)),
+        cycles=lambda node: 75.0 + (17 + 4 * _rest(node)["words"]) * _own(node), split=lambda _: Split(("o",)),
         by_struct=True,
     ),
 )  # fmt: skip

@@ -36,7 +36,7 @@ def _blocks(node: Node, block: int) -> Split:
 def _rows_cycles(node: Node) -> float:
     """Of a table in weight memory."""
     count = math.prod(nominal(d) for d in type_of(node, "y").shape)
-    return 150.0 + 20 * -(-per_core(count) * size(node, "y") // 4)
+    return 90.0 + 20 * -(-per_core(count) * size(node, "y") // 4)
 
 
 def _row_length(table: Argument) -> int:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 
+from ..base import Argument, Described
 from .neureka_weights import ALL_BYTES, POINT_INPUTS, TAP_INPUTS, WORD, Levels
 from .share import up
 
 TILE = 6  # pixels of results along each side that the engine holds at once
 OUTPUTS = 32  # channels of results that it holds
 WEIGHT_MEMORY = 0x10400000  # the address that those of weights count from
+REGISTERS = 0x10201020  # the address of a job's registers, of which the first are addresses
+LENGTH, PLACES, ADDRESSES = 24, 6, ((0, "w"), (1, "x"), (2, "y"), (3, "mul"), (5, "add"))
 IN_PIXEL, IN_LINE, OUT_GROUP, OUT_PIXEL, OUT_LINE, WORD_STEP, OUTPUT_STEP = 6, 7, 9, 10, 11, 12, 13
 LAST_CHANNELS, LAST_RESULTS, LAST_INPUTS, CHANNEL_TILES, PIXEL_TILES = 15, 16, 17, 18, 19
 PADDING, LOW, MASK, CONF = 20, 21, 22, 23
@@ -212,6 +216,29 @@ def form(jobs: Sequence[Job]) -> dict[str, int | tuple[int, ...]]:
         words += [job.w_at - WEIGHT_MEMORY, job.x_at - border, job.y_at, job.mul_at, 0, job.add_at]
         words += np.array(job.registers()[IN_PIXEL:], np.int64).astype(np.int32).tolist()
     return {"form": tuple(words), "jobs": len(jobs)}
+
+
+def described(calls: Sequence[Mapping[str, Argument]]) -> list[list[Described]]:
+    """What the runtime reads of the jobs of a program's calls, from their forms.
+
+    Jobs take turns at the engine's two contexts, whose registers stay as they are: a job has those that differ from the
+    job before the last. What there was before the program is not known.
+    """
+    found: list[list[Described]] = []
+    contexts: list[dict[int, int]] = [{}, {}]
+    for call in calls:
+        words, jobs = call["form"], []
+        assert isinstance(words, tuple)
+        for at in range(0, len(words), LENGTH):
+            places, others = words[at : at + PLACES], words[at + PLACES : at + LENGTH]
+            had, contexts = contexts[0], contexts[::-1]
+            changed = {REGISTERS + 4 * i: word for i, word in enumerate(others, PLACES)}
+            changed = {place: word for place, word in changed.items() if had.get(place) != word}
+            had |= changed
+            table = itertools.chain.from_iterable((word, place) for place, word in changed.items())
+            jobs.append(Described(tuple((name, places[i]) for i, name in ADDRESSES), (len(changed), *table)))
+        found.append(jobs)
+    return found
 
 
 def rest(size: int, part: int) -> int:

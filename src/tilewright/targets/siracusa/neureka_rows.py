@@ -21,11 +21,11 @@ from .neureka_weights import Levels, each_output, point_packing
 from .requant import NARROW, mode_of
 from .share import up
 
-ISSUE = 25.0  # cycles of a core to start a job whose registers are written
-DESCRIBE = 140.0  # to write them; the next job of a call can start so long after the one before
+ISSUE = 20.0  # cycles of a core to start a job whose registers are written
+DESCRIBE = 100.0  # to write them; the next job of a call can start so long after the one before
 BESIDE = 1.08  # times as long that jobs take while eight cores read weights from L1
 TURNS = 1, 2, 3  # products whose rows are laid in turns have so many kinds of them
-LATENCY = 25.0  # from the end of the last job until a core that waits knows
+LATENCY = 15.0  # from the end of the last job until a core that waits knows
 
 
 @dataclass(frozen=True)

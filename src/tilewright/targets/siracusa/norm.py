@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -12,7 +14,8 @@ from ...ir.graph import Node
 from ...ir.op import Op
 from ...ir.types import DTYPES, Array, TensorType
 from ...ops import IntegerLayerNorm, IntegerRMSNorm, IntegerSoftmax, ShiftSoftmax
-from ..base import Argument, Kernel, Packing, Split
+from ...quant.requant import truncated
+from ..base import Argument, Kernel, Packing, Rule, Split
 from ..host.arguments import type_of
 from ..host.generic import CTYPES, elements
 from ..host.generic_quantize import constants_fit
@@ -46,18 +49,23 @@ def _norm(node: Node) -> Arguments:
     return {"n": _length(node), "by_m": m, "by_shift": shift, "shift": node.op.attributes["shift"], **steps}
 
 
-def one_short_row(node: Node) -> bool:
-    """One row of 16, 32, 64 ... at most 2^14 channels, a shift of 1 at least"""
-    shape, n = type_of(node, "x").static_shape, _length(node)
-    return math.prod(shape) == n and n in (1 << bits for bits in range(4, 15)) and 0 < node.op.attributes["shift"] < 32
-
-
-def rows_of_one_weight(node: Node) -> bool:
-    """Several rows of 16, 32, 64 ... channels with one constant weight, positive and within 2^23, a shift below 32"""
-    shape, n, w = type_of(node, "x").static_shape, _length(node), node.operands["w"].data
-    if w is None or math.prod(shape) == n or n not in (1 << bits for bits in range(4, 15)):
+def one_weight(node: Node) -> bool:
+    """Rows of a multiple of eight channels, at most 2^14, one constant weight, and factors that divide every byte"""
+    n, w = _length(node), node.operands["w"].data
+    if w is None or not n or n % 8 or n > 1 << 14 or _odd(n) >= 512 or w.min() != w.max():
         return False
-    return bool(w.min() == w.max() and 0 < w.flat[0] < 1 << 23) and 0 <= node.op.attributes["shift"] < 32
+    return factors(int(w.flat[0]), node.op.attributes["shift"]) is not None
+
+
+def one_row(node: Node) -> bool:
+    """A single row, of 16, 32, 64 ... channels"""
+    shape, n = type_of(node, "x").static_shape, _length(node)
+    return math.prod(shape) == n and n in (1 << bits for bits in range(4, 15))
+
+
+def shifted(node: Node) -> bool:
+    """A shift of 1 .. 31"""
+    return 0 < int(node.op.attributes["shift"]) < 32
 
 
 def small_weights(node: Node) -> bool:
@@ -71,6 +79,81 @@ def _twice(w: Array) -> Array:
 
 
 DOUBLED = Packing("twice their value", _twice, lambda packed, shape: np.asarray(packed >> 1).reshape(shape))
+
+
+def _odd(n: int) -> int:
+    return n // (n & -n)
+
+
+def _power_of_two(node: Node) -> Arguments:
+    n = _length(node)
+    return {"n": n, "bits": (n & -n).bit_length() - 1, "odd": (1 << 32) // _odd(n) + 1 if _odd(n) > 1 else 0}
+
+
+ROOTS = 128  # of the mean of squares of bytes, plus one
+_BELOW, _ABOVE = np.arange(-128, 0), np.arange(1, 128)
+_CANDIDATES = 9  # multipliers that are tried
+_HALF = 1 << 15
+
+
+def _quotients(x: Array, w: int, shift: int) -> Array:
+    """clip((x w / root) >> shift): [root][x]."""
+    products, roots = x[None, :] * np.int64(w), np.arange(1, ROOTS + 1)[:, None]
+    return np.asarray(np.clip(truncated(products, roots) >> shift, -128, 127))
+
+
+def _multipliers(above: Array, k: Array) -> tuple[Array, Array]:
+    """The least and the greatest M with x M >> k right for a root's bytes x > 0, but for what is clipped."""
+    low = np.where(above > -128, -(-(above << k) // _ABOVE), -_HALF).max(1)
+    high = np.where(above < 127, -(-(above + 1 << k) // _ABOVE) - 1, _HALF - 1).min(1)
+    return low.clip(-_HALF), high.clip(max=_HALF - 1)
+
+
+def _factors(below: Array, k: Array, low: Array, high: Array) -> Array:
+    """M + 2^16 U, of 16 bits each, where U is k modulo 32 and (x M - U) >> k is right for a root's bytes x < 0, but for
+    what is clipped; 0: none. Some multipliers from low to high are tried.
+    """
+    m = low[:, None] + (high - low)[:, None] * np.arange(_CANDIDATES) // (_CANDIDATES - 1)
+    products = m[:, :, None] * _BELOW
+    greatest = (np.where(below > -128, -(below << k), 1 << 24)[:, None, :] + products).min(2)
+    least = (np.where(below < 127, 1 - (below + 1 << k), -(1 << 24))[:, None, :] + products).max(2)
+    u = greatest.clip(max=_HALF - 1)
+    u -= (u - k) % 32
+    room = np.where(u >= least.clip(-_HALF), greatest - least, -1)
+    rows, best = np.arange(len(k)), room.argmax(1)
+    return np.asarray(np.where(room[rows, best] >= 0, (u[rows, best] << 16) + (m[rows, best] & 0xFFFF), 0))
+
+
+@lru_cache(maxsize=256)
+def factors(w: int, shift: int) -> tuple[int, ...] | None:
+    """A factor for every root; None where there is none. tw_rms_norm_one says what a factor does."""
+    if w <= 0:
+        return None
+    below, above = _quotients(_BELOW, w, shift), _quotients(_ABOVE, w, shift)
+    slope = np.where(above < 127, (above + 1) / _ABOVE, 128.0).min(1)  # 2^k times that is at least M
+    k = np.minimum(31, 15 - np.floor(np.log2(slope)).astype(np.int64))
+    found = np.zeros(ROOTS, np.int64)
+    while (left := np.flatnonzero((found == 0) & (k >= 0))).size:
+        low, high = _multipliers(above[left], k[left, None])
+        some = low <= high
+        tried = left[some]
+        found[tried] = _factors(below[tried], k[tried, None], low[some], high[some])
+        k[left] -= 1
+    return tuple(map(int, found)) if found.all() else None
+
+
+@lru_cache(maxsize=64)
+def by_root(shift: int) -> Packing:
+    """The weight, and behind it factors by root."""
+
+    def pack(w: Array) -> Array:
+        found = factors(int(w.flat[0]), shift) or (0,) * ROOTS
+        return np.array([w.flat[0], *found]).astype(w.dtype)
+
+    return Packing(
+        f"the weight, then factors with a shift of {shift}", pack,
+        lambda packed, shape: np.full(shape, packed[0], packed.dtype),
+    )  # fmt: skip
 
 
 def _rows_cost(call: float, per_row: float, per_input: float, per_output: float) -> Callable[[Node], float]:
@@ -167,17 +250,39 @@ ONE_ROW = (
         IntegerRMSNorm, "rows_i8.c", "tw_rms_norm_row",
         f"const int8_t *restrict x, const int32_t *restrict w, int8_t *restrict y, int bits, int shift, {_RANGE}",
         {"x": "i8"}, lambda node: {"bits": _length(node).bit_length() - 1, "shift": node.op.attributes["shift"]},
-        (constants_fit, one_short_row, small_weights), packing={"w": DOUBLED}, split=flat,
-        by_struct=True, cycles=lambda node: 150.0 + 0.6 * _length(node) + 16.0 * per_core(elements(node)),
+        (constants_fit, one_row, shifted, small_weights), packing={"w": DOUBLED}, split=flat,
+        by_struct=True, cycles=lambda node: 110.0 + 0.6 * _length(node) + 16.0 * per_core(elements(node)),
     ),
 )  # fmt: skip
+
+
+def _one_weight(
+    symbol: str, sizes: str, unit: int, arguments: Callable[[Node], Arguments], rules: tuple[Rule, ...],
+    cycles: Callable[[Node], float],
+) -> Kernel:  # fmt: skip
+    """A row whose factors follow from the weight and the shift: they are read where they are, one for each root."""
+
+    @lru_cache(maxsize=64)
+    def with_factors(shift: int) -> Kernel:
+        return replace(row, packing={"w": by_root(shift)}, bind=None)
+
+    row = Kernel(
+        IntegerRMSNorm, "rows_i8.c", symbol,
+        f"const int8_t *restrict x, const int32_t *restrict w, int8_t *restrict y, {sizes}, {_RANGE}",
+        {"x": "i8"}, arguments, (constants_fit, *rules, one_weight), cycles=cycles, direct=frozenset({"w"}),
+        split=lambda node: Split(flat(node).dims, unit), by_struct=True,
+        bind=lambda _, nodes: with_factors(nodes[0].op.attributes["shift"]),
+    )  # fmt: skip
+    return row
+
+
 ONE_WEIGHT = (
-    Kernel(
-        IntegerRMSNorm, "rows_i8.c", "tw_rms_norm_rows",
-        f"const int8_t *restrict x, const int32_t *restrict w, int8_t *restrict y, int bits, int shift, {_RANGE}",
-        {"x": "i8"}, lambda node: {"bits": _length(node).bit_length() - 1, "shift": node.op.attributes["shift"]},
-        (constants_fit, rows_of_one_weight), cycles=_rows_cost(190.0, 170.0, 0.6, 7.3),
-        split=lambda node: Split(flat(node).dims, 2), by_struct=True,
+    _one_weight(
+        "tw_rms_norm_one", "int bits", 2, lambda node: {"bits": _length(node).bit_length() - 1}, (one_row,),
+        lambda node: 65.0 + 0.6 * _length(node) + 5.3 * per_core(elements(node), 2),
+    ),
+    _one_weight(
+        "tw_rms_norm_rows", "int n, int bits, uint32_t odd", 4, _power_of_two, (), _rows_cost(90.0, 45.0, 0.6, 5.1),
     ),
 )  # fmt: skip
 NORM = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ...report.timeline import CORES, TRANSFERS, entry_record, events_of
@@ -14,7 +15,7 @@ NPU = "neureka"  # the track
 def simulated(schedule: Mapping[str, Any], report: Mapping[str, Any], cycles: int, timing: str) -> dict[str, Any]:
     """simulated.json: the latest visit of each entry's function. Entries that were not called are left out.
 
-    A program's calls and transfers come in one order, so the n-th that was seen on a track is the n-th that was
+    A program's calls, jobs and transfers come in one order, so the n-th that was seen on a track is the n-th that was
     predicted there; where their number or their kernels differ, the entry is left out as well.
     """
     visits = {visit["function"]: visit for visit in report.get("visits", ())}
@@ -37,19 +38,22 @@ def simulated(schedule: Mapping[str, Any], report: Mapping[str, Any], cycles: in
 
 
 def _events(expected: Sequence[Event], visit: Mapping[str, Any], began: int, cores: int) -> list[Event] | None:
-    kernels = {_function(event.kernel) for event in expected if event.kernel}
-    calls = {v["core"]: [c for c in v["calls"] if _function(c[0]) in kernels] for v in visit["visits"]}
+    kernels = {event.kernel for event in expected if event.track != NPU}
+    calls = {v["core"]: [c for c in v["calls"] if c[0] in kernels] for v in visit["visits"]}
     found: list[Event] = []
     for core in range(cores):
-        mine = [e for e in expected if e.track in (CORES, f"core {core}") or (core == 0 and e.track == NPU)]
+        mine = [e for e in expected if e.track in (CORES, f"core {core}")]
         seen = calls.get(core, [])
-        if [_function(event.kernel) for event in mine] != [_function(symbol) for symbol, _, _ in seen]:
+        if [event.kernel for event in mine] != [symbol for symbol, _, _ in seen]:
             return None
         for event, (_, start, stop) in zip(mine, seen, strict=True):
-            track = event.track if event.track == NPU else f"core {core}"
-            if track == NPU:
-                start, stop = _worked(visit["jobs"], start, stop)
-            found.append(Event(track, event.name, start - began, stop - began, event.phase, event.kernel, event.bytes))
+            found.append(replace(event, track=f"core {core}", start=start - began, stop=stop - began))
+    asked, jobs = [event for event in expected if event.track == NPU], iter(visit.get("jobs", ()))
+    if sum(event.jobs for event in asked) != len(visit.get("jobs", ())):
+        return None
+    for event in asked:
+        worked = [next(jobs) for _ in range(event.jobs)]  # asked, begun, ended
+        found.append(replace(event, start=worked[0][1] - began, stop=worked[-1][2] - began))
     for track in TRANSFERS:
         wanted = [event for event in expected if event.track == track]
         moved = [*_transfers(visit["transfers"], track)]
@@ -61,18 +65,6 @@ def _events(expected: Sequence[Event], visit: Mapping[str, Any], began: int, cor
         for event, (start, stop, size) in zip(wanted, moved[first:], strict=True):
             found.append(Event(track, event.name, start - began, stop - began, bytes=size))
     return found
-
-
-def _worked(jobs: Sequence[Sequence[int]], start: int, stop: int) -> tuple[int, int]:
-    """From when to when the engine does what was asked of it while a core was in the call that starts it."""
-    asked = [(begin, end) for when, begin, end in jobs if start <= when <= stop]
-    return (asked[0][0], asked[-1][1]) if asked else (start, stop)
-
-
-def _function(symbol: str) -> str:
-    """Calls of the engine are started by one function; others wait for them."""
-    waits = symbol in (f"tw_{NPU}_finish", f"tw_{NPU}_wait")
-    return NPU if symbol.startswith(f"tw_{NPU}_") and not waits else symbol
 
 
 def _transfers(seen: Sequence[Sequence[int]], track: str) -> Iterator[tuple[int, int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -10,14 +11,14 @@ import numpy as np
 from ...ir.graph import Node
 from ...ir.op import Op
 from ...ir.types import TensorType, maximum
-from ...ops import GatedLinear, GatedSums, ScaledAdd, TurnedHeads
+from ...ops import GatedLinear, GatedSums, RestAdd, ScaledAdd, TurnedHeads
 from ...quant.requant import accumulator_range, fits32, half
-from ..base import Argument, Kernel, Split
+from ..base import Argument, Kernel, Rule, Split
 from ..host.arguments import type_of
-from ..host.one_call import GATED, GATED_SUMS, HEADS, SCALED_ADD, gated, gated_sums
-from .dense import ROWS
+from ..host.one_call import GATED, GATED_SUMS, HEADS, REST_ADD, SCALED_ADD, gated, gated_sums
+from .dense import LESS_ONE, ROWS
 from .dense_cycles import stream
-from .language import VALUES, pitch_of
+from .language import SWIGLU_SHIFTS, VALUES, pitch_of
 from .share import CORES, flat, per_core
 
 
@@ -40,6 +41,12 @@ def scaled_rows(node: Node) -> bool:
     return True
 
 
+def less_one(node: Node) -> bool:
+    """Multipliers from 1 on"""
+    mul = node.operands["mul"].data
+    return mul is None or bool(mul.min() >= 1)
+
+
 def one_token_in_words(node: Node) -> bool:
     """One token, heads of a multiple of four channels"""
     return type_of(node, "x").shape[0] == 1 and type_of(node, "angles").static_shape[1] % 4 == 0
@@ -47,16 +54,15 @@ def one_token_in_words(node: Node) -> bool:
 
 def scaled_in_32_bits(node: Node) -> bool:
     """Sums that stay within 32 bits once they are multiplied"""
-    named = (
-        ("shift",) if isinstance(node.op, ScaledAdd) else ("q_shift", "k_shift", "v_shift", "gate_shift", "up_shift")
-    )
+    joins = isinstance(node.op, ScaledAdd | RestAdd)
+    named = ("shift",) if joins else ("q_shift", "k_shift", "v_shift", "gate_shift", "up_shift")
     shifts = [shift for name, shift in node.op.attributes.items() if name in named]
     return bool(node.op.attributes["bound"] * 255 + half(max(shifts)) < 1 << 31)
 
 
 def small_scaled_sums(node: Node) -> bool:
     """Sums within 30 bits once they are scaled and shifted: a residual can be added"""
-    op = cast(ScaledAdd, node.op)
+    op = cast(ScaledAdd | RestAdd, node.op)
     return (op.bound * 255 + half(op.shift)) >> op.shift < 1 << 30
 
 
@@ -65,11 +71,20 @@ def one_row_of_sums(node: Node) -> bool:
     return type_of(node, "x").shape[0] == 1
 
 
+def one_word(node: Node) -> bool:
+    """Four inputs"""
+    return type_of(node, "w").static_shape[1] == 4
+
+
+PIECE = 10  # numbers of a piece
+
+
 def _pieces(node: Node) -> list[list[tuple[int, ...]]]:
     """The pieces of each core, of eight, as the C has them: its columns, cut where parts of heads end."""
     op, hd = cast(TurnedHeads, node.op), type_of(node, "angles").static_shape[1]
-    positions, columns = type_of(node, "state_v").shape[0], type_of(node, "mul").static_shape[0]
-    pitch, chunk = pitch_of(maximum(positions)), per_core(columns, 4)
+    positions, n = type_of(node, "state_v").shape
+    columns = type_of(node, "mul").static_shape[0]
+    pitch, chunk, width = pitch_of(maximum(positions)), per_core(columns, 4), maximum(n)
     found: list[list[tuple[int, ...]]] = []
     for core in range(CORES):
         at, end = core * chunk, min((core + 1) * chunk, columns)
@@ -78,26 +93,23 @@ def _pieces(node: Node) -> list[list[tuple[int, ...]]]:
             (kv, part), c = divmod(at // hd, op.group + 2), at % hd
             count, kind = min(hd - c, end - at), max(0, part - op.group + 1)
             to = (kv * op.group + part) * hd + c if kind == 0 else (kv * hd + c) * (pitch if kind == 2 else 1)
-            shift = (op.q_shift, op.k_shift, op.v_shift)[kind]
-            mine.append((count // 2, 4 * at, at, c // 2 * 2, to, kind, shift, half(shift)))
+            angles = c // 2, (hd + c) // 2
+            shift, turn = (op.q_shift, op.k_shift, op.v_shift)[kind], -1 if kind == 2 else op.turn
+            mine.append((count // 2, at, at, *angles, to, (0, width, 1)[kind], pitch, shift, turn))
             at += count
         found.append(mine)
     return found
 
 
 def _heads(node: Node) -> Mapping[str, Argument]:
-    op, (positions, n) = cast(TurnedHeads, node.op), type_of(node, "state_v").shape
     pieces = _pieces(node)
-    most, none = max(map(len, pieces)), (0,) * 8
-    form = (most, maximum(n), type_of(node, "angles").static_shape[1] // 2, pitch_of(maximum(positions)))
+    most, none = max(map(len, pieces)), (0,) * PIECE
     rows = [number for mine in pieces for piece in [*mine, *[none] * (most - len(mine))] for number in piece]
-    return {"pos": op.pos, "sizes": (*form, op.turn, half(op.turn), *rows)}
+    return {"pos": cast(TurnedHeads, node.op).pos, "sizes": (most, *rows)}
 
 
 def _heads_examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
     """One token, heads of whole words, small sums."""
-    from dataclasses import replace
-
     from hypothesis import strategies as st
 
     op, types = TurnedHeads.examples(draw)
@@ -124,8 +136,35 @@ def _sums_cycles(call: float, each: float) -> Callable[[Node], float]:
 
 def _heads_cycles(node: Node) -> float:
     """Of the slowest core: values take half as long as what is turned."""
-    return 74 + max(sum(62 + 14 * p[0] if p[5] == 2 else 88 + 26 * p[0] for p in mine) for mine in _pieces(node))
+    return 67 + max(sum(55 + 14 * p[0] if p[9] < 0 else 66 + 25.5 * p[0] for p in mine) for mine in _pieces(node))
 
+
+_GATED_SUMS = Kernel(
+    GatedSums, "cluster_sums.c", "tw_cluster_gated_sums",
+    f"{GATED_SUMS}, int columns, int gate_shift, int up_shift, int shift, int first, int last",
+    {}, gated_sums, (one_row_of_sums, scaled_in_32_bits, less_one), packing={"mul": LESS_ONE}, split=flat,
+    cycles=_sums_cycles(75, 17), by_struct=True,
+)  # fmt: skip
+
+
+def _shift_of(shift: int) -> Rule:
+    def rule(node: Node) -> bool:
+        return cast(GatedSums, node.op).shift == shift
+
+    rule.__doc__ = f"A last shift of {shift}"
+    return rule
+
+
+def _gated_examples(shift: int) -> Callable[[Any], tuple[Op, tuple[TensorType | None, ...]]]:
+    def examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+        op, (x, mul, table) = GatedSums.examples(draw)
+        assert x is not None
+        return replace(cast(GatedSums, op), shift=shift), (x.with_shape((1, x.shape[1])), mul, table)
+
+    return examples
+
+
+_SHIFTED = {shift: _shift_of(shift) for shift in SWIGLU_SHIFTS}
 
 ONE_CALL = (
     Kernel(
@@ -138,7 +177,8 @@ ONE_CALL = (
     Kernel(
         TurnedHeads, "cluster_sums.c", "tw_cluster_turned_heads",
         f"{HEADS}, const int32_t *restrict sizes, int pos",
-        {}, _heads, (one_token_in_words, scaled_in_32_bits), packing={"state_v": VALUES, "v": VALUES},
+        {}, _heads, (one_token_in_words, scaled_in_32_bits, less_one),
+        packing={"state_v": VALUES, "v": VALUES, "mul": LESS_ONE},
         split=lambda node: Split(("t", "g", "e"), 4),  # noqa: ARG005
         direct=frozenset({"state_k", "state_v"}), cycles=_heads_cycles, examples=_heads_examples,
         by_struct=True, late=frozenset({"pos"}), meets=True,
@@ -150,8 +190,17 @@ ONE_CALL = (
         cycles=_sums_cycles(74, 10), by_struct=True,
     ),
     Kernel(
-        GatedSums, "cluster_sums.c", "tw_cluster_gated_sums",
-        f"{GATED_SUMS}, int columns, int gate_shift, int up_shift, int shift, int first, int last",
-        {}, gated_sums, (one_row_of_sums, scaled_in_32_bits), split=flat, cycles=_sums_cycles(75, 20), by_struct=True,
+        RestAdd, "gemv_i8.c", "tw_cluster_rest_add", f"{REST_ADD}, int shift, int first, int last",
+        {}, lambda node: {"shift": cast(RestAdd, node.op).shift},
+        (one_row_of_sums, one_word, scaled_in_32_bits, small_scaled_sums), split=flat, in_place={"y": "r"},
+        cycles=_sums_cycles(78, 12), by_struct=True,
     ),
+    *(
+        replace(
+            _GATED_SUMS, symbol=f"tw_cluster_gated_sums_{shift}", cycles=_sums_cycles(75, 16),
+            requires=(*_GATED_SUMS.requires, rule), examples=_gated_examples(shift),
+        )
+        for shift, rule in _SHIFTED.items()
+    ),
+    _GATED_SUMS,
 )  # fmt: skip

@@ -239,7 +239,7 @@ def _pairs(a: str, b: str) -> tuple[Kernel, ...]:
     return (
         Kernel(
             QuantizedAdd, "cluster_flat.c", f"tw_sum_{name}", f"{operands}, int mul_a, int mul_b, int term, {after}",
-            types, _sum, (*rules, fits32, few_axes(_sum)), cycles=_walk(11.0, 240.0, apart=7.9), split=flat,
+            types, _sum, (*rules, fits32, few_axes(_sum)), cycles=_walk(10.0, 240.0, apart=7.9), split=flat,
             examples=_retyped_pair(QuantizedAdd, a, b, small=True),
         ),
         Kernel(

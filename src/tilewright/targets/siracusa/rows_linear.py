@@ -13,7 +13,7 @@ from ..base import Argument, Kernel, Split
 from ..host.arguments import product, type_of
 from ..host.integer_heads import NEW
 from ..host.linear_tables import GATE, JOIN, sizes
-from .decoder import CENTRED, new_sums_of_32_bits
+from .decoder import CENTRED, TURNING, new_sums_of_32_bits
 from .dense import APART, USUAL, usual_rounding
 from .dense_cycles import fours
 from .language import VALUES, pitch_of
@@ -36,11 +36,8 @@ def heads_of_four(node: Node) -> bool:
 
 
 def usual_gate(node: Node) -> bool:
-    """A multiple of four outputs, shifts by 16, multipliers of 15 bits, a second table that changes nothing"""
-    numbers, outputs = node.operands["numbers"].data, type_of(node, "y").static_shape[-1]
-    if numbers is None or cast(LinearGate, node.op).shift != 16 or outputs % 4 or not given(node, "table_b"):
-        return False
-    return all(0 <= mul < 1 << 15 for mul in numbers[::2])
+    """A multiple of four outputs, a second table that changes nothing"""
+    return type_of(node, "y").static_shape[-1] % 4 == 0 and given(node, "table_b")
 
 
 def usual_join(node: Node) -> bool:
@@ -48,13 +45,7 @@ def usual_join(node: Node) -> bool:
     return type_of(node, "y").static_shape[-1] % 4 == 0 and given(node, "table")
 
 
-def _join(node: Node) -> Arguments:
-    numbers, shift = node.operands["numbers"].data, cast(LinearJoin, node.op).shift
-    usual = numbers is not None and usual_rounding(shift, numbers[:1], numbers[1:2])
-    return {**sizes(node), "shift": USUAL if usual else shift, "most": _own_outputs(node)}
-
-
-def _gate(node: Node) -> Arguments:
+def _sizes(node: Node) -> Arguments:
     found = sizes(node)
     return {name: found[name] for name in ("tokens", "rows", "cols")} | {"most": _own_outputs(node)}
 
@@ -112,7 +103,8 @@ ROWS_LINEAR = (
         f"{NEW}, int8_t *restrict scratch, int tokens, int cols, int n, int group, int pitch, int pos, int step,"
         " int shift, int turn, int most, int first, int last",
         {}, _heads, (tokens_in_fours, heads_of_four, new_sums_of_32_bits),
-        packing={"w": APART, "table_k": CENTRED, "table_v": CENTRED, "state_v": VALUES, "v": VALUES},
+        packing={"w": APART, "table_k": CENTRED, "table_v": CENTRED, "state_v": VALUES, "v": VALUES,
+                 "numbers": TURNING},
         scratch=lambda node: _own_rows(node) * type_of(node, "x").static_shape[0],
         split=lambda _: Split(("g",)), direct=frozenset({"state_k", "state_v"}), cycles=_heads_cycles,
         by_struct=True, late=frozenset({"pos"}),
@@ -120,15 +112,14 @@ ROWS_LINEAR = (
     Kernel(
         LinearGate, "gemm_bytes.c", "tw_gate_rows",
         f"{GATE}, int8_t *restrict scratch, int tokens, int rows, int cols, int most, int first, int last",
-        {}, _gate, (tokens_in_fours, rounded, usual_gate), packing={"w": APART, "table_a": CENTRED},
+        {}, _sizes, (tokens_in_fours, rounded, usual_gate), packing={"w": APART, "table_a": CENTRED},
         scratch=lambda node: 2 * _own_outputs(node) * _tokens(node), split=lambda _: Split(("o",), 4),
         cycles=_gate_cycles, by_struct=True,
     ),
     Kernel(
         LinearJoin, "gemm_bytes.c", "tw_gemm_join",
-        f"{JOIN}, int8_t *restrict scratch, int tokens, int rows, int cols, int shift, int out_shift, int most,"
-        " int first, int last",
-        {}, _join, (tokens_in_fours, rounded, usual_join), packing={"w": APART}, in_place={"y": "r"},
+        f"{JOIN}, int8_t *restrict scratch, int tokens, int rows, int cols, int most, int first, int last",
+        {}, _sizes, (tokens_in_fours, rounded, usual_join), packing={"w": APART}, in_place={"y": "r"},
         scratch=lambda node: _own_outputs(node) * _tokens(node), split=lambda _: Split(("o",), 4),
         cycles=_join_cycles, by_struct=True, direct=frozenset({"table"}),
     ),

@@ -66,7 +66,7 @@ def _form(node: Node) -> tuple[int, ...]:
     weights = scores + 4 * heads * row
     units = heads * parts // both
     found = [units // CORES, 4 * parts, log + 2, parts, fewer, int(wide), runs, hd, width, row]
-    found += [op.shift, half(op.shift), op.out_shift, half(op.out_shift)]
+    found += [op.shift, half(op.shift), op.out_shift]
     for unit in range(units):
         part, head = unit % parts, unit // parts * both
         one = head + part % 2 if wide else head
@@ -77,6 +77,30 @@ def _form(node: Node) -> tuple[int, ...]:
         found += [totals + 4 * (one * fewer + (part >> wide))]
         found += [4 * head, totals + 4 * head * fewer, weights + head * row, (keys + first) * row, head * hd + first]
         found += [end - first]
+    return tuple(found)
+
+
+def _up(node: Node) -> int:
+    """By how many bits the scales of results and all sums of weights can be shifted within 32."""
+    out, positions = node.operands["out"].data, maximum(type_of(node, "k").shape[0])
+    if out is None or int(out.min()) < 0:
+        return 0
+    return max(0, 32 - (int(out.max()) + 256 * positions).bit_length())
+
+
+def _quarters(node: Node) -> tuple[int, ...]:
+    """The quarters of the C. In the scratch lie greatest scores, totals, scores of two heads in turns, weights."""
+    op, (_, group, hd), row = cast(QuantisedAttention, node.op), _heads(node), _row(node)
+    totals, scores, width = 64, 96, maximum(type_of(node, "k").shape[1])
+    weights, found = scores + 16 * row, []
+    for core in range(CORES):
+        part, pair = core % 4, core // 4
+        two, one, keys, mine = 2 * pair, 2 * pair + part % 2, 2 * pair // group * hd, scores + 8 * row * pair
+        found += [part, two * hd, keys, width, mine, 32 * pair + 8 * part]
+        found += [part // 2, one, 32 * pair + 4 * (part % 2), mine + 4 * (part % 2), weights + one * row]
+        found += [totals + 8 * one + 4 * (part // 2), op.shift, half(op.shift), 255 + 8 * part]
+        found += [two, totals + 8 * two, weights + two * row, (keys + 4 * part) * row, row, two * hd + 4 * part]
+        found += [op.out_shift, _up(node)]
     return tuple(found)
 
 
@@ -103,9 +127,14 @@ def _cycles(node: Node) -> float:
     seen, rounds = nominal(cast(QuantisedAttention, node.op).pos) + 1, (heads << log) // both // CORES
     part, quads = min(seen, 4 * up(seen, 4 << log)), up(hd // 4, 1 << log)
     scores = {8: 10, 16: 16}.get(hd, 2 * _instructions(hd)) if both == 2 else _instructions(hd)
-    weights, values = 28 * up(part * both, 4), quads * up(seen, 4) * (14 if both == 2 else 9)
-    fixed = 670 if four_of_16(node) else 165 + rounds * (505 + quads * (92 * both - 35))
+    weights, values = 24 * up(part * both, 4), quads * up(seen, 4) * (14 if both == 2 else 9)
+    fixed = 165 + rounds * (450 + quads * (92 * both - 35))
     return fixed + rounds * (1.12 * part * scores + 1.08 * weights + 0.93 * values)
+
+
+def _quarter_cycles(node: Node) -> float:
+    seen = nominal(cast(QuantisedAttention, node.op).pos) + 1
+    return 520 + 1.03 * (16 * up(seen, 4) + 24 * up(seen, 8) + 14 * up(seen, 4))
 
 
 def _examples(*, even: bool, sixteen: bool = False) -> Any:
@@ -138,6 +167,8 @@ _ONE = Kernel(
 SHARED_ATTENTION = (
     replace(
         _ONE, symbol="tw_shared_attention_16", requires=(one_token, four_of_16),
+        arguments=lambda node: {"pos": cast(QuantisedAttention, node.op).pos, "sizes": _quarters(node)},
+        cycles=_quarter_cycles,
         examples=_examples(even=True, sixteen=True),
     ),
     replace(

@@ -20,7 +20,9 @@ from .language_float import LANGUAGE_FLOAT
 from .linear_tables import LINEAR_TABLES
 from .move import MOVE
 from .neureka import NEUREKA
+from .neureka_job import described
 from .neureka_rows import BESIDE, DESCRIBE, ISSUE, LATENCY
+from .neureka_weights import TAP_INPUTS, TAPS
 from .norm import NORM, ONE_ROW, ONE_WEIGHT
 from .one_call import ONE_CALL
 from .pointwise import POINTWISE
@@ -72,6 +74,8 @@ SIRACUSA = Target(
             describe=DESCRIBE,
             latency=LATENCY,
             beside=BESIDE,
+            inputs=TAPS * TAP_INPUTS,
+            jobs=described,
         ),
     ),
     kernels=(

@@ -18,6 +18,20 @@ static int32_t row(const int8_t *restrict x, const int8_t *restrict w, int cols,
     return scaled(sum, mul, shift, high);
 }
 
+/* y = clip(r + (((s + x w^T) * mul + half) >> shift)), 16 bits; r and y may be the same. s: [tokens][columns], x:
+ * [tokens][inputs], w: [columns][inputs]. */
+void tw_rest_add_i16(const int32_t *restrict s, const int8_t *restrict x, const int8_t *restrict w, const int16_t *r,
+                     const uint8_t *restrict mul, int16_t *y, int tokens, int columns, int inputs, int shift)
+{
+    for (int t = 0; t < tokens; t++, x += inputs)
+        for (int c = 0; c < columns; c++, s++, r++, y++) {
+            int32_t sum = *s;
+            for (int i = 0; i < inputs; i++)
+                sum += x[i] * w[c * inputs + i];
+            tw_scaled_add_i16(&sum, r, &mul[c], y, 1, 1, shift);
+        }
+}
+
 /* y = clip((table[gate + 128] * up + half) >> shift). x: [tokens][cols], weights: [rows][cols], y: [tokens][rows]. */
 void tw_gated_linear_i8(const int8_t *restrict x, const int8_t *restrict w_gate, const uint8_t *restrict mul_gate,
                         const int8_t *restrict w_up, const uint8_t *restrict mul_up, const int16_t *restrict table,

@@ -9,42 +9,84 @@
 #include "tw_reciprocal.h"
 
 #define SMALL __attribute__((minsize))
+enum { FEW = 24 }; /* positions */
 /* What is made of x is made again, each time round a loop: registers are few, and loads cost more. */
 #define AGAIN(x) TW_SAY(__asm__ volatile("" : "+r"(x)), (void)(x))
 
+#ifdef __riscv
+/* Codes of scores of two heads at two positions. 16 instructions. */
+#define SCORED_FOUR                                                                                                    \
+    TW_LW_BY("%[v0]", "%[k]", "%[apart]") TW_LW_BY("%[v1]", "%[k]", "%[on]") TW_LW_BY("%[v2]", "%[k]", "%[apart]")     \
+    TW_LW_BY("%[v3]", "%[k]", "%[on]") TW_DOT(TW_DOTSP, "%[v0]", "%[v0]", "%[q0]")                                     \
+    TW_DOT(TW_DOTSP, "%[v1]", "%[v1]", "%[q1]") TW_DOT(TW_DOTSP, "%[v2]", "%[v2]", "%[q0]")                            \
+    TW_DOT(TW_DOTSP, "%[v3]", "%[v3]", "%[q1]") TW_CLIPR("%[v0]", "%[v0]", "%[by]") TW_CLIPR("%[v1]", "%[v1]", "%[by]") \
+    TW_CLIPR("%[v2]", "%[v2]", "%[by]") TW_CLIPR("%[v3]", "%[v3]", "%[by]")                                            \
+    TW_ROUNDED_PRODUCT("%[v0]", "%[v0]", "%[mul]", "16") TW_ROUNDED_PRODUCT("%[v1]", "%[v1]", "%[mul]", "16")          \
+    TW_ROUNDED_PRODUCT("%[v2]", "%[v2]", "%[mul]", "16") TW_ROUNDED_PRODUCT("%[v3]", "%[v3]", "%[mul]", "16")
+#define SCORED_TO                                                                                                      \
+    [k] "+r"(k), [a] "+r"(a), [most] "+r"(most), [v0] "=&r"(v0), [v1] "=&r"(v1), [v2] "=&r"(v2), [v3] "=&r"(v3)
+#define SCORED_BY                                                                                                      \
+    [apart] "r"(apart), [on] "r"(stride - apart), [q0] "r"(q0), [q1] "r"(q1), [mul] "r"(mul),      \
+        [by] "r"(bound)
+#endif
+
 /* Twice the scores of two heads, bytes side by side for every position; returns the greatest of both, in its lowest
- * bytes. `apart`: bytes between the keys of the two. Writes to a[-1], too: numbers are stored while the next are made.
- * plain: entry c at 128 + c. */
+ * bytes. `apart`: bytes between the keys of the two. plain: entry c at 128 + c, and at 256 whether they are halves
+ * of c, towards zero: then lanes are made of lanes. Few positions, others than two at least, are not worth the code of two
+ * at a time; they write to a[-1], too: numbers are stored while the next are made. */
 TW_X int32_t scores_of_two(int32_t q0, int32_t q1, const int8_t *k, const int8_t *plain, int8_t *a, int32_t mul,
-                           int32_t bound, int seen, int stride, int apart)
+                           int32_t bound, int seen, int stride, int apart, int few)
 {
     int32_t most = (int32_t)0x80808080;
-    plain += 128;
 #ifdef __riscv
-    int32_t both = most, v0, v1;
-    a -= 2;
+    int32_t v0, v1, v2, v3;
     /* clang-format off */
-    __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "13") TW_LW_BY("%[v0]", "%[k]", "%[apart]") TW_LW_BY("%[v1]", "%[k]", "%[on]")
-        TW_DOT(TW_DOTSP, "%[v0]", "%[v0]", "%[q0]") TW_DOT(TW_DOTSP, "%[v1]", "%[v1]", "%[q1]")
-        TW_CLIPR("%[v0]", "%[v0]", "%[by]") TW_CLIPR("%[v1]", "%[v1]", "%[by]")
-        TW_ROUNDED_PRODUCT("%[v0]", "%[v0]", "%[mul]", "16") TW_ROUNDED_PRODUCT("%[v1]", "%[v1]", "%[mul]", "16")
-        TW_LB_AT("%[v0]", "%[plain]", "%[v0]") TW_SH("%[both]", "%[a]", "2")
-        TW_LB_AT("%[v1]", "%[plain]", "%[v1]") TW_MAX_B("%[most]", "%[most]", "%[both]")
-        TW_PACKLO("%[both]", "%[v1]", "%[v0]")
-        TW_SH("%[both]", "%[a]", "2") TW_MAX_B("%[most]", "%[most]", "%[both]") TW_ASM_END
-        : [k] "+r"(k), [a] "+r"(a), [most] "+r"(most), [both] "+r"(both), [v0] "=&r"(v0), [v1] "=&r"(v1)
-        : [n] "r"(seen), [apart] "r"(apart), [on] "r"(stride - apart), [q0] "r"(q0), [q1] "r"(q1), [mul] "r"(mul),
-          [by] "r"(bound), [plain] "r"(plain)
-        : "memory");
+    if (few) {
+        int32_t both = most;
+        a -= 2;
+        __asm__ volatile(
+            TW_ASM_BEGIN TW_LOOP("0", "%[n]", "13") TW_LW_BY("%[v0]", "%[k]", "%[apart]")
+            TW_LW_BY("%[v1]", "%[k]", "%[on]") TW_DOT(TW_DOTSP, "%[v0]", "%[v0]", "%[q0]")
+            TW_DOT(TW_DOTSP, "%[v1]", "%[v1]", "%[q1]") TW_CLIPR("%[v0]", "%[v0]", "%[by]")
+            TW_CLIPR("%[v1]", "%[v1]", "%[by]") TW_ROUNDED_PRODUCT("%[v0]", "%[v0]", "%[mul]", "16")
+            TW_ROUNDED_PRODUCT("%[v1]", "%[v1]", "%[mul]", "16") TW_LB_AT("%[v0]", "%[plain]", "%[v0]")
+            TW_SH("%[both]", "%[a]", "2") TW_LB_AT("%[v1]", "%[plain]", "%[v1]")
+            TW_MAX_B("%[most]", "%[most]", "%[both]") TW_PACKLO("%[both]", "%[v1]", "%[v0]")
+            TW_SH("%[both]", "%[a]", "2") TW_MAX_B("%[most]", "%[most]", "%[both]") TW_ASM_END
+            : [k] "+r"(k), [a] "+r"(a), [most] "+r"(most), [both] "+r"(both), [v0] "=&r"(v0), [v1] "=&r"(v1)
+            : SCORED_BY, [n] "r"(seen), [plain] "r"(plain + 128) : "memory");
+        return most;
+    }
+    if (plain[256])
+        __asm__ volatile(
+            TW_ASM_BEGIN TW_LOOP("0", "%[n]", "23") SCORED_FOUR TW_PACKLO("%[v0]", "%[v1]", "%[v0]")
+            TW_PACKHI("%[v0]", "%[v3]", "%[v2]") TW_SIGNS_B("%[v1]", "%[v0]") TW_SUB_B("%[v0]", "%[v0]", "%[v1]")
+            "and %[v0], %[v0], %[even]\n" TW_MAX_B("%[most]", "%[most]", "%[v0]") TW_SW("%[v0]", "%[a]", "4") TW_ASM_END
+            : SCORED_TO : SCORED_BY, [n] "r"(seen >> 1), [even] "r"(0xfefefefe) : "memory");
+    else
+        __asm__ volatile(
+            TW_ASM_BEGIN TW_LOOP("0", "%[n]", "24") SCORED_FOUR TW_LB_AT("%[v0]", "%[plain]", "%[v0]")
+            TW_LB_AT("%[v1]", "%[plain]", "%[v1]") TW_LB_AT("%[v2]", "%[plain]", "%[v2]")
+            TW_LB_AT("%[v3]", "%[plain]", "%[v3]") TW_PACKLO("%[v0]", "%[v1]", "%[v0]")
+            TW_PACKHI("%[v0]", "%[v3]", "%[v2]") TW_MAX_B("%[most]", "%[most]", "%[v0]") TW_SW("%[v0]", "%[a]", "4")
+            TW_ASM_END
+            : SCORED_TO : SCORED_BY, [n] "r"(seen >> 1), [plain] "r"(plain + 128) : "memory");
     /* clang-format on */
 #else
-    for (int s = 0; s < seen; s++, k += stride, a += 2) {
-        a[0] = plain[tw_pmulsrn(tw_pclipr(tw_vdotsp_b(tw_word_at(k), q0), bound), mul, 16)];
-        a[1] = plain[tw_pmulsrn(tw_pclipr(tw_vdotsp_b(tw_word_at(k + apart), q1), bound), mul, 16)];
-        most = tw_vmax_b(most, (a[1] & 255) << 8 | (a[0] & 255));
+    (void)few;
+    for (int s = 0; s + 2 <= seen; s += 2, k += 2 * stride, a += 4) {
+        for (int h = 0; h < 4; h++)
+            a[h] = plain[128 + tw_pmulsrn(tw_pclipr(tw_vdotsp_b(tw_word_at(k + (h >> 1) * stride + (h & 1) * apart),
+                                                          h & 1 ? q1 : q0), bound), mul, 16)];
+        most = tw_vmax_b(most, tw_word_at(a));
     }
 #endif
+    most = tw_vmax_b(most, most >> 16);
+    if (seen & 1) {
+        a[0] = plain[128 + tw_pmulsrn(tw_pclipr(tw_vdotsp_b(tw_word_at(k), q0), bound), mul, 16)];
+        a[1] = plain[128 + tw_pmulsrn(tw_pclipr(tw_vdotsp_b(tw_word_at(k + apart), q1), bound), mul, 16)];
+        most = tw_vmax_b(most, (a[1] & 255) << 8 | (a[0] & 255));
+    }
     return most;
 }
 
@@ -128,44 +170,6 @@ TW_X void mixed_heads(int8_t *y, const int8_t *p, const int8_t *v, int heads, in
             y[c] = (int8_t)tw_scaled(s[c], mul, add, shift);
     }
 #endif
-}
-
-/* Scores as scores_of_two makes them, for `pairs` times two positions. Returns the greatest, `most` or more, in lanes
- * of two positions. */
-TW_X int32_t more_scores_of_two(int32_t q0, int32_t q1, const int8_t *k, const int8_t *plain, int8_t *a, int32_t mul,
-                                int32_t bound, int pairs, int stride, int apart, int32_t most)
-{
-    plain += 128;
-#ifdef __riscv
-    int32_t v0, v1, v2, v3;
-    /* clang-format off */
-    __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "24") TW_LW_BY("%[v0]", "%[k]", "%[apart]") TW_LW_BY("%[v1]", "%[k]", "%[on]")
-        TW_LW_BY("%[v2]", "%[k]", "%[apart]") TW_LW_BY("%[v3]", "%[k]", "%[on]")
-        TW_DOT(TW_DOTSP, "%[v0]", "%[v0]", "%[q0]") TW_DOT(TW_DOTSP, "%[v1]", "%[v1]", "%[q1]")
-        TW_DOT(TW_DOTSP, "%[v2]", "%[v2]", "%[q0]") TW_DOT(TW_DOTSP, "%[v3]", "%[v3]", "%[q1]")
-        TW_CLIPR("%[v0]", "%[v0]", "%[by]") TW_CLIPR("%[v1]", "%[v1]", "%[by]") TW_CLIPR("%[v2]", "%[v2]", "%[by]")
-        TW_CLIPR("%[v3]", "%[v3]", "%[by]") TW_ROUNDED_PRODUCT("%[v0]", "%[v0]", "%[mul]", "16")
-        TW_ROUNDED_PRODUCT("%[v1]", "%[v1]", "%[mul]", "16") TW_ROUNDED_PRODUCT("%[v2]", "%[v2]", "%[mul]", "16")
-        TW_ROUNDED_PRODUCT("%[v3]", "%[v3]", "%[mul]", "16") TW_LB_AT("%[v0]", "%[plain]", "%[v0]")
-        TW_LB_AT("%[v1]", "%[plain]", "%[v1]") TW_LB_AT("%[v2]", "%[plain]", "%[v2]")
-        TW_LB_AT("%[v3]", "%[plain]", "%[v3]") TW_PACKLO("%[v0]", "%[v1]", "%[v0]") TW_PACKHI("%[v0]", "%[v3]", "%[v2]")
-        TW_MAX_B("%[most]", "%[most]", "%[v0]") TW_SW("%[v0]", "%[a]", "4") TW_ASM_END
-        : [k] "+r"(k), [a] "+r"(a), [most] "+r"(most), [v0] "=&r"(v0), [v1] "=&r"(v1), [v2] "=&r"(v2), [v3] "=&r"(v3)
-        : [n] "r"(pairs), [apart] "r"(apart), [on] "r"(stride - apart), [q0] "r"(q0), [q1] "r"(q1), [mul] "r"(mul),
-          [by] "r"(bound), [plain] "r"(plain)
-        : "memory");
-    /* clang-format on */
-#else
-    for (int i = 0; i < pairs; i++, a += 4) {
-        for (int s = 0; s < 2; s++, k += stride) {
-            a[2 * s] = plain[tw_pmulsrn(tw_pclipr(tw_vdotsp_b(tw_word_at(k), q0), bound), mul, 16)];
-            a[2 * s + 1] = plain[tw_pmulsrn(tw_pclipr(tw_vdotsp_b(tw_word_at(k + apart), q1), bound), mul, 16)];
-        }
-        most = tw_vmax_b(most, tw_word_at(a));
-    }
-#endif
-    return most;
 }
 
 /* Sums of halves base0[a[2 s]] and base1[a[2 s + 1]], indices in bytes. */
@@ -369,15 +373,19 @@ void SMALL tw_attend_row(const struct tw_attend_row *given, uint32_t *restrict s
         const int8_t *q = given->q + at;
         int8_t *p = (int8_t *)(scratch + seen);
         int32_t most = scores_of_two(tw_word_at(q), tw_word_at(q + 4), given->k + cached, given->plain, p, numbers[0],
-                                     numbers[4], seen, given->stride, apart);
+                                     numbers[4], seen, given->stride, apart, seen < FEW);
         const char *exp = (const char *)given->exp + 510;
         uint32_t sum0, sum1, raised = (uint32_t)given->exp[136];
         exponentials_of_two(exp - tw_vextract_b(most, 0), exp - tw_vextract_b(most, 1), p, scratch, seen, &sum0, &sum1);
         AGAIN(given); AGAIN(seen);
         int words = (seen + 3) >> 2;
         tw_set_word(p + seen, 0), tw_set_word(p + 4 * words + seen, 0);
-        weights_of_two(given->weight, scratch, p, p + 4 * words, seen, tw_reciprocal(sum0, raised),
-                       tw_reciprocal(sum1, raised));
+        uint32_t r0, r1, enough = (uint32_t)given->exp[137];
+        if (sum0 <= enough && sum1 <= enough)
+            r0 = tw_short_reciprocal(sum0, raised), r1 = tw_short_reciprocal(sum1, raised);
+        else
+            r0 = tw_reciprocal(sum0, raised), r1 = tw_reciprocal(sum1, raised);
+        weights_of_two(given->weight, scratch, p, p + 4 * words, seen, r0, r1);
         AGAIN(given);
         int pitch = given->pitch;
         numbers = given->numbers;
@@ -411,12 +419,8 @@ void SMALL tw_attend_long(const struct tw_attend_long *given, uint32_t *restrict
         int words = (seen + 3) >> 2;
         const int8_t *q = given->q + at, *k = given->k + cached;
         int8_t *codes = (int8_t *)scratch, *table = codes + 8 * words + 8;
-        int32_t most = (int32_t)0x80808080;
-        for (int from = 0, n = seen >> 1; n > 0; n = from == 0 && seen & 1, from = seen - 2)
-            most = more_scores_of_two(tw_word_at(q), tw_word_at(q + 4), k + from * given->stride, given->plain,
-                                      codes + 2 * from, given->numbers[0], given->numbers[4], n, given->stride, apart,
-                                      most);
-        most = tw_vmax_b(most, most >> 16);
+        int32_t most = scores_of_two(tw_word_at(q), tw_word_at(q + 4), k, given->plain, codes, given->numbers[0],
+                                     given->numbers[4], seen, given->stride, apart, 0);
         int32_t none = (int32_t)((uint32_t)tw_vpack_h(most, most) + 0x01010101u); /* what no score is */
         tw_set_word(codes + 2 * seen, none), tw_set_word(codes + 2 * seen + 4, none);
         AGAIN(given);
@@ -425,7 +429,7 @@ void SMALL tw_attend_long(const struct tw_attend_long *given, uint32_t *restrict
         sums_of_two(exp - tw_vextract_b(most, 0), exp - tw_vextract_b(most, 1), codes, seen, sums);
         for (int h = 0; h < 2; h++, codes++, most >>= 8) {
             AGAIN(given);
-            uint32_t sum = sums[h], r = tw_close_reciprocal(sum, (uint32_t)given->exp[136]);
+            uint32_t sum = sums[h], r = tw_quick_reciprocal(sum, (uint32_t)given->exp[136], (uint32_t)given->exp[137]);
             int left = 15; /* eighths of 128 distances whose weights are those of zero */
             const uint16_t *later = (const uint16_t *)(given->exp + 128);
             while (left > 0 && *later++ * 255u >= sum)

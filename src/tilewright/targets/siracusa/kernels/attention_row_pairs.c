@@ -107,7 +107,7 @@ TW_X void exponentials(given_t given, int32_t *e, const int32_t *most, uint32_t 
 TW_X void reciprocals(given_t given, uint32_t *sums, int count)
 {
     uint32_t raised = (uint32_t)given->exp[136];
-    if (given->digits) {
+    if ((uint32_t)given->seen * TW_U16(given->exp[127], 1) > (uint32_t)given->exp[137]) {
         for (int i = 0; i < count; i++)
             sums[i] = tw_reciprocal(sums[i], raised);
         return;
@@ -195,7 +195,7 @@ TW_X void mixed(given_t given, const int8_t *p, const int8_t *v, int8_t *y, int 
  * flat, even both. q, y: [tokens][heads * 4]; k: [seen][stride]; v: [stride][pitch]; mask: `mask_step` elements from
  * one row's to the next; scale: twice, entry c at 128 + c; join: twice, halves; exp: halves, the last first, and how
  * many bits they are raised; weight: entries fourfold; numbers: and a bound, rounded products with scores clipped to it
- * are codes; digits: whether sums need a reciprocal of more than one division; scratch: for `pairs` of heads three
+ * are codes; scratch: for `pairs` of heads three
  * words and six bytes for each position, whole words; a word for each position, and one. */
 void tw_attend_row_pairs(given_t given, uint32_t *restrict scratch, int first, int last)
 {

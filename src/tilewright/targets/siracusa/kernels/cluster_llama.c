@@ -86,21 +86,44 @@ static uint64_t sum_of_squares(const int16_t *x, int n, uint64_t total, uint32_t
     return total;
 }
 
-/* floor(sqrt(value)) of value >= 2^30: a chord of one of twelve parts, right to one part in 500, and a step of
- * Newton's. An entry has where the chord begins in its upper half, and how far it rises in its lower one. */
-TW_X uint32_t root(uint32_t value)
+/* For i = 64 .. 255, about sqrt(2^24 (i + 1/2)) and, in the upper half, 2^30 by that. */
+static const uint32_t roots[192] = {
+    0x7f81807f, 0x7e87817d, 0x7d938279, 0x7ca38374, 0x7bba846c, 0x7ad68562, 0x79f68657, 0x791b874a, 0x7843883c,
+    0x7772892b, 0x76a48a19, 0x75da8b06, 0x75148bf1, 0x74528cda, 0x73948dc2, 0x72d98ea9, 0x72218f8e, 0x716e9071,
+    0x70be9153, 0x70109234, 0x6f669314, 0x6ebe93f2, 0x6e1a94cf, 0x6d7995aa, 0x6cda9684, 0x6c3e975d, 0x6ba59835,
+    0x6b0d990c, 0x6a7899e2, 0x69e79ab6, 0x69579b89, 0x68c99c5b, 0x683e9d2c, 0x67b59dfc, 0x672e9ecb, 0x66a89f99,
+    0x6625a066, 0x65a4a132, 0x6525a1fc, 0x64a8a2c6, 0x642ca38f, 0x63b2a457, 0x633aa51e, 0x62c4a5e4, 0x624fa6a9,
+    0x61dca76d, 0x616aa830, 0x60faa8f3, 0x608ca9b4, 0x601eaa75, 0x5fb2ab35, 0x5f48abf4, 0x5edfacb2, 0x5e78ad6f,
+    0x5e11ae2c, 0x5dadaee7, 0x5d49afa2, 0x5ce7b05c, 0x5c85b116, 0x5c25b1cf, 0x5bc6b286, 0x5b68b33e, 0x5b0cb3f4,
+    0x5ab0b4aa, 0x5a56b55f, 0x59fcb613, 0x59a4b6c7, 0x594cb77a, 0x58f6b82c, 0x58a0b8de, 0x584cb98f, 0x57f8ba3f,
+    0x57a6baee, 0x5754bb9d, 0x5703bc4c, 0x56b3bcf9, 0x5664bda6, 0x5616be53, 0x55c8beff, 0x557cbfaa, 0x5530c055,
+    0x54e5c0ff, 0x549bc1a8, 0x5451c251, 0x5408c2fa, 0x53c0c3a1, 0x5378c449, 0x5332c4ef, 0x52ecc595, 0x52a7c63b,
+    0x5262c6e0, 0x521ec784, 0x51dbc828, 0x5198c8cc, 0x5156c96f, 0x5115ca11, 0x50d4cab3, 0x5094cb55, 0x5055cbf5,
+    0x5015cc96, 0x4fd7cd36, 0x4f99cdd5, 0x4f5cce74, 0x4f1fcf13, 0x4ee3cfb1, 0x4ea7d04e, 0x4e6cd0eb, 0x4e32d188,
+    0x4df8d224, 0x4dbed2c0, 0x4d85d35b, 0x4d4cd3f6, 0x4d14d490, 0x4cdcd52a, 0x4ca5d5c4, 0x4c6ed65d, 0x4c38d6f5,
+    0x4c02d78e, 0x4bcdd825, 0x4b98d8bd, 0x4b63d954, 0x4b30d9ea, 0x4afcda81, 0x4ac9db16, 0x4a95dbac, 0x4a63dc41,
+    0x4a31dcd5, 0x4a00dd69, 0x49ceddfd, 0x499dde91, 0x496ddf24, 0x493ddfb6, 0x490de049, 0x48dde0db, 0x48aee16c,
+    0x4880e1fd, 0x4851e28e, 0x4823e31f, 0x47f6e3af, 0x47c9e43e, 0x479be4ce, 0x476fe55d, 0x4743e5eb, 0x4716e67a,
+    0x46ebe708, 0x46c0e795, 0x4694e823, 0x4669e8b0, 0x463fe93c, 0x4615e9c9, 0x45ebea55, 0x45c2eae0, 0x4598eb6c,
+    0x456febf7, 0x4546ec82, 0x451eed0c, 0x44f6ed96, 0x44ceee20, 0x44a6eea9, 0x447fef32, 0x4458efbb, 0x4431f044,
+    0x440af0cc, 0x43e4f154, 0x43bef1dc, 0x4398f263, 0x4373f2ea, 0x434df371, 0x4328f3f7, 0x4303f47d, 0x42dff503,
+    0x42baf589, 0x4296f60e, 0x4272f693, 0x424ff718, 0x422bf79c, 0x4208f821, 0x41e5f8a4, 0x41c2f928, 0x41a0f9ab,
+    0x417dfa2f, 0x415bfab1, 0x4139fb34, 0x4117fbb6, 0x40f6fc38, 0x40d4fcba, 0x40b3fd3c, 0x4092fdbd, 0x4071fe3e,
+    0x4051febf, 0x4030ff3f, 0x4010ffbf,
+};
+
+/* floor(2^30 / floor(sqrt(value))) of value >= 2^30. The root by a step of Newton's is right or one too large, and so is
+ * the quotient: of all roots and values next to squares a test knows that.
+ */
+TW_X int32_t reciprocal_of_root(uint32_t value)
 {
-#define CHORD(from, to) ((uint32_t)(from) << 16 | ((to) - (from)))
-    static const uint32_t chords[16] = {
-        0, 0, 0, 0, CHORD(32768, 36636), CHORD(36636, 40132), CHORD(40132, 43348), CHORD(43348, 46341),
-        CHORD(46341, 49152), CHORD(49152, 51811), CHORD(51811, 54340), CHORD(54340, 56756), CHORD(56756, 59073),
-        CHORD(59073, 61303), CHORD(61303, 63455), CHORD(63455, 65535),
-    };
-    int32_t chord = (int32_t)chords[value >> 28];
-    uint32_t guess = (uint32_t)tw_pmacun(chord, chord, (int32_t)(value >> 12), 16), result;
-    result = (guess + value / guess) >> 1; /* not below the root, and less than one above */
-    result -= result >> 16;
-    return result - (result * result > value);
+    int32_t about = (int32_t)roots[(value >> 24) - 64], inverse = about >> 16;
+    int32_t off = (int32_t)(value - (uint32_t)tw_pmulun(about, about, 0)) >> 9;
+    int32_t root = (about & 65535) + tw_pmulsrn(off, inverse, 22);
+    root += tw_pmsu((int32_t)value, root, root) >> 31;
+    off = ((1 << 30) - tw_pmulun(root, inverse, 0)) >> 8;
+    int32_t quotient = inverse + 1 + tw_pmulsn(off, inverse, 22);
+    return quotient + (tw_pmsu(1 << 30, quotient, root) >> 31);
 }
 
 /* y = clip(((x * reciprocal >> down) * w + half) >> shift) for n elements. */
@@ -123,6 +146,30 @@ TW_X void scaled(const int16_t *x, const int16_t *w, int8_t *y, int n, int32_t r
 #endif
 }
 
+/* The same for `pairs` times two elements, at least once. */
+TW_X void scaled_pairs(const int16_t *x, const int16_t *w, int8_t *y, int pairs, int32_t reciprocal, int down, int shift)
+{
+#ifdef __riscv
+    int32_t a, p, q, u, v, upper = (int32_t)((uint32_t)reciprocal << 16);
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[pairs]", "15") TW_LW("%[a]", "%[x]", "4") TW_LH("%[u]", "%[w]", "2")
+        TW_DOT_H(TW_DOTUSP, "%[p]", "%[reciprocal]", "%[a]") TW_DOT_H(TW_DOTUSP, "%[q]", "%[upper]", "%[a]")
+        TW_LH("%[v]", "%[w]", "2") "sra %[p], %[p], %[down]\nsra %[q], %[q], %[down]\n"
+        "mul %[p], %[p], %[u]\nmul %[q], %[q], %[v]\n"
+        TW_ADDRN("%[p]", "x0", "%[shift]") TW_ADDRN("%[q]", "x0", "%[shift]")
+        TW_CLIP("%[p]", "%[p]", "8") TW_CLIP("%[q]", "%[q]", "8")
+        TW_SB("%[p]", "%[y]", "1") TW_SB("%[q]", "%[y]", "1") TW_ASM_END
+        : [a] "=&r"(a), [p] "=&r"(p), [q] "=&r"(q), [u] "=&r"(u), [v] "=&r"(v), [x] "+&r"(x), [w] "+&r"(w),
+          [y] "+&r"(y)
+        : [pairs] "r"(pairs), [reciprocal] "r"(reciprocal), [upper] "r"(upper), [down] "r"(down), [shift] "r"(shift)
+        : "memory");
+    /* clang-format on */
+#else
+    scaled(x, w, y, 2 * pairs, reciprocal, down, shift);
+#endif
+}
+
 /* The number by which x is multiplied, then shifted `down`, to be 2^15 x / sqrt(total). */
 TW_X int32_t reciprocal_root(uint64_t total, int *down)
 {
@@ -134,7 +181,7 @@ TW_X int32_t reciprocal_root(uint64_t total, int *down)
         *down = tw_pfl1((int32_t)low) >> 1;
         low <<= 30 - 2 * *down;
     }
-    return (int32_t)((1u << 30) / root(low));
+    return reciprocal_of_root(low);
 }
 
 #ifdef __riscv
@@ -238,7 +285,7 @@ void __attribute__((minsize)) tw_cluster_rmsnorm_row(const struct tw_cluster_rms
     }
     int down;
     int32_t reciprocal = reciprocal_root(total, &down);
-    scaled(x + first, given->w + first, given->y + first, last - first, reciprocal, down, given->shift);
+    scaled_pairs(x + first, given->w + first, given->y + first, (last - first) >> 1, reciprocal, down, given->shift);
 }
 
 /* Turn `pairs` pairs by an angle each; at least one. */

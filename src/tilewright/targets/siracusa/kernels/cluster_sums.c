@@ -3,124 +3,135 @@
 #include "tw_llama.h"
 #include "tw_together.h"
 
-/* Pairs of columns of a part: where they begin in x, and in y or a state, in bytes; queries, keys or values. */
+/* Pairs of columns of a part: where they begin in x and in mul, and their cosines and sines in angles; where they go,
+ * and how much further for each position: queries 0. Values, of which `turn` is negative, are put `step` from each
+ * other. */
 struct piece {
-    int32_t pairs, x, mul, angles, to, kind, shift, half;
-};
-
-/* Of what TurnedHeads does, and how many pieces each of eight cores has at most. */
-struct heads {
-    int32_t pieces, n, sine, pitch, turn, half;
+    int32_t pairs, x, mul, cosine, sine, to, position, step, shift, turn;
 };
 
 /* Pairs of columns of sums, scaled and turned. */
-TW_X void turned(const int32_t *x, const uint8_t *mul, const int16_t *cosine, const int16_t *sine, int8_t *y,
-                 const struct piece *piece, const struct heads *f)
+TW_X void turned(const int32_t *x, const uint8_t *less, const int16_t *angles, int8_t *y, const struct piece *piece)
 {
-    int32_t shift = piece->shift, rounding = piece->half, turn = f->turn, half = f->half;
+    int32_t shift = piece->shift, turn = piece->turn;
+    const int16_t *cosine = angles + piece->cosine, *sine = angles + piece->sine;
 #ifdef __riscv
-    int32_t a, b, u, v, p;
+    int32_t a = piece->pairs, b, u, v, p;
     /* clang-format off */
     __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("0", "%[pairs]", "22") TW_LW("%[a]", "%[x]", "4") TW_LBU("%[u]", "%[mul]", "1")
-        TW_LW("%[b]", "%[x]", "4") TW_LBU("%[v]", "%[mul]", "1") "mul %[a], %[a], %[u]\n" "mul %[b], %[b], %[v]\n"
-        TW_LH("%[u]", "%[cosine]", "2") TW_LH("%[v]", "%[sine]", "2") TW_ADDN("%[a]", "%[rounding]", "%[shift]")
-        TW_ADDN("%[b]", "%[rounding]", "%[shift]") TW_CLIP("%[a]", "%[a]", "16") TW_CLIP("%[b]", "%[b]", "16")
-        "mul %[p], %[a], %[v]\n" "mul %[a], %[a], %[u]\n" TW_MAC("%[p]", "%[b]", "%[u]")
-        TW_MSU("%[a]", "%[b]", "%[v]") TW_ADDN("%[p]", "%[half]", "%[turn]") TW_ADDN("%[a]", "%[half]", "%[turn]")
+        TW_ASM_BEGIN TW_LOOP("0", "%[a]", "22") TW_LW("%[a]", "%[x]", "4") TW_LBU("%[u]", "%[less]", "1")
+        TW_LW("%[b]", "%[x]", "4") TW_LBU("%[v]", "%[less]", "1") TW_TIMES("%[a]", "%[u]") TW_TIMES("%[b]", "%[v]")
+        TW_LH("%[u]", "%[cosine]", "2") TW_LH("%[v]", "%[sine]", "2") TW_ADDRN("%[a]", "x0", "%[shift]")
+        TW_ADDRN("%[b]", "x0", "%[shift]") TW_CLIP("%[a]", "%[a]", "16") TW_CLIP("%[b]", "%[b]", "16")
+        TW_MULS("%[p]", "%[a]", "%[v]") TW_MULS("%[a]", "%[a]", "%[u]") TW_MAC("%[p]", "%[b]", "%[u]")
+        TW_MSU("%[a]", "%[b]", "%[v]") TW_ADDRN("%[p]", "x0", "%[turn]") TW_ADDRN("%[a]", "x0", "%[turn]")
         TW_CLIP("%[p]", "%[p]", "8") TW_CLIP("%[a]", "%[a]", "8") TW_SB("%[a]", "%[y]", "1")
         TW_SB("%[p]", "%[y]", "1") TW_ASM_END
-        : [x] "+r"(x), [mul] "+r"(mul), [cosine] "+r"(cosine), [sine] "+r"(sine), [y] "+r"(y), [a] "=&r"(a),
+        : [x] "+r"(x), [less] "+r"(less), [cosine] "+r"(cosine), [sine] "+r"(sine), [y] "+r"(y), [a] "+r"(a),
           [b] "=&r"(b), [u] "=&r"(u), [v] "=&r"(v), [p] "=&r"(p)
-        : [pairs] "r"(piece->pairs), [shift] "r"(shift), [turn] "r"(turn), [half] "r"(half), [rounding] "r"(rounding)
+        : [shift] "r"(shift), [turn] "r"(turn)
         : "memory");
     /* clang-format on */
 #else
-    for (int pairs = piece->pairs; pairs > 0; pairs--, x += 2, mul += 2) {
-        int32_t a = tw_pclip(tw_pmac(rounding, x[0], mul[0]) >> shift, 16), u = *cosine++, v = *sine++;
-        int32_t b = tw_pclip(tw_pmac(rounding, x[1], mul[1]) >> shift, 16);
+    int32_t rounding = tw_half(shift), half = tw_half(turn);
+    for (int pairs = piece->pairs; pairs > 0; pairs--, x += 2, less += 2) {
+        int32_t a = tw_pclip(tw_pmac(rounding, x[0], less[0] + 1) >> shift, 16), u = *cosine++, v = *sine++;
+        int32_t b = tw_pclip(tw_pmac(rounding, x[1], less[1] + 1) >> shift, 16);
         *y++ = (int8_t)tw_pclip(tw_pmsu(tw_pmac(half, a, u), b, v) >> turn, 8);
         *y++ = (int8_t)tw_pclip(tw_pmac(tw_pmac(half, a, v), b, u) >> turn, 8);
     }
 #endif
 }
 
-/* Pairs of columns of sums, scaled and put `pitch` bytes from each other. */
-TW_X void spread(const int32_t *x, const uint8_t *mul, int8_t *y, int pitch, const struct piece *piece)
+/* Pairs of columns of sums, scaled and put apart. */
+TW_X void spread(const int32_t *x, const uint8_t *less, int8_t *y, const struct piece *piece)
 {
-    int32_t shift = piece->shift, rounding = piece->half;
+    int32_t shift = piece->shift, step = piece->step;
 #ifdef __riscv
-    int32_t a, b, u, v;
+    int32_t a = piece->pairs, b, u, v;
     /* clang-format off */
     __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("0", "%[pairs]", "12") TW_LW("%[a]", "%[x]", "4") TW_LBU("%[u]", "%[mul]", "1")
-        TW_LW("%[b]", "%[x]", "4") TW_LBU("%[v]", "%[mul]", "1") "mul %[a], %[a], %[u]\n" "mul %[b], %[b], %[v]\n"
-        TW_ADDN("%[a]", "%[rounding]", "%[shift]") TW_ADDN("%[b]", "%[rounding]", "%[shift]")
-        TW_CLIP("%[a]", "%[a]", "8") TW_CLIP("%[b]", "%[b]", "8") TW_SB_BY("%[a]", "%[y]", "%[pitch]")
-        TW_SB_BY("%[b]", "%[y]", "%[pitch]") TW_ASM_END
-        : [x] "+r"(x), [mul] "+r"(mul), [y] "+r"(y), [a] "=&r"(a), [b] "=&r"(b), [u] "=&r"(u), [v] "=&r"(v)
-        : [pairs] "r"(piece->pairs), [shift] "r"(shift), [pitch] "r"(pitch), [rounding] "r"(rounding)
+        TW_ASM_BEGIN TW_LOOP("0", "%[a]", "12") TW_LW("%[a]", "%[x]", "4") TW_LBU("%[u]", "%[less]", "1")
+        TW_LW("%[b]", "%[x]", "4") TW_LBU("%[v]", "%[less]", "1") TW_TIMES("%[a]", "%[u]") TW_TIMES("%[b]", "%[v]")
+        TW_ADDRN("%[a]", "x0", "%[shift]") TW_ADDRN("%[b]", "x0", "%[shift]")
+        TW_CLIP("%[a]", "%[a]", "8") TW_CLIP("%[b]", "%[b]", "8") TW_SB_BY("%[a]", "%[y]", "%[step]")
+        TW_SB_BY("%[b]", "%[y]", "%[step]") TW_ASM_END
+        : [x] "+r"(x), [less] "+r"(less), [y] "+r"(y), [a] "+r"(a), [b] "=&r"(b), [u] "=&r"(u), [v] "=&r"(v)
+        : [shift] "r"(shift), [step] "r"(step)
         : "memory");
     /* clang-format on */
 #else
-    for (int count = 2 * piece->pairs; count > 0; count--, y += pitch)
-        *y = (int8_t)tw_pclip(tw_pmac(rounding, *x++, *mul++) >> shift, 8);
+    int32_t rounding = tw_half(shift);
+    for (int count = 2 * piece->pairs; count > 0; count--, y += step)
+        *y = (int8_t)tw_pclip(tw_pmac(rounding, *x++, *less++ + 1) >> shift, 8);
 #endif
 }
 
 /* A token's sums x, for each head of the caches `group` queries, a key and a value: scaled, the first two turned by
- * pairs, keys and values to position pos. sizes: heads, and each core's pieces. See TurnedHeads. */
+ * pairs, keys and values to position pos. mul: multipliers, less one. sizes: how many pieces each of eight cores has at
+ * most, and what they are. See TurnedHeads. */
 void __attribute__((minsize)) tw_cluster_turned_heads(const struct tw_cluster_turned_heads *given, int pos)
 {
-    const struct heads *f = (const struct heads *)(const void *)given->sizes;
-    int left = f->pieces;
-    const struct piece *piece = (const struct piece *)(const void *)(f + 1) + tw_core() * left;
+    int left = *given->sizes;
+    const struct piece *piece = (const struct piece *)(const void *)(given->sizes + 1) + tw_core() * left;
     for (left *= 8 / TW_CORES; left > 0; left--, piece++) {
         if (piece->pairs == 0)
             continue;
-        const int32_t *x = (const int32_t *)(const void *)((const char *)given->x + piece->x);
-        const uint8_t *mul = given->mul + piece->mul;
-        if (piece->kind == 2)
-            spread(x, mul, given->state_v + pos + piece->to, f->pitch, piece);
-        else {
-            const int16_t *cosine = (const int16_t *)(const void *)((const char *)given->angles + piece->angles);
-            int8_t *to = piece->kind == 0 ? given->y : given->state_k + pos * f->n;
-            turned(x, mul, cosine, cosine + f->sine, to + piece->to, piece, f);
-        }
+        const int32_t *x = given->x + piece->x;
+        const uint8_t *less = given->mul + piece->mul;
+        int32_t further = piece->to + pos * piece->position;
+        if (piece->turn < 0)
+            spread(x, less, given->state_v + further, piece);
+        else
+            turned(x, less, given->angles, (piece->position == 0 ? given->y : given->state_k) + further, piece);
     }
 }
 
 /* y = clip((table[gate + 128] * up + half) >> shift) for one row of sums x: `columns` gates, then what they gate, each
- * clip((x * mul + half) >> shift) of its own shift before. */
-void tw_cluster_gated_sums(const struct tw_cluster_gated_sums *given, int first, int last)
-{
-    const int32_t *x = given->x + first, *up = x + given->columns;
-    const uint8_t *mul = given->mul + first, *by = mul + given->columns;
-    const int16_t *table = given->table + 128;
-    int8_t *y = given->y + first;
-    int32_t gate_shift = given->gate_shift, up_shift = given->up_shift, shift = given->shift, n = last - first;
-    if (n <= 0)
-        return;
+ * clip((x * mul + half) >> shift) of its own shift before. mul: multipliers, less one. Or with a shift that is part of
+ * the instructions. */
 #ifdef __riscv
-    int32_t a, b, p, q;
-    /* clang-format off */
-    __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "16") TW_LW("%[a]", "%[x]", "4") TW_LBU("%[p]", "%[mul]", "1")
-        TW_LW("%[b]", "%[up]", "4") TW_LBU("%[q]", "%[by]", "1") "mul %[a], %[a], %[p]\nmul %[b], %[b], %[q]\n"
-        TW_ADDRN("%[a]", "x0", "%[gate]") TW_CLIP("%[a]", "%[a]", "8") "slli %[a], %[a], 1\n"
-        TW_LH_AT("%[a]", "%[table]", "%[a]") TW_ADDRN("%[b]", "x0", "%[upper]") TW_CLIP("%[b]", "%[b]", "8")
-        TW_MULS("%[a]", "%[a]", "%[b]") TW_ADDRN("%[a]", "x0", "%[shift]") TW_CLIP("%[a]", "%[a]", "8")
-        TW_SB("%[a]", "%[y]", "1") TW_ASM_END
-        : [a] "=&r"(a), [b] "=&r"(b), [p] "=&r"(p), [q] "=&r"(q), [x] "+&r"(x), [up] "+&r"(up), [mul] "+&r"(mul),
-          [by] "+&r"(by), [y] "+&r"(y)
-        : [n] "r"(n), [table] "r"(table), [gate] "r"(gate_shift), [upper] "r"(up_shift), [shift] "r"(shift)
-        : "memory");
-    /* clang-format on */
-#else
-    for (int i = 0; i < n; i++) {
-        int32_t gate = tw_pclip(tw_pmac(tw_half(gate_shift), x[i], mul[i]) >> gate_shift, 8);
-        int32_t value = tw_pclip(tw_pmac(tw_half(up_shift), up[i], by[i]) >> up_shift, 8);
-        y[i] = (int8_t)tw_pclip(tw_pmac(tw_half(shift), table[gate], value) >> shift, 8);
+#define GATED_SUMS(symbol, size, product)                                                                              \
+    void symbol(const struct symbol *given, int first, int last)                                                       \
+    {                                                                                                                  \
+        const int32_t *x = given->x + first, *up = x + given->columns;                                                 \
+        const uint8_t *mul = given->mul + first, *by = mul + given->columns;                                           \
+        const int16_t *table = given->table + 128;                                                                     \
+        int8_t *y = given->y + first;                                                                                  \
+        int32_t gate_shift = given->gate_shift, up_shift = given->up_shift, n = last - first, a, b, p, q;              \
+        if (n <= 0)                                                                                                    \
+            return;                                                                                                    \
+        __asm__ volatile(                                                                                              \
+            TW_ASM_BEGIN TW_LOOP("0", "%[n]", size) TW_LW("%[a]", "%[x]", "4") TW_LBU("%[p]", "%[mul]", "1")           \
+            TW_LW("%[b]", "%[up]", "4") TW_LBU("%[q]", "%[by]", "1") TW_TIMES("%[a]", "%[p]") TW_TIMES("%[b]", "%[q]") \
+            TW_ADDRN("%[a]", "x0", "%[gate]") TW_CLIP("%[a]", "%[a]", "8") "slli %[a], %[a], 1\n"                      \
+            TW_LH_AT("%[a]", "%[table]", "%[a]") TW_ADDRN("%[b]", "x0", "%[upper]") TW_CLIP("%[b]", "%[b]", "8")       \
+            product TW_CLIP("%[a]", "%[a]", "8") TW_SB("%[a]", "%[y]", "1") TW_ASM_END                                 \
+            : [a] "=&r"(a), [b] "=&r"(b), [p] "=&r"(p), [q] "=&r"(q), [x] "+&r"(x), [up] "+&r"(up), [mul] "+&r"(mul),  \
+              [by] "+&r"(by), [y] "+&r"(y)                                                                             \
+            : [n] "r"(n), [table] "r"(table), [gate] "r"(gate_shift), [upper] "r"(up_shift), [shift] "r"(given->shift) \
+            : "memory");                                                                                               \
     }
+#define GATED_SUMS_BY(shift)                                                                                           \
+    GATED_SUMS(tw_cluster_gated_sums_##shift, "15", TW_ROUNDED_PRODUCT("%[a]", "%[a]", "%[b]", #shift))
+#else
+#define GATED_SUMS(symbol, ...)                                                                                        \
+    void symbol(const struct symbol *given, int first, int last)                                                       \
+    {                                                                                                                  \
+        int gate_shift = given->gate_shift, up_shift = given->up_shift, shift = given->shift;                          \
+        for (int i = first, j = given->columns + first; i < last; i++, j++) {                                          \
+            int32_t gate = tw_pmac(tw_half(gate_shift), given->x[i], given->mul[i] + 1) >> gate_shift;                 \
+            int32_t value = tw_pmac(tw_half(up_shift), given->x[j], given->mul[j] + 1) >> up_shift;                    \
+            value = tw_pmac(tw_half(shift), given->table[tw_pclip(gate, 8) + 128], tw_pclip(value, 8)) >> shift;       \
+            given->y[i] = (int8_t)tw_pclip(value, 8);                                                                  \
+        }                                                                                                              \
+    }
+#define GATED_SUMS_BY(shift) GATED_SUMS(tw_cluster_gated_sums_##shift, )
 #endif
-}
+GATED_SUMS(tw_cluster_gated_sums, "16", TW_MULS("%[a]", "%[a]", "%[b]") TW_ADDRN("%[a]", "x0", "%[shift]"))
+GATED_SUMS_BY(11)
+GATED_SUMS_BY(12)
+GATED_SUMS_BY(13)
+GATED_SUMS_BY(14)
+GATED_SUMS_BY(15)
+GATED_SUMS_BY(16)

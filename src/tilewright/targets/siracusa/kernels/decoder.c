@@ -55,37 +55,65 @@ void SMALL tw_new_heads(const struct tw_new_heads *given, int8_t *restrict scrat
     const int8_t *table_k = given->table_k + 128, *table_v = given->table_v + 128;
     const int32_t *numbers = given->numbers + 1;
 #ifdef __riscv
-    int32_t v, b, e, t, d;
-    __asm__ volatile(ENTERED("%[s]", "%[s]", "%[s]") : [s] "+r"(scratch), ENTERED_TO : ENTERED_BY : "memory");
-#else
+    if (TURNS_IN_HALVES(numbers, turn)) {
+        int32_t v, b, t, d;
+        __asm__ volatile(ENTERED("%[s]", "%[s]", "%[s]") : [s] "+r"(scratch), ENTERED_TO : ENTERED_BY : "memory");
+        return;
+    }
+#endif
     const int8_t *k = scratch + 4 * group;
     entered(state_k, state_v, scratch, k, k + 4, 8, 4 * group + 4, c, table_k, table_v, numbers, y, group, pitch, turn,
             heads);
-#endif
 }
 
-/* The same from what such products gave. x_q: [n / 4][group][4], x_k, x_v: [n]; numbers: of rotations. */
+static __attribute__((noinline)) void SMALL entered_anyhow(const struct tw_enter_row *given, int first, int heads)
+{
+    int32_t c[4];
+    transposed(c, given->r);
+    int group = given->group, pitch = given->pitch;
+    entered(given->state_k + given->pos * given->n + 4 * first, given->state_v + 4 * first * pitch + given->pos,
+            given->x_q + 4 * group * first, given->x_k + 4 * first, given->x_v + 4 * first, 0, 0, c,
+            given->table_k + 128, given->table_v + 128, given->numbers, given->y + 4 * group * first, group, pitch,
+            given->turn, heads);
+}
+
+/* The same from what such products gave. x_q: [n / 4][group][4], x_k, x_v: [n]; numbers: of rotations. Values first,
+ * then queries, then keys: so each loop's registers are among those that nobody saves. */
 void SMALL tw_enter_row(const struct tw_enter_row *given, int first, int last)
 {
-    int32_t c[4], heads = last - first;
-    if (first >= last)
+    int32_t heads = last - first;
+    if (heads <= 0)
         return;
-    transposed(c, given->r);
-    int group = given->group, pitch = given->pitch, pos = given->pos, turn = given->turn;
-    const int8_t *x_q = given->x_q + 4 * group * first, *x_k = given->x_k + 4 * first, *x_v = given->x_v + 4 * first;
-    int8_t *y = given->y + 4 * group * first;
-    int8_t *state_k = given->state_k + pos * given->n + 4 * first, *state_v = given->state_v + 4 * first * pitch + pos;
-    const int8_t *table_k = given->table_k + 128, *table_v = given->table_v + 128;
-    const int32_t *numbers = given->numbers;
 #ifdef __riscv
-    int32_t v, b, e, t, d;
-    __asm__ volatile(ENTERED("%[x_q]", "%[x_k]", "%[x_v]")
-                     : [x_q] "+r"(x_q), [x_k] "+r"(x_k), [x_v] "+r"(x_v), ENTERED_TO
-                     : ENTERED_BY
-                     : "memory");
-#else
-    entered(state_k, state_v, x_q, x_k, x_v, 0, 0, c, table_k, table_v, numbers, y, group, pitch, turn, heads);
+    const int32_t *numbers = given->numbers;
+    if (TURNS_IN_HALVES(numbers, given->turn)) {
+        int32_t c[4], v, b, t = heads, d, pitch = given->pitch, pos = given->pos;
+        first *= 4;
+        const int8_t *x = given->x_v + first;
+        int8_t *state_v = given->state_v + first * pitch + pos;
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[t]", "12") ENTERED_VALUE("%[x]") TW_ASM_END
+                         : [x] "+r"(x), [state_v] "+r"(state_v), [t] "+r"(t), [b] "=&r"(b), [d] "=&r"(d), [v] "=&r"(v)
+                         : [pitch] "r"(pitch), [table_v] "r"(given->table_v + 128)
+                         : "memory");
+        transposed(c, given->r);
+        int8_t *y = given->y + given->group * first;
+        x = given->x_q + given->group * first, t = given->group * heads;
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[t]", "20") ENTERED_QUERY("%[x]") TW_ASM_END
+                         : [x] "+r"(x), [y] "+r"(y), [t] "+r"(t), [b] "=&r"(b), [d] "=&r"(d), [v] "=&r"(v)
+                         : [c0] "r"(c[0]), [c1] "r"(c[1]), [c2] "r"(c[2]), [c3] "r"(c[3]), [mul_q] "r"(numbers[0])
+                         : "memory");
+        int8_t *state_k = given->state_k + pos * given->n + first;
+        x = given->x_k + first;
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[heads]", "24") ENTERED_KEY("%[x]") TW_ASM_END
+                         : [x] "+r"(x), [state_k] "+r"(state_k), [t] "=&r"(t), [b] "=&r"(b), [d] "=&r"(d),
+                           [v] "=&r"(v)
+                         : [heads] "r"(heads), [c0] "r"(c[0]), [c1] "r"(c[1]), [c2] "r"(c[2]), [c3] "r"(c[3]),
+                           [mul_k] "r"(numbers[2]), [table_k] "r"(given->table_k + 128)
+                         : "memory");
+        return;
+    }
 #endif
+    entered_anyhow(given, first, heads);
 }
 
 /* y = clip((f(table_a[a], table_b[b]) * mul + add) >> shift), f the sum or the product: elements first .. last. */

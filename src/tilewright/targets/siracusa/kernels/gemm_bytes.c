@@ -5,7 +5,6 @@
  */
 #include "tw_kernels.h"
 #include "tw_heads.h"
-#include "tw_joined.h"
 #include "tw_tiles_4x4.h"
 
 #define SMALL __attribute__((minsize))
@@ -67,6 +66,45 @@ void SMALL tw_gemm_bytes(const struct tw_gemm_bytes *given, int first, int last)
              mul_step, *given->add, given->shift, given->y + token * rows + first, rows, tokens, count, cols);
 }
 
+#ifdef __riscv
+#define FOUR(f) f("%[a0]", "%[b0]", "0") f("%[a1]", "%[b1]", "1") f("%[a2]", "%[b2]", "2") f("%[a3]", "%[b3]", "3")
+#define TAKEN(a, b, i) TW_LBU(a, "%[r]", "1")
+#define READ(a, b, i) TW_LB_AT(a, "%[table]", a)
+#define JOINED(a, b, i) TW_DOT(TW_SDOTSP, a, "%[t]", "%[e" i "]")
+#define SCALED(a, b, i) TW_ROUNDED_PRODUCT(b, a, "%[part]", "16")
+#define ADDED(a, b, i) TW_MAC(b, a, "%[whole]")
+#define CLIPPED(a, b, i) TW_CLIP(b, b, "8")
+#define STORED TW_PACKLO("%[b0]", "%[b1]", "%[b0]") TW_PACKHI("%[b0]", "%[b3]", "%[b2]") TW_SW("%[b0]", "%[y]", "4")
+#endif
+
+/* y = clip((table[r] + x) mul >> 16), rounded, of whole words. Rows of r and y are `pitch` apart, x has one behind the
+ * other. y may be r. */
+TW_X void joined(const uint8_t *r, const int8_t *x, const int8_t *table, int32_t mul, int8_t *y, int pitch, int tokens,
+                 int n)
+{
+    int32_t part = (int16_t)mul, whole = (mul - part) >> 16;
+#ifdef __riscv
+    int32_t t, a0, a1, a2, a3, b0, b1, b2, b3;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("1", "%[tokens]", "31") TW_LOOP("0", "%[n]", "28")
+        FOUR(TAKEN) TW_LW("%[t]", "%[x]", "4") FOUR(READ) FOUR(JOINED) FOUR(SCALED) FOUR(ADDED) FOUR(CLIPPED)
+        STORED "add %[r], %[r], %[rest]\nadd %[y], %[y], %[rest]\n" TW_ASM_END
+        : [r] "+r"(r), [x] "+r"(x), [y] "+r"(y), [t] "=&r"(t), [a0] "=&r"(a0), [a1] "=&r"(a1), [a2] "=&r"(a2),
+          [a3] "=&r"(a3), [b0] "=&r"(b0), [b1] "=&r"(b1), [b2] "=&r"(b2), [b3] "=&r"(b3)
+        : [tokens] "r"(tokens), [n] "r"(n >> 2), [rest] "r"(pitch - n), [e0] "r"(1), [e1] "r"(1 << 8),
+          [e2] "r"(1 << 16), [e3] "r"(1 << 24), [whole] "r"(whole), [part] "r"(part), [table] "r"(table)
+        : "memory");
+    /* clang-format on */
+#else
+    for (; tokens > 0; tokens--, r += pitch, y += pitch)
+        for (int i = 0; i < n; i++) {
+            int32_t v = table[r[i]] + *x++;
+            y[i] = (int8_t)tw_pclip(tw_pmac(tw_pmulsrn(v, part, 16), v, whole), 8);
+        }
+#endif
+}
+
 /* A residual r that products join by a table: rows first .. last of the weights, multiples of four, of all tokens.
  * numbers: [4]; table gives every byte itself; scratch: what `most` rows give for all tokens. y may be r. */
 void SMALL tw_gemm_join(const struct tw_gemm_join *given, int8_t *restrict scratch, int first, int last)
@@ -75,10 +113,10 @@ void SMALL tw_gemm_join(const struct tw_gemm_join *given, int8_t *restrict scrat
         int tokens = given->tokens, cols = given->cols;
         const int32_t *numbers = given->numbers;
         count = last - first < given->most ? last - first : given->most;
-        bytes_of(given->x, given->w + first * pitch_of(cols), numbers, 0, 0, numbers[1], given->shift, scratch, count,
-                 tokens, count, cols);
-        tw_joined((const uint8_t *)given->r + first, scratch, given->table_r, numbers[2], numbers[3], given->out_shift,
-                  given->y + first, given->rows, tokens, count);
+        bytes_of(given->x, given->w + first * pitch_of(cols), numbers, 0, 0, 1 << 15, USUAL, scratch, count, tokens,
+                 count, cols);
+        joined((const uint8_t *)given->r + first, scratch, given->table_r, numbers[2], given->y + first, given->rows,
+               tokens, count);
     }
 }
 
@@ -91,14 +129,16 @@ TW_X void enter(int8_t *state_k, int8_t *state_v, const int8_t *x, const int8_t 
     for (; tokens > 0; tokens--, r += step, y += group * rest, state_k += rest, state_v -= 4 * heads * pitch - 1) {
         transposed(c, r);
 #ifdef __riscv
-        int32_t v, b, e, t, d;
-        __asm__ volatile(ENTERED("%[x]", "%[x]", "%[x]") : [x] "+r"(x), ENTERED_TO : ENTERED_BY : "memory");
-#else
+        if (TURNS_IN_HALVES(numbers, turn)) {
+            int32_t v, b, t, d;
+            __asm__ volatile(ENTERED("%[x]", "%[x]", "%[x]") : [x] "+r"(x), ENTERED_TO : ENTERED_BY : "memory");
+            continue;
+        }
+#endif
         const int8_t *k = x + 4 * group;
         entered(state_k, state_v, x, k, k + 4, 8, 4 * group + 4, c, table_k, table_v, numbers, y, group, pitch, turn,
                 heads);
         x += (4 * group + 8) * heads, y += 4 * group * heads, state_k += 4 * heads, state_v += 4 * heads * pitch;
-#endif
     }
 }
 
@@ -123,12 +163,10 @@ void SMALL tw_heads_rows(const struct tw_heads_rows *given, int8_t *restrict scr
 }
 
 #ifdef __riscv
-#define PRODUCTS(f) f("%[a0]", "%[b0]") f("%[a1]", "%[b1]") f("%[a2]", "%[b2]") f("%[a3]", "%[b3]")
-#define LANE(y, odd, word, half) ".insn r 0x57, 7, 0x1e<<1|" odd ", " y ", " word ", x" half "\n" /* signed */
-#define LOOKED_UP(a, b) TW_LB_AT(a, "%[table]", a)
-#define MULTIPLIED(a, b) TW_MULS(a, a, b)
-#define ROUNDED(a, b) TW_ROUNDED_PRODUCT(a, a, "%[mul]", "16")
-#define CLIPPED(a, b) TW_CLIP(a, a, "8")
+#define PAIR(a, b, i) TW_LB(b, "%[x]", "1") TW_LB(a, "%[x]", "1")
+#define TABLED(a, b, i) TW_LB_AT(b, "%[table]", b)
+#define MULTIPLIED(a, b, i) TW_MULS(b, b, a)
+#define PRODUCT(a, b, i) TW_ROUNDED_PRODUCT(b, b, "%[mul]", "16")
 #endif
 
 /* y = table[a] b, scaled by mul and rounded, of rows of bytes a and b in turns in x, `count` of either. */
@@ -138,13 +176,8 @@ TW_X void multiplied(const int8_t *x, const int8_t *table, int32_t mul, int8_t *
     int32_t a0, a1, a2, a3, b0, b1, b2, b3;
     /* clang-format off */
     __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("1", "%[tokens]", "32") TW_LOOP("0", "%[n]", "29")
-        TW_LW("%[b1]", "%[x]", "4") TW_LW("%[b3]", "%[x]", "4") LANE("%[a0]", "0", "%[b1]", "0")
-        LANE("%[b0]", "1", "%[b1]", "0") LANE("%[a1]", "0", "%[b1]", "1") LANE("%[b1]", "1", "%[b1]", "1")
-        LANE("%[a2]", "0", "%[b3]", "0") LANE("%[b2]", "1", "%[b3]", "0") LANE("%[a3]", "0", "%[b3]", "1")
-        LANE("%[b3]", "1", "%[b3]", "1")
-        PRODUCTS(LOOKED_UP) PRODUCTS(MULTIPLIED) PRODUCTS(ROUNDED) PRODUCTS(CLIPPED)
-        TW_PACKLO("%[a0]", "%[a1]", "%[a0]") TW_PACKHI("%[a0]", "%[a3]", "%[a2]") TW_SW("%[a0]", "%[y]", "4")
+        TW_ASM_BEGIN TW_LOOP("1", "%[tokens]", "30") TW_LOOP("0", "%[n]", "27")
+        FOUR(PAIR) FOUR(TABLED) FOUR(MULTIPLIED) FOUR(PRODUCT) FOUR(CLIPPED) STORED
         "add %[y], %[y], %[rest]\nnop\n" TW_ASM_END
         : [x] "+r"(x), [y] "+r"(y), [a0] "=&r"(a0), [a1] "=&r"(a1), [a2] "=&r"(a2), [a3] "=&r"(a3), [b0] "=&r"(b0),
           [b1] "=&r"(b1), [b2] "=&r"(b2), [b3] "=&r"(b3)

@@ -123,13 +123,13 @@ void __attribute__((minsize)) tw_stream_multiples(const struct tw_stream_multipl
 #endif
 }
 
-/* The same for bytes with multipliers of 32 bits, one for each row or (`mul_step` 0) for all. */
+/* The same for bytes with multipliers of 32 bits, less one, one for each row or (`mul_step` 0) for all. */
 void tw_stream_bytes(const struct tw_stream_bytes *given, int first, int last)
 {
     int step = given->mul_step;
     if (first < last)
-        tw_bytes_of_rows(given->x, given->w + first * TW_ROW, given->mul + first * step, *given->add, given->y + first,
-                         4 * step, given->shift, last - first);
+        tw_bytes_of_rows_less(given->x, given->w + first * TW_ROW, given->mul + first * step, *given->add,
+                              given->y + first, 4 * step, given->shift, last - first);
 }
 
 /* y = SwiGLU of two such products, rounded. scratch: [last - first]. */
@@ -199,6 +199,38 @@ void tw_cluster_scaled_add(const struct tw_cluster_scaled_add *given, int first,
 {
     if (first < last)
         join(given->x + first, given->r + first, given->mul + first, given->y + first, given->shift, last - first);
+}
+
+/* The same where s + x w^T are the sums, of one word of inputs. */
+void __attribute__((minsize)) tw_cluster_rest_add(const struct tw_cluster_rest_add *given, int first, int last)
+{
+    const int32_t *s = given->s + first;
+    const int8_t *w = given->w + 4 * first;
+    const int16_t *r = given->r + first;
+    const uint8_t *mul = given->mul + first;
+    int16_t *y = given->y + first;
+    int32_t n = last - first, x = tw_word_at(given->x);
+    if (n <= 0)
+        return;
+#ifdef __riscv
+    int32_t a, b, c, p;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "11") TW_LW("%[a]", "%[s]", "4") TW_LW("%[b]", "%[w]", "4")
+        TW_LBU("%[p]", "%[mul]", "1") TW_DOT(TW_SDOTSP, "%[a]", "%[b]", "%[x]") TW_LH("%[b]", "%[r]", "2")
+        "li %[c], 0\n" TW_MAC("%[c]", "%[a]", "%[p]") TW_ADDRN("%[c]", "x0", "%[shift]") "add %[c], %[c], %[b]\n"
+        TW_CLIP("%[c]", "%[c]", "16") TW_SH("%[c]", "%[y]", "2") TW_ASM_END
+        : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [p] "=&r"(p), [s] "+&r"(s), [w] "+&r"(w), [r] "+&r"(r),
+          [mul] "+&r"(mul), [y] "+&r"(y)
+        : [n] "r"(n), [x] "r"(x), [shift] "r"(given->shift)
+        : "memory");
+    /* clang-format on */
+#else
+    for (int i = 0; i < n; i++) {
+        int32_t sum = tw_vsdotsp_b(s[i], tw_word_at(w + 4 * i), x);
+        join(&sum, r + i, mul + i, y + i, given->shift, 1);
+    }
+#endif
 }
 
 /* The same for the sums x w^T, which `scratch` holds. Scaled sums fit 30 bits. */

@@ -142,10 +142,32 @@ void tw_copy_part(const void *x, void *y, int size, int first, int last)
         copy((unsigned char *)y + first * size, (const unsigned char *)x + first * size, (last - first) * size);
 }
 
-/* The same of elements of x from `start` on. */
-void tw_rows_part(const void *restrict x, void *restrict y, int size, int start, int first, int last)
+/* The same of elements of x from `start` on. It is called once for a token, for a few bytes of a core: little code. */
+void __attribute__((minsize)) tw_rows_part(const void *restrict x, void *restrict y, int size, int start, int first,
+                                           int last)
 {
-    copy((unsigned char *)y + first * size, (const unsigned char *)x + (start + first) * size, (last - first) * size);
+    unsigned char *to = (unsigned char *)y + first * size;
+    const unsigned char *from = (const unsigned char *)x + (start + first) * size;
+    int n = (last - first) * size;
+    if (n <= 0)
+        return;
+#ifdef __riscv
+    int32_t v;
+    if ((((int)(uintptr_t)to | n) & 3) == 0)
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "3") TW_LW("%[v]", "%[from]", "4") "nop\n"
+                         TW_SW("%[v]", "%[to]", "4") TW_ASM_END
+                         : [from] "+r"(from), [to] "+r"(to), [v] "=&r"(v)
+                         : [n] "r"(n >> 2)
+                         : "memory");
+    else
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "3") TW_LBU("%[v]", "%[from]", "1") "nop\n"
+                         TW_SB("%[v]", "%[to]", "1") TW_ASM_END
+                         : [from] "+r"(from), [to] "+r"(to), [v] "=&r"(v)
+                         : [n] "r"(n)
+                         : "memory");
+#else
+    memcpy(to, from, (size_t)n);
+#endif
 }
 
 /* y, contiguous, from the elements of x that the rows name, starting at element `start`. Where rows are short and the

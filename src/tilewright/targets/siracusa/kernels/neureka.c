@@ -5,84 +5,83 @@
 #include "tw_xpulp.h"
 
 enum {
-    TRIGGER = 0x00, /* written: the job is complete, and begins once those before it are done */
-    ACQUIRE = 0x04, /* read: the number of a job whose registers are written from now on, negative: both are in use */
-    REGISTERS = 0x20
+    TRIGGER = TW_NEUREKA,        /* written: the job is complete, and begins once those before it are done */
+    ACQUIRE = TW_NEUREKA + 0x04, /* read: the number of a job whose registers are written from now on, negative: both
+                                  * contexts are in use */
+    REGISTERS = TW_NEUREKA + 0x20,
+    PLACES = 6, /* the first of a job's registers: addresses */
+    LENGTH = 24
 };
-enum { PLACES = 6, OTHERS = 18, LENGTH = PLACES + OTHERS }; /* of a job's part of a form */
 
-static const int32_t *describe_later(const tw_neureka_call *call, const int32_t *form);
-
-/* Write the registers of a call's job, and return the form of the next: addresses, for which the form says what to add
- * (the call has its form in place of the address of shifts, which no job reads), then the others. A register can be stored
- * the second instruction after its load. */
-TW_HELPER const int32_t *describe(const tw_neureka_call *call, const int32_t *form)
+/* Write the registers of the job at a1, once a context is free: addresses, then others that are not in the context yet.
+ * The next job is at a1 then. It returns to t0 and changes a2 to a5: who calls it needs no frame. Where both contexts are
+ * in use, it sleeps until a job ends, or has ended since the core slept so. */
+__attribute__((naked, used, aligned(16))) TW_HELPER void write_registers(void)
 {
-    if ((int32_t)TW_REGISTER(TW_NEUREKA + ACQUIRE) < 0)
-        return describe_later(call, form);
-    uint32_t at = TW_NEUREKA + REGISTERS, v, w;
-    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[places]", "4") TW_LW("%[v]", "%[call]", "4")
-                     TW_LW("%[w]", "%[form]", "4") "add %[v], %[v], %[w]\n" TW_SW("%[v]", "%[at]", "4")
-                     TW_LOOP("0", "%[pairs]", "4") TW_LW("%[v]", "%[form]", "4") TW_LW("%[w]", "%[form]", "4")
-                     TW_SW("%[v]", "%[at]", "4") TW_SW("%[w]", "%[at]", "4") TW_ASM_END
-                     : [call] "+r"(call), [form] "+r"(form), [at] "+r"(at), [v] "=&r"(v), [w] "=&r"(w)
-                     : [places] "r"(PLACES), [pairs] "r"(OTHERS / 2)
-                     : "memory");
-    return form;
+    __asm__ volatile("lui a3, %[engine]\n1: lw a4, 4(a3)\nlw a2, 20(a1)\nbltz a4, 3f\n"
+                     "lw a4, 0(a1)\nlw a5, 4(a1)\nsw a4, 32(a3)\nlw a4, 8(a1)\nsw a5, 36(a3)\nlw a5, 12(a1)\n"
+                     "sw a4, 40(a3)\nlw a4, 16(a1)\nsw a5, 44(a3)\nlw a5, 0(a2)\nsw a4, 52(a3)\n"
+                     "addi a1, a1, 24\naddi a2, a2, 4\nbeqz a5, 2f\n" TW_ASM_BEGIN TW_LOOP("0", "a5", "3")
+                     TW_LW("a4", "a2", "4") TW_LW("a3", "a2", "4") "sw a4, 0(a3)\n" TW_ASM_END "2: jr t0\n"
+                     "3: lui a4, %[events]\nlui a5, %[ours]\nsw a5, 0(a4)\n.insn i 0x03, 6, zero, 0x3c(a4)\n"
+                     "lui a5, %[barrier]\nsw a5, 0(a4)\nj 1b\n"
+                     :
+                     : [engine] "i"(TW_NEUREKA >> 12), [events] "i"(TW_EVENT_UNIT >> 12),
+                     [ours] "i"((1 << TW_EVENT_NEUREKA) >> 12), [barrier] "i"((1 << TW_EVENT_BARRIER) >> 12));
 }
 
-/* Those before and after call these last, and keep nothing on the stack. */
-TW_HELPER const int32_t *describe_later(const tw_neureka_call *call, const int32_t *form)
+/* Describe a job, and return the next one. */
+static inline const tw_neureka_job *describe(const tw_neureka_job *job)
 {
-    tw_neureka_wait(1);
-    return describe(call, form);
+    register const tw_neureka_job *at __asm__("a1") = job;
+    __asm__ volatile("jal t0, %[write]"
+                     : "+r"(at)
+                     : [write] "i"(write_registers)
+                     : "t0", "a2", "a3", "a4", "a5", "memory");
+    return at;
 }
 
-TW_HELPER void start_undescribed(tw_neureka_queue *queue)
+void tw_neureka_describe(const tw_neureka_job *job)
 {
-    describe(queue->next, queue->next->form);
-    queue->described = 1;
-    tw_neureka_start(queue);
+    describe(job);
 }
 
-TW_HELPER void start_others(const tw_neureka_call *call)
+/* Jobs that are not described. */
+TW_HELPER void start_others(tw_neureka_queue *queue, int32_t jobs)
 {
-    const int32_t *form = call->form + LENGTH;
-    int32_t jobs = call->jobs;
     do {
-        form = describe(call, form);
-        TW_REGISTER(TW_NEUREKA + TRIGGER) = 0;
-    } while (--jobs > 1);
+        queue->next = describe(queue->next);
+        TW_REGISTER(TRIGGER) = 0;
+    } while (--jobs > 0);
 }
 
-__attribute__((aligned(16))) void tw_neureka_start(tw_neureka_queue *queue)
+__attribute__((aligned(16))) void tw_neureka_start(tw_neureka_queue *queue, int32_t jobs)
 {
-    if (!queue->described) {
-        start_undescribed(queue);
-        return;
+    if (__builtin_expect(queue->described, 1)) {
+        __asm__ volatile("" ::: "memory");
+        TW_REGISTER(TRIGGER) = 0;
+        queue->described = 0;
+        jobs--;
     }
-    __asm__ volatile("" ::: "memory");
-    TW_REGISTER(TW_NEUREKA + TRIGGER) = 0;
-    const tw_neureka_call *call = queue->next;
-    queue->next = call + 1, queue->described = 0;
-    if (call->jobs > 1)
-        start_others(call);
-}
-
-/* A job that is described and not started counts as one that is not done. */
-void tw_neureka_finish(tw_neureka_queue *queue)
-{
-    if (!queue->described && queue->next != queue->end) {
-        describe(queue->next, queue->next->form);
-        queue->described = 1;
-    }
-    tw_neureka_wait(queue->described);
+    if (jobs)
+        start_others(queue, jobs);
 }
 
 /* Jobs that are described or not done. */
 static inline uint32_t taken(void)
 {
     return (uint32_t)tw_pcnt((int32_t)TW_REGISTER(TW_NEUREKA_STATUS) & 0x101);
+}
+
+void tw_neureka_finish(tw_neureka_queue *queue)
+{
+    uint32_t left = 0;
+    if (queue->next != queue->end) {
+        queue->next = describe(queue->next);
+        queue->described = left = 1;
+    }
+    if (__builtin_expect(taken() > left, 0))
+        tw_neureka_wait(left);
 }
 
 /* The event is in the core's mask only here: it would end a barrier. Where one job is left, and no event of those before
@@ -104,12 +103,22 @@ __attribute__((noinline)) void tw_neureka_wait(uint32_t left)
 #define ARGUMENTS                                                                                                      \
     const int8_t *w, const void *x, void *y, const void *mul, const int32_t *form, const void *add, int32_t jobs
 
-/* Start a call by itself. */
+/* Start a call by itself: all registers of its jobs are in `form`, of addresses what to add to them. */
 void tw_neureka_1x1(ARGUMENTS)
 {
-    tw_neureka_call call = {w, x, y, mul, form, add, jobs};
-    tw_neureka_queue queue = {&call, &call + 1, 0};
-    tw_neureka_start(&queue);
+    do {
+        while ((int32_t)TW_REGISTER(ACQUIRE) < 0)
+            ;
+        volatile int32_t *at = (volatile int32_t *)REGISTERS;
+        at[0] = (int32_t)(uintptr_t)w + form[0], at[1] = (int32_t)(uintptr_t)x + form[1];
+        at[2] = (int32_t)(uintptr_t)y + form[2], at[3] = (int32_t)(uintptr_t)mul + form[3];
+        at[5] = (int32_t)(uintptr_t)add + form[5];
+        for (int i = PLACES; i < LENGTH; i++)
+            at[i] = form[i];
+        form += LENGTH;
+        __asm__ volatile("" ::: "memory");
+        TW_REGISTER(TRIGGER) = 0;
+    } while (--jobs > 0);
 }
 
 /* Other arrangements differ in their tables. */

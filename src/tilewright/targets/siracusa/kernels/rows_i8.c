@@ -6,6 +6,7 @@
  */
 #include "tw_kernels.h"
 #include "tw_flat.h"
+#include "tw_words.h"
 
 struct reciprocal {
     uint32_t m;
@@ -34,23 +35,29 @@ static struct reciprocal reciprocal_of(uint32_t d)
     return r;
 }
 
-/* floor(sqrt(v)) for v < 2^16, a bit at a time. */
-static int32_t root_of(int32_t v)
-{
-    int32_t root = 0, bit = 128;
-#ifdef __riscv
-    int32_t next, square, fits;
-    __asm__(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "5") "add %[next], %[root], %[bit]\n.insn r 0x5b, 0, 0x40, %[square], "
-                                                   "%[next], %[next]\n.insn r 0x33, 2, 0x02, %[fits], %[square], %[v]\n"
-                TW_MAC("%[root]", "%[fits]", "%[bit]") "srli %[bit], %[bit], 1\n" TW_ASM_END
-            : [root] "+r"(root), [bit] "+r"(bit), [next] "=&r"(next), [square] "=&r"(square), [fits] "=&r"(fits)
-            : [n] "r"(8), [v] "r"(v));
-#else
-    for (; bit != 0; bit >>= 1)
-        root += (root + bit) * (root + bit) <= v ? bit : 0;
-#endif
-    return root;
-}
+/* floor(sqrt(v)) for v up to 2^14 + 1, the greatest mean of squares of bytes and one more: each root d, in binary digits
+ * a to h, 2 d + 1 times. */
+/* clang-format off */
+#define X1(d) d,
+#define X2(d) X1(d) X1(d)
+#define X4(d) X2(d) X2(d)
+#define X8(d) X4(d) X4(d)
+#define X16(d) X8(d) X8(d)
+#define X32(d) X16(d) X16(d)
+#define X64(d) X32(d) X32(d)
+#define X128(d) X64(d) X64(d)
+#define IF_0(times)
+#define IF_1(times) times
+#define RUN(d, a, b, c, e, f, g, h)                                                                                    \
+    X1(d) IF_##h(X2(d)) IF_##g(X4(d)) IF_##f(X8(d)) IF_##e(X16(d)) IF_##c(X32(d)) IF_##b(X64(d)) IF_##a(X128(d))
+#define RUNS_2(d, a, b, c, e, f, g) RUN(d, a, b, c, e, f, g, 0) RUN(d + 1, a, b, c, e, f, g, 1)
+#define RUNS_4(d, a, b, c, e, f) RUNS_2(d, a, b, c, e, f, 0) RUNS_2(d + 2, a, b, c, e, f, 1)
+#define RUNS_8(d, a, b, c, e) RUNS_4(d, a, b, c, e, 0) RUNS_4(d + 4, a, b, c, e, 1)
+#define RUNS_16(d, a, b, c) RUNS_8(d, a, b, c, 0) RUNS_8(d + 8, a, b, c, 1)
+#define RUNS_32(d, a, b) RUNS_16(d, a, b, 0) RUNS_16(d + 16, a, b, 1)
+#define RUNS_64(d, a) RUNS_32(d, a, 0) RUNS_32(d + 32, a, 1)
+static const uint8_t roots[(1 << 14) + 2] = {RUNS_64(0, 0) RUNS_64(64, 1) 128, 128};
+/* clang-format on */
 
 /* Sum of x^2 over n bytes. */
 static int32_t squares_of(const int8_t *x, int n)
@@ -231,7 +238,7 @@ void tw_rms_norm_row(const struct tw_rms_norm_row *given, int first, int last)
 #else
     sum = squares_of(x, 1 << bits);
 #endif
-    int32_t root = root_of((sum >> bits) + 1), m = reciprocals[root - 1], up = 2 * root - 2;
+    int32_t root = roots[(sum >> bits) + 1], m = reciprocals[root - 1], up = 2 * root - 2;
     int32_t down = tw_pmin(given->shift + tw_pfl1(2 * root - 1) - 1, 31);
     const int32_t *w = given->w + first;
     int8_t *y = given->y + first;
@@ -262,44 +269,80 @@ void tw_rms_norm_i8(const int8_t *x, const int32_t *w, int8_t *y, int n, uint32_
     FOR_ROWS (n, first, last) {
         const int8_t *row = x + r * n;
         int32_t sum = squares_of(row, n), mean = by_m ? quotient((uint32_t)sum, by) : sum;
-        struct quotients q = {row + c, w + c * w_step, 0, count, w_step, 0, shift, 0, root_of(mean + 1)};
+        struct quotients q = {row + c, w + c * w_step, 0, count, w_step, 0, shift, 0, roots[mean + 1]};
         if (q.root == 1 || !clipped(&q, y + r * n + c))
             exactly(&q, y + r * n + c);
     }
 }
 
-/* The same of 2^bits channels with one weight, 0 < w < 2^23, and a shift below 32.
- *
- * P = w / root has its whole part in `whole` and 15 bits more, with one too much in the last, in `part`: x times that
- * is at most 127 / 2^15 more than x P, or less where x is negative. Whole numbers and x P are at least 1 / 128 apart,
- * if not equal, so that floor(x P) is found; where x is negative, floor(x P + 1 - 1 / root) is wanted, which is what
- * one more than floor(x P') gives, as x P' is below x P.
+/* clip((x w / root) >> shift) of two elements `pairs` times, at least once. A factor has M and in its upper half U, of
+ * which the lower five bits are k: (x M - (x < 0 ? U : 0)) >> k, clipped, is the result for every x. The upper half of
+ * an x is its sign.
  */
+TW_X void multiplied(const int8_t *x, int8_t *y, int pairs, int32_t factor)
+{
 #ifdef __riscv
-#define NORMED(x, t)                                                                                                   \
-    ".insn r 0x5b, 0, 2<<5|15, " t ", " x ", %[part]\n" TW_MAC(t, x, "%[whole]") "srli " x ", " x ", 31\n"             \
-    ".insn r 0x5b, 2, 0x20, " t ", " x ", %[shift]\n.insn r 0x33, 1, 0x0a, " t ", " t ", x8\n" TW_SB(t, "%[y]", "1")
+    int32_t u, v, s, t, k;
+    __asm__ volatile(TW_ASM_BEGIN "srai %[k], %[factor], 16\n" TW_LOOP("0", "%[n]", "10") TW_LB("%[u]", "%[x]", "1")
+                         TW_LB("%[v]", "%[x]", "1") TW_DOT_H(TW_DOTSP, "%[s]", "%[u]", "%[factor]")
+                             TW_DOT_H(TW_DOTSP, "%[t]", "%[v]", "%[factor]") "sra %[s], %[s], %[k]\n"
+                         "sra %[t], %[t], %[k]\n" TW_CLIP("%[s]", "%[s]", "8") TW_CLIP("%[t]", "%[t]", "8")
+                             TW_SB("%[s]", "%[y]", "1") TW_SB("%[t]", "%[y]", "1") TW_ASM_END
+                     : [x] "+r"(x), [y] "+r"(y), [u] "=&r"(u), [v] "=&r"(v), [s] "=&r"(s), [t] "=&r"(t), [k] "=&r"(k)
+                     : [n] "r"(pairs), [factor] "r"(factor)
+                     : "memory");
+#else
+    for (; pairs > 0; pairs--)
+        for (int i = 0; i < 2; i++)
+            *y++ = (int8_t)tw_pclip(tw_vdotsp_h(*x++, factor) >> (factor >> 16 & 31), 8);
 #endif
+}
+
+/* One row of 2^bits elements with one weight: factors by root are behind it. */
+void tw_rms_norm_one(const struct tw_rms_norm_one *given, int first, int last)
+{
+    const int8_t *x = given->x;
+    int bits = given->bits;
+    if (first >= last)
+        return;
+    int32_t root = roots[(squares_of_eights(x, 1 << bits) >> bits) + 1];
+    multiplied(x + first, given->y + first, (last - first) >> 1, given->w[root]);
+}
+
+/* The same of four elements `fours` times: words, as cores whose rows begin in one bank wait for each other's bytes. */
+TW_X void multiplied_fours(const int8_t *x, int8_t *y, int fours, int32_t factor)
+{
+#ifdef __riscv
+    int32_t a, b, c, d, e, k = factor >> 16;
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "20") TW_LW("%[d]", "%[x]", "4") TW_BYTE("%[a]", "%[d]", "0")
+        TW_BYTE("%[b]", "%[d]", "8") TW_BYTE("%[c]", "%[d]", "16") TW_BYTE("%[d]", "%[d]", "24")
+        TW_DOT_H(TW_DOTSP, "%[a]", "%[a]", "%[factor]") TW_DOT_H(TW_DOTSP, "%[b]", "%[b]", "%[factor]")
+        TW_DOT_H(TW_DOTSP, "%[c]", "%[c]", "%[factor]") TW_DOT_H(TW_DOTSP, "%[d]", "%[d]", "%[factor]")
+        "sra %[a], %[a], %[k]\nsra %[b], %[b], %[k]\nsra %[c], %[c], %[k]\nsra %[d], %[d], %[k]\n"
+        TW_CLIP("%[a]", "%[a]", "8") TW_CLIP("%[b]", "%[b]", "8") TW_CLIP("%[c]", "%[c]", "8")
+        TW_CLIP("%[d]", "%[d]", "8") TW_PACKLO("%[e]", "%[b]", "%[a]") TW_PACKHI("%[e]", "%[d]", "%[c]")
+        TW_SW("%[e]", "%[y]", "4") TW_ASM_END
+        : [x] "+r"(x), [y] "+r"(y), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [e] "=&r"(e)
+        : [n] "r"(fours), [factor] "r"(factor), [k] "r"(k)
+        : "memory");
+#else
+    multiplied(x, y, 2 * fours, factor);
+#endif
+}
+
+/* The same for any rows; n: 2^bits times a number that floor(2^32 / odd) + 1 divides by, 0 for 1. */
 void tw_rms_norm_rows(const struct tw_rms_norm_rows *given, int first, int last)
 {
-    const int8_t *x = given->x + first;
-    int8_t *y = given->y + first;
-    int bits = given->bits, shift = given->shift;
-    for (int n = 1 << bits, count; first < last; first += count) {
-        int32_t w = *given->w, c = first & (n - 1), root = root_of((squares_of_eights(x - c, n) >> bits) + 1);
-        int32_t whole = w / root, part = ((w - whole * root) << 15) / root + 1;
+    int n = given->n, bits = given->bits, c = first < n ? first : first % n;
+    uint32_t odd = given->odd;
+    for (int count; first < last; first += count, c = 0) {
+        const int8_t *x = given->x + first;
+        int32_t mean = squares_of_eights(x - c, n) >> bits;
+        if (odd)
+            mean = (int32_t)tw_upper((uint32_t)mean, odd);
         count = n - c < last - first ? n - c : last - first;
-#ifdef __riscv
-        int32_t u, v, s, t;
-        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "14") TW_LB("%[u]", "%[x]", "1") TW_LB("%[v]", "%[x]", "1")
-                             NORMED("%[u]", "%[s]") NORMED("%[v]", "%[t]") TW_ASM_END
-                         : [x] "+r"(x), [y] "+r"(y), [u] "=&r"(u), [v] "=&r"(v), [s] "=&r"(s), [t] "=&r"(t)
-                         : [n] "r"(count >> 1), [whole] "r"(whole), [part] "r"(part), [shift] "r"(shift)
-                         : "memory");
-#else
-        for (int i = 0; i < count; i++, x++, y++)
-            *y = (int8_t)tw_pclip((tw_pmac(tw_pmulsn(*x, part, 15), *x, whole) + (*x < 0)) >> shift, 8);
-#endif
+        multiplied_fours(x, given->y + first, count >> 2, given->w[roots[mean + 1]]);
     }
 }
 
@@ -312,7 +355,7 @@ void tw_layer_norm_i8(const int8_t *x, const int32_t *w, const int32_t *b, int8_
         const int8_t *row = x + r * n;
         int32_t sum = sum_of(row, n), mean = by_m ? signed_quotient(sum, by) : sum;
         int32_t squares = squares_of(row, n) - 2 * mean * sum + n * mean * mean;
-        int32_t root = root_of((by_m ? quotient((uint32_t)squares, by) : squares) + 1);
+        int32_t root = roots[(by_m ? quotient((uint32_t)squares, by) : squares) + 1];
         struct quotients q = {row + c, w + c * w_step, b + c * b_step, count, w_step, b_step, shift, mean, root};
         if (root == 1 || shift > 24 || !shifted(&q, y + r * n + c))
             exactly(&q, y + r * n + c);

@@ -7,7 +7,7 @@
 /* What all units have. `rounds` of TW_CORES; 4 * parts positions, and the shift by which that divides; parts of scores
  * and of weights, the latter `wide` times twice as long, in `runs` heads; bytes of a row of weights or values. */
 struct form {
-    int32_t rounds, four, log, parts, fewer, wide, runs, hd, kv_width, row, shift, half, out_shift, out_half;
+    int32_t rounds, four, log, parts, fewer, wide, runs, hd, kv_width, row, shift, half, out_shift;
 };
 
 /* A unit: for scores a part of the positions of a head, or of two that share keys; for weights a part of one head, or
@@ -24,14 +24,16 @@ TW_X int32_t *words_at(int32_t *scratch, int bytes)
     return (int32_t *)(void *)((char *)scratch + bytes);
 }
 
-/* p of `count` positions, and their sum. What lies behind the scores is read up to the end of a word: it counts not. */
+/* p of `count` positions, whose scores are `step` words from each other, and their sum. What lies behind the scores is
+ * read up to the end of a word: it counts not. */
 TW_X int32_t weights_of(const int32_t *score, uint8_t *p, const uint8_t *table, int count, int32_t base, int32_t mul,
-                        int shift, int32_t limit)
+                        int shift, int32_t limit, const int step)
 {
     int32_t sum = 0;
 #ifdef __riscv
-    int rest = -count & 3;
-    sum = tw_exponentials(score, p, table, (count + 3) >> 2, base, mul, shift, limit);
+    int rest = -count & 3, words = (count + 3) >> 2;
+    sum = step == 1 ? tw_exponentials(score, p, table, words, base, mul, shift, limit)
+                    : tw_exponentials_of_two(score, p, table, words, base, mul, shift, limit);
     if (rest > 0) {
         int32_t *end = (int32_t *)(void *)(p + (count & ~3)), word = *end;
         *end = word & (int32_t)(0xffffffffu >> 8 * rest);
@@ -39,7 +41,7 @@ TW_X int32_t weights_of(const int32_t *score, uint8_t *p, const uint8_t *table, 
     }
 #else
     for (int s = 0; s < count; s++) {
-        int32_t index = (base - score[s] * mul) >> shift;
+        int32_t index = (base - score[step * s] * mul) >> shift;
         sum += p[s] = table[index < limit ? index : limit];
     }
     for (; count & 3; count++)
@@ -84,24 +86,35 @@ TW_X int32_t total_of(const int32_t *words, int count)
     return sum;
 }
 
-TW_X void four_of(int8_t *y, const int32_t *sums, int32_t by, int32_t half, int shift)
+/* Four results of sums, rounded. */
+TW_X void four_of(int8_t *y, const int32_t *sums, int32_t by, int shift)
 {
-    tw_set_word(y, tw_bytes_of(tw_scaled(sums[0], by, half, shift), tw_scaled(sums[1], by, half, shift),
-                               tw_scaled(sums[2], by, half, shift), tw_scaled(sums[3], by, half, shift)));
+    int32_t a = sums[0], b = sums[1], c = sums[2], d = sums[3];
+#ifdef __riscv
+    int32_t less = (int32_t)((uint32_t)by - 1);
+    __asm__(TW_TIMES("%[a]", "%[less]") TW_TIMES("%[b]", "%[less]") TW_TIMES("%[c]", "%[less]")
+            TW_TIMES("%[d]", "%[less]") TW_ADDRN("%[a]", "x0", "%[shift]") TW_ADDRN("%[b]", "x0", "%[shift]")
+            TW_ADDRN("%[c]", "x0", "%[shift]") TW_ADDRN("%[d]", "x0", "%[shift]")
+            : [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d)
+            : [less] "r"(less), [shift] "r"(shift));
+    tw_set_word(y, tw_bytes_of(tw_pclip(a, 8), tw_pclip(b, 8), tw_pclip(c, 8), tw_pclip(d, 8)));
+#else
+    int32_t half = tw_half(shift);
+    tw_set_word(y, tw_bytes_of(tw_scaled(a, by, half, shift), tw_scaled(b, by, half, shift),
+                               tw_scaled(c, by, half, shift), tw_scaled(d, by, half, shift)));
+#endif
 }
 
 /* Scores of a unit's positions, and the greatest. */
 TW_X void scores_of(const struct form *f, const struct unit *u, const int8_t *q, const int8_t *k, int32_t *scratch,
-                    int seen, int chunk, const int twos, const int sixteen)
+                    int seen, int chunk, const int twos)
 {
     int at = u->part * chunk, count = tw_pmin(seen - at, chunk), row = f->row;
     int32_t *scores = words_at(scratch, u->scores) + at, *own = words_at(scratch, u->own);
     int32_t found[2] = {INT32_MIN, INT32_MIN};
     const int8_t *keys = k + at * f->kv_width + u->keys, *query = q + u->query;
     if (count > 0) {
-        if (sixteen)
-            tw_two_scores_16(query, keys, scores, scores + row, count, f->kv_width, found);
-        else if (twos)
+        if (twos)
             tw_two_scores(query, keys, scores, scores + row, count, f->kv_width, f->hd, found);
         else
             found[0] = tw_scores(query, keys, scores, count, f->kv_width, f->hd);
@@ -113,9 +126,9 @@ TW_X void scores_of(const struct form *f, const struct unit *u, const int8_t *q,
 
 /* Weights of a unit's run of positions, and their sum. */
 TW_X void exponentials_of(const struct form *f, const struct unit *u, const int32_t *mul, const uint8_t *table,
-                          int32_t *scratch, int seen, int chunk, const int heads, const int single)
+                          int32_t *scratch, int seen, int chunk, const int heads)
 {
-    int wide = chunk << f->wide, at = u->run * wide, count = tw_pmin(seen - at, wide), runs = single ? 1 : f->runs;
+    int wide = chunk << f->wide, at = u->run * wide, count = tw_pmin(seen - at, wide), runs = f->runs;
     int32_t *greatest = words_at(scratch, u->greatest), *total = words_at(scratch, u->total);
     const int32_t *by = words_at((int32_t *)(uintptr_t)mul, u->mul), *scores = words_at(scratch, u->one) + at;
     uint8_t *p = (uint8_t *)scratch + u->weights + at;
@@ -124,7 +137,7 @@ TW_X void exponentials_of(const struct form *f, const struct unit *u, const int3
         int32_t sum = 0, one = *by++;
         if (count > 0)
             sum = weights_of(scores, p, table, count, greatest_of(greatest, f->parts, heads) * one + f->half, one,
-                             f->shift, 255 + (u->part << 3 & 56));
+                             f->shift, 255 + (u->part << 3 & 56), 1);
         *total++ = sum;
         greatest++, scores += f->row, p += f->row;
     } while (--runs > 0);
@@ -132,7 +145,7 @@ TW_X void exponentials_of(const struct form *f, const struct unit *u, const int3
 
 /* A unit's channels of the values of all positions, mixed. */
 TW_X void mixed_of(const struct form *f, const struct unit *u, const int8_t *v, const int32_t *out, int8_t *y,
-                   int32_t *scratch, int words, const int twos, const int sixteen, const int single)
+                   int32_t *scratch, int words, const int twos)
 {
     int32_t by[2] = {0, 0}, sums[8], row = f->row;
     const int32_t *addend = words_at((int32_t *)(uintptr_t)out, u->out), *totals = words_at(scratch, u->totals);
@@ -145,29 +158,26 @@ TW_X void mixed_of(const struct form *f, const struct unit *u, const int8_t *v, 
     const int8_t *values = v + u->values;
     int8_t *to = y + u->result;
     int left = u->channels; /* 0 where there are fewer than parts */
-    if (!single && left == 0)
-        return;
-    do {
+    while (left > 0) {
         if (twos)
             tw_two_mixes_4(p, p + row, values, words, row, sums);
         else
             tw_mix_4(p, values, words, row, sums);
-        four_of(to, sums, by[0], f->out_half, f->out_shift);
+        four_of(to, sums, by[0], f->out_shift);
         if (twos)
-            four_of(to + (sixteen ? 16 : f->hd), sums + 4, by[1], f->out_half, f->out_shift);
+            four_of(to + f->hd, sums + 4, by[1], f->out_shift);
         values += 4 * row, to += 4, left -= 4;
-    } while (!single && left > 0);
+    }
 }
 
-#define EACH_UNIT(step)                                                                                                \
+#define EACH_UNIT(type, step)                                                                                          \
     for (int i = 0; i < 8 / TW_CORES; i++) {                                                                           \
-        const struct unit *u = first + i;                                                                              \
+        const type *u = first + i;                                                                                     \
         step;                                                                                                          \
     }
 
-/* A function of a row. Each round is of whole heads: cores meet twice in it. `single`: there is one round, and a unit
- * has four channels. */
-#define ATTENTION(symbol, twos, sixteen, single)                                                                       \
+/* A function of a row. Each round is of whole heads: cores meet twice in it. */
+#define ATTENTION(symbol, twos)                                                                                        \
     void __attribute__((minsize)) symbol(const struct symbol *given, int32_t *restrict scratch, int pos)               \
     {                                                                                                                  \
         const struct form *f = (const struct form *)(const void *)given->sizes;                                        \
@@ -175,18 +185,116 @@ TW_X void mixed_of(const struct form *f, const struct unit *u, const int8_t *v, 
         int left = f->rounds, chunk = ((pos + f->four) >> f->log) << 2; /* positions of a part */                      \
         TW_ROLLED                                                                                                      \
         do {                                                                                                           \
-            EACH_UNIT(scores_of(f, u, given->q, given->k, scratch, pos + 1, chunk, twos, sixteen))                     \
+            EACH_UNIT(struct unit, scores_of(f, u, given->q, given->k, scratch, pos + 1, chunk, twos))                 \
             tw_barrier();                                                                                              \
-            EACH_UNIT(exponentials_of(f, u, given->mul, given->table, scratch, pos + 1, chunk, 1 << (twos), single))   \
+            EACH_UNIT(struct unit,                                                                                     \
+                      exponentials_of(f, u, given->mul, given->table, scratch, pos + 1, chunk, 1 << (twos)))           \
             tw_barrier();                                                                                              \
-            EACH_UNIT(mixed_of(f, u, given->v, given->out, given->y, scratch, (pos + 4) >> 2, twos, sixteen, single))  \
+            EACH_UNIT(struct unit, mixed_of(f, u, given->v, given->out, given->y, scratch, (pos + 4) >> 2, twos))      \
             first += 8;                                                                                                \
-        } while (!(single) && --left > 0);                                                                             \
+        } while (--left > 0);                                                                                          \
     }
 
-/* y = softmax(q k^T) v of a token that stands at pos and sees positions 0 .. pos. Of four heads of 16 channels, an even
- * number of which share keys; of any other even number; of an odd one. q, y: [heads][hd]; k: [capacity][kv_width];
- * v: [kv_width][row]; mul, out: [heads]; table: as for tw_cluster_attention; sizes: a form, and its units. */
-ATTENTION(tw_shared_attention_16, 1, 1, 1)
-ATTENTION(tw_shared_attention_two, 1, 0, 0)
-ATTENTION(tw_shared_attention_one, 0, 0, 0)
+/* y = softmax(q k^T) v of a token that stands at pos and sees positions 0 .. pos. Of an even number of heads that share
+ * keys; of an odd one. q, y: [heads][hd]; k: [capacity][kv_width]; v: [kv_width][row]; mul, out: [heads]; table: as for
+ * tw_cluster_attention; sizes: a form, and its units. */
+ATTENTION(tw_shared_attention_two, 1)
+ATTENTION(tw_shared_attention_one, 0)
+
+/* What a core has of four heads of 16 channels, of which two or four share keys: a quarter of the positions of two
+ * heads for scores, half of those of one of them for weights, all of both for four channels of values. All numbers of a
+ * core lie together: in banks of its own. As in a unit; `row`: bytes of a row of weights or values; own, greatest and
+ * scores: of both heads in turns; totals: two of each head; up: by how much dividend and divisor may be shifted, for a
+ * division takes as long as the divisor has leading zeros. */
+struct quarter {
+    int32_t part, query, keys, kv_width, scores, own;
+    int32_t run, head, greatest, one, weights, total, shift, half, limit;
+    int32_t both, totals, mixed, values, row, result, out_shift, up;
+};
+
+/* Scores of two heads over the same keys, in turns, and the greatest of each. */
+TW_X void scores_in_turns(const int8_t *q, const int8_t *k, int32_t *scores, int count, int kv_width, int32_t *most)
+{
+#ifdef __riscv
+    int32_t q0, q1, q2, q3, p0, p1, p2, p3, v, w, a, b, most_a = INT32_MIN, most_b = INT32_MIN, step = kv_width - 12;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_QUERIES_4 TW_LOOP("0", "%[count]", "16") TW_LW("%[v]", "%[k]", "4") TW_LW("%[w]", "%[k]", "4")
+        TW_DOT(TW_DOTSP, "%[a]", "%[v]", "%[q0]") TW_DOT(TW_DOTSP, "%[b]", "%[v]", "%[p0]") TW_LW("%[v]", "%[k]", "4")
+        TW_DOT(TW_SDOTSP, "%[a]", "%[w]", "%[q1]") TW_DOT(TW_SDOTSP, "%[b]", "%[w]", "%[p1]")
+        TW_LW_BY("%[w]", "%[k]", "%[step]") TW_DOT(TW_SDOTSP, "%[a]", "%[v]", "%[q2]")
+        TW_DOT(TW_SDOTSP, "%[b]", "%[v]", "%[p2]") TW_DOT(TW_SDOTSP, "%[a]", "%[w]", "%[q3]")
+        TW_DOT(TW_SDOTSP, "%[b]", "%[w]", "%[p3]") TW_SW("%[a]", "%[scores]", "4")
+        TW_MAX("%[ma]", "%[ma]", "%[a]") TW_SW("%[b]", "%[scores]", "4") TW_MAX("%[mb]", "%[mb]", "%[b]") TW_ASM_END
+        : [v] "=&r"(v), [w] "=&r"(w), [a] "=&r"(a), [b] "=&r"(b), [ma] "+&r"(most_a), [mb] "+&r"(most_b), [k] "+&r"(k),
+          [scores] "+&r"(scores), [q0] "=&r"(q0), [q1] "=&r"(q1), [q2] "=&r"(q2), [q3] "=&r"(q3), [p0] "=&r"(p0),
+          [p1] "=&r"(p1), [p2] "=&r"(p2), [p3] "=&r"(p3)
+        : [q] "r"(q), [step] "r"(step), [count] "r"(count)
+        : "memory");
+    /* clang-format on */
+    most[0] = most_a, most[1] = most_b;
+#else
+    most[0] = most[1] = INT32_MIN;
+    for (; count > 0; count--, k += kv_width)
+        for (int m = 0; m < 2; m++) {
+            *scores = 0;
+            for (int c = 0; c < 16; c++)
+                *scores += q[16 * m + c] * k[c];
+            most[m] = most[m] > *scores ? most[m] : *scores;
+            scores++;
+        }
+#endif
+}
+
+/* Scores of a quarter of the positions, and the greatest. */
+TW_X void quarter_of_scores(const struct tw_shared_attention_16 *given, const struct quarter *u, int32_t *scratch,
+                            int pos)
+{
+    int32_t part = (pos + 4) >> 2, at = u->part * part, count = tw_pmin(pos + 1 - at, part);
+    int32_t *own = words_at(scratch, u->own), found[2] = {INT32_MIN, INT32_MIN};
+    if (count > 0)
+        scores_in_turns(given->q + u->query, given->k + u->keys + at * u->kv_width,
+                        words_at(scratch, u->scores) + 2 * at, count, u->kv_width, found);
+    own[0] = found[0], own[1] = found[1];
+}
+
+/* Weights of half of the positions, and their sum. */
+TW_X void half_of_weights(const struct tw_shared_attention_16 *given, const struct quarter *u, int32_t *scratch,
+                          int pos)
+{
+    int32_t run = (pos + 8) >> 3 << 2, at = u->run * run, count = tw_pmin(pos + 1 - at, run), sum = 0;
+    if (count > 0) {
+        const int32_t *most = words_at(scratch, u->greatest);
+        int32_t mul = given->mul[u->head], top = tw_pmax(tw_pmax(most[0], most[2]), tw_pmax(most[4], most[6]));
+        sum = weights_of(words_at(scratch, u->one) + 2 * at, (uint8_t *)scratch + u->weights + at, given->table, count,
+                         top * mul + u->half, mul, u->shift, u->limit, 2);
+    }
+    *words_at(scratch, u->total) = sum;
+}
+
+/* Four channels of two heads. */
+TW_X void channels_of_both(const struct tw_shared_attention_16 *given, const struct quarter *u, const int32_t *scratch,
+                           int pos)
+{
+    const uint8_t *p = (const uint8_t *)scratch + u->mixed;
+    const int32_t *totals = (const int32_t *)(const void *)((const char *)scratch + u->totals);
+    const int32_t *out = given->out + u->both;
+    int8_t *y = given->y + u->result;
+    int32_t sums[8];
+    tw_two_mixes_4(p, p + u->row, given->v + u->values, (pos + 4) >> 2, u->row, sums);
+    for (int m = 0; m < 2; m++) {
+        uint32_t sum = (uint32_t)(totals[2 * m] + totals[2 * m + 1]) << u->up;
+        four_of(y + 16 * m, sums + 4 * m, (int32_t)((((uint32_t)out[m] << u->up) + (sum >> 1)) / sum), u->out_shift);
+    }
+}
+
+/* The same of four heads of 16 channels, an even number of which share keys. sizes: eight quarters. */
+void tw_shared_attention_16(const struct tw_shared_attention_16 *given, int32_t *restrict scratch, int pos)
+{
+    const struct quarter *first = (const struct quarter *)(const void *)given->sizes + tw_core();
+    EACH_UNIT(struct quarter, quarter_of_scores(given, u, scratch, pos))
+    tw_barrier();
+    EACH_UNIT(struct quarter, half_of_weights(given, u, scratch, pos))
+    tw_barrier();
+    EACH_UNIT(struct quarter, channels_of_both(given, u, scratch, pos))
+}

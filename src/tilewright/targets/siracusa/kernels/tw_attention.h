@@ -160,45 +160,54 @@ TW_X void tw_two_scores(const int8_t *q, const int8_t *k, int32_t *one, int32_t 
 }
 
 /* p[s] = table[(base - score[s] * mul) >> shift, at most limit], `words` words of bytes; returns the sum. p may begin
- * where the scores do: a word is written after the four scores that lie there or further on have been read. */
-TW_X int32_t tw_exponentials(const int32_t *score, void *to, const uint8_t *table, int words, int32_t base, int32_t mul,
-                             int shift, int32_t limit)
-{
-    int32_t sum = 0;
+ * where the scores do: a word is written after the four scores that lie there or further on have been read. Scores are
+ * `step` bytes from each other. */
 #ifdef __riscv
-    uint32_t ones = 0x01010101u, w;
-    int32_t s0, s1, s2, s3, minus = -mul;
-    int32_t *p = to;
-    /* clang-format off */
-    __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("0", "%[words]", "24") TW_LW("%[s0]", "%[score]", "4") TW_LW("%[s1]", "%[score]", "4")
-        TW_LW("%[s2]", "%[score]", "4") TW_LW("%[s3]", "%[score]", "4") "mul %[s0], %[s0], %[minus]\n"
-        "mul %[s1], %[s1], %[minus]\n" "mul %[s2], %[s2], %[minus]\n" "mul %[s3], %[s3], %[minus]\n"
-        TW_ADDN("%[s0]", "%[base]", "%[shift]") TW_ADDN("%[s1]", "%[base]", "%[shift]")
-        TW_ADDN("%[s2]", "%[base]", "%[shift]") TW_ADDN("%[s3]", "%[base]", "%[shift]")
-        TW_MINU("%[s0]", "%[s0]", "%[limit]") TW_MINU("%[s1]", "%[s1]", "%[limit]")
-        TW_MINU("%[s2]", "%[s2]", "%[limit]") TW_MINU("%[s3]", "%[s3]", "%[limit]")
-        TW_LBU_AT("%[s0]", "%[table]", "%[s0]") TW_LBU_AT("%[s1]", "%[table]", "%[s1]")
-        TW_LBU_AT("%[s2]", "%[table]", "%[s2]") TW_LBU_AT("%[s3]", "%[table]", "%[s3]")
-        TW_PACKLO("%[w]", "%[s1]", "%[s0]") TW_PACKHI("%[w]", "%[s3]", "%[s2]")
-        TW_DOT(TW_SDOTUP, "%[sum]", "%[w]", "%[ones]") TW_SW("%[w]", "%[p]", "4") TW_ASM_END
-        : [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3), [w] "=&r"(w), [sum] "+&r"(sum),
-          [score] "+&r"(score), [p] "+&r"(p)
-        : [minus] "r"(minus), [base] "r"(base), [shift] "r"(shift), [limit] "r"(limit), [table] "r"(table),
-          [ones] "r"(ones), [words] "r"(words)
-        : "memory");
-    /* clang-format on */
+#define TW_EXPONENTIALS(name, step)                                                                                    \
+    TW_X int32_t name(const int32_t *score, void *to, const uint8_t *table, int words, int32_t base, int32_t mul,      \
+                      int shift, int32_t limit)                                                                        \
+    {                                                                                                                  \
+        uint32_t ones = 0x01010101u, w;                                                                                \
+        int32_t sum = 0, s0, s1, s2, s3, less = ~mul;                                                                  \
+        int32_t *p = to;                                                                                               \
+        __asm__ volatile(                                                                                              \
+            TW_ASM_BEGIN TW_LOOP("0", "%[words]", "24") TW_LW("%[s0]", "%[score]", #step)                              \
+            TW_LW("%[s1]", "%[score]", #step) TW_LW("%[s2]", "%[score]", #step) TW_LW("%[s3]", "%[score]", #step)      \
+            TW_TIMES("%[s0]", "%[less]") TW_TIMES("%[s1]", "%[less]") TW_TIMES("%[s2]", "%[less]")                     \
+            TW_TIMES("%[s3]", "%[less]") TW_ADDN("%[s0]", "%[base]", "%[shift]")                                       \
+            TW_ADDN("%[s1]", "%[base]", "%[shift]") TW_ADDN("%[s2]", "%[base]", "%[shift]")                            \
+            TW_ADDN("%[s3]", "%[base]", "%[shift]") TW_MINU("%[s0]", "%[s0]", "%[limit]")                              \
+            TW_MINU("%[s1]", "%[s1]", "%[limit]") TW_MINU("%[s2]", "%[s2]", "%[limit]")                                \
+            TW_MINU("%[s3]", "%[s3]", "%[limit]") TW_LBU_AT("%[s0]", "%[table]", "%[s0]")                              \
+            TW_LBU_AT("%[s1]", "%[table]", "%[s1]") TW_LBU_AT("%[s2]", "%[table]", "%[s2]")                            \
+            TW_LBU_AT("%[s3]", "%[table]", "%[s3]") TW_PACKLO("%[w]", "%[s1]", "%[s0]")                                \
+            TW_PACKHI("%[w]", "%[s3]", "%[s2]") TW_DOT(TW_SDOTUP, "%[sum]", "%[w]", "%[ones]")                         \
+            TW_SW("%[w]", "%[p]", "4") TW_ASM_END                                                                      \
+            : [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3), [w] "=&r"(w), [sum] "+&r"(sum),          \
+              [score] "+&r"(score), [p] "+&r"(p)                                                                       \
+            : [less] "r"(less), [base] "r"(base), [shift] "r"(shift), [limit] "r"(limit), [table] "r"(table),          \
+              [ones] "r"(ones), [words] "r"(words)                                                                     \
+            : "memory");                                                                                               \
+        return sum;                                                                                                    \
+    }
 #else
-    uint8_t *p = to;
-    for (int s = 0; s < 4 * words; s++) {
-        int32_t index = (base - score[s] * mul) >> shift;
-        int32_t value = table[index < limit ? index : limit];
-        sum += value;
-        p[s] = (uint8_t)value;
+#define TW_EXPONENTIALS(name, step)                                                                                    \
+    TW_X int32_t name(const int32_t *score, void *to, const uint8_t *table, int words, int32_t base, int32_t mul,      \
+                      int shift, int32_t limit)                                                                        \
+    {                                                                                                                  \
+        int32_t sum = 0;                                                                                               \
+        uint8_t *p = to;                                                                                               \
+        for (int s = 0; s < 4 * words; s++) {                                                                          \
+            int32_t index = (base - score[step / 4 * s] * mul) >> shift;                                               \
+            int32_t value = table[index < limit ? index : limit];                                                      \
+            sum += value;                                                                                              \
+            p[s] = (uint8_t)value;                                                                                     \
+        }                                                                                                              \
+        return sum;                                                                                                    \
     }
 #endif
-    return sum;
-}
+TW_EXPONENTIALS(tw_exponentials, 4)
+TW_EXPONENTIALS(tw_exponentials_of_two, 8)
 
 /* y = clip((sum * reciprocal + half) >> shift). */
 TW_X int8_t tw_requantised(int32_t sum, int32_t reciprocal, int shift)

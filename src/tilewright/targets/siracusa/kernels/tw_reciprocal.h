@@ -21,10 +21,19 @@ TW_X uint32_t tw_close_reciprocal(uint32_t sum, uint32_t raised)
     return (whole << 16) + (next << 8) + ((rest - next * sum) << 8) / sum + 1;
 }
 
-/* The same where e sum < 2^(24 + 2 raised), both as raised: a single division. */
+/* The same where e sum < 2^(24 + 2 raised), both as raised: a single division. Tables of exponentials tell up to which
+ * sum that is so. */
 TW_X uint32_t tw_short_reciprocal(uint32_t sum, uint32_t raised)
 {
     return ((255u << 24) / (sum >> raised) + 1) << (15 - raised);
+}
+
+/* The same as tw_close_reciprocal, by as few divisions as the sum allows; `most`: up to which sum one is enough. */
+TW_X uint32_t tw_quick_reciprocal(uint32_t sum, uint32_t raised, uint32_t most)
+{
+    if (sum <= most)
+        return tw_short_reciprocal(sum, raised);
+    return sum >> raised < 1u << 19 ? tw_reciprocal(sum, raised) : tw_close_reciprocal(sum, raised);
 }
 
 #endif

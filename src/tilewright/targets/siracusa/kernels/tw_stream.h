@@ -31,23 +31,32 @@ enum { TW_ROW = 64 }; /* inputs that fit into registers */
         [a] "=&r"(v[16]), [b] "+r"(x), [s] "+r"(count), [w] "+r"(w)
 
 /* y = clip((x w^T * mul + add) >> shift), bytes of `count` rows; mul: `step` bytes from one row's to the next. */
-TW_X void tw_bytes_of_rows(const int8_t *x, const int8_t *w, const int32_t *mul, int32_t add, int8_t *y, int step,
-                           int shift, int32_t count)
-{
 #ifdef __riscv
-    int32_t v[17];
-    /* clang-format off */
-    __asm__ volatile(
-        TW_STREAM("6", TW_LW_BY("%[a]", "%[mul]", "%[step]") "mv %[b], %[add]\n" TW_MAC("%[b]", "%[s]", "%[a]")
-        "sra %[b], %[b], %[shift]\n" TW_CLIP("%[b]", "%[b]", "8") TW_SB("%[b]", "%[y]", "1"))
-        : TW_REGISTERS, [y] "+r"(y), [mul] "+r"(mul)
-        : [add] "r"(add), [shift] "r"(shift), [step] "r"(step)
-        : "memory");
-    /* clang-format on */
+#define TW_BYTES_OF_ROWS(name, less, size, scaled, result)                                                             \
+    TW_X void name(const int8_t *x, const int8_t *w, const int32_t *mul, int32_t add, int8_t *y, int step, int shift,  \
+                   int32_t count)                                                                                      \
+    {                                                                                                                  \
+        int32_t v[17];                                                                                                 \
+        __asm__ volatile(TW_STREAM(size, TW_LW_BY("%[a]", "%[mul]", "%[step]") scaled TW_CLIP(result, result, "8")     \
+                                             TW_SB(result, "%[y]", "1"))                                               \
+                         : TW_REGISTERS, [y] "+r"(y), [mul] "+r"(mul)                                                  \
+                         : [add] "r"(add), [shift] "r"(shift), [step] "r"(step)                                        \
+                         : "memory");                                                                                  \
+    }
 #else
-    for (int i = 0; i < count; i++, mul += step / 4)
-        y[i] = (int8_t)tw_scaled(tw_dot_row(0, w + i * TW_ROW, x, TW_ROW, 1), *mul, add, shift);
+#define TW_BYTES_OF_ROWS(name, less, size, scaled, result)                                                             \
+    TW_X void name(const int8_t *x, const int8_t *w, const int32_t *mul, int32_t add, int8_t *y, int step, int shift,  \
+                   int32_t count)                                                                                      \
+    {                                                                                                                  \
+        for (int i = 0; i < count; i++, mul += step / 4) {                                                             \
+            int32_t by = (int32_t)((uint32_t)*mul + (less));                                                           \
+            y[i] = (int8_t)tw_scaled(tw_dot_row(0, w + i * TW_ROW, x, TW_ROW, 1), by, add, shift);                     \
+        }                                                                                                              \
+    }
 #endif
-}
+TW_BYTES_OF_ROWS(tw_bytes_of_rows, 0, "6", "mv %[b], %[add]\n" TW_MAC("%[b]", "%[s]", "%[a]") "sra %[b], %[b], %[shift]\n",
+                 "%[b]")
+/* The same with multipliers less one. */
+TW_BYTES_OF_ROWS(tw_bytes_of_rows_less, 1, "5", TW_TIMES("%[s]", "%[a]") TW_ADDN("%[s]", "%[add]", "%[shift]"), "%[s]")
 
 #endif

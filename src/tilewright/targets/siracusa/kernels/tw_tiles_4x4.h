@@ -11,10 +11,12 @@
 #ifdef __riscv
 #define TW_Q_ROW(code, x, s, z, u, v)                                                                                  \
     TW_DOT(code, s, x, "%[a]") TW_DOT(code, z, x, "%[b]") TW_DOT(code, u, x, "%[c]") TW_DOT(code, v, x, "%[d]")
+/* Loads stand apart: rows of inputs often lie in the same bank, and all cores read the same ones. */
 #define TW_Q_INNER(code, more)                                                                                         \
-    TW_LW_BY("%[a]", "%[w]", "%[pitch]") TW_LW_BY("%[b]", "%[w]", "%[pitch]") TW_LW_BY("%[c]", "%[w]", "%[pitch]")     \
-    TW_LW_BY("%[d]", "%[w]", "%[back]") TW_LW_BY("%[p]", "%[x]", "%[cols]") TW_LW_BY("%[q]", "%[x]", "%[cols]")        \
-    TW_Q_ROW(code, "%[p]", "%[s0]", "%[s1]", "%[s2]", "%[s3]") TW_LW_BY("%[p]", "%[x]", "%[cols]")                     \
+    TW_LW_BY("%[a]", "%[w]", "%[pitch]") TW_LW_BY("%[b]", "%[w]", "%[pitch]") TW_LW_BY("%[p]", "%[x]", "%[cols]")      \
+    TW_LW_BY("%[c]", "%[w]", "%[pitch]") TW_LW_BY("%[d]", "%[w]", "%[back]") TW_DOT(code, "%[s0]", "%[p]", "%[a]")     \
+    TW_LW_BY("%[q]", "%[x]", "%[cols]") TW_DOT(code, "%[s1]", "%[p]", "%[b]") TW_DOT(code, "%[s2]", "%[p]", "%[c]")    \
+    TW_DOT(code, "%[s3]", "%[p]", "%[d]") TW_LW_BY("%[p]", "%[x]", "%[cols]")                                          \
     TW_Q_ROW(code, "%[q]", "%[s4]", "%[s5]", "%[s6]", "%[s7]") TW_LW_BY("%[q]", "%[x]", "%[across]")                   \
     TW_Q_ROW(code, "%[p]", "%[s8]", "%[s9]", "%[s10]", "%[s11]") more                                                  \
     TW_Q_ROW(code, "%[q]", "%[s12]", "%[s13]", "%[s14]", "%[s15]")

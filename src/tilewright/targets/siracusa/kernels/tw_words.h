@@ -53,11 +53,14 @@ TW_X int32_t tw_scaled(int32_t sum, int32_t mul, int32_t add, int32_t shift)
 #define TW_PACK_H(rd, upper, lower) ".insn r 0x57, 0, 0x68, " rd ", " upper ", " lower "\n"
 #define TW_MIN_B(rd, a, b) ".insn r 0x57, 1, 0x10, " rd ", " a ", " b "\n"
 #define TW_MAX_B(rd, a, b) ".insn r 0x57, 1, 0x18, " rd ", " a ", " b "\n"
+#define TW_SUB_B(rd, a, b) ".insn r 0x57, 1, 0x04, " rd ", " a ", " b "\n"
+#define TW_SIGNS_B(rd, a) ".insn r 0x57, 7, 0x24|1, " rd ", " a ", x3\n" /* shifted right by 7: 0 or -1 */
 #define TW_MAX_H(rd, a, b) ".insn r 0x57, 0, 0x18, " rd ", " a ", " b "\n"
 /* rd = a b, rounded and shifted: of lower halves, of them without sign, of upper halves. */
 #define TW_ROUNDED_PRODUCT(rd, a, b, shift) ".insn r 0x5b, 4, 2<<5|" shift ", " rd ", " a ", " b "\n"
 #define TW_UNSIGNED_PRODUCT(rd, a, b, shift) ".insn r 0x5b, 4, " shift ", " rd ", " a ", " b "\n"
 #define TW_ROUNDED_PRODUCT_HH(rd, a, b, shift) ".insn r 0x5b, 4, 3<<5|" shift ", " rd ", " a ", " b "\n"
+#define TW_MACHHS(rd, a, b) ".insn r 0x5b, 1, 3<<5, " rd ", " a ", " b "\n" /* rd += the product of upper halves */
 #define TW_CLIP(rd, a, bits) ".insn r 0x33, 1, 0x0a, " rd ", " a ", x" bits "\n"
 #define TW_BYTE(rd, word, at) ".insn r 0x33, 0, 0x67, " rd ", " word ", x" at "\n" /* from bit `at` on, signed */
 #define TW_SHUFFLE2(rd, a, lanes) ".insn r 0x57, 1, 0x64, " rd ", " a ", " lanes "\n"

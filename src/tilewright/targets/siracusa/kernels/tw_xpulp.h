@@ -323,6 +323,8 @@ TW_PUT(tw_put_i32, 2, int32_t)
 #define TW_SB(value, at, step) ".insn s 0x2b, 0, " value ", " step "(" at ")\n"
 #define TW_SB_BY(value, at, step) ".insn r 0x2b, 4, 0, " step ", " at ", " value "\n"
 #define TW_MAC(rd, a, b) ".insn r 0x33, 0, 0x21, " rd ", " a ", " b "\n"
+/* rd *= less + 1: `mul` takes a cycle more. */
+#define TW_TIMES(rd, less) TW_MAC(rd, rd, less)
 #define TW_ADD_SRA(rd, a, n) ".insn r 0x5b, 2, 0x20, " rd ", " a ", " n "\n" /* rd = (rd + a) >> n */
 #define TW_CLIPR(rd, a, high) ".insn r 0x33, 5, 0x0a, " rd ", " a ", " high "\n"
 #define TW_CLIPUR(rd, a, high) ".insn r 0x33, 6, 0x0a, " rd ", " a ", " high "\n"

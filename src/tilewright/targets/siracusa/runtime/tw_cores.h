@@ -172,25 +172,27 @@ static inline void tw_wait(uint32_t token)
     __asm__ volatile("" ::: "memory");
 }
 
-/* The arguments of one call of N-EUREKA, in the order of its kernels' parameters, which is that of its registers. */
+/* One job of N-EUREKA. */
 typedef struct {
-    const int8_t *w;
-    const void *x;
-    void *y;
-    const void *mul;
-    const int32_t *form;
-    const void *add;
-    int32_t jobs;
-} tw_neureka_call;
+    uint32_t w, x, y, mul, add; /* addresses, that of weights from the begin of weight memory on */
+    const int32_t *others;      /* how many other registers have to be written, value and address of each */
+} tw_neureka_job;
 
-/* A program's calls in the order of their start, from the next one on. One core has it. */
+#define TW_AT(address, bytes) ((uint32_t)(uintptr_t)(address) + (uint32_t)(bytes))
+
+/* A program's jobs in the order of their start, from the next one on that is not described. One core has it. */
 typedef struct {
-    const tw_neureka_call *next, *end;
-    uint32_t described; /* whether the registers of the next one's first job are written: 0 or 1 */
+    const tw_neureka_job *next, *end;
+    uint32_t described; /* whether the job before it is described, and not started: 0 or 1 */
 } tw_neureka_queue;
 
-void tw_neureka_start(tw_neureka_queue *queue);  /* the next call */
-void tw_neureka_finish(tw_neureka_queue *queue); /* wait for all that started; meanwhile, the next one is described */
-void tw_neureka_wait(uint32_t left);             /* wait until at most so many jobs are not done */
+/* Describe a program's first job: its queue begins behind it. */
+void tw_neureka_describe(const tw_neureka_job *job);
+/* Start the next call, of so many jobs. */
+void tw_neureka_start(tw_neureka_queue *queue, int32_t jobs);
+/* Wait for all that started; meanwhile, the next one is described. */
+void tw_neureka_finish(tw_neureka_queue *queue);
+/* Wait until at most so many jobs are described or not done. */
+void tw_neureka_wait(uint32_t left);
 
 #endif
