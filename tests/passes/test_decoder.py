@@ -97,7 +97,7 @@ def test_products_stand_alone_where_an_engine_shares_them(group: int, masked: bo
     agrees(before, after, 1)
 
 
-@pytest.mark.parametrize(("added", "joins", "gates"), [(0.0, 12, 6), (3.0, 12, 0), (1000.0, 0, 0)])
+@pytest.mark.parametrize(("added", "joins", "gates"), [(0.0, 12, 6), (4.0, 12, 0), (1000.0, 0, 0)])
 def test_kernels_that_are_worth_their_code_join_products_beside_an_engine(added: float, joins: int, gates: int) -> None:
     shape = Shape(blocks=6, heads=16, hidden=256, biased=False)
     before, chip = Decoder(shape, 1).graph(), find("siracusa", Options())

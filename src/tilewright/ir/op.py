@@ -68,12 +68,12 @@ class Op:
         """The definition: numpy in, numpy out. Symbolic attributes are numbers by then (see `at`)."""
         raise NotImplementedError
 
-    def apart(self, *inputs: Value | None) -> Apart | None:
+    def apart(self, *inputs: Value | None) -> tuple[Apart, ...]:
         """The same as a product that an engine beside the cores may compute and what follows it, with these operands.
 
-        None where it is not such, or constants are not known.
+        There may be several such products, each another operator; none where constants are not known.
         """
-        return None
+        return ()
 
     @classmethod
     def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:

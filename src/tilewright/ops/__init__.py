@@ -19,7 +19,7 @@ from .epilogue import Clamp, Epilogue, Requantise
 from .index import Gather, GatherElements, GatherND, Scatter, TopK
 from .integer_attention import IntegerAttention
 from .linear import Linear, LinearAdd
-from .linear_tables import LinearGate, LinearJoin
+from .linear_tables import FirstSums, LinearGate, LinearJoin, RestJoin
 from .matmul import MatMul
 from .move import Columns, Concat, Copy, Expand, Pad, Reshape, Slice, Transpose, Windows
 from .new_heads import NewHeads
@@ -29,7 +29,7 @@ from .pointwise import Add, QuantisedSwiGLU, Saturate, SwiGLU
 from .pool import AveragePool2D, MaxPool2D
 from .quantize import Dequantize, LookUp, Quantize, QuantizedAdd, QuantizedMul, Requant
 from .reduce import ArgReduce, Cumulative, Reduce, Softmax
-from .requantised import TableBinary
+from .requantised import TableBinary, TablePairs
 from .rope import QuantisedRoPE, RoPE
 from .rotate import RotateHeads
 from .sums import GatedSums, RestAdd, ScaledAdd
@@ -56,6 +56,7 @@ __all__ = [
     "EnterHeads",
     "Epilogue",
     "Expand",
+    "FirstSums",
     "GatedLinear",
     "GatedSums",
     "Gather",
@@ -94,6 +95,7 @@ __all__ = [
     "Reshape",
     "ResidualConv2D",
     "RestAdd",
+    "RestJoin",
     "RoPE",
     "RotateHeads",
     "Row",
@@ -107,6 +109,7 @@ __all__ = [
     "Softmax",
     "SwiGLU",
     "TableBinary",
+    "TablePairs",
     "TopK",
     "Transpose",
     "TurnedHeads",

@@ -1,4 +1,4 @@
-"""Sums and products of two 8-bit tensors, each through a table first, and a requantisation after."""
+"""Sums and products of 8-bit values, each through a table first, and a requantisation after."""
 
 from __future__ import annotations
 
@@ -62,3 +62,43 @@ class TableBinary(Op):
         table, add = TensorType((256,), I8), TensorType((1,), draw(st.sampled_from([I32, I64])))
         op = cls(draw(st.sampled_from(sorted(_FUNCTIONS))), draw(st.integers(0, 24)))
         return op, (a, b, table, table, TensorType((1,), I32), add)
+
+
+@dataclass(frozen=True)
+class TablePairs(Op):
+    """y = clip((table_a[a] * table_b[b] * mul + add) >> shift) of pairs a, b that lie side by side.
+
+    x: [..., 2 o] i8; tables: [256] i8, indexed by the bits of the operand; mul, add: [1] i32; y: [..., o] i8.
+    """
+
+    shift: int = 0
+    operands = ("x", "table_a", "table_b", "mul", "add")
+
+    def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
+        x, table_a, table_b, mul, add = present(types)
+        require(x.dtype == I8 and x.rank > 0, "x is of i8")
+        require(x.static_shape[-1] % 2 == 0, "the last axis of x has pairs")
+        require(add.dtype == I32, "add is of i32")
+        half = x.with_shape((*x.shape[:-1], x.static_shape[-1] // 2))
+        return TableBinary("mul", self.shift).infer(half, half, table_a, table_b, mul, add)
+
+    def domain(self, *types: TensorType | None) -> Domain:
+        (x,) = present(types[:1])
+        *lead, last = dims(x.rank)
+        maps = {"x": ", ".join([*lead, f"2*{last}+k"]), "y": ", ".join([*lead, last]), "mul": "0", "add": "0"}
+        return Domain.of(
+            f"{' '.join([*lead, last])} | k", maps | {"table_a": "*", "table_b": "*"}, macs=0,
+            extents={last: x.static_shape[-1] // 2, "k": 2},
+        )  # fmt: skip
+
+    def reference(self, *arrays: Array | None) -> Array:
+        x, table_a, table_b, mul, add = present(arrays)
+        return TableBinary("mul", self.shift).reference(x[..., 0::2], x[..., 1::2], table_a, table_b, mul, add)
+
+    @classmethod
+    def examples(cls, draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+        from hypothesis import strategies as st
+
+        *lead, last = shape_strategy(draw)
+        table, one = TensorType((256,), I8), TensorType((1,), I32)
+        return cls(draw(st.integers(0, 24))), (TensorType((*lead, 2 * last), I8), table, table, one, one)

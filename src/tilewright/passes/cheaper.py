@@ -80,7 +80,7 @@ class _Alike:
 
     @cached_property
     def key(self) -> Hashable:
-        costs = tuple(kernel.cycles(product_of(self.node)) for kernel in self.others)
+        costs = tuple(kernel.cycles(product_of(self.node, kernel)) for kernel in self.others)
         return id(self.target), self.node.shape, tuple(map(id, self.others)), costs
 
     def __eq__(self, other: object) -> bool:

@@ -103,7 +103,7 @@ class Menus:
 
     def beside(self, node: Node) -> tuple[Kernel, ...]:
         """Kernels of asynchronous engines that can run the node, each bound to all nodes alike that it can run."""
-        rows = self.rows(node) if steps_of(node) is None else ()
+        rows = () if steps_of(node) else self.rows(node)
         key = node.shape, tuple(map(id, rows))
         if key not in self.others:
             like = self.like(node) if rows else []

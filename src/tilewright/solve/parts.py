@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ..ir.domain import Box
 from ..ir.graph import Node
-from ..ir.op import Within, operand_names
+from ..ir.op import Apart, Within, operand_names
 from ..ir.plan import MEMBER_ALIGNMENT, Partner, Tiled, aligned
 from ..ir.types import Kind, TensorType, Value, maximum
 from ..targets.base import Kernel, Packing
@@ -62,11 +62,12 @@ class Steps:
     within: Mapping[str, int]
 
 
-def steps_of(node: Node) -> Steps | None:
-    """A product that is one operator with what follows it, as two nodes; None for all others."""
-    found = node.op.apart(*node.inputs)
-    if found is None:
-        return None
+def steps_of(node: Node) -> tuple[Steps, ...]:
+    """A product that is one operator with what follows it, as two nodes, in all ways that there are; none of others."""
+    return tuple(_steps(node, found) for found in node.op.apart(*node.inputs))
+
+
+def _steps(node: Node, found: Apart) -> Steps:
     kinds = found.product.infer(*(v.type if v is not None else None for v in found.operands))
     result = Value(f"{node.name}.product", kinds[0])
     product = Node(found.product, found.operands, (result,), node.name, node.origin)
@@ -74,6 +75,11 @@ def steps_of(node: Node) -> Steps | None:
     within = {n: v.first for n, v in zip(names, found.after, strict=True) if isinstance(v, Within)}
     inputs = [Value(result.name, v.type) if isinstance(v, Within) else v for v in found.after]
     return Steps(product, Node(found.rest, tuple(inputs), node.outputs, node.name, node.origin), within)
+
+
+def steps_with(node: Node, kernel: Kernel) -> Steps | None:
+    """Those whose product is for this kernel."""
+    return next((steps for steps in steps_of(node) if type(steps.product.op) is kernel.op), None)
 
 
 def halves(node: Node, partner: Partner) -> tuple[Piece, Piece]:
@@ -93,7 +99,7 @@ def shared(node: Node, kernel: Kernel, partner: Partner) -> tuple[Part, ...]:
     theirs, mine = halves(node, partner)
     if partner.then is None:
         return Part(partner.kernel, theirs), Part(kernel, mine)
-    steps = steps_of(theirs.node)
+    steps = steps_with(theirs.node, partner.kernel)
     assert steps is not None
     (result,) = (name for name, value in steps.product.operands.items() if value in steps.product.outputs)
     first = _step(partner.kernel, steps.product, theirs, {result: 0})

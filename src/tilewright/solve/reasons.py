@@ -80,6 +80,7 @@ def shared(node: Node, way: Tiled) -> dict[str, Any] | None:
     return {
         "engine": way.partner.kernel.engine, "kernel": way.partner.kernel.symbol, "dim": way.partner.dim,
         "first": extent - way.partner.size, "stop": extent, "of": extent,
+        "then": way.partner.then.symbol if way.partner.then else None,
     }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from ..ir.plan import Partner, Stream, Tiled
 from ..ir.types import Kind
 from ..targets.base import Kernel, Split, Target
 from .menu import growth_of
-from .parts import Part, between, shared, steps_of
+from .parts import Part, between, shared, steps_of, steps_with
 from .tiles import Tiling, first_stored
 from .tilings import uncut
 
@@ -23,13 +23,14 @@ COARSE = 8  # into how many parts a dimension is cut, beside where both engines 
 
 
 def mates(node: Node, target: Target) -> tuple[Kernel, ...]:
-    """Kernels of asynchronous engines that can run a node, or the product in it."""
-    return target.beside(product_of(node))
+    """Kernels of asynchronous engines that can run a node, or a product in it."""
+    products = [steps.product for steps in steps_of(node)] or [node]
+    return tuple(kernel for product in products for kernel in target.beside(product))
 
 
-def product_of(node: Node) -> Node:
-    """What an asynchronous engine may have of a node, or some of."""
-    steps = steps_of(node)
+def product_of(node: Node, kernel: Kernel) -> Node:
+    """What a kernel of an asynchronous engine may have of a node, or some of."""
+    steps = steps_with(node, kernel)
     return node if steps is None else steps.product
 
 
@@ -46,7 +47,7 @@ def together(
         if whole is None or whole.constants is None:
             continue
         for other in others:
-            split = other.split(product_of(node))
+            split = other.split(product_of(node, other))
             if split is not None and len(split.dims) == 1:
                 pairs = _Pairs(node, like, whole, other, target, split)
                 found += [way for size in pairs.sizes() if (way := pairs.way(size)) is not None]
@@ -55,7 +56,7 @@ def together(
 
 def _alike(node: Node, kernel: Kernel, target: Target) -> list[Kernel]:
     """Kernels of the cores that want operands as this one does."""
-    if steps_of(node) is None:
+    if not steps_of(node):
         return [kernel]
     return [k for k in target.candidates(node) if all(k.layout(n) == kernel.layout(n) for n in node.operands)]
 
@@ -100,10 +101,10 @@ class _Pairs:
         partner = Partner(self.other, self._dim, size)
         each = [shared(node, self.whole.kernel, partner) for node in self.like]
         theirs, rest = each[self.like.index(self.node)]
-        steps = steps_of(theirs.piece.node)
+        steps = steps_with(theirs.piece.node, self.other)
         ends = () if steps is None else self.target.candidates(steps.rest)
         then = min(ends, key=lambda kernel: kernel.cycles(steps.rest) if steps else 0.0, default=None)
-        products = [product_of(theirs.piece.node) for theirs, _ in each]
+        products = [product_of(theirs.piece.node, self.other) for theirs, _ in each]
         if any(map(self.other.misfit, products)) or self.whole.kernel.misfit(rest.piece.node):
             return None
         pieces = theirs.piece, rest.piece

@@ -10,14 +10,14 @@ import pytest
 from tests.instances import node_of, random_operands
 from tests.targets.siracusa.cases import check, with_constants
 from tilewright.ir.types import I8, I32, U8, Array, TensorType
-from tilewright.ops import LinearGate, LinearJoin
+from tilewright.ops import LinearGate, LinearJoin, RestJoin, TablePairs
 from tilewright.targets.base import Kernel
 from tilewright.targets.siracusa.bench import Case
 from tilewright.targets.siracusa.linear_tables import LINEAR_TABLES
 
 TABLE = TensorType((256,), I8)
 CONSTANTS = ("w", "table", "table_r", "table_a", "table_b", "numbers")
-JOIN, ROWS, GATE = LINEAR_TABLES
+JOIN, ROWS, GATE, PAIRS, ONE, REST = LINEAR_TABLES
 
 
 def numbers_of(*spread: int) -> Array:
@@ -42,6 +42,26 @@ def gate(rng: np.random.Generator, rows: int) -> Case:
     return Case(GATE, with_constants(node, arrays, CONSTANTS), arrays, shift=int(rng.integers(0, 4)))
 
 
+def pairs(rng: np.random.Generator, rows: int, kernel: Kernel = PAIRS) -> Case:
+    one = TensorType((1,), I32)
+    node = node_of(TablePairs(16), TensorType((1, 2 * rows), I8), TABLE, TABLE, one, one)
+    mul, add = numbers_of(int(rng.integers(1000, 30000))).reshape(2, 1)
+    arrays = random_operands(node, rng) | {"mul": mul, "add": add}
+    if kernel is ONE:
+        arrays["table_b"] = np.arange(256, dtype=np.uint8).view(np.int8)
+    return Case(kernel, with_constants(node, arrays, (*CONSTANTS, "mul", "add")), arrays, shift=int(rng.integers(0, 4)))
+
+
+def rest(rng: np.random.Generator, rows: int, words: int = 1, before: int = 63) -> Case:
+    r, cols = TensorType((1, rows), rng.choice([I8, U8])), 4 * (words + before)
+    x, w, s = TensorType((1, cols), I8), TensorType((rows, 4 * words), I8), TensorType((1, rows), I32)
+    node = node_of(RestJoin(16, 16, cols << 14), s, x, w, r, TABLE, TABLE, TensorType((4,), I32))
+    numbers = numbers_of(90000 + int(rng.integers(50000)), int(rng.integers(20, 2000)))
+    numbers[0] = min(int(numbers[0]), ((1 << 31) - (1 << 16)) // (cols << 14))
+    arrays = random_operands(node, rng) | {"numbers": numbers, "s": rng.integers(-90000, 90000, (1, rows), np.int32)}
+    return Case(REST, with_constants(node, arrays, CONSTANTS), arrays, shift=int(rng.integers(0, 4)))
+
+
 @pytest.mark.parametrize("cores", [1, 8])
 def test_random_instances_are_exact(cores: int) -> None:
     rng, cases = np.random.default_rng(cores), list[Case]()
@@ -49,6 +69,8 @@ def test_random_instances_are_exact(cores: int) -> None:
         rows = int(rng.integers(1, 60))
         cases += [join(rng, 8 * rows, cols) for cols in (64, 4 * int(rng.integers(1, 70)))]
         cases += [join(rng, rows, 8 * int(rng.integers(1, 40)), ROWS), gate(rng, rows)]
+        cases += [pairs(rng, rows), pairs(rng, rows, ONE)]
+        cases.append(rest(rng, rows, int(rng.integers(1, 5)), int(rng.integers(0, 40))))
     assert all(case.kernel.misfit(case.node) is None for case in cases)
     check([replace(c, overlay=c.kernel.in_place) if rng.random() < 0.5 else c for c in cases], cores)
 
@@ -62,6 +84,10 @@ def test_cycles_are_as_predicted() -> None:
         cycles = sorted(outcome.cycles for outcome in check([replace(case, shift=0)] * 5))[2]
         assert cycles == pytest.approx(case.kernel.cycles(case.node), rel=0.08), case.node.op
         assert case.node.operands["w"].type.size / cycles > rate
+    fewer = [pairs(rng, rows, kernel) for kernel in (PAIRS, ONE) for rows in (8, 40, 88, 120, 168)]
+    for case in (*fewer, *(rest(rng, rows, words) for rows in (8, 40, 48, 64) for words in (1, 3))):
+        cycles = sorted(outcome.cycles for outcome in check([replace(case, shift=0)] * 5))[2]
+        assert cycles == pytest.approx(case.kernel.cycles(case.node), rel=0.1), case.node.op
 
 
 @pytest.mark.parametrize(

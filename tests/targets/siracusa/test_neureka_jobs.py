@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from tests.targets.siracusa.test_neureka import levels
 from tilewright.ir.types import Array
 from tilewright.targets.base import Packing
 from tilewright.targets.siracusa import neureka_job
-from tilewright.targets.siracusa.neureka_gemv import NINE, ONE, THREE, Windows, of_runs, weights_of
+from tilewright.targets.siracusa.neureka_gemv import NINE, ONE, THREE, Run, Windows, of_runs, weights_of
 from tilewright.targets.siracusa.neureka_job import (
     BIAS,
     CONF,
@@ -139,7 +140,8 @@ def test_packed_weights_come_back(seed: int) -> None:
     _there_and_back(tap_packing(known), weights(rows, 3, 3, channels))
     _there_and_back(depth_packing(known), weights(3, 3, channels))
     for windows in (ONE, THREE, NINE):
-        _there_and_back(weights_of(windows, ((0, 2), (2, rows)), known), weights(rows, cols))
+        for turn in (1, 2, 3):
+            _there_and_back(weights_of(windows, (Run(0, 2), Run(2, rows, turn)), known), weights(rows, cols))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
@@ -150,9 +152,10 @@ def test_packed_parameters_come_back(dtype: Any) -> None:
         _there_and_back(each_output(43, kind, bits), values)
         _there_and_back(each_output(7, kind, bits), values[:1])
         for windows in (THREE, NINE):
-            packing = of_runs(windows, ((0, 5), (5, 6), (6, 43)), kind, bits)
+            packing = of_runs(windows, (Run(0, 5), Run(5, 6), Run(6, 43)), kind, bits)
             _there_and_back(packing, np.repeat(values[:3], (5, 1, 37)))
             _there_and_back(packing, values[:1])
+            _there_and_back(of_runs(windows, (Run(0, 43, 3),), kind, bits), np.resize(values[:3], 43))
 
 
 def _there_and_back(packing: Packing, array: Array) -> None:
@@ -196,8 +199,9 @@ def test_outputs_of_packed_weights_are_a_run(packing: Packing, shape: Any, cut: 
 
 @pytest.mark.parametrize("windows", [ONE, THREE, NINE])
 def test_windows_hold_every_row_and_no_more(windows: Windows) -> None:
-    for rows in range(1, 200):
-        channels, aside, down = windows.offsets(rows)
+    for rows, turn in ((turn * count, turn) for turn, count in itertools.product((1, 2, 3), range(1, 200))):
+        channels, aside, down = windows.offsets(rows, turn)
+        assert aside % turn == down % turn == 0
         starts = [i * down + j * aside for i in range(windows.high) for j in range(windows.wide)]
         assert {start + channel for start in starts for channel in range(channels)} == set(range(rows))
-        assert channels <= -(-rows // (windows.high * windows.wide)) + 1 or rows < 9
+        assert channels <= -(-rows // (windows.high * windows.wide)) + 2 * turn - 1 or rows < 9 * turn

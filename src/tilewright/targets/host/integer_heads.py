@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import cast
 
 from ...ir.graph import Node
-from ...ops import EnterHeads, IntegerAttention, NewHeads, RotateHeads, TableBinary
+from ...ops import EnterHeads, IntegerAttention, NewHeads, RotateHeads, TableBinary, TablePairs
 from ..base import Argument, Kernel
 from .arguments import type_of
 from .generic import elements
@@ -114,5 +114,11 @@ INTEGER_HEADS = (
         "const uint8_t *a, const uint8_t *b, const int8_t *restrict table_a, const int8_t *restrict table_b,"
         " const int32_t *restrict mul, const void *restrict add, int8_t *y, int n, int product, int shift, int wide",
         {}, _binary, in_place={"y": "a"},
+    ),
+    Kernel(
+        TablePairs, "generic_dialect.c", "tw_table_pairs",
+        "const uint8_t *x, const int8_t *restrict table_a, const int8_t *restrict table_b, const int32_t *restrict mul,"
+        " const int32_t *restrict add, int8_t *restrict y, int n, int shift",
+        {}, lambda node: {"n": elements(node), "shift": cast(TablePairs, node.op).shift},
     ),
 )  # fmt: skip

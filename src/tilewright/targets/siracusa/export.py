@@ -66,7 +66,7 @@ def functions(plan: Mapping[str, Any]) -> str:
     those that -ffunction-sections gives; N-EUREKA's kernels are one function under several names.
     """
     nodes = [part for node in plan["entries"][-1]["nodes"] for part in (node, node.get("shared")) if part]
-    calls = Counter(_function(part["kernel"]) for part in nodes if part["kernel"])
+    calls = Counter(_function(part[which]) for part in nodes for which in ("kernel", "then") if part.get(which))
     several, once = (
         [f"*(.text.{name})" for name in calls if (calls[name] > 1) == repeats] for repeats in (True, False)
     )

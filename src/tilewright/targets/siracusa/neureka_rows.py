@@ -24,6 +24,7 @@ from .share import up
 ISSUE = 20.0  # cycles of a core to start a job whose registers are written
 DESCRIBE = 100.0  # to write them; the next job of a call can start so long after the one before
 BESIDE = 1.08  # times as long that jobs take while eight cores read weights from L1
+TURNS = 1, 2, 3  # products whose rows are laid in turns have so many kinds of them
 LATENCY = 15.0  # from the end of the last job until a core that waits knows
 
 
@@ -31,13 +32,15 @@ LATENCY = 15.0  # from the end of the last job until a core that waits knows
 class Constants:
     """What the constants of nodes of one shape come to.
 
-    Values of weights, bits of multipliers (0: none), how many there are of each, and where these or addends change.
+    Values of weights, bits of multipliers (0: none), how many there are of each, where these or addends change, and
+    after how many they come again (1: they never change, 0: they do not come again).
     """
 
     levels: Levels
     scale: int
     outputs: int
     changes: tuple[int, ...]
+    turn: int
 
 
 @lru_cache(maxsize=512)
@@ -46,18 +49,21 @@ def constants_of(node: Node) -> Constants:
     assert w is not None
     each = {name: node.operands[name].data for name in ("mul", "add") if name in node.operands}
     mul, changed = each.get("mul"), np.zeros(outputs - 1, bool)
-    for data in each.values():
-        if data is not None and data.size > 1:
-            changed |= data[1:] != data[:-1]
+    rows = [data for data in each.values() if data is not None and data.size > 1]
+    for data in rows:
+        changed |= data[1:] != data[:-1]
+    turn = next((t for t in TURNS if all(np.array_equal(data[t:], data[:-t]) for data in rows)), 0)
     scale = 0 if mul is None else 8 if mul.max() <= U8.high else 32
-    return Constants(Levels.of(w), scale, outputs, tuple((np.flatnonzero(changed) + 1).tolist()))
+    return Constants(Levels.of(w), scale, outputs, tuple((np.flatnonzero(changed) + 1).tolist()), turn)
 
 
 def joint(some: Sequence[Constants]) -> Constants:
     """What holds all of them: so layers of a network have the same jobs."""
     levels = Levels.between(min(c.levels.low for c in some), max(c.levels.high for c in some))
     changes = tuple(sorted({at for c in some for at in c.changes}))
-    return Constants(levels, max(c.scale for c in some), some[0].outputs, changes)
+    turn = max(c.turn for c in some)
+    turn = turn if all(c.turn and turn % c.turn == 0 for c in some) else 0
+    return Constants(levels, max(c.scale for c in some), some[0].outputs, changes, turn)
 
 
 # Rules
@@ -81,7 +87,7 @@ def fixed_sizes(node: Node) -> bool:
 
 def whole_range(node: Node) -> bool:
     """Results are i32, or all of i8 or of u8: there is no narrower clamp, and there are no results of 16 bits"""
-    epilogue, y = node.op.attributes["epilogue"], type_of(node, "y").dtype
+    epilogue, y = node.op.attributes.get("epilogue"), type_of(node, "y").dtype
     if not isinstance(epilogue, Requantise):
         return y == I32
     return y in (I8, U8, I32) and (epilogue.low, epilogue.high) == (y.low, y.high)
@@ -119,7 +125,7 @@ RULES: tuple[Rule, ...] = (
 
 def finished(node: Node, constants: Constants) -> Callable[..., Job]:
     """`Job` with what does not depend on the arrangement: types, scale, shift."""
-    epilogue, y = node.op.attributes["epilogue"], type_of(node, "y").dtype
+    epilogue, y = node.op.attributes.get("epilogue"), type_of(node, "y").dtype
     shift = min(epilogue.shift, 31) if isinstance(epilogue, Requantise) else 0
 
     def job(mode: Mode, **sizes: int | tuple[int, ...]) -> Job:
@@ -236,8 +242,8 @@ def point_packings(node: Node, constants: Constants) -> Mapping[str, Packing]:
 
 
 def outputs_of_one_row(node: Node) -> Split | None:
-    """Of a product of one row, cores may have some outputs: they lie side by side."""
-    return Split(("o",), 8) if product(type_of(node, "x").shape[:-1]) == 1 else None
+    """Of a product of one row, cores may have some outputs: they lie side by side, bytes in eights."""
+    return Split(("o",), 64 // type_of(node, "y").dtype.bits) if product(type_of(node, "x").shape[:-1]) == 1 else None
 
 
 POINTS = row(Linear, "1x1", _points, point_packings, split=outputs_of_one_row)

@@ -189,3 +189,13 @@ void tw_table_binary(const uint8_t *a, const uint8_t *b, const int8_t *restrict 
         y[i] = (int8_t)(value < -128 ? -128 : value > 127 ? 127 : value);
     }
 }
+
+/* y = clip((table_a[a] * table_b[b] * mul + add) >> shift) of n pairs a, b that lie side by side. */
+void tw_table_pairs(const uint8_t *x, const int8_t *restrict table_a, const int8_t *restrict table_b,
+                    const int32_t *restrict mul, const int32_t *restrict add, int8_t *restrict y, int n, int shift)
+{
+    for (int i = 0; i < n; i++, x += 2) {
+        int64_t value = ((int64_t)(table_a[x[0]] * table_b[x[1]]) * *mul + *add) >> shift;
+        y[i] = (int8_t)(value < -128 ? -128 : value > 127 ? 127 : value);
+    }
+}

@@ -43,3 +43,33 @@ void tw_linear_gate(const int8_t *restrict x, const int8_t *restrict w, const in
             *y++ = requantised(table_a[(uint8_t)a] * table_b[(uint8_t)b], numbers + 4, shift);
         }
 }
+
+/* Sums of the first `cols` inputs of rows of `inputs`. x: [tokens][inputs], w: [rows][cols], y: [tokens][rows]. */
+void tw_first_sums(const int8_t *restrict x, const int8_t *restrict w, int32_t *restrict y, int tokens, int rows,
+                   int inputs, int cols)
+{
+    for (int t = 0; t < tokens; t++, x += inputs)
+        for (int o = 0; o < rows; o++) {
+            int32_t sum = 0;
+            for (int i = 0; i < cols; i++)
+                sum += x[i] * w[o * cols + i];
+            *y++ = sum;
+        }
+}
+
+/* tw_linear_join, of which s has the sums of all inputs but the last `cols`. w: [rows][cols]. */
+void tw_rest_join_tables(const int32_t *restrict s, const int8_t *restrict x, const int8_t *restrict w, const void *r,
+                         const int8_t *restrict table_r, const int8_t *restrict table, const int32_t *restrict numbers,
+                         int8_t *y, int tokens, int rows, int inputs, int cols, int shift, int out_shift)
+{
+    const uint8_t *residual = r;
+    x += inputs - cols;
+    for (int t = 0; t < tokens; t++, x += inputs)
+        for (int o = 0; o < rows; o++, residual++) {
+            int32_t sum = *s++;
+            for (int i = 0; i < cols; i++)
+                sum += x[i] * w[o * cols + i];
+            int8_t v = requantised(sum, numbers, shift);
+            *y++ = requantised(table_r[*residual] + table[(uint8_t)v], numbers + 2, out_shift);
+        }
+}

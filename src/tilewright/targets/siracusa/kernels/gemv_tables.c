@@ -125,3 +125,89 @@ void tw_stream_gate(const struct tw_stream_gate *given, int first, int last)
     }
 #endif
 }
+
+/* tw_rows_join, of which s has the sums of all inputs but the last `words` words, which begin at x + skip. */
+void __attribute__((minsize)) tw_rest_join(const struct tw_rest_join *given, int first, int last)
+{
+    int words = given->words;
+    const int8_t *x = given->x + given->skip, *w = given->w + 4 * first * words;
+    const int8_t *table_r = given->table_r, *table = given->table + 128;
+    const int32_t *sum = given->s + first, *numbers = given->numbers;
+    const uint8_t *r = (const uint8_t *)given->r + first;
+    int8_t *y = given->y + first;
+    if (first >= last)
+        return;
+#ifdef __riscv
+    const int8_t *at;
+    int32_t s, a, b, part = (int16_t)numbers[2];
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("1", "%[n]", "17") TW_LW("%[s]", "%[sum]", "4") "mv %[at], %[x]\n"
+        TW_LOOP("0", "%[words]", "3") TW_LW("%[a]", "%[at]", "4") TW_LW("%[b]", "%[w]", "4")
+        TW_DOT(TW_SDOTSP, "%[s]", "%[a]", "%[b]") JOINED("%[b]", "%[s]", "%[a]") TW_ASM_END
+        : [at] "=&r"(at), [s] "=&r"(s), [a] "=&r"(a), [b] "=&r"(b), [w] "+r"(w), [y] "+r"(y), [r] "+r"(r),
+          [sum] "+r"(sum)
+        : [x] "r"(x), [n] "r"(last - first), [words] "r"(words), [mul] "r"(twice(numbers[0])), [part] "r"(part),
+          [whole] "r"((numbers[2] - part) >> 16), [table_r] "r"(table_r), [table] "r"(table)
+        : "memory");
+    /* clang-format on */
+#else
+    for (; first < last; first++, w += 4 * words) {
+        int32_t v = table[rounded(tw_dot_row(*sum++, w, x, 4 * words, 1) * numbers[0])];
+        *y++ = (int8_t)rounded((table_r[*r++] + v) * numbers[2]);
+    }
+#endif
+}
+
+/* y = table_a[a] * table_b[b], rounded, of pairs a, b of bytes that lie side by side. */
+void __attribute__((minsize)) tw_join_pairs(const struct tw_join_pairs *given, int first, int last)
+{
+    const int8_t *x = given->x + 2 * first, *table_a = given->table_a + 128, *table_b = given->table_b + 128;
+    int32_t mul = *given->mul;
+    int8_t *y = given->y + first;
+    if (first >= last)
+        return;
+#ifdef __riscv
+    int32_t a, b;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[n]", "8") TW_LB("%[a]", "%[x]", "1") TW_LB("%[b]", "%[x]", "1")
+        TW_LB_AT("%[a]", "%[table_a]", "%[a]") TW_LB_AT("%[b]", "%[table_b]", "%[b]") TW_MULS("%[a]", "%[a]", "%[b]")
+        TW_ROUNDED_PRODUCT("%[a]", "%[a]", "%[mul]", "16") TW_CLIP("%[a]", "%[a]", "8") TW_SB("%[a]", "%[y]", "1")
+        TW_ASM_END
+        : [x] "+r"(x), [y] "+r"(y), [a] "=&r"(a), [b] "=&r"(b)
+        : [n] "r"(last - first), [table_a] "r"(table_a), [table_b] "r"(table_b), [mul] "r"(mul)
+        : "memory");
+    /* clang-format on */
+#else
+    for (; first < last; first++, x += 2)
+        *y++ = (int8_t)rounded(table_a[x[0]] * table_b[x[1]] * mul);
+#endif
+}
+
+/* The same where the second table changes nothing. The next pair is loaded before this one is done: two bytes behind
+ * the last one are read, and not used. */
+void __attribute__((minsize)) tw_multiply_pairs(const struct tw_multiply_pairs *given, int first, int last)
+{
+    const int8_t *x = given->x + 2 * first, *table_a = given->table_a + 128;
+    int32_t mul = *given->mul;
+    int8_t *y = given->y + first;
+    if (first >= last)
+        return;
+#ifdef __riscv
+    int32_t a, b, v;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LB("%[a]", "%[x]", "1") TW_LB("%[b]", "%[x]", "1") TW_LOOP("0", "%[n]", "7")
+        TW_LB_AT("%[v]", "%[table_a]", "%[a]") TW_LB("%[a]", "%[x]", "1") TW_MULS("%[v]", "%[v]", "%[b]")
+        TW_LB("%[b]", "%[x]", "1") TW_ROUNDED_PRODUCT("%[v]", "%[v]", "%[mul]", "16") TW_CLIP("%[v]", "%[v]", "8")
+        TW_SB("%[v]", "%[y]", "1") TW_ASM_END
+        : [x] "+r"(x), [y] "+r"(y), [a] "=&r"(a), [b] "=&r"(b), [v] "=&r"(v)
+        : [n] "r"(last - first), [table_a] "r"(table_a), [mul] "r"(mul)
+        : "memory");
+    /* clang-format on */
+#else
+    for (; first < last; first++, x += 2)
+        *y++ = (int8_t)rounded(table_a[x[0]] * x[1] * mul);
+#endif
+}
