@@ -147,14 +147,14 @@ void __attribute__((minsize)) tw_rest_join(const struct tw_rest_join *given, int
         TW_DOT(TW_SDOTSP, "%[s]", "%[a]", "%[b]") JOINED("%[b]", "%[s]", "%[a]") TW_ASM_END
         : [at] "=&r"(at), [s] "=&r"(s), [a] "=&r"(a), [b] "=&r"(b), [w] "+r"(w), [y] "+r"(y), [r] "+r"(r),
           [sum] "+r"(sum)
-        : [x] "r"(x), [n] "r"(last - first), [words] "r"(words), [mul] "r"(twice(numbers[0])), [part] "r"(part),
+        : [x] "r"(x), [n] "r"(last - first), [words] "r"(words), [mul] "r"(tw_twice(numbers[0])), [part] "r"(part),
           [whole] "r"((numbers[2] - part) >> 16), [table_r] "r"(table_r), [table] "r"(table)
         : "memory");
     /* clang-format on */
 #else
     for (; first < last; first++, w += 4 * words) {
-        int32_t v = table[rounded(tw_dot_row(*sum++, w, x, 4 * words, 1) * numbers[0])];
-        *y++ = (int8_t)rounded((table_r[*r++] + v) * numbers[2]);
+        int32_t v = table[tw_rounded(tw_dot_row(*sum++, w, x, 4 * words, 1) * numbers[0])];
+        *y++ = (int8_t)tw_rounded((table_r[*r++] + v) * numbers[2]);
     }
 #endif
 }
@@ -181,7 +181,7 @@ void __attribute__((minsize)) tw_join_pairs(const struct tw_join_pairs *given, i
     /* clang-format on */
 #else
     for (; first < last; first++, x += 2)
-        *y++ = (int8_t)rounded(table_a[x[0]] * table_b[x[1]] * mul);
+        *y++ = (int8_t)tw_rounded(table_a[x[0]] * table_b[x[1]] * mul);
 #endif
 }
 
@@ -208,6 +208,6 @@ void __attribute__((minsize)) tw_multiply_pairs(const struct tw_multiply_pairs *
     /* clang-format on */
 #else
     for (; first < last; first++, x += 2)
-        *y++ = (int8_t)rounded(table_a[x[0]] * x[1] * mul);
+        *y++ = (int8_t)tw_rounded(table_a[x[0]] * x[1] * mul);
 #endif
 }
