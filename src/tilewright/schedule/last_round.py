@@ -13,6 +13,14 @@ NOTHING = Ref(Buffer("nothing", Kind.ACT, "", None, 0, U8))  # what a transfer t
 
 
 @dataclass(frozen=True)
+class Moved:
+    """Transfers that stand behind steps which they stood before."""
+
+    transfers: Group
+    passed: list[Step]
+
+
+@dataclass(frozen=True)
 class Pair:
     """What stands at one place: in every other round (None: a transfer of the last alone), and in the last one."""
 
@@ -30,38 +38,43 @@ class Pair:
 
 def align(
     block: Sequence[Group], wanted: Sequence[int], groups: Sequence[Group], keys: Sequence[int]
-) -> tuple[list[Pair], list[Step], int]:
-    """The groups ahead as one more round of a block, waits that stand behind the loop then, and how many groups it is.
+) -> tuple[list[Pair], list[Step], int, list[Moved]]:
+    """The groups ahead as one more round of a block, waits that stand behind the loop then, how many groups it is, and
+    what moved.
 
     The round waits and meets as the others do; its own transfers start behind a barrier of theirs. Nothing where the
     groups are no such round.
     """
     pairs: list[Pair] = []
-    late: list[Group] = []
+    late: list[Moved] = []
+    moved: list[Moved] = []
     own: list[Step] = []  # waits of the last round alone
     at = 0
     for group, key in zip(block, wanted, strict=True):
         while at < len(keys) and keys[at] != key and not isinstance(groups[at][0], Phase | Job):
             if moves(groups[at]):
-                late.append(groups[at])
+                late.append(Moved(groups[at], []))
+                moved.append(late[-1])
             own += [step for step in groups[at] if isinstance(step, Wait)]
             at += 1
         if at < len(keys) and keys[at] == key:
             pairs.append(Pair(group, groups[at]))
+            for one in late:
+                one.passed.extend(groups[at])
             at += 1
         elif moves(group):
             pairs.append(Pair(group, None))
         elif isinstance(group[0], Barrier | Wait):
             pairs.append(Pair(group, group))
         else:
-            return [], [], 0
+            return [], [], 0, []
         if isinstance(group[0], Barrier):
-            pairs += [Pair(None, transfers) for transfers in late]
+            pairs += [Pair(None, one.transfers) for one in late]
             late = []
-    pairs += [Pair(None, transfers) for transfers in late]
+    pairs += [Pair(None, one.transfers) for one in late]
     waited = [step for pair in pairs if pair.others is pair.last for step in pair.last or []]
     behind: list[Step] = [step for step in own if step not in waited]
-    return pairs, [*behind, Barrier()] if behind else [], at
+    return pairs, [*behind, Barrier()] if behind else [], at, moved
 
 
 def moves(group: Group) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -18,9 +18,10 @@ from ..solve.tilings import root
 from ..targets.base import Target
 from .ahead import ahead
 from .halves import in_halves, relieved
+from .last_round import Moved
 from .places import Places, Shared, pointer_operands
-from .roll import never, roll
-from .synchronise import settled, synchronise
+from .roll import Safe, never, roll
+from .synchronise import may_follow, settled, synchronise
 from .tiled import TiledNode
 
 MOST_OWN = 12  # tokens of layers that repeat; the DMA has 16 counters
@@ -76,14 +77,13 @@ def _there(steps: Sequence[Step], again: Mapping[str, Sequence[Copy]]) -> Iterat
             yield step
 
 
-def _settled(target: Target, steps: Sequence[Step]) -> bool:
+def _settled(target: Target, steps: Sequence[Step], moved: Sequence[Moved]) -> bool:
     assert target.scratchpad is not None
-    return settled(steps, target.cores, target.scratchpad)
+    where = target.cores, target.scratchpad
+    return all(may_follow(one.transfers, one.passed, *where) for one in moved) and settled(steps, *where)
 
 
-def _program(
-    places: Places, steps: tuple[Step, ...], once: tuple[Step, ...] = (), safe: Callable[[Sequence[Step]], bool] = never
-) -> Program:
+def _program(places: Places, steps: tuple[Step, ...], once: tuple[Step, ...] = (), safe: Safe = never) -> Program:
     graph = places.graph
     used = dict.fromkeys(buffer for step in (*once, *steps) for buffer in _buffers(step))
     inputs = tuple(places.caller[v] for v in graph.arguments)

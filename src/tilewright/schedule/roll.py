@@ -8,17 +8,20 @@ from dataclasses import replace
 
 from ..ir.program import Call, Column, Copy, Job, Loop, Operand, Parts, Phase, Ref, Step, Table
 from ..ir.repeats import best_run
-from .last_round import NOTHING, Group, Pair, align, steps_of
+from .last_round import NOTHING, Group, Moved, Pair, align, steps_of
 
 MIN_SAVED_STEPS = 2  # a loop must replace at least this many steps
 
 
-def never(steps: Sequence[Step]) -> bool:  # noqa: ARG001
+Safe = Callable[[Sequence[Step], Sequence[Moved]], bool]  # steps, and what moved among them
+
+
+def never(steps: Sequence[Step], moved: Sequence[Moved]) -> bool:  # noqa: ARG001
     """No order of steps but the given one is known to be safe."""
     return False
 
 
-def roll(steps: Sequence[Step], safe: Callable[[Sequence[Step]], bool] = never) -> tuple[Step, ...]:
+def roll(steps: Sequence[Step], safe: Safe = never) -> tuple[Step, ...]:
     """Replace the longest runs of equal blocks of steps by loops, from the left, until none is left.
 
     Transfers that share a token stay together: a block does not end between them. A last block may have other
@@ -34,9 +37,9 @@ def roll(steps: Sequence[Step], safe: Callable[[Sequence[Step]], bool] = never) 
         blocks = [groups[at + i * period : at + (i + 1) * period] for i in range(count)]
         if count > 1 and len(_flat(blocks[0])) * (count - 1) >= MIN_SAVED_STEPS:
             at += period * count
-            pairs, behind, length = align(blocks[-1], keys[at - period : at], groups[at:], keys[at:])
+            pairs, behind, length, moved = align(blocks[-1], keys[at - period : at], groups[at:], keys[at:])
             changed = [*_flat(groups[:at]), *steps_of(pairs), *behind, *_flat(groups[at + length :])]
-            if pairs and safe(changed):
+            if pairs and safe(changed, moved):
                 blocks = [_like(block, pairs) for block in blocks]
                 blocks.append([pair.of_last for pair in pairs])
                 at += length

@@ -49,6 +49,16 @@ def settled(steps: Sequence[Step], cores: int, scratchpad: str) -> bool:
     return not check.flying
 
 
+def may_follow(transfers: Sequence[Step], steps: Sequence[Step], cores: int, scratchpad: str) -> bool:
+    """Whether transfers may start behind steps that they stood before: nothing that one writes does the other touch."""
+    check = Synchronisation(cores, scratchpad, {})
+    mine, others = (
+        [access for step in some if isinstance(step, Copy | Job | Phase | Parts) for access in check.touches(step)]
+        for some in (transfers, steps)
+    )
+    return not any(access.clashes(other) for access in mine for other in others)
+
+
 @dataclass(frozen=True)
 class Access:
     """What a step does to bytes, on which core."""
