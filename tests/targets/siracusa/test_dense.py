@@ -182,6 +182,6 @@ def called(tokens: int, rows: int, cols: int, kind: str) -> Case:
 def test_cycles_are_as_predicted(tokens: int, rows: int, cols: int, kind: str, rate: float) -> None:
     """`rate`: products per cycle that eight cores reach."""
     case = called(tokens, rows, cols, kind)
-    cycles = sorted(outcome.cycles for outcome in check([case] * 5))[2]  # single ones vary with what is in the caches
+    cycles = sorted(outcome.cycles for outcome in check([case] * 9))[4]  # single ones vary with what is in the caches
     assert cycles == pytest.approx(case.kernel.cycles(case.node), rel=0.1)
     assert tokens * rows * cols / cycles > rate
