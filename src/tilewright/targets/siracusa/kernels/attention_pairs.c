@@ -387,7 +387,7 @@ static __attribute__((noinline)) int SMALL hides_some(const int8_t *mask, int n)
     AGAIN(given); AGAIN(seen);                                                                                         \
     int words = (seen + 3) >> 2;                                                                                       \
     tw_set_word(p + seen, 0), tw_set_word(p + 4 * words + seen, 0);                                                    \
-    if (!(few) && USUAL(tw_pmaxu(sum0, sum1) <= (uint32_t)given->exp[137]))                                            \
+    if (!(few) && USUAL((uint32_t)tw_pmaxu(sum0, sum1) <= (uint32_t)given->exp[137]))                                  \
         r0 = tw_short_reciprocal(sum0, raised), r1 = tw_short_reciprocal(sum1, raised);                                \
     else                                                                                                               \
         r0 = tw_reciprocal(sum0, (few) && raised > 0 ? 1 : raised),                                                    \
