@@ -7,9 +7,10 @@ import pytest
 
 from tilewright.interp.graph import run
 from tilewright.ir.graph import Builder, Graph
-from tilewright.ir.types import I8, I16, I32, TensorType, const
+from tilewright.ir.types import I4, I8, I16, I32, TensorType, const
 from tilewright.ops import Linear, LinearAdd, QuantisedRoPE, Requantise, Saturate
 from tilewright.options import Options
+from tilewright.passes.cheaper import cost
 from tilewright.passes.saturate import saturate_apart
 from tilewright.targets.registry import find
 
@@ -74,3 +75,12 @@ def test_rotations_cut_sums_themselves(read: int) -> None:
     arrays = {"x": rng.integers(-128, 128, (16, 64), np.int8), "table": rng.integers(-16384, 16385, (40, 16), np.int16)}
     for name, want in run(graph, arrays).items():
         np.testing.assert_array_equal(run(apart, arrays)[name], want)
+
+
+def test_sums_that_the_engine_alone_could_compute_are_not_asked_for() -> None:
+    """Plans want a kernel of the cores as well, and these have none for sums of products with weights of 4 bits."""
+    b, rng = Builder("run"), np.random.default_rng(4)
+    w = const("w", rng.integers(-8, 8, (16, 16)).astype(np.int8), I4)
+    (node,) = b.finish((b(Linear(), b.input("x", TensorType((5, 16), I8)), w),)).nodes
+    assert CHIP.beside(node)
+    assert cost(CHIP, [node]) == np.inf

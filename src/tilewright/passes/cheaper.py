@@ -58,11 +58,11 @@ class _Way:
 
 
 def _best(target: Target, node: Node) -> _Way:
-    """By the quickest kernel, or by two engines that share the node."""
+    """By the quickest kernel, or by two engines that share the node. Plans want a kernel of the cores in any case."""
     rows = [k for k in target.kernels if k.op is type(node.op) and k.misfit(node) is None]
     ways = [_Way(k.cycles(node), (k,)) for k in rows if not target.engine(k).asynchronous]
     shared = _shared(target, node) if ways else None
-    for kernel in target.beside(node):
+    for kernel in target.beside(node) if ways else ():
         engine = target.engine(kernel)
         ways.append(_Way(engine.issue + engine.latency + kernel.cycles(node), (kernel,)))
     if shared is not None:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
+from ..ir.graph import Node
 from ..ir.program import Barrier, Call, Copy, Job, Loop, Once, Operand, Parts, Phase, Program, Ref, Share, Step, Wait
 from ..ir.types import Kind, nominal
 from ..targets.base import CodeCache, Target
@@ -125,7 +126,8 @@ class _Clock:
         """
         cycles = self.overhead.phase + self.overhead.argument * call.kernel.passes
         cycles += self.code.run(call.kernel.symbol, self.code.cache.call(call.kernel))
-        own = call.kernel.cycles(call.semantics) * slower if call.kernel.costed else 0.0
+        computes = call.kernel.costed and not _empty(call.semantics)
+        own = call.kernel.cycles(call.semantics) * slower if computes else 0.0
         cycles += own
         start = max(self.cores[core] for core in cores)
         for core in cores:
@@ -196,6 +198,11 @@ class _Clock:
             moving.append(stop)
             self.timeline.events.append(Event(track, name, start, stop, bytes=size))
         self.done[step.token] = stop + self.dma.latency
+
+
+def _empty(node: Node) -> bool:
+    """Whether a step has no rows at nominal sizes: the second part of a short prompt."""
+    return any(nominal(d) == 0 for value in node.outputs for d in value.type.shape)
 
 
 def _resolved(operand: Operand, row: tuple[Ref | None, ...]) -> Ref:
