@@ -11,7 +11,6 @@ import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 
 from ..ir.footprint import share_of
 from ..ir.graph import Node
@@ -19,6 +18,7 @@ from ..ir.op import RuleError
 from ..ir.program import Call, Copy, Job, Operand, Phase, Ref, Share, Work
 from ..ir.types import Expr, Sym, Value, maximum, resolve, syms_of
 from ..targets.base import Target
+from .last_round import in_groups
 from .synchronise import Access, Synchronisation
 
 NEAR = 64  # steps among which one may change its place
@@ -39,8 +39,7 @@ def in_halves(steps: Sequence[Work], syms: Sequence[Sym], target: Target) -> lis
     sync = Synchronisation(target.cores, target.scratchpad, {})
     units: list[_Unit] = []
     stage, jobs = 0, False
-    runs = groupby(steps, lambda step: step.token if isinstance(step, Copy) else None)
-    groups = [g for token, run in runs for g in ([[*run]] if token is not None else [[step] for step in run])]
+    groups = in_groups(steps)
     for place, group in enumerate(groups):
         first = group[0]
         stage += jobs and isinstance(first, Phase)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TypeVar
 
 from ..ir.program import Barrier, Buffer, Copy, Job, Phase, Ref, Step, Wait
 from ..ir.types import U8, Kind
 
+S = TypeVar("S", bound=Step)
 Group = list[Step]  # a step, or transfers that share a token
 NOTHING = Ref(Buffer("nothing", Kind.ACT, "", None, 0, U8))  # what a transfer that a round leaves out comes from
 
@@ -34,6 +37,12 @@ class Pair:
     @property
     def of_last(self) -> Group:
         return self.last if self.last is not None else left_out(self.others or [])
+
+
+def in_groups(steps: Sequence[S]) -> list[list[S]]:
+    """Single steps, and transfers that share a token."""
+    runs = groupby(steps, lambda step: step.token if isinstance(step, Copy) else None)
+    return [g for token, run in runs for g in ([list(run)] if token is not None else [[step] for step in run])]
 
 
 def align(

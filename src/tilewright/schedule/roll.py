@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from ..ir.program import Call, Column, Copy, Job, Loop, Operand, Parts, Phase, Ref, Step, Table
 from ..ir.repeats import best_run
-from .last_round import NOTHING, Group, Moved, Pair, align, steps_of
+from .last_round import NOTHING, Group, Moved, Pair, align, in_groups, steps_of
 
 MIN_SAVED_STEPS = 2  # a loop must replace at least this many steps
 
@@ -28,7 +27,7 @@ def roll(steps: Sequence[Step], safe: Safe = never) -> tuple[Step, ...]:
     transfers than the rest; then it waits and meets where the rest do, if that is `safe`.
     """
     known: dict[Hashable, int] = {}
-    groups = _groups(steps)
+    groups = in_groups(steps)
     keys = [known.setdefault(tuple(map(_key, group)), len(known)) for group in groups]
     result: list[Step] = []
     at = 0
@@ -60,12 +59,6 @@ def _like(block: Sequence[Group], pairs: Sequence[Pair]) -> list[Group]:
     """A block with places for the transfers of the last round alone."""
     own = iter(block)
     return [pair.of_others(next(own) if pair.others is not None else None) for pair in pairs]
-
-
-def _groups(steps: Sequence[Step]) -> list[Group]:
-    """Single steps, and transfers that share a token."""
-    runs = itertools.groupby(steps, lambda step: step.token if isinstance(step, Copy) else None)
-    return [g for token, run in runs for g in ([list(run)] if token is not None else [[step] for step in run])]
 
 
 def _key(step: Step) -> Hashable:
