@@ -153,9 +153,9 @@ NORM_SHIFTS, SWIGLU_SHIFTS = range(18, 24), range(11, 17)  # those with loops of
 def _rmsnorm_cycles(node: Node) -> float:
     """Of rows that no single element fills. A core may begin in the middle of one."""
     chunk, n = per_core(elements(node)), maximum(type_of(node, "w").shape[0])
-    row, each = (165, 6.5) if cast(QuantisedRMSNorm, node.op).shift in NORM_SHIFTS else (85, 11.5)
+    row, each = (80, 5.9) if cast(QuantisedRMSNorm, node.op).shift in NORM_SHIFTS else (95, 11.5)
     rows = 1 - (math.gcd(chunk, n) - chunk) // n
-    return 215 + rows * (row + 1.57 * n) + each * chunk
+    return 240 + rows * (row + 1.9 * n) + each * chunk
 
 
 def _swiglu_cycles(node: Node) -> float:
@@ -329,7 +329,7 @@ LANGUAGE = (
     ),
     Kernel(
         QuantisedRMSNorm, "cluster_norm.c", "tw_cluster_rmsnorm",
-        _NORM, {"x": "i16", "w": "i16"}, _rmsnorm, split=flat, cycles=_rmsnorm_cycles,
+        _NORM, {"x": "i16", "w": "i16"}, _rmsnorm, split=lambda node: Split(flat(node).dims, 4), cycles=_rmsnorm_cycles,
     ),
     replace(_ROPE, requires=(small_table,), direct=frozenset(), cycles=_rope_cycles(7.7)),
     _ROPE,
