@@ -147,7 +147,7 @@ def elements(node: Node, operand: str = "y") -> int:
     return math.prod(nominal(d) for d in type_of(node, operand).shape)
 
 
-NORM_SHIFTS, SWIGLU_SHIFTS = range(18, 24), range(11, 17)  # those with loops of their own
+NORM_SHIFTS, SWIGLU_SHIFTS, TURN_SHIFT = range(18, 24), range(11, 17), 20  # those with loops of their own
 
 
 def _rmsnorm_cycles(node: Node) -> float:
@@ -171,11 +171,15 @@ def _whole_heads(node: Node) -> Split:
     return Split(("t", "c"), maximum(type_of(node, "table").shape[1]))
 
 
-def _rope_sums_cycles(each: float) -> Callable[[Node], float]:
+def _rope_sums_cycles(far: float) -> Callable[[Node], float]:
+    """far: cycles more for each angle that is read from its memory."""
+
     def cycles(node: Node) -> float:
         hd, width = maximum(type_of(node, "table").shape[1]), maximum(type_of(node, "x").shape[1])
         chunk = per_core(elements(node), hd)
-        return 180 + 40 * -(-chunk // width) + (each + 2 / hd) * chunk
+        if cast(QuantisedRoPE, node.op).shift != TURN_SHIFT or hd % 4:
+            return 190 + (20.7 + far) * chunk
+        return 220 + -(-chunk // width) * (25 + (2.25 + far) * hd) + 6.05 * chunk
 
     return cycles
 
@@ -309,8 +313,7 @@ _ROPE_SUMS = Kernel(
     "const int32_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int width, int hd, int pos,"
     " int shift, int first, int last",
     {"x": "i32", "table": "i16"}, _rope, split=_whole_heads, direct=frozenset({"table"}),
-    cycles=_rope_sums_cycles(12.7),
-    examples=_rope_examples(I32),
+    cycles=_rope_sums_cycles(3.5), examples=_rope_examples(I32),
 )  # fmt: skip
 
 LANGUAGE = (
@@ -333,7 +336,7 @@ LANGUAGE = (
     ),
     replace(_ROPE, requires=(small_table,), direct=frozenset(), cycles=_rope_cycles(7.7)),
     _ROPE,
-    replace(_ROPE_SUMS, requires=(small_table,), direct=frozenset(), cycles=_rope_sums_cycles(9)),
+    replace(_ROPE_SUMS, requires=(small_table,), direct=frozenset(), cycles=_rope_sums_cycles(0)),
     _ROPE_SUMS,
     Kernel(
         Append, "cluster_attention.c", "tw_cluster_append_rows",

@@ -81,47 +81,80 @@ void tw_cluster_rope(const int16_t *restrict x, const int16_t *restrict table, i
     }
 }
 
-/* Turn `heads` heads of sums, cut to 16 bits, by the same angles; at least one of each. */
-TW_X void turned_heads(const int32_t *x, const int16_t *cosine, const int16_t *sine, int8_t *y, int pairs, int heads,
-                       int32_t half, int shift)
+/* Turn the pairs of `left` sums, cut to 16 bits, by the angles of their rows; the first row has n of them. */
+static void __attribute__((noinline, minsize)) turned_sums(const int32_t *x, const int16_t *angles, int8_t *y, int n,
+                                                           int width, int hd, int left, int shift)
 {
-#ifdef __riscv
-    int32_t a, b, u, v, p, back = 2 * pairs;
-    /* clang-format off */
-    __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("1", "%[heads]", "19") TW_LOOP("0", "%[pairs]", "16")
-        TW_LW("%[a]", "%[x]", "4") TW_LW("%[b]", "%[x]", "4")
-        TW_LH("%[u]", "%[cosine]", "2") TW_LH("%[v]", "%[sine]", "2")
-        TW_CLIP("%[a]", "%[a]", "16") TW_CLIP("%[b]", "%[b]", "16") TW_MULS("%[p]", "%[a]", "%[u]")
-        TW_MULS("%[u]", "%[b]", "%[u]") TW_MSU("%[p]", "%[b]", "%[v]") TW_MAC("%[u]", "%[a]", "%[v]")
-        TW_ADDN("%[p]", "%[half]", "%[shift]") TW_ADDN("%[u]", "%[half]", "%[shift]")
-        TW_CLIP("%[p]", "%[p]", "8") TW_CLIP("%[u]", "%[u]", "8")
-        TW_SB("%[p]", "%[y]", "1") TW_SB("%[u]", "%[y]", "1")
-        "sub %[cosine], %[cosine], %[back]\n" "sub %[sine], %[sine], %[back]\n" TW_ASM_END
-        : [a] "=&r"(a), [b] "=&r"(b), [u] "=&r"(u), [v] "=&r"(v), [p] "=&r"(p), [x] "+&r"(x),
-          [cosine] "+&r"(cosine), [sine] "+&r"(sine), [y] "+&r"(y)
-        : [pairs] "r"(pairs), [heads] "r"(heads), [back] "r"(back), [half] "r"(half), [shift] "r"(shift)
-        : "memory");
-    /* clang-format on */
-#else
-    for (int i = 0; i < heads * pairs; i++, x += 2, y += 2) {
-        int32_t a = tw_pclip(x[0], 16), b = tw_pclip(x[1], 16), u = cosine[i % pairs], v = sine[i % pairs];
+    int pairs = hd >> 1;
+    int32_t half = tw_half(shift);
+    for (int i = 0; left > 0; left -= 2, x += 2, y += 2) {
+        int32_t a = tw_pclip(x[0], 16), b = tw_pclip(x[1], 16), u = angles[i], v = angles[pairs + i];
         y[0] = (int8_t)tw_pclip(tw_pmsu(tw_pmac(half, a, u), b, v) >> shift, 8);
         y[1] = (int8_t)tw_pclip(tw_pmac(tw_pmac(half, a, v), b, u) >> shift, 8);
+        i = i + 1 < pairs ? i + 1 : 0, n -= 2;
+        if (n == 0)
+            n = width, angles += hd;
     }
-#endif
 }
 
-/* The same from sums, which are cut to 16 bits: elements first .. last, multiples of hd. */
-void tw_cluster_rope_sums(const int32_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int width,
-                          int hd, int pos, int shift, int first, int last)
+#ifdef __riscv
+/* Turn `heads` heads by the same angles, with a shift of 20: `fours` times two pairs of all of them; at least one of
+ * each. back: elements of the heads, but four. */
+TW_X void turned_heads(const int32_t *x, const int16_t *cosine, const int16_t *sine, int8_t *y, int fours, int heads,
+                       int hd, int back)
 {
-    int t = first / width, c = first - t * width, half = tw_half(shift);
-    const int16_t *row = table + (pos + t) * hd;
-    for (int n; first < last; first += n, c = 0, row += hd) {
-        n = width - c < last - first ? width - c : last - first;
-        turned_heads(x + first, row, row + (hd >> 1), y + first, hd >> 1, n / hd, half, shift);
+    int32_t a, b, c, d, p, q, u0, u1, v0, v1, w0, w1;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("1", "%[fours]", "32") TW_LH("%[u0]", "%[cosine]", "2") TW_LH("%[u1]", "%[cosine]", "2")
+        TW_LH("%[v0]", "%[sine]", "2") TW_LH("%[v1]", "%[sine]", "2") "neg %[w0], %[v0]\n" "neg %[w1], %[v1]\n"
+        TW_LOOP("0", "%[heads]", "23") TW_LW("%[a]", "%[x]", "4") TW_LW("%[b]", "%[x]", "4")
+        TW_LW("%[c]", "%[x]", "4") TW_LW_BY("%[d]", "%[x]", "%[next]")
+        TW_CLIP("%[a]", "%[a]", "16") TW_CLIP("%[b]", "%[b]", "16")
+        TW_CLIP("%[c]", "%[c]", "16") TW_CLIP("%[d]", "%[d]", "16")
+        TW_MULS("%[p]", "%[a]", "%[u0]") TW_MULS("%[a]", "%[a]", "%[v0]")
+        TW_MULS("%[q]", "%[c]", "%[u1]") TW_MULS("%[c]", "%[c]", "%[v1]")
+        TW_ROUNDED_MAC("%[p]", "%[b]", "%[w0]", "20") TW_ROUNDED_MAC("%[a]", "%[b]", "%[u0]", "20")
+        TW_ROUNDED_MAC("%[q]", "%[d]", "%[w1]", "20") TW_ROUNDED_MAC("%[c]", "%[d]", "%[u1]", "20")
+        TW_CLIP("%[p]", "%[p]", "8") TW_CLIP("%[a]", "%[a]", "8") TW_CLIP("%[q]", "%[q]", "8")
+        TW_CLIP("%[c]", "%[c]", "8") TW_PACKLO("%[b]", "%[a]", "%[p]") TW_PACKHI("%[b]", "%[c]", "%[q]")
+        TW_SW_BY("%[b]", "%[y]", "%[hd]") "sub %[x], %[x], %[back4]\n" "sub %[y], %[y], %[back]\n" TW_ASM_END
+        : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [p] "=&r"(p), [q] "=&r"(q), [u0] "=&r"(u0),
+          [u1] "=&r"(u1), [v0] "=&r"(v0), [v1] "=&r"(v1), [w0] "=&r"(w0), [w1] "=&r"(w1), [x] "+&r"(x),
+          [cosine] "+&r"(cosine), [sine] "+&r"(sine), [y] "+&r"(y)
+        : [fours] "r"(fours), [heads] "r"(heads), [hd] "r"(hd), [next] "r"(4 * hd - 12), [back] "r"(back),
+          [back4] "r"(4 * back)
+        : "memory");
+    /* clang-format on */
+}
+
+/* turned_sums() of whole heads of a multiple of four, with that shift. */
+static void __attribute__((noinline, minsize)) turned_by_20(const int32_t *x, const int16_t *angles, int8_t *y, int n,
+                                                            int width, int hd, int left)
+{
+    for (int heads = 0, counted = 0; left > 0; left -= n, x += n, y += n, n = width, angles += hd) {
+        n = n < left ? n : left;
+        for (; counted < n; counted += hd)
+            heads++;
+        for (; counted > n; counted -= hd)
+            heads--;
+        turned_heads(x, angles, angles + (hd >> 1), y, hd >> 2, heads, hd, n - 4);
     }
+}
+#endif
+
+/* The same from sums, which are cut to 16 bits: elements first .. last, multiples of hd. */
+void __attribute__((minsize)) tw_cluster_rope_sums(const int32_t *restrict x, const int16_t *restrict table,
+                                                   int8_t *restrict y, int width, int hd, int pos, int shift, int first,
+                                                   int last)
+{
+    int t = first / width, n = width - (first - t * width), left = last - first;
+    x += first, y += first, table += (pos + t) * hd;
+#ifdef __riscv
+    if (shift == 20 && (hd & 3) == 0)
+        return turned_by_20(x, table, y, n, width, hd, left);
+#endif
+    turned_sums(x, table, y, n, width, hd, left, shift);
 }
 
 #ifdef __riscv
