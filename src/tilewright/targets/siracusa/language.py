@@ -218,11 +218,19 @@ def _saturate_cycles(node: Node) -> float:
 
 def _embed_cycles(node: Node) -> float:
     chunk, cols = per_core(elements(node)), maximum(type_of(node, "table").shape[1])
-    return 62 + 45 * -(-chunk // cols) + 12 * chunk
+    return 130 + 58 * -(-chunk // cols) + 4.5 * chunk
 
 
 def _append_cycles(fixed: float, each: float) -> Callable[[Node], float]:
     return lambda node: fixed + each * per_core(elements(node, "x"))
+
+
+def _append_channels_cycles(node: Node) -> float:
+    tokens, n = (nominal(d) for d in type_of(node, "x").shape)
+    channels = per_core(n, 4)
+    if tokens < 4:
+        return 182 + 7.25 * tokens * channels
+    return 145 + -(-channels // 4) * (20 + 17 * (tokens // 4) + 37 * (tokens % 4 > 0))
 
 
 def _work(node: Node) -> tuple[int, float, float]:
@@ -342,7 +350,7 @@ LANGUAGE = (
         Append, "cluster_attention.c", "tw_cluster_append_rows",
         "int8_t *restrict state, const int8_t *restrict x, int n, int pos, int first, int last",
         {"state": "i8", "x": "i8"}, lambda node: {k: v for k, v in _append(node).items() if k != "pitch"},
-        split=over("t", "c", unit=4), direct=frozenset({"state"}), cycles=_append_cycles(50, 2.3),
+        split=over("t", "c", unit=4), direct=frozenset({"state"}), cycles=_append_cycles(90, 0.42),
         examples=_append_examples,
     ),
     Kernel(
@@ -354,9 +362,10 @@ LANGUAGE = (
     ),
     Kernel(
         Append, "cluster_attention.c", "tw_cluster_append_channels",
-        "int8_t *restrict state, const int8_t *restrict x, int n, int pitch, int pos, int first, int last",
-        {"state": "i8", "x": "i8"}, _append, packing={"state": VALUES, "y": VALUES}, split=flat,
-        direct=frozenset({"state"}), cycles=_append_cycles(85, 4), examples=_append_examples,
+        "int8_t *restrict state, const int8_t *restrict x, int n, int tokens, int pitch, int pos, int first, int last",
+        {"state": "i8", "x": "i8"}, lambda node: {**_append(node), "tokens": type_of(node, "x").shape[0]},
+        packing={"state": VALUES, "y": VALUES}, split=over("c", unit=4),
+        direct=frozenset({"state"}), cycles=_append_channels_cycles, examples=_append_examples,
     ),
     Kernel(
         QuantisedAttention, "cluster_attention.c", "tw_cluster_attention",

@@ -3,6 +3,26 @@
 #include "tw_kernels.h"
 #include "tw_llama.h"
 
+#ifdef __riscv
+/* y = row * scale, shifted, of `fours` times four bytes, at least once. A byte times one without sign fits 16 bits. */
+TW_X void scaled_bytes(const int8_t *row, int16_t *y, int fours, int32_t scale, int shift)
+{
+    int32_t a, b, c, d;
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[fours]", "13") TW_LW("%[d]", "%[row]", "4")
+        TW_DOT(TW_DOTUSP, "%[a]", "%[s0]", "%[d]") TW_DOT(TW_DOTUSP, "%[b]", "%[s1]", "%[d]")
+        TW_DOT(TW_DOTUSP, "%[c]", "%[s2]", "%[d]") TW_DOT(TW_DOTUSP, "%[d]", "%[s3]", "%[d]")
+        TW_ADDRN("%[a]", "x0", "%[shift]") TW_ADDRN("%[b]", "x0", "%[shift]")
+        TW_ADDRN("%[c]", "x0", "%[shift]") TW_ADDRN("%[d]", "x0", "%[shift]")
+        TW_PACK_H("%[a]", "%[b]", "%[a]") TW_PACK_H("%[c]", "%[d]", "%[c]")
+        TW_SW("%[a]", "%[y]", "4") TW_SW("%[c]", "%[y]", "4") TW_ASM_END
+        : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [row] "+&r"(row), [y] "+&r"(y)
+        : [fours] "r"(fours), [s0] "r"(scale), [s1] "r"(scale << 8), [s2] "r"(scale << 16),
+          [s3] "r"((uint32_t)scale << 24), [shift] "r"(shift)
+        : "memory");
+}
+#endif
+
 /* y[t] = row tokens[t] of the table * its multiplier. table: [vocabulary][pitch], as products read it; y:
  * [count][cols]. */
 void __attribute__((minsize)) tw_cluster_embed(const int32_t *restrict tokens, const int8_t *restrict table,
@@ -15,17 +35,13 @@ void __attribute__((minsize)) tw_cluster_embed(const int32_t *restrict tokens, c
         const int8_t *restrict row = table + token * pitch + c;
         first += n;
 #ifdef __riscv
-        int32_t a;
-        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "5") TW_LB("%[a]", "%[row]", "1")
-                         "mul %[a], %[a], %[scale]\n" TW_ADDRN("%[a]", "x0", "%[shift]") TW_CLIP("%[a]", "%[a]", "16")
-                         TW_SH("%[a]", "%[y]", "2") TW_ASM_END
-                         : [a] "=&r"(a), [row] "+&r"(row), [y] "+&r"(y)
-                         : [n] "r"(n), [scale] "r"(scale), [shift] "r"(shift)
-                         : "memory");
-#else
-        for (; n > 0; n--)
-            *y++ = (int16_t)tw_pclip(tw_pmac(tw_half(shift), *row++, scale) >> shift, 16);
+        if (n >= 4) {
+            scaled_bytes(row, y, n >> 2, scale, shift);
+            row += n & ~3, y += n & ~3, n &= 3;
+        }
 #endif
+        for (; n > 0; n--)
+            *y++ = (int16_t)(tw_pmac(tw_half(shift), *row++, scale) >> shift);
     }
 }
 
