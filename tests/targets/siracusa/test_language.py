@@ -78,6 +78,7 @@ def llama(
     cache, rows = ((capacity, kv * hd), I8), ((t, kv * hd), I8)
     return [
         ("embed", QuantisedEmbed(6), (((t,), I32), ((50, d), I8), ((50,), U8))),
+        ("embed_rows", QuantisedEmbed(6), (((t,), I32), ((50, d), I8), ((50,), U8))),
         ("rmsnorm", QuantisedRMSNorm(15, 1000), (((t, d), I16), ((d,), I16))),
         ("rmsnorm_row", QuantisedRMSNorm(15, 1000), (((t, d), I16), ((d,), I16))),
         ("rope", QuantisedRoPE(heads, 14, pos), (((t, d), I16), ((capacity, hd), I16))),

@@ -62,6 +62,11 @@ ENDING = Packing(
     lambda packed, _: np.asarray(packed[:256]),
 )  # fmt: skip
 
+IN_BOTH_HALVES = Packing(
+    "each entry twice, so that both halves of a word are it", lambda table: np.repeat(table, 2),
+    lambda packed, _: np.asarray(packed[::2]),
+)  # fmt: skip
+
 
 def _pitch(node: Node, state: str) -> int:
     return pitch_of(maximum(type_of(node, state).shape[0]))
@@ -126,6 +131,16 @@ def one_token(node: Node) -> bool:
     return maximum(type_of(node, "x").shape[0]) == 1
 
 
+def one_embedding(node: Node) -> bool:
+    """One token"""
+    return maximum(type_of(node, "tokens").shape[0]) == 1
+
+
+def several_embeddings(node: Node) -> bool:
+    """Several tokens"""
+    return not one_embedding(node)
+
+
 def _column_examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
     from hypothesis import strategies as st
 
@@ -159,7 +174,7 @@ def _rmsnorm_cycles(node: Node) -> float:
 
 
 def _swiglu_cycles(node: Node) -> float:
-    fixed, each = (200, 6.33) if cast(QuantisedSwiGLU, node.op).shift in SWIGLU_SHIFTS else (100, 8.4)
+    fixed, each = (195, 5.93) if cast(QuantisedSwiGLU, node.op).shift in SWIGLU_SHIFTS else (150, 15.0)
     return fixed + each * per_core(elements(node))
 
 
@@ -217,6 +232,11 @@ def _saturate_cycles(node: Node) -> float:
 
 
 def _embed_cycles(node: Node) -> float:
+    chunk, cols = per_core(elements(node)), maximum(type_of(node, "table").shape[1])
+    return 62 + 45 * -(-chunk // cols) + 12 * chunk
+
+
+def _embed_rows_cycles(node: Node) -> float:
     chunk, cols = per_core(elements(node)), maximum(type_of(node, "table").shape[1])
     return 130 + 58 * -(-chunk // cols) + 4.5 * chunk
 
@@ -303,6 +323,14 @@ def _pairs_examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
     return op, (TensorType((tokens, kv * group * hd), I8), cache, cache, heads, heads, TensorType((256,), U8))
 
 
+_EMBED = Kernel(
+    QuantisedEmbed, "cluster_llama.c", "tw_cluster_embed",
+    "const int32_t *restrict tokens, const int8_t *restrict table, const uint8_t *restrict mul,"
+    " int16_t *restrict y, int cols, int pitch, int shift, int first, int last",
+    {"tokens": "i32", "table": "i8", "mul": "u8"}, _embed, (one_embedding,), packing={"table": ROWS}, split=flat,
+    direct=frozenset({"tokens", "table", "mul"}), cycles=_embed_cycles,
+)  # fmt: skip
+
 _NORM = (
     "const int16_t *restrict x, const int16_t *restrict w, int8_t *restrict y, int n, int shift, int64_t eps,"
     " int first, int last"
@@ -325,14 +353,8 @@ _ROPE_SUMS = Kernel(
 )  # fmt: skip
 
 LANGUAGE = (
-    Kernel(
-        QuantisedEmbed, "cluster_llama.c", "tw_cluster_embed",
-        "const int32_t *restrict tokens, const int8_t *restrict table, const uint8_t *restrict mul,"
-        " int16_t *restrict y, int cols, int pitch, int shift, int first, int last",
-        {"tokens": "i32", "table": "i8", "mul": "u8"}, _embed, packing={"table": ROWS}, split=flat,
-        direct=frozenset({"tokens", "table", "mul"}),
-        cycles=_embed_cycles,
-    ),
+    replace(_EMBED, symbol="tw_cluster_embed_rows", requires=(several_embeddings,), cycles=_embed_rows_cycles),
+    _EMBED,
     Kernel(
         QuantisedRMSNorm, "cluster_norm.c", "tw_cluster_rmsnorm_row", _NORM, {"x": "i16", "w": "i16"}, _rmsnorm,
         (one_row_of_64,), split=lambda node: Split(flat(node).dims, 2), cycles=_row_cycles, examples=_row_examples,
@@ -392,7 +414,7 @@ LANGUAGE = (
         "const int8_t *a, const int8_t *restrict b, const int16_t *restrict table, int8_t *y, int shift, int first,"
         " int last",
         {"a": "i8", "b": "i8", "table": "i16"}, lambda node: {"shift": cast(QuantisedSwiGLU, node.op).shift},
-        in_place={"y": "a"}, split=flat, cycles=_swiglu_cycles,
+        packing={"table": IN_BOTH_HALVES}, in_place={"y": "a"}, split=flat, cycles=_swiglu_cycles,
     ),
     Kernel(
         Saturate, "cluster_llama.c", "tw_cluster_saturate",

@@ -3,6 +3,32 @@
 #include "tw_kernels.h"
 #include "tw_llama.h"
 
+/* y[t] = row tokens[t] of the table * its multiplier. table: [vocabulary][pitch], as products read it; y:
+ * [count][cols]. */
+void __attribute__((minsize)) tw_cluster_embed(const int32_t *restrict tokens, const int8_t *restrict table,
+                                               const uint8_t *restrict mul, int16_t *restrict y, int cols, int pitch,
+                                               int shift, int first, int last)
+{
+    int t = first < cols ? 0 : first / cols, c = first - t * cols;
+    for (y += first; first < last; c = 0, t++) {
+        int32_t token = tokens[t], scale = mul[token], left = last - first, n = left < cols - c ? left : cols - c;
+        const int8_t *restrict row = table + token * pitch + c;
+        first += n;
+#ifdef __riscv
+        int32_t a;
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "5") TW_LB("%[a]", "%[row]", "1")
+                         "mul %[a], %[a], %[scale]\n" TW_ADDRN("%[a]", "x0", "%[shift]") TW_CLIP("%[a]", "%[a]", "16")
+                         TW_SH("%[a]", "%[y]", "2") TW_ASM_END
+                         : [a] "=&r"(a), [row] "+&r"(row), [y] "+&r"(y)
+                         : [n] "r"(n), [scale] "r"(scale), [shift] "r"(shift)
+                         : "memory");
+#else
+        for (; n > 0; n--)
+            *y++ = (int16_t)tw_pclip(tw_pmac(tw_half(shift), *row++, scale) >> shift, 16);
+#endif
+    }
+}
+
 #ifdef __riscv
 /* y = row * scale, shifted, of `fours` times four bytes, at least once. A byte times one without sign fits 16 bits. */
 TW_X void scaled_bytes(const int8_t *row, int16_t *y, int fours, int32_t scale, int shift)
@@ -23,11 +49,10 @@ TW_X void scaled_bytes(const int8_t *row, int16_t *y, int fours, int32_t scale, 
 }
 #endif
 
-/* y[t] = row tokens[t] of the table * its multiplier. table: [vocabulary][pitch], as products read it; y:
- * [count][cols]. */
-void __attribute__((minsize)) tw_cluster_embed(const int32_t *restrict tokens, const int8_t *restrict table,
-                                               const uint8_t *restrict mul, int16_t *restrict y, int cols, int pitch,
-                                               int shift, int first, int last)
+/* tw_cluster_embed of several rows, with more code. */
+void __attribute__((minsize)) tw_cluster_embed_rows(const int32_t *restrict tokens, const int8_t *restrict table,
+                                                    const uint8_t *restrict mul, int16_t *restrict y, int cols,
+                                                    int pitch, int shift, int first, int last)
 {
     int t = first < cols ? 0 : first / cols, c = first - t * cols;
     for (y += first; first < last; c = 0, t++) {
@@ -174,68 +199,70 @@ void __attribute__((minsize)) tw_cluster_rope_sums(const int32_t *restrict x, co
 }
 
 #ifdef __riscv
-/* tw_swiglu of four elements `fours` times, at least once, with a shift that is part of the instructions. */
-#define SWIGLU_BY(shift)                                                                                               \
+/* tw_cluster_swiglu of four elements `fours` times, at least once, with a shift that is part of the instructions; `more`
+ * is 8 more. A product with `four` makes a byte of a its place in the table. Bytes 1 and 3 of b are numbers in halves of
+ * one word, 0 and 2 those times 256 in another: the entries of 2 and 3 are taken from the upper halves. */
+#define SWIGLU_BY(shift, more)                                                                                         \
     static __attribute__((noinline)) void swiglu_by_##shift(const int8_t *a, const int8_t *b, const int16_t *table,   \
                                                             int8_t *y, int fours)                                      \
     {                                                                                                                  \
-        int32_t p0, p1, p2, p3, q0, q1, q2, q3, two0 = 2, two1 = 2 << 8, two2 = 2 << 16, two3 = 2 << 24;               \
+        int32_t p0, p1, p2, p3, even, odd, four0 = 4, four1 = 4 << 8, four2 = 4 << 16, four3 = 4 << 24;                \
         __asm__ volatile(                                                                                              \
-            TW_ASM_BEGIN TW_LOOP("0", "%[fours]", "24") TW_LW("%[p3]", "%[a]", "4")                                    \
-            TW_LB("%[q0]", "%[b]", "1") TW_LB("%[q1]", "%[b]", "1") TW_LB("%[q2]", "%[b]", "1")                        \
-            TW_LB("%[q3]", "%[b]", "1")                                                                                \
-            TW_DOT(TW_DOTSP, "%[p0]", "%[p3]", "%[two0]") TW_DOT(TW_DOTSP, "%[p1]", "%[p3]", "%[two1]")                \
-            TW_DOT(TW_DOTSP, "%[p2]", "%[p3]", "%[two2]") TW_DOT(TW_DOTSP, "%[p3]", "%[p3]", "%[two3]")                \
-            TW_LH_AT("%[p0]", "%[table]", "%[p0]") TW_LH_AT("%[p1]", "%[table]", "%[p1]")                              \
-            TW_LH_AT("%[p2]", "%[table]", "%[p2]") TW_LH_AT("%[p3]", "%[table]", "%[p3]")                              \
-            TW_ROUNDED_PRODUCT("%[p0]", "%[p0]", "%[q0]", #shift) TW_ROUNDED_PRODUCT("%[p1]", "%[p1]", "%[q1]", #shift)\
-            TW_ROUNDED_PRODUCT("%[p2]", "%[p2]", "%[q2]", #shift) TW_ROUNDED_PRODUCT("%[p3]", "%[p3]", "%[q3]", #shift)\
+            TW_ASM_BEGIN TW_LOOP("0", "%[fours]", "23") TW_LW("%[p3]", "%[a]", "4") TW_LW("%[even]", "%[b]", "4")      \
+            TW_DOT(TW_DOTSP, "%[p0]", "%[p3]", "%[four0]") TW_DOT(TW_DOTSP, "%[p1]", "%[p3]", "%[four1]")              \
+            TW_DOT(TW_DOTSP, "%[p2]", "%[p3]", "%[four2]") TW_DOT(TW_DOTSP, "%[p3]", "%[p3]", "%[four3]")              \
+            TW_LW_AT("%[p0]", "%[table]", "%[p0]") TW_LW_AT("%[p1]", "%[table]", "%[p1]")                              \
+            TW_LW_AT("%[p2]", "%[table]", "%[p2]") TW_LW_AT("%[p3]", "%[table]", "%[p3]")                              \
+            TW_UPPER_BYTES("%[odd]", "%[even]") TW_LOWER_BYTES("%[even]", "%[even]")                                   \
+            TW_ROUNDED_PRODUCT("%[p0]", "%[p0]", "%[even]", #more)                                                     \
+            TW_ROUNDED_PRODUCT("%[p1]", "%[p1]", "%[odd]", #shift)                                                     \
+            TW_ROUNDED_PRODUCT_HH("%[p2]", "%[p2]", "%[even]", #more)                                                  \
+            TW_ROUNDED_PRODUCT_HH("%[p3]", "%[p3]", "%[odd]", #shift)                                                  \
             TW_CLIP("%[p0]", "%[p0]", "8") TW_CLIP("%[p1]", "%[p1]", "8") TW_CLIP("%[p2]", "%[p2]", "8")               \
-            TW_CLIP("%[p3]", "%[p3]", "8") TW_PACKLO("%[q0]", "%[p1]", "%[p0]") TW_PACKHI("%[q0]", "%[p3]", "%[p2]")   \
-            TW_SW("%[q0]", "%[y]", "4") TW_ASM_END                                                                     \
-            : [p0] "=&r"(p0), [p1] "=&r"(p1), [p2] "=&r"(p2), [p3] "=&r"(p3), [q0] "=&r"(q0), [q1] "=&r"(q1),          \
-              [q2] "=&r"(q2), [q3] "=&r"(q3), [a] "+&r"(a), [b] "+&r"(b), [y] "+&r"(y)                                 \
-            : [fours] "r"(fours), [table] "r"(table), [two0] "r"(two0), [two1] "r"(two1), [two2] "r"(two2),            \
-              [two3] "r"(two3)                                                                                         \
+            TW_CLIP("%[p3]", "%[p3]", "8") TW_PACKLO("%[odd]", "%[p1]", "%[p0]") TW_PACKHI("%[odd]", "%[p3]", "%[p2]") \
+            TW_SW("%[odd]", "%[y]", "4") TW_ASM_END                                                                    \
+            : [p0] "=&r"(p0), [p1] "=&r"(p1), [p2] "=&r"(p2), [p3] "=&r"(p3), [even] "=&r"(even), [odd] "=&r"(odd),    \
+              [a] "+&r"(a), [b] "+&r"(b), [y] "+&r"(y)                                                                 \
+            : [fours] "r"(fours), [table] "r"(table), [four0] "r"(four0), [four1] "r"(four1), [four2] "r"(four2),      \
+              [four3] "r"(four3)                                                                                       \
             : "memory");                                                                                               \
     }
-SWIGLU_BY(11)
-SWIGLU_BY(12)
-SWIGLU_BY(13)
-SWIGLU_BY(14)
-SWIGLU_BY(15)
-SWIGLU_BY(16)
-#define SWIGLU_CASE(shift)                                                                                             \
-    case shift:                                                                                                        \
-        swiglu_by_##shift(a + first, b + first, table + 128, y + first, fours);                                        \
-        break;
+SWIGLU_BY(11, 19)
+SWIGLU_BY(12, 20)
+SWIGLU_BY(13, 21)
+SWIGLU_BY(14, 22)
+SWIGLU_BY(15, 23)
+SWIGLU_BY(16, 24)
 
-/* The elements from `first` on that have a loop of their own shift; returns where the others begin. */
-static int swiglu_by(const int8_t *a, const int8_t *b, const int16_t *table, int8_t *y, int shift, int first, int last)
-{
-    int fours = (last - first) >> 2;
-    if (fours <= 0)
-        return first;
-    switch (shift) {
-        SWIGLU_CASE(11)
-        SWIGLU_CASE(12)
-        SWIGLU_CASE(13)
-        SWIGLU_CASE(14)
-        SWIGLU_CASE(15)
-        SWIGLU_CASE(16)
-    default:
-        return first;
-    }
-    return first + 4 * fours;
-}
+/* By shift, from LEAST_SHIFT on. */
+#define LEAST_SHIFT 11
+static void (*const swiglus[])(const int8_t *a, const int8_t *b, const int16_t *table, int8_t *y, int fours) = {
+    swiglu_by_11, swiglu_by_12, swiglu_by_13, swiglu_by_14, swiglu_by_15, swiglu_by_16};
 #endif
 
-/* See tw_swiglu. */
-void tw_cluster_swiglu(const int8_t *a, const int8_t *restrict b, const int16_t *restrict table, int8_t *y, int shift,
-                       int first, int last)
+/* The same of any elements; the entry of 0 is at `table`. */
+static void __attribute__((noinline)) swiglu(const int8_t *a, const int8_t *restrict b, const int16_t *restrict table,
+                                             int8_t *y, int shift, int first, int last)
 {
-    TW_SAY(first = swiglu_by(a, b, table, y, shift, first, last), );
-    tw_swiglu(a, b, table, y, shift, first, last);
+    int32_t half = tw_half(shift);
+    TW_ROLLED for (int i = first; i < last; i++)
+        y[i] = (int8_t)tw_pclip(tw_pmac(half, table[2 * a[i]], b[i]) >> shift, 8);
+}
+
+/* y = clip((table[a + 128] * b + half) >> shift); y may be a. table: [256][2], each entry twice. */
+void __attribute__((minsize)) tw_cluster_swiglu(const int8_t *a, const int8_t *restrict b, const int16_t *restrict table,
+                                                int8_t *y, int shift, int first, int last)
+{
+#ifdef __riscv
+    unsigned which = (unsigned)(shift - LEAST_SHIFT);
+    int fours = (last - first) >> 2;
+    if (which < sizeof swiglus / sizeof *swiglus && fours > 0) {
+        swiglus[which](a + first, b + first, table + 256, y + first, fours);
+        first += 4 * fours;
+    }
+#endif
+    if (first < last)
+        swiglu(a, b, table + 256, y, shift, first, last);
 }
 
 /* y = x, cut to 16 bits, for an even number of elements. */
