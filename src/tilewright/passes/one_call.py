@@ -24,7 +24,7 @@ from .by_tables import joined_by_tables
 from .cheaper import cheapest, cost
 from .new_heads import new_heads
 from .rewrite import Results, Rewriter, rewrite
-from .sums import bound_of, gated_sums, joined_sums
+from .sums import bound_of, gated_sums, joined_sums, own_table
 from .turned_heads import turned_heads
 
 
@@ -49,7 +49,7 @@ def one_call(graph: Graph, target: Target) -> Graph:
         pair = [m for m in makers if m is not None]
         if pair[0].inputs[0] is not pair[1].inputs[0] or not all(_rounded(m, bits=8) for m in pair):
             return None
-        operands = [pair[0].inputs[0], *(m.inputs[i] for m in pair for i in (1, 3)), node.inputs[2]]
+        operands = [pair[0].inputs[0], *(m.inputs[i] for m in pair for i in (1, 3)), own_table(r, node)]
         shifts = _shift(pair[0]), _shift(pair[1]), node.op.shift
         op = GatedLinear(*shifts)
         apart, whole = cost(target, [*pair, node]), cost(target, [Node(op, tuple(operands), node.outputs, node.name)])

@@ -75,11 +75,18 @@ def gated_sums(r: Rewriter, target: Target, node: Node, pair: Sequence[Node], op
         np.concatenate([v.data for v in values if v is not None and v.data is not None]) for values in (weights, muls)
     )
     fixed = r.const(f"{node.name}.w", w, I8), r.const(f"{node.name}.mul", mul, U8)
+    table = own_table(r, node)
     product = made(Linear(), [x, fixed[0]], r.unique(f"{node.name}.sums"), node)
-    last = made(op, [product.outputs[0], fixed[1], node.inputs[2]], r.unique(node.name), node)
+    last = made(op, [product.outputs[0], fixed[1], table], r.unique(node.name), node)
     if cost(target, [product, last]) >= most:
         return None
-    return r.add(op, [r.add(Linear(), [x, fixed[0]], node)[0], fixed[1], node.inputs[2]], node)
+    return r.add(op, [r.add(Linear(), [x, fixed[0]], node)[0], fixed[1], table], node)
+
+
+def own_table(r: Rewriter, node: Node) -> Value | None:
+    """A copy of a SwiGLU's table: prompts, which do not do this in one call, may want it in another layout."""
+    table = node.inputs[2]
+    return table if table is None or table.data is None else r.const(f"{node.name}.table", table.data, table.type.dtype)
 
 
 def bound_of(w: Value) -> int:

@@ -78,10 +78,12 @@ def llama(
     cache, rows = ((capacity, kv * hd), I8), ((t, kv * hd), I8)
     return [
         ("embed", QuantisedEmbed(6), (((t,), I32), ((50, d), I8), ((50,), U8))),
+        ("embed_rows", QuantisedEmbed(6), (((t,), I32), ((50, d), I8), ((50,), U8))),
         ("rmsnorm", QuantisedRMSNorm(15, 1000), (((t, d), I16), ((d,), I16))),
         ("rmsnorm_row", QuantisedRMSNorm(15, 1000), (((t, d), I16), ((d,), I16))),
         ("rope", QuantisedRoPE(heads, 14, pos), (((t, d), I16), ((capacity, hd), I16))),
         ("rope_sums", QuantisedRoPE(heads, 14, pos), (((t, d), I32), ((capacity, hd), I16))),
+        ("rope_sums", QuantisedRoPE(kv, 20, pos), (((t, kv * hd), I32), ((capacity, hd), I16))),
         ("append_rows", Append(pos), (cache, rows)),
         ("append_channels", Append(pos), (cache, rows)),
         ("append_column", Append(pos), (cache, rows)),
@@ -210,6 +212,29 @@ def test_swiglu_of_every_pair_is_exact(shift: int) -> None:
     operands = {"a": a, "b": b, "table": rng.integers(-32768, 32768, 256).astype(np.int16)}
     (outcome,) = measure([Case(kernel, node, operands)])
     np.testing.assert_array_equal(outcome.results["y"], expected(node, operands))
+
+
+@pytest.mark.parametrize("cores", [3, 8])
+def test_sums_of_any_size_turn_exactly(cores: int) -> None:
+    """The shift that has a loop of its own and its neighbour; heads that it is for, and others."""
+    rng, kernel, cases = (
+        np.random.default_rng(cores),
+        next(k for k in LANGUAGE if k.symbol == "tw_cluster_rope_sums"),
+        [],
+    )
+    for shift in (19, 20):
+        for t, heads, hd in ((2, 1, 4), (3, 5, 4), (9, 4, 16), (5, 3, 8), (4, 2, 6), (7, 1, 20), (6, 7, 2)):
+            node = node_of(
+                QuantisedRoPE(heads, shift, 1), TensorType((t, heads * hd), I32), TensorType((t + 2, hd), I16)
+            )
+            operands = random_operands(node, rng)
+            operands["x"] = rng.choice(
+                [-(1 << 31), -32769, -32768, -300, 0, 1, 32767, 32768, (1 << 31) - 1], (t, heads * hd)
+            )
+            operands["table"][::2] = rng.choice([-(1 << 14), 0, 1 << 14], operands["table"][::2].shape)
+            cases.append(Case(kernel, node, operands | {"x": operands["x"].astype(np.int32)}))
+    for case, outcome in zip(cases, measure(cases, cores), strict=True):
+        np.testing.assert_array_equal(outcome.results["y"], expected(case.node, dict(case.operands)))
 
 
 def test_norms_of_every_magnitude_are_exact() -> None:

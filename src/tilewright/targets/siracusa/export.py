@@ -24,6 +24,7 @@ PARTS = (
     "harness.c", "harness.h", "include/math.h", "include/string.h", "runtime.c", "siracusa.h", "start.S", "tw_cores.h",
 )  # fmt: skip
 HELPERS = "*(.text.tw_hot.*)"  # sections of TW_HELPER in kernels/tw_xpulp.h
+BETWEEN_TOKENS = "*(.text.tw_sample_together)", "*(.text.meet)", "*(.text.*_generate)", "*(.text.tw_cluster_main)"
 STORY = Story("Once upon a time", 64)
 
 
@@ -62,6 +63,8 @@ def linker_script(near: str, far: str, layers: str = HELPERS) -> str:
 def functions(plan: Mapping[str, Any]) -> str:
     """Sections of what a pass of one token or a plain network calls: layers that repeat before what is called once.
 
+    What picks the next token follows them: where it lies depends on no kernel of prompts.
+
     Side by side they are spread evenly over the sets of the instruction cache, which hardly holds them. The names are
     those that -ffunction-sections gives; N-EUREKA's kernels are one function under several names.
     """
@@ -70,7 +73,7 @@ def functions(plan: Mapping[str, Any]) -> str:
     several, once = (
         [f"*(.text.{name})" for name in calls if (calls[name] > 1) == repeats] for repeats in (True, False)
     )
-    return "\n        ".join([*several, HELPERS, *once])
+    return "\n        ".join([*several, HELPERS, *once, *(BETWEEN_TOKENS if plan["language"] is not None else ())])
 
 
 def _function(symbol: str) -> str:

@@ -62,6 +62,11 @@ ENDING = Packing(
     lambda packed, _: np.asarray(packed[:256]),
 )  # fmt: skip
 
+IN_BOTH_HALVES = Packing(
+    "each entry twice, so that both halves of a word are it", lambda table: np.repeat(table, 2),
+    lambda packed, _: np.asarray(packed[::2]),
+)  # fmt: skip
+
 
 def _pitch(node: Node, state: str) -> int:
     return pitch_of(maximum(type_of(node, state).shape[0]))
@@ -126,6 +131,16 @@ def one_token(node: Node) -> bool:
     return maximum(type_of(node, "x").shape[0]) == 1
 
 
+def one_embedding(node: Node) -> bool:
+    """One token"""
+    return maximum(type_of(node, "tokens").shape[0]) == 1
+
+
+def several_embeddings(node: Node) -> bool:
+    """Several tokens"""
+    return not one_embedding(node)
+
+
 def _column_examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
     from hypothesis import strategies as st
 
@@ -147,19 +162,19 @@ def elements(node: Node, operand: str = "y") -> int:
     return math.prod(nominal(d) for d in type_of(node, operand).shape)
 
 
-NORM_SHIFTS, SWIGLU_SHIFTS = range(18, 24), range(11, 17)  # those with loops of their own
+NORM_SHIFTS, SWIGLU_SHIFTS, TURN_SHIFT = range(18, 24), range(11, 17), 20  # those with loops of their own
 
 
 def _rmsnorm_cycles(node: Node) -> float:
     """Of rows that no single element fills. A core may begin in the middle of one."""
     chunk, n = per_core(elements(node)), maximum(type_of(node, "w").shape[0])
-    row, each = (165, 6.5) if cast(QuantisedRMSNorm, node.op).shift in NORM_SHIFTS else (85, 11.5)
+    row, each = (80, 5.9) if cast(QuantisedRMSNorm, node.op).shift in NORM_SHIFTS else (95, 11.5)
     rows = 1 - (math.gcd(chunk, n) - chunk) // n
-    return 215 + rows * (row + 1.57 * n) + each * chunk
+    return 240 + rows * (row + 1.9 * n) + each * chunk
 
 
 def _swiglu_cycles(node: Node) -> float:
-    fixed, each = (200, 6.33) if cast(QuantisedSwiGLU, node.op).shift in SWIGLU_SHIFTS else (100, 8.4)
+    fixed, each = (195, 5.93) if cast(QuantisedSwiGLU, node.op).shift in SWIGLU_SHIFTS else (150, 15.0)
     return fixed + each * per_core(elements(node))
 
 
@@ -171,11 +186,15 @@ def _whole_heads(node: Node) -> Split:
     return Split(("t", "c"), maximum(type_of(node, "table").shape[1]))
 
 
-def _rope_sums_cycles(each: float) -> Callable[[Node], float]:
+def _rope_sums_cycles(far: float) -> Callable[[Node], float]:
+    """far: cycles more for each angle that is read from its memory."""
+
     def cycles(node: Node) -> float:
         hd, width = maximum(type_of(node, "table").shape[1]), maximum(type_of(node, "x").shape[1])
         chunk = per_core(elements(node), hd)
-        return 180 + 40 * -(-chunk // width) + (each + 2 / hd) * chunk
+        if cast(QuantisedRoPE, node.op).shift != TURN_SHIFT or hd % 4:
+            return 190 + (20.7 + far) * chunk
+        return 220 + -(-chunk // width) * (25 + (2.25 + far) * hd) + 6.05 * chunk
 
     return cycles
 
@@ -217,8 +236,21 @@ def _embed_cycles(node: Node) -> float:
     return 62 + 45 * -(-chunk // cols) + 12 * chunk
 
 
+def _embed_rows_cycles(node: Node) -> float:
+    chunk, cols = per_core(elements(node)), maximum(type_of(node, "table").shape[1])
+    return 130 + 58 * -(-chunk // cols) + 4.5 * chunk
+
+
 def _append_cycles(fixed: float, each: float) -> Callable[[Node], float]:
     return lambda node: fixed + each * per_core(elements(node, "x"))
+
+
+def _append_channels_cycles(node: Node) -> float:
+    tokens, n = (nominal(d) for d in type_of(node, "x").shape)
+    channels = per_core(n, 4)
+    if tokens < 4:
+        return 182 + 7.25 * tokens * channels
+    return 145 + -(-channels // 4) * (20 + 17 * (tokens // 4) + 37 * (tokens % 4 > 0))
 
 
 def _work(node: Node) -> tuple[int, float, float]:
@@ -291,6 +323,14 @@ def _pairs_examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
     return op, (TensorType((tokens, kv * group * hd), I8), cache, cache, heads, heads, TensorType((256,), U8))
 
 
+_EMBED = Kernel(
+    QuantisedEmbed, "cluster_llama.c", "tw_cluster_embed",
+    "const int32_t *restrict tokens, const int8_t *restrict table, const uint8_t *restrict mul,"
+    " int16_t *restrict y, int cols, int pitch, int shift, int first, int last",
+    {"tokens": "i32", "table": "i8", "mul": "u8"}, _embed, (one_embedding,), packing={"table": ROWS}, split=flat,
+    direct=frozenset({"tokens", "table", "mul"}), cycles=_embed_cycles,
+)  # fmt: skip
+
 _NORM = (
     "const int16_t *restrict x, const int16_t *restrict w, int8_t *restrict y, int n, int shift, int64_t eps,"
     " int first, int last"
@@ -309,19 +349,12 @@ _ROPE_SUMS = Kernel(
     "const int32_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int width, int hd, int pos,"
     " int shift, int first, int last",
     {"x": "i32", "table": "i16"}, _rope, split=_whole_heads, direct=frozenset({"table"}),
-    cycles=_rope_sums_cycles(12.7),
-    examples=_rope_examples(I32),
+    cycles=_rope_sums_cycles(3.5), examples=_rope_examples(I32),
 )  # fmt: skip
 
 LANGUAGE = (
-    Kernel(
-        QuantisedEmbed, "cluster_llama.c", "tw_cluster_embed",
-        "const int32_t *restrict tokens, const int8_t *restrict table, const uint8_t *restrict mul,"
-        " int16_t *restrict y, int cols, int pitch, int shift, int first, int last",
-        {"tokens": "i32", "table": "i8", "mul": "u8"}, _embed, packing={"table": ROWS}, split=flat,
-        direct=frozenset({"tokens", "table", "mul"}),
-        cycles=_embed_cycles,
-    ),
+    replace(_EMBED, symbol="tw_cluster_embed_rows", requires=(several_embeddings,), cycles=_embed_rows_cycles),
+    _EMBED,
     Kernel(
         QuantisedRMSNorm, "cluster_norm.c", "tw_cluster_rmsnorm_row", _NORM, {"x": "i16", "w": "i16"}, _rmsnorm,
         (one_row_of_64,), split=lambda node: Split(flat(node).dims, 2), cycles=_row_cycles, examples=_row_examples,
@@ -329,17 +362,17 @@ LANGUAGE = (
     ),
     Kernel(
         QuantisedRMSNorm, "cluster_norm.c", "tw_cluster_rmsnorm",
-        _NORM, {"x": "i16", "w": "i16"}, _rmsnorm, split=flat, cycles=_rmsnorm_cycles,
+        _NORM, {"x": "i16", "w": "i16"}, _rmsnorm, split=lambda node: Split(flat(node).dims, 4), cycles=_rmsnorm_cycles,
     ),
     replace(_ROPE, requires=(small_table,), direct=frozenset(), cycles=_rope_cycles(7.7)),
     _ROPE,
-    replace(_ROPE_SUMS, requires=(small_table,), direct=frozenset(), cycles=_rope_sums_cycles(9)),
+    replace(_ROPE_SUMS, requires=(small_table,), direct=frozenset(), cycles=_rope_sums_cycles(0)),
     _ROPE_SUMS,
     Kernel(
         Append, "cluster_attention.c", "tw_cluster_append_rows",
         "int8_t *restrict state, const int8_t *restrict x, int n, int pos, int first, int last",
         {"state": "i8", "x": "i8"}, lambda node: {k: v for k, v in _append(node).items() if k != "pitch"},
-        split=over("t", "c", unit=4), direct=frozenset({"state"}), cycles=_append_cycles(50, 2.3),
+        split=over("t", "c", unit=4), direct=frozenset({"state"}), cycles=_append_cycles(90, 0.42),
         examples=_append_examples,
     ),
     Kernel(
@@ -351,9 +384,10 @@ LANGUAGE = (
     ),
     Kernel(
         Append, "cluster_attention.c", "tw_cluster_append_channels",
-        "int8_t *restrict state, const int8_t *restrict x, int n, int pitch, int pos, int first, int last",
-        {"state": "i8", "x": "i8"}, _append, packing={"state": VALUES, "y": VALUES}, split=flat,
-        direct=frozenset({"state"}), cycles=_append_cycles(85, 4), examples=_append_examples,
+        "int8_t *restrict state, const int8_t *restrict x, int n, int tokens, int pitch, int pos, int first, int last",
+        {"state": "i8", "x": "i8"}, lambda node: {**_append(node), "tokens": type_of(node, "x").shape[0]},
+        packing={"state": VALUES, "y": VALUES}, split=over("c", unit=4),
+        direct=frozenset({"state"}), cycles=_append_channels_cycles, examples=_append_examples,
     ),
     Kernel(
         QuantisedAttention, "cluster_attention.c", "tw_cluster_attention",
@@ -380,7 +414,7 @@ LANGUAGE = (
         "const int8_t *a, const int8_t *restrict b, const int16_t *restrict table, int8_t *y, int shift, int first,"
         " int last",
         {"a": "i8", "b": "i8", "table": "i16"}, lambda node: {"shift": cast(QuantisedSwiGLU, node.op).shift},
-        in_place={"y": "a"}, split=flat, cycles=_swiglu_cycles,
+        packing={"table": IN_BOTH_HALVES}, in_place={"y": "a"}, split=flat, cycles=_swiglu_cycles,
     ),
     Kernel(
         Saturate, "cluster_llama.c", "tw_cluster_saturate",

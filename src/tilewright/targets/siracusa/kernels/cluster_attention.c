@@ -2,43 +2,51 @@
  * channel by channel, [kv_heads * hd][pitch], so that a word holds four products of either sum. */
 #include "tw_attention.h"
 #include "tw_kernels.h"
+#include "tw_turn.h"
 
 /* Elements first .. last of x, flat, go to row pos on of the keys: rows as they are. */
-void __attribute__((minsize)) tw_cluster_append_rows(int8_t *restrict state, const int8_t *restrict x, int n, int pos, int first, int last)
+void __attribute__((minsize)) tw_cluster_append_rows(int8_t *restrict state, const int8_t *restrict x, int n, int pos,
+                                                     int first, int last)
 {
     int8_t *restrict y = state + pos * n;
-    int i = first;
-    for (; i + 4 <= last; i += 4)
-        tw_set_word(y + i, tw_word_at(x + i));
-    for (; i < last; i++)
-        y[i] = x[i];
+#ifdef __riscv
+    if (last - first >= 8) {
+        int32_t a, b, eights = (last - first) >> 3;
+        int8_t *to = y + first;
+        const int8_t *from = x + first;
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[eights]", "4") TW_LW("%[a]", "%[from]", "4")
+                             TW_LW("%[b]", "%[from]", "4") TW_SW("%[a]", "%[to]", "4") TW_SW("%[b]", "%[to]", "4")
+                                 TW_ASM_END
+                         : [from] "+r"(from), [to] "+r"(to), [a] "=&r"(a), [b] "=&r"(b)
+                         : [eights] "r"(eights)
+                         : "memory");
+        first += 8 * eights;
+    }
+#endif
+    for (; first < last; first++)
+        y[first] = x[first];
 }
 
-/* Elements first .. last of x, [tokens][n], to position pos on of the values. */
-void tw_cluster_append_channels(int8_t *restrict state, const int8_t *restrict x, int n, int pitch, int pos, int first,
-                                int last)
+/* `channels` of them byte by byte. */
+static void __attribute__((noinline, minsize)) append_bytes(int8_t *restrict state, const int8_t *restrict x, int n,
+                                                            int tokens, int pitch, int channels)
 {
-    int t = first < n ? 0 : first / n, c = first - t * n;
-    x += first;
-    for (int i = first, count; i < last; i += count, c = 0, t++) {
-        int8_t *y = state + c * pitch + pos + t;
-        count = n - c < last - i ? n - c : last - i;
-        int left = count;
-#ifdef __riscv
-        if (left > 1) {
-            int32_t a, b;
-            __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[pairs]", "4") TW_LB("%[a]", "%[x]", "1")
-                                 TW_LB("%[b]", "%[x]", "1") TW_SB_BY("%[a]", "%[y]", "%[pitch]")
-                                     TW_SB_BY("%[b]", "%[y]", "%[pitch]") TW_ASM_END
-                             : [x] "+r"(x), [y] "+r"(y), [a] "=&r"(a), [b] "=&r"(b)
-                             : [pairs] "r"(left >> 1), [pitch] "r"(pitch)
-                             : "memory");
-            left &= 1;
-        }
-#endif
-        for (; left > 0; left--, y += pitch)
-            *y = *x++;
-    }
+    for (int t = 0; t < tokens; t++)
+        for (int c = 0; c < channels; c++)
+            state[c * pitch + t] = x[t * n + c];
+}
+
+/* Channels first .. last of x, [tokens][n], to position pos on of the values. The last four tokens may be there in part
+ * before they come. */
+void __attribute__((minsize)) tw_cluster_append_channels(int8_t *restrict state, const int8_t *restrict x, int n,
+                                                         int tokens, int pitch, int pos, int first, int last)
+{
+    int channels = last - first, done = 0, t = 0, fours = tokens >> 2;
+    for (state += first * pitch + pos, x += first; fours > 0; fours = t + 4 * fours < tokens, t = tokens - 4)
+        for (done = 0; done + 4 <= channels; done += 4)
+            tw_turn_four(x + t * n + done, state + done * pitch + t, fours, n, pitch);
+    if (done < channels)
+        append_bytes(state + done * pitch, x + done, n, tokens, pitch, channels - done);
 }
 
 /* The same of a single token. */

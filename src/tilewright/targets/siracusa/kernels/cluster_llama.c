@@ -29,6 +29,47 @@ void __attribute__((minsize)) tw_cluster_embed(const int32_t *restrict tokens, c
     }
 }
 
+#ifdef __riscv
+/* y = row * scale, shifted, of `fours` times four bytes, at least once. A byte times one without sign fits 16 bits. */
+TW_X void scaled_bytes(const int8_t *row, int16_t *y, int fours, int32_t scale, int shift)
+{
+    int32_t a, b, c, d;
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("0", "%[fours]", "13") TW_LW("%[d]", "%[row]", "4")
+        TW_DOT(TW_DOTUSP, "%[a]", "%[s0]", "%[d]") TW_DOT(TW_DOTUSP, "%[b]", "%[s1]", "%[d]")
+        TW_DOT(TW_DOTUSP, "%[c]", "%[s2]", "%[d]") TW_DOT(TW_DOTUSP, "%[d]", "%[s3]", "%[d]")
+        TW_ADDRN("%[a]", "x0", "%[shift]") TW_ADDRN("%[b]", "x0", "%[shift]")
+        TW_ADDRN("%[c]", "x0", "%[shift]") TW_ADDRN("%[d]", "x0", "%[shift]")
+        TW_PACK_H("%[a]", "%[b]", "%[a]") TW_PACK_H("%[c]", "%[d]", "%[c]")
+        TW_SW("%[a]", "%[y]", "4") TW_SW("%[c]", "%[y]", "4") TW_ASM_END
+        : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [row] "+&r"(row), [y] "+&r"(y)
+        : [fours] "r"(fours), [s0] "r"(scale), [s1] "r"(scale << 8), [s2] "r"(scale << 16),
+          [s3] "r"((uint32_t)scale << 24), [shift] "r"(shift)
+        : "memory");
+}
+#endif
+
+/* tw_cluster_embed of several rows, with more code. */
+void __attribute__((minsize)) tw_cluster_embed_rows(const int32_t *restrict tokens, const int8_t *restrict table,
+                                                    const uint8_t *restrict mul, int16_t *restrict y, int cols,
+                                                    int pitch, int shift, int first, int last)
+{
+    int t = first < cols ? 0 : first / cols, c = first - t * cols;
+    for (y += first; first < last; c = 0, t++) {
+        int32_t token = tokens[t], scale = mul[token], left = last - first, n = left < cols - c ? left : cols - c;
+        const int8_t *restrict row = table + token * pitch + c;
+        first += n;
+#ifdef __riscv
+        if (n >= 4) {
+            scaled_bytes(row, y, n >> 2, scale, shift);
+            row += n & ~3, y += n & ~3, n &= 3;
+        }
+#endif
+        for (; n > 0; n--)
+            *y++ = (int16_t)(tw_pmac(tw_half(shift), *row++, scale) >> shift);
+    }
+}
+
 /* Turn `pairs` pairs by an angle each; at least one. */
 TW_X void turned(const int16_t *x, const int16_t *cosine, const int16_t *sine, int8_t *y, int pairs, int32_t half,
                  int shift)
@@ -81,112 +122,147 @@ void tw_cluster_rope(const int16_t *restrict x, const int16_t *restrict table, i
     }
 }
 
-/* Turn `heads` heads of sums, cut to 16 bits, by the same angles; at least one of each. */
-TW_X void turned_heads(const int32_t *x, const int16_t *cosine, const int16_t *sine, int8_t *y, int pairs, int heads,
-                       int32_t half, int shift)
+/* Turn the pairs of `left` sums, cut to 16 bits, by the angles of their rows; the first row has n of them. */
+static void __attribute__((noinline, minsize)) turned_sums(const int32_t *x, const int16_t *angles, int8_t *y, int n,
+                                                           int width, int hd, int left, int shift)
 {
-#ifdef __riscv
-    int32_t a, b, u, v, p, back = 2 * pairs;
-    /* clang-format off */
-    __asm__ volatile(
-        TW_ASM_BEGIN TW_LOOP("1", "%[heads]", "19") TW_LOOP("0", "%[pairs]", "16")
-        TW_LW("%[a]", "%[x]", "4") TW_LW("%[b]", "%[x]", "4")
-        TW_LH("%[u]", "%[cosine]", "2") TW_LH("%[v]", "%[sine]", "2")
-        TW_CLIP("%[a]", "%[a]", "16") TW_CLIP("%[b]", "%[b]", "16") TW_MULS("%[p]", "%[a]", "%[u]")
-        TW_MULS("%[u]", "%[b]", "%[u]") TW_MSU("%[p]", "%[b]", "%[v]") TW_MAC("%[u]", "%[a]", "%[v]")
-        TW_ADDN("%[p]", "%[half]", "%[shift]") TW_ADDN("%[u]", "%[half]", "%[shift]")
-        TW_CLIP("%[p]", "%[p]", "8") TW_CLIP("%[u]", "%[u]", "8")
-        TW_SB("%[p]", "%[y]", "1") TW_SB("%[u]", "%[y]", "1")
-        "sub %[cosine], %[cosine], %[back]\n" "sub %[sine], %[sine], %[back]\n" TW_ASM_END
-        : [a] "=&r"(a), [b] "=&r"(b), [u] "=&r"(u), [v] "=&r"(v), [p] "=&r"(p), [x] "+&r"(x),
-          [cosine] "+&r"(cosine), [sine] "+&r"(sine), [y] "+&r"(y)
-        : [pairs] "r"(pairs), [heads] "r"(heads), [back] "r"(back), [half] "r"(half), [shift] "r"(shift)
-        : "memory");
-    /* clang-format on */
-#else
-    for (int i = 0; i < heads * pairs; i++, x += 2, y += 2) {
-        int32_t a = tw_pclip(x[0], 16), b = tw_pclip(x[1], 16), u = cosine[i % pairs], v = sine[i % pairs];
+    int pairs = hd >> 1;
+    int32_t half = tw_half(shift);
+    for (int i = 0; left > 0; left -= 2, x += 2, y += 2) {
+        int32_t a = tw_pclip(x[0], 16), b = tw_pclip(x[1], 16), u = angles[i], v = angles[pairs + i];
         y[0] = (int8_t)tw_pclip(tw_pmsu(tw_pmac(half, a, u), b, v) >> shift, 8);
         y[1] = (int8_t)tw_pclip(tw_pmac(tw_pmac(half, a, v), b, u) >> shift, 8);
-    }
-#endif
-}
-
-/* The same from sums, which are cut to 16 bits: elements first .. last, multiples of hd. */
-void tw_cluster_rope_sums(const int32_t *restrict x, const int16_t *restrict table, int8_t *restrict y, int width,
-                          int hd, int pos, int shift, int first, int last)
-{
-    int t = first / width, c = first - t * width, half = tw_half(shift);
-    const int16_t *row = table + (pos + t) * hd;
-    for (int n; first < last; first += n, c = 0, row += hd) {
-        n = width - c < last - first ? width - c : last - first;
-        turned_heads(x + first, row, row + (hd >> 1), y + first, hd >> 1, n / hd, half, shift);
+        i = i + 1 < pairs ? i + 1 : 0, n -= 2;
+        if (n == 0)
+            n = width, angles += hd;
     }
 }
 
 #ifdef __riscv
-/* tw_swiglu of four elements `fours` times, at least once, with a shift that is part of the instructions. */
-#define SWIGLU_BY(shift)                                                                                               \
+/* Turn `heads` heads by the same angles, with a shift of 20: `fours` times two pairs of all of them; at least one of
+ * each. back: elements of the heads, but four. */
+TW_X void turned_heads(const int32_t *x, const int16_t *cosine, const int16_t *sine, int8_t *y, int fours, int heads,
+                       int hd, int back)
+{
+    int32_t a, b, c, d, p, q, u0, u1, v0, v1, w0, w1;
+    /* clang-format off */
+    __asm__ volatile(
+        TW_ASM_BEGIN TW_LOOP("1", "%[fours]", "32") TW_LH("%[u0]", "%[cosine]", "2") TW_LH("%[u1]", "%[cosine]", "2")
+        TW_LH("%[v0]", "%[sine]", "2") TW_LH("%[v1]", "%[sine]", "2") "neg %[w0], %[v0]\n" "neg %[w1], %[v1]\n"
+        TW_LOOP("0", "%[heads]", "23") TW_LW("%[a]", "%[x]", "4") TW_LW("%[b]", "%[x]", "4")
+        TW_LW("%[c]", "%[x]", "4") TW_LW_BY("%[d]", "%[x]", "%[next]")
+        TW_CLIP("%[a]", "%[a]", "16") TW_CLIP("%[b]", "%[b]", "16")
+        TW_CLIP("%[c]", "%[c]", "16") TW_CLIP("%[d]", "%[d]", "16")
+        TW_MULS("%[p]", "%[a]", "%[u0]") TW_MULS("%[a]", "%[a]", "%[v0]")
+        TW_MULS("%[q]", "%[c]", "%[u1]") TW_MULS("%[c]", "%[c]", "%[v1]")
+        TW_ROUNDED_MAC("%[p]", "%[b]", "%[w0]", "20") TW_ROUNDED_MAC("%[a]", "%[b]", "%[u0]", "20")
+        TW_ROUNDED_MAC("%[q]", "%[d]", "%[w1]", "20") TW_ROUNDED_MAC("%[c]", "%[d]", "%[u1]", "20")
+        TW_CLIP("%[p]", "%[p]", "8") TW_CLIP("%[a]", "%[a]", "8") TW_CLIP("%[q]", "%[q]", "8")
+        TW_CLIP("%[c]", "%[c]", "8") TW_PACKLO("%[b]", "%[a]", "%[p]") TW_PACKHI("%[b]", "%[c]", "%[q]")
+        TW_SW_BY("%[b]", "%[y]", "%[hd]") "sub %[x], %[x], %[back4]\n" "sub %[y], %[y], %[back]\n" TW_ASM_END
+        : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [p] "=&r"(p), [q] "=&r"(q), [u0] "=&r"(u0),
+          [u1] "=&r"(u1), [v0] "=&r"(v0), [v1] "=&r"(v1), [w0] "=&r"(w0), [w1] "=&r"(w1), [x] "+&r"(x),
+          [cosine] "+&r"(cosine), [sine] "+&r"(sine), [y] "+&r"(y)
+        : [fours] "r"(fours), [heads] "r"(heads), [hd] "r"(hd), [next] "r"(4 * hd - 12), [back] "r"(back),
+          [back4] "r"(4 * back)
+        : "memory");
+    /* clang-format on */
+}
+
+/* turned_sums() of whole heads of a multiple of four, with that shift. */
+static void __attribute__((noinline, minsize)) turned_by_20(const int32_t *x, const int16_t *angles, int8_t *y, int n,
+                                                            int width, int hd, int left)
+{
+    for (int heads = 0, counted = 0; left > 0; left -= n, x += n, y += n, n = width, angles += hd) {
+        n = n < left ? n : left;
+        for (; counted < n; counted += hd)
+            heads++;
+        for (; counted > n; counted -= hd)
+            heads--;
+        turned_heads(x, angles, angles + (hd >> 1), y, hd >> 2, heads, hd, n - 4);
+    }
+}
+#endif
+
+/* The same from sums, which are cut to 16 bits: elements first .. last, multiples of hd. */
+void __attribute__((minsize)) tw_cluster_rope_sums(const int32_t *restrict x, const int16_t *restrict table,
+                                                   int8_t *restrict y, int width, int hd, int pos, int shift, int first,
+                                                   int last)
+{
+    int t = first / width, n = width - (first - t * width), left = last - first;
+    x += first, y += first, table += (pos + t) * hd;
+#ifdef __riscv
+    if (shift == 20 && (hd & 3) == 0)
+        return turned_by_20(x, table, y, n, width, hd, left);
+#endif
+    turned_sums(x, table, y, n, width, hd, left, shift);
+}
+
+#ifdef __riscv
+/* tw_cluster_swiglu of four elements `fours` times, at least once, with a shift that is part of the instructions; `more`
+ * is 8 more. A product with `four` makes a byte of a its place in the table. Bytes 1 and 3 of b are numbers in halves of
+ * one word, 0 and 2 those times 256 in another: the entries of 2 and 3 are taken from the upper halves. */
+#define SWIGLU_BY(shift, more)                                                                                         \
     static __attribute__((noinline)) void swiglu_by_##shift(const int8_t *a, const int8_t *b, const int16_t *table,   \
                                                             int8_t *y, int fours)                                      \
     {                                                                                                                  \
-        int32_t p0, p1, p2, p3, q0, q1, q2, q3, two0 = 2, two1 = 2 << 8, two2 = 2 << 16, two3 = 2 << 24;               \
+        int32_t p0, p1, p2, p3, even, odd, four0 = 4, four1 = 4 << 8, four2 = 4 << 16, four3 = 4 << 24;                \
         __asm__ volatile(                                                                                              \
-            TW_ASM_BEGIN TW_LOOP("0", "%[fours]", "24") TW_LW("%[p3]", "%[a]", "4")                                    \
-            TW_LB("%[q0]", "%[b]", "1") TW_LB("%[q1]", "%[b]", "1") TW_LB("%[q2]", "%[b]", "1")                        \
-            TW_LB("%[q3]", "%[b]", "1")                                                                                \
-            TW_DOT(TW_DOTSP, "%[p0]", "%[p3]", "%[two0]") TW_DOT(TW_DOTSP, "%[p1]", "%[p3]", "%[two1]")                \
-            TW_DOT(TW_DOTSP, "%[p2]", "%[p3]", "%[two2]") TW_DOT(TW_DOTSP, "%[p3]", "%[p3]", "%[two3]")                \
-            TW_LH_AT("%[p0]", "%[table]", "%[p0]") TW_LH_AT("%[p1]", "%[table]", "%[p1]")                              \
-            TW_LH_AT("%[p2]", "%[table]", "%[p2]") TW_LH_AT("%[p3]", "%[table]", "%[p3]")                              \
-            TW_ROUNDED_PRODUCT("%[p0]", "%[p0]", "%[q0]", #shift) TW_ROUNDED_PRODUCT("%[p1]", "%[p1]", "%[q1]", #shift)\
-            TW_ROUNDED_PRODUCT("%[p2]", "%[p2]", "%[q2]", #shift) TW_ROUNDED_PRODUCT("%[p3]", "%[p3]", "%[q3]", #shift)\
+            TW_ASM_BEGIN TW_LOOP("0", "%[fours]", "23") TW_LW("%[p3]", "%[a]", "4") TW_LW("%[even]", "%[b]", "4")      \
+            TW_DOT(TW_DOTSP, "%[p0]", "%[p3]", "%[four0]") TW_DOT(TW_DOTSP, "%[p1]", "%[p3]", "%[four1]")              \
+            TW_DOT(TW_DOTSP, "%[p2]", "%[p3]", "%[four2]") TW_DOT(TW_DOTSP, "%[p3]", "%[p3]", "%[four3]")              \
+            TW_LW_AT("%[p0]", "%[table]", "%[p0]") TW_LW_AT("%[p1]", "%[table]", "%[p1]")                              \
+            TW_LW_AT("%[p2]", "%[table]", "%[p2]") TW_LW_AT("%[p3]", "%[table]", "%[p3]")                              \
+            TW_UPPER_BYTES("%[odd]", "%[even]") TW_LOWER_BYTES("%[even]", "%[even]")                                   \
+            TW_ROUNDED_PRODUCT("%[p0]", "%[p0]", "%[even]", #more)                                                     \
+            TW_ROUNDED_PRODUCT("%[p1]", "%[p1]", "%[odd]", #shift)                                                     \
+            TW_ROUNDED_PRODUCT_HH("%[p2]", "%[p2]", "%[even]", #more)                                                  \
+            TW_ROUNDED_PRODUCT_HH("%[p3]", "%[p3]", "%[odd]", #shift)                                                  \
             TW_CLIP("%[p0]", "%[p0]", "8") TW_CLIP("%[p1]", "%[p1]", "8") TW_CLIP("%[p2]", "%[p2]", "8")               \
-            TW_CLIP("%[p3]", "%[p3]", "8") TW_PACKLO("%[q0]", "%[p1]", "%[p0]") TW_PACKHI("%[q0]", "%[p3]", "%[p2]")   \
-            TW_SW("%[q0]", "%[y]", "4") TW_ASM_END                                                                     \
-            : [p0] "=&r"(p0), [p1] "=&r"(p1), [p2] "=&r"(p2), [p3] "=&r"(p3), [q0] "=&r"(q0), [q1] "=&r"(q1),          \
-              [q2] "=&r"(q2), [q3] "=&r"(q3), [a] "+&r"(a), [b] "+&r"(b), [y] "+&r"(y)                                 \
-            : [fours] "r"(fours), [table] "r"(table), [two0] "r"(two0), [two1] "r"(two1), [two2] "r"(two2),            \
-              [two3] "r"(two3)                                                                                         \
+            TW_CLIP("%[p3]", "%[p3]", "8") TW_PACKLO("%[odd]", "%[p1]", "%[p0]") TW_PACKHI("%[odd]", "%[p3]", "%[p2]") \
+            TW_SW("%[odd]", "%[y]", "4") TW_ASM_END                                                                    \
+            : [p0] "=&r"(p0), [p1] "=&r"(p1), [p2] "=&r"(p2), [p3] "=&r"(p3), [even] "=&r"(even), [odd] "=&r"(odd),    \
+              [a] "+&r"(a), [b] "+&r"(b), [y] "+&r"(y)                                                                 \
+            : [fours] "r"(fours), [table] "r"(table), [four0] "r"(four0), [four1] "r"(four1), [four2] "r"(four2),      \
+              [four3] "r"(four3)                                                                                       \
             : "memory");                                                                                               \
     }
-SWIGLU_BY(11)
-SWIGLU_BY(12)
-SWIGLU_BY(13)
-SWIGLU_BY(14)
-SWIGLU_BY(15)
-SWIGLU_BY(16)
-#define SWIGLU_CASE(shift)                                                                                             \
-    case shift:                                                                                                        \
-        swiglu_by_##shift(a + first, b + first, table + 128, y + first, fours);                                        \
-        break;
+SWIGLU_BY(11, 19)
+SWIGLU_BY(12, 20)
+SWIGLU_BY(13, 21)
+SWIGLU_BY(14, 22)
+SWIGLU_BY(15, 23)
+SWIGLU_BY(16, 24)
 
-/* The elements from `first` on that have a loop of their own shift; returns where the others begin. */
-static int swiglu_by(const int8_t *a, const int8_t *b, const int16_t *table, int8_t *y, int shift, int first, int last)
-{
-    int fours = (last - first) >> 2;
-    if (fours <= 0)
-        return first;
-    switch (shift) {
-        SWIGLU_CASE(11)
-        SWIGLU_CASE(12)
-        SWIGLU_CASE(13)
-        SWIGLU_CASE(14)
-        SWIGLU_CASE(15)
-        SWIGLU_CASE(16)
-    default:
-        return first;
-    }
-    return first + 4 * fours;
-}
+/* By shift, from LEAST_SHIFT on. */
+#define LEAST_SHIFT 11
+static void (*const swiglus[])(const int8_t *a, const int8_t *b, const int16_t *table, int8_t *y, int fours) = {
+    swiglu_by_11, swiglu_by_12, swiglu_by_13, swiglu_by_14, swiglu_by_15, swiglu_by_16};
 #endif
 
-/* See tw_swiglu. */
-void tw_cluster_swiglu(const int8_t *a, const int8_t *restrict b, const int16_t *restrict table, int8_t *y, int shift,
-                       int first, int last)
+/* The same of any elements; the entry of 0 is at `table`. */
+static void __attribute__((noinline)) swiglu(const int8_t *a, const int8_t *restrict b, const int16_t *restrict table,
+                                             int8_t *y, int shift, int first, int last)
 {
-    TW_SAY(first = swiglu_by(a, b, table, y, shift, first, last), );
-    tw_swiglu(a, b, table, y, shift, first, last);
+    int32_t half = tw_half(shift);
+    TW_ROLLED for (int i = first; i < last; i++)
+        y[i] = (int8_t)tw_pclip(tw_pmac(half, table[2 * a[i]], b[i]) >> shift, 8);
+}
+
+/* y = clip((table[a + 128] * b + half) >> shift); y may be a. table: [256][2], each entry twice. */
+void __attribute__((minsize)) tw_cluster_swiglu(const int8_t *a, const int8_t *restrict b, const int16_t *restrict table,
+                                                int8_t *y, int shift, int first, int last)
+{
+#ifdef __riscv
+    unsigned which = (unsigned)(shift - LEAST_SHIFT);
+    int fours = (last - first) >> 2;
+    if (which < sizeof swiglus / sizeof *swiglus && fours > 0) {
+        swiglus[which](a + first, b + first, table + 256, y + first, fours);
+        first += 4 * fours;
+    }
+#endif
+    if (first < last)
+        swiglu(a, b, table + 256, y, shift, first, last);
 }
 
 /* y = x, cut to 16 bits, for an even number of elements. */

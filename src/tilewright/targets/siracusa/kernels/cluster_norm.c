@@ -44,7 +44,7 @@ TW_X uint64_t with_squares(uint64_t total, const uint32_t sums[2], int32_t high)
 }
 
 /* Exact sum of the squares of n elements and total; those of each word of a pair go onto sums, modulo 2^32. */
-static uint64_t sum_of_squares(const int16_t *x, int n, uint64_t total, uint32_t sums[2])
+static uint64_t __attribute__((noinline, minsize)) sum_of_squares(const int16_t *x, int n, uint64_t total, uint32_t sums[2])
 {
     for (int words; n >= 4; n -= 4 * words) {
         uint32_t found[2];
@@ -157,30 +157,37 @@ TW_X int32_t reciprocal_root(uint64_t total, int *down)
     return reciprocal_of_root(low);
 }
 
+/* Whether two parts of the squares, which their sums modulo 2^32 tell, have more than one in 2^13 of the total each. */
+TW_X int spread(uint64_t total, const uint32_t sums[2])
+{
+    uint32_t least = (uint32_t)total >> 13;
+    return total >> 32 == 0 && sums[0] > least && sums[1] > least;
+}
+
 #ifdef __riscv
 /* scaled() of four elements `fours` times, at least once, with a shift that is part of the instructions, where what is
- * shifted down fits 16 bits. by: the reciprocal in both halves. */
+ * shifted down fits 16 bits: that of the second of two elements is left in the upper half. by: the reciprocal in both
+ * halves. */
 #define SCALED_BY(shift)                                                                                               \
     static __attribute__((noinline)) void scaled_by_##shift(const int16_t *x, const int16_t *w, int8_t *y, int fours,  \
                                                             int32_t by, int down)                                      \
     {                                                                                                                  \
         int32_t p, q, v, u, a, b, c, d;                                                                                \
         __asm__ volatile(                                                                                              \
-            TW_ASM_BEGIN TW_LOOP("0", "%[fours]", "25") TW_LW("%[p]", "%[x]", "4") TW_LW("%[q]", "%[x]", "4")          \
+            TW_ASM_BEGIN TW_LOOP("0", "%[fours]", "23") TW_LW("%[p]", "%[x]", "4") TW_LW("%[q]", "%[x]", "4")          \
             TW_LW("%[v]", "%[w]", "4") TW_LW("%[u]", "%[w]", "4")                                                      \
             TW_MULS("%[a]", "%[p]", "%[by]") TW_MULHHS("%[b]", "%[p]", "%[by]")                                        \
             TW_MULS("%[c]", "%[q]", "%[by]") TW_MULHHS("%[d]", "%[q]", "%[by]")                                        \
-            "sra %[a], %[a], %[down]\n" "sra %[b], %[b], %[down]\n"                                                    \
-            "sra %[c], %[c], %[down]\n" "sra %[d], %[d], %[down]\n"                                                    \
-            TW_PACK_H("%[p]", "%[b]", "%[a]") TW_PACK_H("%[q]", "%[d]", "%[c]")                                        \
-            TW_ROUNDED_PRODUCT("%[a]", "%[p]", "%[v]", #shift) TW_ROUNDED_PRODUCT_HH("%[b]", "%[p]", "%[v]", #shift)   \
-            TW_ROUNDED_PRODUCT("%[c]", "%[q]", "%[u]", #shift) TW_ROUNDED_PRODUCT_HH("%[d]", "%[q]", "%[u]", #shift)   \
+            "sra %[a], %[a], %[down]\n" "sll %[b], %[b], %[up]\n"                                                      \
+            "sra %[c], %[c], %[down]\n" "sll %[d], %[d], %[up]\n"                                                      \
+            TW_ROUNDED_PRODUCT("%[a]", "%[a]", "%[v]", #shift) TW_ROUNDED_PRODUCT_HH("%[b]", "%[b]", "%[v]", #shift)   \
+            TW_ROUNDED_PRODUCT("%[c]", "%[c]", "%[u]", #shift) TW_ROUNDED_PRODUCT_HH("%[d]", "%[d]", "%[u]", #shift)   \
             TW_CLIP("%[a]", "%[a]", "8") TW_CLIP("%[b]", "%[b]", "8") TW_CLIP("%[c]", "%[c]", "8")                     \
             TW_CLIP("%[d]", "%[d]", "8") TW_PACKLO("%[p]", "%[b]", "%[a]") TW_PACKHI("%[p]", "%[d]", "%[c]")           \
             TW_SW("%[p]", "%[y]", "4") TW_ASM_END                                                                      \
             : [p] "=&r"(p), [q] "=&r"(q), [v] "=&r"(v), [u] "=&r"(u), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c),        \
               [d] "=&r"(d), [x] "+&r"(x), [w] "+&r"(w), [y] "+&r"(y)                                                   \
-            : [fours] "r"(fours), [by] "r"(by), [down] "r"(down)                                                       \
+            : [fours] "r"(fours), [by] "r"(by), [down] "r"(down), [up] "r"(16 - down)                                  \
             : "memory");                                                                                               \
     }
 SCALED_BY(18)
@@ -189,73 +196,65 @@ SCALED_BY(20)
 SCALED_BY(21)
 SCALED_BY(22)
 SCALED_BY(23)
-#define SCALED_CASE(shift)                                                                                             \
-    case shift:                                                                                                        \
-        return scaled_by_##shift;
 
+/* By shift, from LEAST_SHIFT on. */
+#define LEAST_SHIFT 18
 typedef void scaling(const int16_t *x, const int16_t *w, int8_t *y, int fours, int32_t by, int down);
+static scaling *const scalings[] = {scaled_by_18, scaled_by_19, scaled_by_20,
+                                    scaled_by_21, scaled_by_22, scaled_by_23};
 
-/* The loop for a shift, if there is one. No element may have as good as all of the squares, for the quotient would be
- * 2^15. */
-TW_X scaling *scaling_of(int shift)
+/* The loop for a row, or 0. */
+TW_X scaling *scaling_of(int shift, int n, int i, int left)
 {
-    switch (shift) {
-        SCALED_CASE(18)
-        SCALED_CASE(19)
-        SCALED_CASE(20)
-        SCALED_CASE(21)
-        SCALED_CASE(22)
-        SCALED_CASE(23)
-    default:
-        return 0;
-    }
+    unsigned which = (unsigned)(shift - LEAST_SHIFT);
+    return which < sizeof scalings / sizeof *scalings && ((n | i | left) & 3) == 0 ? scalings[which] : 0;
 }
 
-/* scaled() of a multiple of four elements by such a loop. A reciprocal of 2^15 is half of it, shifted less; where
- * nothing can be shifted less, all elements are zero. */
-TW_X void scaled_by(scaling *loop, const int16_t *x, const int16_t *w, int8_t *y, int n, int32_t reciprocal, int down)
+/* The reciprocal for such a loop and how far products are shifted down; 0 for rows that the loops are not for: no
+ * element may have as good as all of the squares, for the quotient would be 2^15, nor may the reciprocal be 2^15. */
+TW_X int32_t factor_of(const int16_t *x, int n, uint64_t eps, int *down)
 {
-    if (reciprocal == 32768)
-        reciprocal = 16384, down -= down > 0;
-    loop(x, w, y, n >> 2, tw_vpack_h(reciprocal, reciprocal), down);
+    uint32_t sums[2] = {0, 0};
+    uint64_t total;
+    if (n <= 64) {
+        int32_t high;
+        square_pairs(x, n >> 2, sums, &high);
+        total = with_squares(eps, sums, high);
+    } else
+        total = sum_of_squares(x, n, eps, sums);
+    *down = tw_pfl1((int32_t)total) >> 1;
+    int32_t reciprocal = reciprocal_of_root((uint32_t)total << (30 - 2 * *down));
+    return spread(total, sums) && reciprocal != 32768 ? reciprocal : 0;
 }
 #endif
 
-/* Whether two parts of the squares, which their sums modulo 2^32 tell, have more than one in 2^13 of the total each. */
-TW_X int spread(uint64_t total, const uint32_t sums[2])
+/* y = clip((t * w + half) >> shift), t = 2^15 x / sqrt(sum(x^2) + eps), for elements i .. last of a row. */
+static void __attribute__((noinline, minsize)) any_row(const int16_t *x, const int16_t *w, int8_t *y, int n, int shift,
+                                                       uint64_t eps, int i, int last)
 {
-    uint32_t least = (uint32_t)total >> 13;
-    return total >> 32 == 0 && sums[0] > least && sums[1] > least;
+    uint32_t sums[2] = {0, 0};
+    int down;
+    int32_t reciprocal = reciprocal_root(sum_of_squares(x, n, eps, sums), &down);
+    scaled(x + i, w + i, y + i, last - i, reciprocal, down, shift);
 }
 
-/* y = clip((t * w + half) >> shift), t = 2^15 x / sqrt(sum(x^2) + eps), for every row. x, y: [rows][n], w: [n]. */
-void tw_cluster_rmsnorm(const int16_t *restrict x, const int16_t *restrict w, int8_t *restrict y, int n, int shift,
-                        int64_t eps, int first, int last)
+/* The same for every row. x, y: [rows][n], w: [n]. */
+void __attribute__((minsize)) tw_cluster_rmsnorm(const int16_t *restrict x, const int16_t *restrict w,
+                                                 int8_t *restrict y, int n, int shift, int64_t eps, int first, int last)
 {
-    int i = first < n ? first : first % n, once = n >= 4 && n <= 64 && (n & 3) == 0; /* squares are summed at once */
+    int i = first < n ? first : first % n, left = i + last - first; /* of a row at x and y */
+    TW_SAY(scaling *loop = scaling_of(shift, n, i, left), );
+    for (x += first - i, y += first - i; i < left; i = 0, left -= n, x += n, y += n) {
+        int stop = left < n ? left : n;
 #ifdef __riscv
-    scaling *loop = scaling_of(shift);
-#endif
-    for (x += first - i; first < last; i = 0, x += n) {
-        uint32_t sums[2] = {0, 0};
-        uint64_t total = (uint64_t)eps;
-        if (once) {
-            int32_t high;
-            square_pairs(x, n >> 2, sums, &high);
-            total = with_squares(total, sums, high);
-        } else
-            total = sum_of_squares(x, n, total, sums);
-        int count = n - i < last - first ? n - i : last - first, down, done = 0;
-        int32_t reciprocal = reciprocal_root(total, &down);
-#ifdef __riscv
-        if (loop != 0 && count >= 4 && spread(total, sums)) {
-            done = count & ~3;
-            scaled_by(loop, x + i, w + i, y + first, done, reciprocal, down);
+        int down;
+        int32_t reciprocal = loop == 0 ? 0 : factor_of(x, n, (uint64_t)eps, &down);
+        if (reciprocal != 0) {
+            loop(x + i, w + i, y + i, (stop - i) >> 2, tw_vpack_h(reciprocal, reciprocal), down);
+            continue;
         }
 #endif
-        if (done < count)
-            scaled(x + i + done, w + i + done, y + first + done, count - done, reciprocal, down, shift);
-        first += count;
+        any_row(x, w, y, n, shift, (uint64_t)eps, i, stop);
     }
 }
 

@@ -56,11 +56,14 @@ TW_X int32_t tw_scaled(int32_t sum, int32_t mul, int32_t add, int32_t shift)
 #define TW_MAX_B(rd, a, b) ".insn r 0x57, 1, 0x18, " rd ", " a ", " b "\n"
 #define TW_SUB_B(rd, a, b) ".insn r 0x57, 1, 0x04, " rd ", " a ", " b "\n"
 #define TW_SIGNS_B(rd, a) ".insn r 0x57, 7, 0x24|1, " rd ", " a ", x3\n" /* shifted right by 7: 0 or -1 */
+#define TW_UPPER_BYTES(rd, a) ".insn r 0x57, 6, 0x24, " rd ", " a ", x4\n" /* halves shifted right by 8 */
+#define TW_LOWER_BYTES(rd, a) ".insn r 0x57, 6, 0x28, " rd ", " a ", x4\n" /* and left */
 #define TW_MAX_H(rd, a, b) ".insn r 0x57, 0, 0x18, " rd ", " a ", " b "\n"
 /* rd = a b, rounded and shifted: of lower halves, of them without sign, of upper halves. */
 #define TW_ROUNDED_PRODUCT(rd, a, b, shift) ".insn r 0x5b, 4, 2<<5|" shift ", " rd ", " a ", " b "\n"
 #define TW_UNSIGNED_PRODUCT(rd, a, b, shift) ".insn r 0x5b, 4, " shift ", " rd ", " a ", " b "\n"
 #define TW_ROUNDED_PRODUCT_HH(rd, a, b, shift) ".insn r 0x5b, 4, 3<<5|" shift ", " rd ", " a ", " b "\n"
+#define TW_ROUNDED_MAC(rd, a, b, shift) ".insn r 0x5b, 5, 2<<5|" shift ", " rd ", " a ", " b "\n" /* rd += a b, then */
 #define TW_MACHHS(rd, a, b) ".insn r 0x5b, 1, 3<<5, " rd ", " a ", " b "\n" /* rd += the product of upper halves */
 #define TW_CLIP(rd, a, bits) ".insn r 0x33, 1, 0x0a, " rd ", " a ", x" bits "\n"
 /* rd = byte of a mul >> 16, rounded; mul has 15 bits and stands twice in its register. With a = 2^16 h + l and l >= 0
