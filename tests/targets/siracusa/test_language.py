@@ -180,7 +180,7 @@ def test_norms_of_rows_about_one_element_are_exact(n: int) -> None:
 
 @pytest.mark.parametrize("shift", range(11, 18))
 def test_prompts_of_heads_of_16_channels_are_exact(shift: int) -> None:
-    """Multipliers with and without a loop of their own, about its limits; scores as far apart as they can be."""
+    """Multipliers of every size, zero too; scores as far apart as they can be."""
     rng, kernel = np.random.default_rng(shift), next(k for k in LANGUAGE if k.symbol == "tw_prompt_attention")
     cases = []
     for group, kv, tokens, pos in ((2, 1, 9, 0), (4, 2, 5, 30), (8, 1, 3, 7), (10, 1, 2, 4), (2, 3, 16, 61)):
