@@ -22,7 +22,7 @@ from ...ops import (
     QuantisedSwiGLU,
     Saturate,
 )
-from ..base import Kernel, Packing, Scalar, Split
+from ..base import Argument, Kernel, Packing, Scalar, Split
 from ..host.arguments import type_of
 from .dense import ROWS, pitch
 from .share import flat, per_core
@@ -254,6 +254,13 @@ def shared_by_pairs(node: Node) -> bool:
     return maximum(type_of(node, "q").shape[0]) > 1 and op.heads // op.kv_heads % 2 == 0 and _hd(node) % 4 == 0
 
 
+def _prompt(node: Node) -> Mapping[str, Argument]:
+    """`sizes` as the C has them."""
+    op, (queries, keys) = cast(QuantisedAttention, node.op), (type_of(node, name).shape for name in ("q", "k"))
+    sizes = (op.heads // op.kv_heads, maximum(queries[1]), maximum(keys[1]), _hd(node), pitch_of(maximum(keys[0])))
+    return {"sizes": (*sizes, op.shift, op.out_shift), "pos": op.pos, "tokens": queries[0]}
+
+
 def _two_scratch(node: Node) -> int:
     return 16 * ((_pitch(node, "k") // 2 + 1) | 1)
 
@@ -365,10 +372,8 @@ LANGUAGE = (
         QuantisedAttention, "prompt_attention.c", "tw_prompt_attention",
         "const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v, const int32_t *restrict mul,"
         " const int32_t *restrict out, const uint8_t *restrict table, int8_t *restrict y, int32_t *restrict scratch,"
-        " int pos, int tokens, int group, int kv_width, int hd, int pitch, int shift, int out_shift, int first,"
-        " int last",
-        {"q": "i8", "k": "i8", "v": "i8"},
-        lambda node: {**_attention(node), "tokens": type_of(node, "q").shape[0]}, (shared_by_pairs,),
+        " const int32_t *restrict sizes, int pos, int tokens, int first, int last",
+        {"q": "i8", "k": "i8", "v": "i8"}, _prompt, (shared_by_pairs,),
         packing={"v": VALUES, "table": ENDING}, split=over("t", "g", unit=1), scratch=_two_scratch,
         cycles=_prompt_cycles, examples=_pairs_examples,
     ),

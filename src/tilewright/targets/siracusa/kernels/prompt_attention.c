@@ -3,6 +3,11 @@
 #include "tw_kernels.h"
 #include "tw_weights.h"
 
+/* `group` heads share one of the cache; `step`: bytes from one row of q and y to the next. */
+struct sizes {
+    int32_t group, step, kv_width, hd, pitch, shift, out_shift;
+};
+
 /* What sums of values are multiplied by. A division takes as long as the divisor has leading zeros: 8 fewer, for out is
  * at most 2^23 and sums are below 2^24. */
 TW_X int32_t quotient(int32_t sum, int32_t out)
@@ -75,6 +80,7 @@ TW_X const int32_t *mixed_16(const int32_t *p, const int8_t *v, int8_t *y, int w
 {
 #ifdef __riscv
     int32_t a0, a1, a2, a3, a4, a5, a6, a7, b0, b1, b2, b3, b4, b5, b6, b7, w, r, c, d, back = 4 - 7 * pitch;
+    int32_t both = shift + 32; /* instructions take the lower five bits */
 #define EIGHT(step, h, x)                                                                                              \
     step("%[" h "0]", x) step("%[" h "1]", x) step("%[" h "2]", x) step("%[" h "3]", x) step("%[" h "4]", x)           \
     step("%[" h "5]", x) step("%[" h "6]", x) step("%[" h "7]", x)
@@ -89,23 +95,25 @@ TW_X const int32_t *mixed_16(const int32_t *p, const int8_t *v, int8_t *y, int w
 #define RESULTS(h, less) EIGHT(TW_TIMES, h, less) EIGHT(ROUNDED, h, "") EIGHT(CLIPPED, h, "") PACKED(h)
     /* clang-format off */
     __asm__ volatile(
-        TW_ASM_BEGIN "slli %[w], %[words], 3\nadd %[p], %[p], %[w]\nli %[w], 2\n" TW_LOOP("1", "%[w]", "111")
-        EIGHT(NOTHING, "a", "") EIGHT(NOTHING, "b", "") "slli %[w], %[words], 3\nsub %[p], %[p], %[w]\n"
-        TW_LOOP("0", "%[words]", "26") TW_LW("%[w]", "%[p]", "4") TW_LW("%[r]", "%[p]", "4") NEXT("%[c]") NEXT("%[d]")
-        BOTH("0", "%[c]") NEXT("%[c]") BOTH("1", "%[d]") NEXT("%[d]") BOTH("2", "%[c]") NEXT("%[c]") BOTH("3", "%[d]")
-        NEXT("%[d]") BOTH("4", "%[c]") NEXT("%[c]") BOTH("5", "%[d]") TW_LW_BY("%[d]", "%[v]", "%[back]")
-        BOTH("6", "%[c]") BOTH("7", "%[d]") "lw %[c], 0(%[p])\nlw %[d], 4(%[p])\n"
+        "1:" EIGHT(NOTHING, "a", "") EIGHT(NOTHING, "b", "")
+        TW_ASM_BEGIN TW_LOOP("0", "%[words]", "26") TW_LW("%[w]", "%[p]", "4") TW_LW("%[r]", "%[p]", "4")
+        NEXT("%[c]") NEXT("%[d]") BOTH("0", "%[c]") NEXT("%[c]") BOTH("1", "%[d]") NEXT("%[d]") BOTH("2", "%[c]")
+        NEXT("%[c]") BOTH("3", "%[d]") NEXT("%[d]") BOTH("4", "%[c]") NEXT("%[c]") BOTH("5", "%[d]")
+        TW_LW_BY("%[d]", "%[v]", "%[back]") BOTH("6", "%[c]") BOTH("7", "%[d]") TW_ASM_END
+        "lw %[c], 0(%[p])\nlw %[d], 4(%[p])\n"
         "slli %[w], %[words], 2\nslli %[r], %[pitch], 3\nsub %[v], %[v], %[w]\nadd %[v], %[v], %[r]\n"
+        "add %[w], %[w], %[w]\nsub %[p], %[p], %[w]\n"
         RESULTS("a", "%[c]") RESULTS("b", "%[d]")
-        "sw %[a4], 4(%[y])\nsw %[b0], 16(%[y])\nsw %[b4], 20(%[y])\n" TW_SW("%[a0]", "%[y]", "8") TW_ASM_END
+        "sw %[a4], 4(%[y])\nsw %[b0], 16(%[y])\nsw %[b4], 20(%[y])\n" TW_SW("%[a0]", "%[y]", "8")
+        "addi %[shift], %[shift], -32\nbgez %[shift], 1b\n"
         : [a0] "=&r"(a0), [a1] "=&r"(a1), [a2] "=&r"(a2), [a3] "=&r"(a3), [a4] "=&r"(a4), [a5] "=&r"(a5),
           [a6] "=&r"(a6), [a7] "=&r"(a7), [b0] "=&r"(b0), [b1] "=&r"(b1), [b2] "=&r"(b2), [b3] "=&r"(b3),
           [b4] "=&r"(b4), [b5] "=&r"(b5), [b6] "=&r"(b6), [b7] "=&r"(b7), [w] "=&r"(w), [r] "=&r"(r), [c] "=&r"(c),
-          [d] "=&r"(d), [p] "+&r"(p), [v] "+&r"(v), [y] "+&r"(y)
-        : [words] "r"(words), [pitch] "r"(pitch), [back] "r"(back), [shift] "r"(shift)
+          [d] "=&r"(d), [p] "+&r"(p), [v] "+&r"(v), [y] "+&r"(y), [shift] "+&r"(both)
+        : [words] "r"(words), [pitch] "r"(pitch), [back] "r"(back)
         : "memory");
     /* clang-format on */
-    return p;
+    return p + 2 * words;
 #else
     for (int m = 0; m < 2; m++)
         for (int c = 0; c < 16; c++) {
@@ -122,9 +130,10 @@ TW_X const int32_t *mixed_16(const int32_t *p, const int8_t *v, int8_t *y, int w
  * after the other, so that its code stays in a core's instruction cache. There lie for each row where its result is,
  * its words, its scores, which become weights, and what sums of values are multiplied by, less one. */
 TW_X void rows_of_16(const int8_t *q, const int8_t *k, const int8_t *v, const int32_t *mul, const int32_t *outs,
-                     const uint8_t *table, int8_t *y, int32_t *scratch, int pos, int tokens, int step, int kv_width,
-                     int pitch, int shift, int out_shift, int32_t limit, int i, int end)
+                     const uint8_t *table, int8_t *y, int32_t *scratch, const struct sizes *f, int pos, int tokens,
+                     int32_t limit, int i, int end)
 {
+    int step = f->step, kv_width = f->kv_width, pitch = f->pitch, shift = f->shift, out_shift = f->out_shift;
     int t = row_of(i, tokens);
     int32_t less[2] = {~mul[0], ~mul[1]}, out[2] = {outs[0], outs[1]};
     const int32_t *last = scratch + tw_pmax(2 * (pitch - pos - tokens - 3), 0); /* where a row can begin */
@@ -167,9 +176,10 @@ TW_X int32_t probabilities(int32_t *score, int seen, int32_t most, const uint8_t
 /* The same of heads of any multiple of four channels. */
 static __attribute__((noinline)) void rows_of_any(const int8_t *q, const int8_t *k, const int8_t *v, const int32_t *mul,
                                                   const int32_t *out, const uint8_t *table, int8_t *y, int32_t *one,
-                                                  int pos, int tokens, int step, int kv_width, int pitch, int shift,
-                                                  int out_shift, int32_t limit, int i, int end, int hd)
+                                                  const struct sizes *f, int pos, int tokens, int32_t limit, int i,
+                                                  int end)
 {
+    int step = f->step, kv_width = f->kv_width, hd = f->hd, pitch = f->pitch, shift = f->shift, out_shift = f->out_shift;
     int32_t *two = one + pitch;
     for (; i < end; i++) {
         int t = row_of(i, tokens), seen = pos + t + 1, at = t * step;
@@ -194,21 +204,24 @@ static __attribute__((noinline)) void rows_of_any(const int8_t *q, const int8_t 
  * scratch: [2 pitch + 4]. */
 void tw_prompt_attention(const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v,
                          const int32_t *restrict mul, const int32_t *restrict out, const uint8_t *restrict table,
-                         int8_t *restrict y, int32_t *restrict scratch, int pos, int tokens, int group, int kv_width,
-                         int hd, int pitch, int shift, int out_shift, int first, int last)
+                         int8_t *restrict y, int32_t *restrict scratch, const int32_t *restrict sizes, int pos,
+                         int tokens, int first, int last)
 {
+    const struct sizes *f = (const struct sizes *)(const void *)sizes;
     int32_t limit = 255 + ((int32_t)((uintptr_t)scratch >> 4 & 7) << 3);
-    int step = group * kv_width; /* of q and y, from one row to the next */
-    for (int left = group; last > 0; q += 2 * hd, y += 2 * hd, mul += 2, out += 2) {
+    int hd = f->hd;
+    for (int left = f->group;; q += 2 * hd, y += 2 * hd, mul += 2, out += 2) {
         int i = tw_pmax(first, 0), end = tw_pmin(tokens, last);
         if (hd == 16)
-            rows_of_16(q, k, v, mul, out, table, y, scratch, pos, tokens, step, kv_width, pitch, shift, out_shift,
-                       limit, i, end);
+            rows_of_16(q, k, v, mul, out, table, y, scratch, f, pos, tokens, limit, i, end);
         else
-            rows_of_any(q, k, v, mul, out, table, y, scratch, pos, tokens, step, kv_width, pitch, shift, out_shift,
-                        limit, i, end, hd);
+            rows_of_any(q, k, v, mul, out, table, y, scratch, f, pos, tokens, limit, i, end);
         left -= 2;
-        if (left == 0)
-            left = group, first -= tokens, last -= tokens, k += hd, v += hd * pitch;
+        if (left == 0) {
+            first -= tokens, last -= tokens;
+            if (last <= 0)
+                return;
+            left = f->group, k += hd, v += hd * f->pitch;
+        }
     }
 }
