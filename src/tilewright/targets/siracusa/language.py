@@ -22,7 +22,7 @@ from ...ops import (
     QuantisedSwiGLU,
     Saturate,
 )
-from ..base import Kernel, Packing, Scalar, Split
+from ..base import Argument, Kernel, Packing, Scalar, Split
 from ..host.arguments import type_of
 from .dense import ROWS, pitch
 from .share import flat, per_core
@@ -286,30 +286,34 @@ def shared_by_pairs(node: Node) -> bool:
     return maximum(type_of(node, "q").shape[0]) > 1 and op.heads // op.kv_heads % 2 == 0 and _hd(node) % 4 == 0
 
 
-def _cells(node: Node) -> Split:
-    """Rows of the heads that share one of the cache."""
-    op = cast(QuantisedAttention, node.op)
-    return Split(("t", "g", "e"), op.heads // op.kv_heads * _hd(node))
+def _prompt(node: Node) -> Mapping[str, Argument]:
+    """`sizes` as the C has them."""
+    op, (queries, keys) = cast(QuantisedAttention, node.op), (type_of(node, name).shape for name in ("q", "k"))
+    sizes = (op.heads // op.kv_heads, maximum(queries[1]), maximum(keys[1]), _hd(node), pitch_of(maximum(keys[0])))
+    return {"sizes": (*sizes, op.shift, op.out_shift), "pos": op.pos, "tokens": queries[0]}
 
 
 def _two_scratch(node: Node) -> int:
-    return 16 * (2 * (_pitch(node, "k") // 4 + 1) | 1)
+    return 16 * ((_pitch(node, "k") // 2 + 1) | 1)
 
 
-ATTENTION_SHIFTS = range(12, 17)  # those with loops of their own in prompt_attention.c
+def score_instructions(hd: int) -> int:
+    """For a position's scores of one head, by slices of 16, 8 and 4 channels: the first is not added to another."""
+    slices = [10] * (hd // 16) + [6] * (hd % 16 // 8) + [5] * (hd % 8 // 4)
+    return sum(slices) + len(slices) - 1
 
 
 def _prompt_cycles(node: Node) -> float:
     """The part that nominal rows have in a call of as many as there can be."""
     op, hd, rows = cast(QuantisedAttention, node.op), _hd(node), type_of(node, "q").shape[0]
-    cells, pairs = per_core(maximum(rows) * op.kv_heads), op.heads // op.kv_heads // 2
+    pairs = per_core(maximum(rows) * op.kv_heads) * op.heads // op.kv_heads // 2
     seen = nominal(op.pos) + (maximum(rows) + 1) / 2
-    if hd == 16 and op.shift in ATTENTION_SHIFTS:
-        each = 640 + 44 * seen
+    if hd == 16:
+        each = 515 + 42.4 * seen
     else:
-        scores = 2 * (11 * (hd // 16) + 7 * (hd % 16 > 0))
-        each = 470 + seen * (scores + 14) + hd // 4 * (60 + 1.2 * 14 * -(-seen // 4))
-    return (180 + cells * (30 + pairs * each)) * nominal(rows) / maximum(rows)
+        values = hd // 4 * 14 * -(-seen // 4)
+        each = (376 if hd == 8 else 500) + hd // 4 * 66 + 1.04 * (seen * (2 * score_instructions(hd) + 12) + values)
+    return (340 + pairs * each) * nominal(rows) / maximum(rows)
 
 
 def _pairs_examples(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
@@ -402,12 +406,10 @@ LANGUAGE = (
         QuantisedAttention, "prompt_attention.c", "tw_prompt_attention",
         "const int8_t *restrict q, const int8_t *restrict k, const int8_t *restrict v, const int32_t *restrict mul,"
         " const int32_t *restrict out, const uint8_t *restrict table, int8_t *restrict y, int32_t *restrict scratch,"
-        " int pos, int tokens, int group, int kv_width, int hd, int pitch, int shift, int out_shift, int first,"
-        " int last",
-        {"q": "i8", "k": "i8", "v": "i8"},
-        lambda node: {**_attention(node), "tokens": type_of(node, "q").shape[0]}, (shared_by_pairs,),
-        packing={"v": VALUES, "table": ENDING}, split=_cells, scratch=_two_scratch, cycles=_prompt_cycles,
-        examples=_pairs_examples,
+        " const int32_t *restrict sizes, int pos, int tokens, int first, int last",
+        {"q": "i8", "k": "i8", "v": "i8"}, _prompt, (shared_by_pairs,),
+        packing={"v": VALUES, "table": ENDING}, split=over("t", "g", unit=1), scratch=_two_scratch,
+        cycles=_prompt_cycles, examples=_pairs_examples,
     ),
     Kernel(
         QuantisedSwiGLU, "cluster_llama.c", "tw_cluster_swiglu",

@@ -14,7 +14,7 @@ from ...ops import QuantisedAttention
 from ...quant.requant import half
 from ..base import Argument, Kernel, Split
 from ..host.arguments import type_of
-from .language import ENDING, VALUES, pitch_of
+from .language import ENDING, VALUES, pitch_of, score_instructions
 from .share import CORES, up
 
 WORDS = 2  # of the scratch for each part of a head: the greatest score, the total of the weights
@@ -116,17 +116,11 @@ def _arguments(node: Node) -> Mapping[str, Argument]:
 # Cluster cycles of a warm call, fitted to calls on the simulator with `--timing gvsoc`: 1 to 256 positions.
 
 
-def _instructions(hd: int) -> int:
-    """For a position's scores of one head, by slices of 16, 8 and 4 channels: the first is not added to another."""
-    slices = [10] * (hd // 16) + [6] * (hd % 16 // 8) + [5] * (hd % 8 // 4)
-    return sum(slices) + len(slices) - 1
-
-
 def _cycles(node: Node) -> float:
     (heads, _, hd), log, both = _heads(node), _log(node), _together(node)
     seen, rounds = nominal(cast(QuantisedAttention, node.op).pos) + 1, (heads << log) // both // CORES
     part, quads = min(seen, 4 * up(seen, 4 << log)), up(hd // 4, 1 << log)
-    scores = {8: 10, 16: 16}.get(hd, 2 * _instructions(hd)) if both == 2 else _instructions(hd)
+    scores = {8: 10, 16: 16}.get(hd, 2 * score_instructions(hd)) if both == 2 else score_instructions(hd)
     weights, values = 24 * up(part * both, 4), quads * up(seen, 4) * (14 if both == 2 else 9)
     fixed = 165 + rounds * (450 + quads * (92 * both - 35))
     return fixed + rounds * (1.12 * part * scores + 1.08 * weights + 0.93 * values)

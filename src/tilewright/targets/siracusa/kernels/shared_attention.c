@@ -1,8 +1,8 @@
 /* Attention in integers of one token, all cores together: each head, or two that share keys and values, is taken by
  * several, which meet between scores, weights and sums of values. Layouts as in cluster_attention.c. */
-#include "tw_attention.h"
 #include "tw_kernels.h"
 #include "tw_together.h"
+#include "tw_weights.h"
 
 /* What all units have. `rounds` of TW_CORES; 4 * parts positions, and the shift by which that divides; parts of scores
  * and of weights, the latter `wide` times twice as long, in `runs` heads; bytes of a row of weights or values. */
@@ -22,32 +22,6 @@ struct unit {
 TW_X int32_t *words_at(int32_t *scratch, int bytes)
 {
     return (int32_t *)(void *)((char *)scratch + bytes);
-}
-
-/* p of `count` positions, whose scores are `step` words from each other, and their sum. What lies behind the scores is
- * read up to the end of a word: it counts not. */
-TW_X int32_t weights_of(const int32_t *score, uint8_t *p, const uint8_t *table, int count, int32_t base, int32_t mul,
-                        int shift, int32_t limit, const int step)
-{
-    int32_t sum = 0;
-#ifdef __riscv
-    int rest = -count & 3, words = (count + 3) >> 2;
-    sum = step == 1 ? tw_exponentials(score, p, table, words, base, mul, shift, limit)
-                    : tw_exponentials_of_two(score, p, table, words, base, mul, shift, limit);
-    if (rest > 0) {
-        int32_t *end = (int32_t *)(void *)(p + (count & ~3)), word = *end;
-        *end = word & (int32_t)(0xffffffffu >> 8 * rest);
-        sum -= tw_vdotup_b(word ^ *end, 0x01010101);
-    }
-#else
-    for (int s = 0; s < count; s++) {
-        int32_t index = (base - score[step * s] * mul) >> shift;
-        sum += p[s] = table[index < limit ? index : limit];
-    }
-    for (; count & 3; count++)
-        p[count] = 0;
-#endif
-    return sum;
 }
 
 /* The greatest of `count` words, each `heads` from the one before. */
@@ -86,25 +60,6 @@ TW_X int32_t total_of(const int32_t *words, int count)
     return sum;
 }
 
-/* Four results of sums, rounded. */
-TW_X void four_of(int8_t *y, const int32_t *sums, int32_t by, int shift)
-{
-    int32_t a = sums[0], b = sums[1], c = sums[2], d = sums[3];
-#ifdef __riscv
-    int32_t less = (int32_t)((uint32_t)by - 1);
-    __asm__(TW_TIMES("%[a]", "%[less]") TW_TIMES("%[b]", "%[less]") TW_TIMES("%[c]", "%[less]")
-            TW_TIMES("%[d]", "%[less]") TW_ADDRN("%[a]", "x0", "%[shift]") TW_ADDRN("%[b]", "x0", "%[shift]")
-            TW_ADDRN("%[c]", "x0", "%[shift]") TW_ADDRN("%[d]", "x0", "%[shift]")
-            : [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d)
-            : [less] "r"(less), [shift] "r"(shift));
-    tw_set_word(y, tw_bytes_of(tw_pclip(a, 8), tw_pclip(b, 8), tw_pclip(c, 8), tw_pclip(d, 8)));
-#else
-    int32_t half = tw_half(shift);
-    tw_set_word(y, tw_bytes_of(tw_scaled(a, by, half, shift), tw_scaled(b, by, half, shift),
-                               tw_scaled(c, by, half, shift), tw_scaled(d, by, half, shift)));
-#endif
-}
-
 /* Scores of a unit's positions, and the greatest. */
 TW_X void scores_of(const struct form *f, const struct unit *u, const int8_t *q, const int8_t *k, int32_t *scratch,
                     int seen, int chunk, const int twos)
@@ -136,7 +91,7 @@ TW_X void exponentials_of(const struct form *f, const struct unit *u, const int3
     do {
         int32_t sum = 0, one = *by++;
         if (count > 0)
-            sum = weights_of(scores, p, table, count, greatest_of(greatest, f->parts, heads) * one + f->half, one,
+            sum = tw_weights_of(scores, p, table, count, greatest_of(greatest, f->parts, heads) * one + f->half, one,
                              f->shift, 255 + (u->part << 3 & 56), 1);
         *total++ = sum;
         greatest++, scores += f->row, p += f->row;
@@ -163,9 +118,9 @@ TW_X void mixed_of(const struct form *f, const struct unit *u, const int8_t *v, 
             tw_two_mixes_4(p, p + row, values, words, row, sums);
         else
             tw_mix_4(p, values, words, row, sums);
-        four_of(to, sums, by[0], f->out_shift);
+        tw_four_of(to, sums, by[0], f->out_shift);
         if (twos)
-            four_of(to + f->hd, sums + 4, by[1], f->out_shift);
+            tw_four_of(to + f->hd, sums + 4, by[1], f->out_shift);
         values += 4 * row, to += 4, left -= 4;
     }
 }
@@ -212,40 +167,6 @@ struct quarter {
     int32_t both, totals, mixed, values, row, result, out_shift, up;
 };
 
-/* Scores of two heads over the same keys, in turns, and the greatest of each. */
-TW_X void scores_in_turns(const int8_t *q, const int8_t *k, int32_t *scores, int count, int kv_width, int32_t *most)
-{
-#ifdef __riscv
-    int32_t q0, q1, q2, q3, p0, p1, p2, p3, v, w, a, b, most_a = INT32_MIN, most_b = INT32_MIN, step = kv_width - 12;
-    /* clang-format off */
-    __asm__ volatile(
-        TW_ASM_BEGIN TW_QUERIES_4 TW_LOOP("0", "%[count]", "16") TW_LW("%[v]", "%[k]", "4") TW_LW("%[w]", "%[k]", "4")
-        TW_DOT(TW_DOTSP, "%[a]", "%[v]", "%[q0]") TW_DOT(TW_DOTSP, "%[b]", "%[v]", "%[p0]") TW_LW("%[v]", "%[k]", "4")
-        TW_DOT(TW_SDOTSP, "%[a]", "%[w]", "%[q1]") TW_DOT(TW_SDOTSP, "%[b]", "%[w]", "%[p1]")
-        TW_LW_BY("%[w]", "%[k]", "%[step]") TW_DOT(TW_SDOTSP, "%[a]", "%[v]", "%[q2]")
-        TW_DOT(TW_SDOTSP, "%[b]", "%[v]", "%[p2]") TW_DOT(TW_SDOTSP, "%[a]", "%[w]", "%[q3]")
-        TW_DOT(TW_SDOTSP, "%[b]", "%[w]", "%[p3]") TW_SW("%[a]", "%[scores]", "4")
-        TW_MAX("%[ma]", "%[ma]", "%[a]") TW_SW("%[b]", "%[scores]", "4") TW_MAX("%[mb]", "%[mb]", "%[b]") TW_ASM_END
-        : [v] "=&r"(v), [w] "=&r"(w), [a] "=&r"(a), [b] "=&r"(b), [ma] "+&r"(most_a), [mb] "+&r"(most_b), [k] "+&r"(k),
-          [scores] "+&r"(scores), [q0] "=&r"(q0), [q1] "=&r"(q1), [q2] "=&r"(q2), [q3] "=&r"(q3), [p0] "=&r"(p0),
-          [p1] "=&r"(p1), [p2] "=&r"(p2), [p3] "=&r"(p3)
-        : [q] "r"(q), [step] "r"(step), [count] "r"(count)
-        : "memory");
-    /* clang-format on */
-    most[0] = most_a, most[1] = most_b;
-#else
-    most[0] = most[1] = INT32_MIN;
-    for (; count > 0; count--, k += kv_width)
-        for (int m = 0; m < 2; m++) {
-            *scores = 0;
-            for (int c = 0; c < 16; c++)
-                *scores += q[16 * m + c] * k[c];
-            most[m] = most[m] > *scores ? most[m] : *scores;
-            scores++;
-        }
-#endif
-}
-
 /* Scores of a quarter of the positions, and the greatest. */
 TW_X void quarter_of_scores(const struct tw_shared_attention_16 *given, const struct quarter *u, int32_t *scratch,
                             int pos)
@@ -253,7 +174,7 @@ TW_X void quarter_of_scores(const struct tw_shared_attention_16 *given, const st
     int32_t part = (pos + 4) >> 2, at = u->part * part, count = tw_pmin(pos + 1 - at, part);
     int32_t *own = words_at(scratch, u->own), found[2] = {INT32_MIN, INT32_MIN};
     if (count > 0)
-        scores_in_turns(given->q + u->query, given->k + u->keys + at * u->kv_width,
+        tw_scores_in_turns(given->q + u->query, given->k + u->keys + at * u->kv_width,
                         words_at(scratch, u->scores) + 2 * at, count, u->kv_width, found);
     own[0] = found[0], own[1] = found[1];
 }
@@ -265,7 +186,7 @@ TW_X void half_of_weights(const int32_t *muls, const uint8_t *table, const struc
     if (count > 0) {
         const int32_t *most = words_at(scratch, u->greatest);
         int32_t mul = muls[u->head], top = tw_pmax(tw_pmax(most[0], most[2]), tw_pmax(most[4], most[6]));
-        sum = weights_of(words_at(scratch, u->one) + 2 * at, (uint8_t *)scratch + u->weights + at, table, count,
+        sum = tw_weights_of(words_at(scratch, u->one) + 2 * at, (uint8_t *)scratch + u->weights + at, table, count,
                          top * mul + u->half, mul, u->shift, u->limit, 2);
     }
     *words_at(scratch, u->total) = sum;
@@ -283,7 +204,7 @@ TW_X void channels_of_both(const int8_t *v, const int32_t *outs, int8_t *y, cons
     tw_two_mixes_4(p, p + u->row, v + u->values, (pos + 4) >> 2, u->row, sums);
     for (int m = 0; m < 2; m++) {
         uint32_t sum = (uint32_t)(totals[2 * m] + totals[2 * m + 1]) << u->up;
-        four_of(y + 16 * m, sums + 4 * m, (int32_t)((((uint32_t)out[m] << u->up) + (sum >> 1)) / sum), u->out_shift);
+        tw_four_of(y + 16 * m, sums + 4 * m, (int32_t)((((uint32_t)out[m] << u->up) + (sum >> 1)) / sum), u->out_shift);
     }
 }
 

@@ -27,6 +27,7 @@ TW_X int32_t tw_scaled(int32_t sum, int32_t mul, int32_t add, int32_t shift)
     return tw_pclip(y, 8);
 }
 
+#define TW_DOTUP "0x20<<1"
 #define TW_SDOTUP "0x28<<1"
 #define TW_DOT_H(code, rd, a, b) ".insn r 0x57, 0, " code ", " rd ", " a ", " b "\n"
 #define TW_MINU(rd, a, b) ".insn r 0x33, 5, 0x02, " rd ", " a ", " b "\n"
