@@ -12,7 +12,7 @@ import pytest
 
 from tests.shared import QUANTLIB, needs_shared
 from tilewright.api import Compiled, compile_file
-from tilewright.cgen.project import write
+from tilewright.cgen.project import files, write
 from tilewright.cli import run
 from tilewright.options import Options
 from tilewright.report.html import html
@@ -83,6 +83,22 @@ def test_phases_of_both_sides_add_up(folder: Path) -> None:
         name for span in spans(seen) for name in span.names
     }
     assert told["energy_uj"] == pytest.approx(sum(term["uj"] for term in seen["energy"]), abs=0.01)
+
+
+@pytest.mark.parametrize("options", [Options(), Options(npu="off"), Options(l1=20_000)])
+def test_calls_of_loops_have_the_names_of_their_rounds(options: Options) -> None:
+    """Every node has its calls, in a prompt of two parts too; equal nodes come in the order of the layers."""
+    made = compile_file("tinystories", "siracusa", options)
+    plans = {entry.graph.name: entry for entry in made.plan.entries}
+    for name, entry in json.loads(files(made)["schedule.json"])["entries"].items():
+        begins: dict[str, int] = {}
+        for event in events_of(entry):
+            if event.phase >= 0:
+                begins.setdefault(event.name, event.phase)
+        assert begins.keys() == plans[name].choices.keys()
+        for kind in ("attn_in", "attention", "ffn_in"):
+            phases_of = [begins[f"blocks.{i}.{kind}"] for i in range(8)]
+            assert phases_of == sorted(set(phases_of))
 
 
 def test_transfers_are_those_of_the_plan(folder: Path) -> None:
