@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,26 @@ def test_hostile_names_stay_text(folder: Path) -> None:
     page = html(hostile, None, schedule)
     assert "<script>alert" not in page
     assert data_of(page)["entries"][0]["nodes"][0]["name"] == name
+
+
+def test_run_tells_cycles_energy_and_memories(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "kws")
+    assert run(["run", str(copy), "--inputs", str(KWS / "inputs.npz"), "--repeat", "2", "--json", f"{copy}.json"]) == 0
+    err, told = capsys.readouterr().err, json.loads(Path(f"{copy}.json").read_text())
+    assert re.search(
+        rf"^  cycles +{told['cycles']:,} per run +--timing chip, .*; predicted .*; the first run", err, re.M
+    )
+    assert re.search(rf"^  energy +{told['energy_uj']:.1f} uJ +an energy model, not measured$", err, re.M)
+    assert [line.split()[0] for line in err.splitlines()][-3:] == ["l1", "l2", "wmem"]
+
+
+def test_report_tells_what_each_memory_has_left(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan, _ = read(folder)
+    assert run(["report", str(folder), "--top", "2"]) == 0
+    out = capsys.readouterr().out
+    for memory, planned in (("l1", plan["capacity"]["l1"]), ("wmem", plan["memory"]["weights"])):
+        assert re.search(rf"^  {memory} +{planned:,} of {plan['memories'][memory]:,} bytes  ", out, re.M)
+    assert re.search(r"^  predicted  [\d,]+ cycles +per run, at nominal sizes; [\d,]+ runs/s", out, re.M)
 
 
 def test_explain_tells_tile_and_reasons(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

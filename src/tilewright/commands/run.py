@@ -9,7 +9,7 @@ import click
 
 from ..errors import UserError
 from ..output import DIFFERS, OK, Outcome, say, step
-from .common import FILE, compile_options, json_option, scratch_folder, target_option, timing_option, write
+from .common import FILE, compile_options, json_option, scratch_folder, table, target_option, timing_option, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,6 +102,9 @@ def _run(
             say(f"error: {verdict.first}")
             return DIFFERS
     click.echo(_told(results, last, expected is not None, repeat, verdict.worst))
+    rows = network.rows(outcome.fields)
+    if rows:
+        click.echo(table([(f"  {name}", value, note) for name, value, note in rows]), err=True)
     return OK
 
 
