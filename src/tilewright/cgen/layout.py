@@ -27,6 +27,11 @@ def expression(value: Scalar, ctype: str = "") -> str:
     return (" + ".join(terms) + (f" + {constant}" if constant > 0 else f" - {-constant}" if constant else "")) or "0"
 
 
+def wide(value: int) -> str:
+    """A number that may be an address, as C: large ones in hexadecimal, as memory maps have them."""
+    return f"{'-' if value < 0 else ''}0x{abs(value):x}" if 1 << 24 <= abs(value) < 1 << 31 else expression(value)
+
+
 def wrap(text: str, indent: int) -> str:
     """Break a line at commas so that no line is longer than 118 characters."""
     lines = []
