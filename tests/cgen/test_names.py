@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tilewright.api import compile_file
-from tilewright.cgen.layout import wide
+from tilewright.cgen.layout import comment, wide
 from tilewright.cgen.names import role, short
 from tilewright.cgen.project import files
 from tilewright.options import Options
@@ -16,6 +16,13 @@ def test_buffers_of_a_node_carry_its_name() -> None:
     assert role("blocks.3.gate.constants") == "gate_constants"
     assert role("blocks.3.after_ffn.6.scratch") == "after_ffn_scratch"
     assert role("constants") == "constants"
+
+
+def test_comments_in_loops_tell_the_block_of_a_round() -> None:
+    assert comment(["blocks.0.swiglu.2"], 0, loop=True) == "/* blocks.i.swiglu.2 */"
+    assert comment(["blocks.1.q.1", "blocks.1.q.1"], 0, loop=True) == "/* blocks.i+1.q.1 */"
+    assert comment(["blocks.1.q.1"], 0, loop=False) == "/* blocks.1.q.1 */"
+    assert comment(["PASS_7_Shift.1"], 0, loop=True) == "/* PASS_7_Shift.1 */"
 
 
 def test_large_numbers_are_hexadecimal() -> None:
