@@ -180,7 +180,7 @@ def _text(found: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
         cycles = f", predicted {found['cycles']:,.0f} cycles" if found["cycles"] is not None else ""
         lines.append(f"  runs as {found['kernel']} on {found['engine'].split(', ')[0]}{cycles}; {found['macs']:,} MACs")
         lines += [f"  {_shared(found['shared'])} at the same time"] if found.get("shared") else []
-        lines += _cut(found) if "tiles" in found else []
+        lines += _cut(found, sized=bool(entry["syms"])) if "tiles" in found else []
         types = [other["kernel"] for other in found["others"] if _OF_TYPES.fullmatch(other["why"])]
         lines += [f"  not {o['kernel']}: {o['why']}" for o in found["others"] if not _OF_TYPES.fullmatch(o["why"])]
         lines += [f"  for other types: {', '.join(dict.fromkeys(types))}"] if types else []
@@ -206,8 +206,11 @@ def _text(found: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _cut(found: Mapping[str, Any]) -> list[str]:
-    """How a node is cut, what moves for it, how long it takes and what bounds it, and the other tilings."""
+def _cut(found: Mapping[str, Any], *, sized: bool) -> list[str]:
+    """How a node is cut, what moves for it, how long it takes and what bounds it, and the other tilings.
+
+    `sized`: a run has sizes of its own, MACs and predictions are of nominal ones.
+    """
     lines = [f"  {_tile(found['tile'])}, {found['tiles']:,} tiles" if found["tile"] else "  not cut"]
     lines[0] += f", buffers per stream: {found['buffers']}" if found["tiles"] > 1 else ""
     for s in found["streams"]:
@@ -221,11 +224,12 @@ def _cut(found: Mapping[str, Any]) -> list[str]:
         lines.append("  its constants stay in the scratchpad from the first call on")
     for side in ("predicted", "simulated"):
         if found[f"cycles_{side}"] is not None:
-            cycles = max(found[f"cycles_{side}"], 1e-9)
-            lines.append(
-                f"  {side}: {cycles:,.0f} cycles with waits, {found[f'kernel_cycles_{side}']:,.0f} in the kernel; "
+            cycles, computing = max(found[f"cycles_{side}"], 1e-9), found[f"kernel_cycles_{side}"]
+            rate = (
                 f"{found['macs'] / cycles:.2f} MAC/cycle, {100 * found['least_cycles'] / cycles:.0f} % of the roofline"
             )
+            rate = "sizes of the run" if sized and side == "simulated" else rate
+            lines.append(f"  {side}: {cycles:,.0f} cycles with waits, {computing:,.0f} in the kernel; {rate}")
     bound = f"bound by {found['bound']}" if found["bound"] else "what bounds it is not known, the kernel states no cost"
     lines.append(f"  {bound}; at least {found['least_cycles']:,.0f} cycles whatever the program")
     lines += [

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..schedule.estimate import Event
 from .pages import environment
-from .summary import facts, memories, peak
+from .summary import facts, memories, pace, peak
 from .timeline import CORES, TRANSFERS, by_node, engines_of, events_of, on_cores, phases
 
 SKELETON = Path(__file__).parent / "skeleton"
@@ -34,7 +34,7 @@ def chip(
         "timing": simulated["timing"] if simulated else None,
     }
     return environment().get_template("chip.html.j2").render(
-        plan=plan, facts=facts(plan, sizes), data=_inside_html(data),
+        plan=plan, facts=[*facts(plan, sizes), *pace(plan, schedule)], data=_inside_html(data),
         style=_part("chip.css"), script=_part("chart.js") + _part("chip.js"),
         run=simulated, levels=memories(plan), number="{:,}".format, bytes_per_cycle=plan["dma_bytes_per_cycle"],
         engine=plan["engines"]["cpu"],
