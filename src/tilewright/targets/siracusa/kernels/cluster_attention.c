@@ -4,7 +4,8 @@
 #include "tw_kernels.h"
 
 /* Elements first .. last of x, flat, go to row pos on of the keys: rows as they are. */
-void __attribute__((minsize)) tw_cluster_append_rows(int8_t *restrict state, const int8_t *restrict x, int n, int pos, int first, int last)
+void __attribute__((minsize)) tw_cluster_append_rows(int8_t *restrict state, const int8_t *restrict x, int n,
+                                                           int pos, int first, int last)
 {
     int8_t *restrict y = state + pos * n;
     int i = first;
