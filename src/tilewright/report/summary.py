@@ -9,6 +9,7 @@ from typing import Any
 
 from .timeline import by_node, cycles_of, phases
 
+WIDE = 30  # characters of a name that the column of figures has room for
 _LAYER = re.compile(r"\.\d+\.")  # the number in `blocks.3.wq`
 
 
@@ -151,8 +152,10 @@ def facts(plan: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> list[Fact
         )
         unseen = f"; not counting {', '.join(sizes['unknown'])}" if sizes["unknown"] else ""
         found.append(Fact("stack", bytes_text(sizes["stack"]), f"at most{unseen}"))
-    if top.bytes:
+    if top.bytes and len(top.node) <= WIDE:
         found.append(Fact("peak", top.node, f"{top.bytes:,} bytes alive in {top.entry}"))
+    elif top.bytes:
+        found.append(Fact("peak", bytes_text(top.bytes), f"alive in {top.entry} at {top.node}"))
     made = plan.get("quantisation")
     if made is not None and made["snr_db"] is not None:
         note = f"signal to noise at the outputs, {made['samples']} samples; greatest error {made['max_abs_error']:.3g}"
