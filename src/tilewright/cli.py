@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +171,7 @@ def _defect(error: Exception) -> tuple[int, str]:
 
 def _json_file(words: list[str]) -> Path | None:
     """The file of `--json` in a command line that click could not read."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip_longest(words, words[1:], fillvalue=""):
         if word == "--json" and following:
             return Path(following)
         if word.startswith("--json="):

@@ -78,6 +78,12 @@ def test_user_errors(text: str, tilewright: Tilewright, toy: Path, compiled_dens
     assert {p for p in tmp_path.rglob("*") if p.name != "outcome.json"} == before, "nothing half-written"
 
 
+@pytest.mark.parametrize("json", [(), ("--json",)])
+def test_no_verb_shows_the_verbs(json: tuple[str, ...], capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.run([*json]) == 2
+    assert ("No such option" if json else "Verbs:") in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("debug", ["0", "1"])
 def test_a_defect_is_called_one(tilewright: Tilewright, monkeypatch: pytest.MonkeyPatch, debug: str) -> None:
     def broken(*_: object) -> None:

@@ -16,7 +16,7 @@ from tests.cli.conftest import Tilewright
 from tilewright.errors import UserError
 from tilewright.report.html import HEIGHT, html, timeline
 from tilewright.report.record import read
-from tilewright.report.summary import alive, peak
+from tilewright.report.summary import alike, alive, peak
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +77,14 @@ def test_the_peak_is_the_step_with_most_bytes_alive(spans: list[tuple[int, int, 
     assert found.step == next(step for step in starts if totals[step] == max(totals)), "the first of equals"
     assert found.node == f"n{found.step}"
     assert sum(b["bytes"] for b in alive(entry, found.step)) == found.bytes
+
+
+def test_blocks_of_equal_layers_are_one_line() -> None:
+    sizes = {"blocks.0.wq": 8, "blocks.1.wq": 8, "blocks.2.wq": 16, "x": 20, "blocks.0.b.1.c": 8}
+    found = alike([{"name": name, "bytes": size} for name, size in sizes.items()])
+    assert [(name, count) for name, count, _ in found] == [
+        ("x", 1), ("blocks.*.wq", 2), ("blocks.2.wq", 1), ("blocks.0.b.1.c", 1)
+    ]  # fmt: skip
 
 
 def test_hostile_names_stay_text(plan: dict[str, Any]) -> None:

@@ -89,7 +89,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, expected: dict[str, np.ndarray]) -
     def install(network: Network) -> None:
         runner = SimpleNamespace(
             series=lambda arrays, repeat, expected: (network(arrays) for _ in range(repeat)),
-            built=SimpleNamespace(sizes=None), measured=dict,
+            built=SimpleNamespace(sizes=None), measured=dict, rows=lambda fields: [],
         )  # fmt: skip
         monkeypatch.setitem(registry.RUNNERS, "host", lambda folder, timing: runner)
 

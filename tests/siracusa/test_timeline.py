@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from tests.shared import QUANTLIB, needs_shared
 from tilewright.api import Compiled, compile_file
-from tilewright.cgen.project import write
+from tilewright.cgen.project import files, write
 from tilewright.cli import run
 from tilewright.options import Options
 from tilewright.report.html import html
@@ -85,6 +86,22 @@ def test_phases_of_both_sides_add_up(folder: Path) -> None:
     assert told["energy_uj"] == pytest.approx(sum(term["uj"] for term in seen["energy"]), abs=0.01)
 
 
+@pytest.mark.parametrize("options", [Options(), Options(npu="off"), Options(l1=20_000)])
+def test_calls_of_loops_have_the_names_of_their_rounds(options: Options) -> None:
+    """Every node has its calls, in a prompt of two parts too; equal nodes come in the order of the layers."""
+    made = compile_file("tinystories", "siracusa", options)
+    plans = {entry.graph.name: entry for entry in made.plan.entries}
+    for name, entry in json.loads(files(made)["schedule.json"])["entries"].items():
+        begins: dict[str, int] = {}
+        for event in events_of(entry):
+            if event.phase >= 0:
+                begins.setdefault(event.name, event.phase)
+        assert begins.keys() == plans[name].choices.keys()
+        for kind in ("attn_in", "attention", "ffn_in"):
+            phases_of = [begins[f"blocks.{i}.{kind}"] for i in range(8)]
+            assert phases_of == sorted(set(phases_of))
+
+
 def test_transfers_are_those_of_the_plan(folder: Path) -> None:
     schedule, simulated = read_timeline(folder)
     assert schedule is not None
@@ -139,6 +156,26 @@ def test_hostile_names_stay_text(folder: Path) -> None:
     page = html(hostile, None, schedule)
     assert "<script>alert" not in page
     assert data_of(page)["entries"][0]["nodes"][0]["name"] == name
+
+
+def test_run_tells_cycles_energy_and_memories(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "kws")
+    assert run(["run", str(copy), "--inputs", str(KWS / "inputs.npz"), "--repeat", "2", "--json", f"{copy}.json"]) == 0
+    err, told = capsys.readouterr().err, json.loads(Path(f"{copy}.json").read_text())
+    assert re.search(
+        rf"^  cycles +{told['cycles']:,} per run +--timing chip, .*; predicted .*; the first run", err, re.M
+    )
+    assert re.search(rf"^  energy +{told['energy_uj']:.1f} uJ +an energy model, not measured$", err, re.M)
+    assert [line.split()[0] for line in err.splitlines()][-3:] == ["l1", "l2", "wmem"]
+
+
+def test_report_tells_what_each_memory_has_left(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan, _ = read(folder)
+    assert run(["report", str(folder), "--top", "2"]) == 0
+    out = capsys.readouterr().out
+    for memory, planned in (("l1", plan["capacity"]["l1"]), ("wmem", plan["memory"]["weights"])):
+        assert re.search(rf"^  {memory} +{planned:,} of {plan['memories'][memory]:,} bytes  ", out, re.M)
+    assert re.search(r"^  predicted  [\d,]+ cycles +per run, at nominal sizes; [\d,]+ runs/s", out, re.M)
 
 
 def test_explain_tells_tile_and_reasons(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

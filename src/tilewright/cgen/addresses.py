@@ -24,7 +24,7 @@ class Addresses:
         self.external = external
         self.prefix, self.current = prefix, programs[0]
         self.attribute = " TW_ALIGNED" if cores > 1 else ""
-        self.arenas = Arenas([p.name for p in programs], capacity, self.attribute)
+        self.arenas = Arenas(programs, capacity, self.attribute)
         self.names, self.tags = Names(), Names()
         taken = (*LOCALS, *self.arenas.names()) if cores > 1 else ()
         self.callers = {p.name: Names(taken) for p in programs}

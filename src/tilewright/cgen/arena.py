@@ -5,10 +5,10 @@ Every access is a named, typed member (`arena.q.v`), overlap is visible in the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
-from ..ir.program import Buffer
-from .names import Names, identifier, short
+from ..ir.program import Buffer, Program
+from .names import Names, identifier, role, short
 
 INDENT = "    "
 
@@ -16,9 +16,13 @@ INDENT = "    "
 class Arenas:
     """The unions of some programs, filled as their buffers are named. `capacity`: bytes by memory."""
 
-    def __init__(self, programs: Sequence[str], capacity: Mapping[str, int], attribute: str) -> None:
-        self.programs, self.capacity, self.attribute = programs, capacity, attribute
-        self.members = {(program, memory): Names() for program in programs for memory in capacity}
+    def __init__(self, programs: Sequence[Program], capacity: Mapping[str, int], attribute: str) -> None:
+        self.programs, self.capacity, self.attribute = [p.name for p in programs], capacity, attribute
+        self.members = {(program, memory): Names() for program in self.programs for memory in capacity}
+        self.users: dict[Hashable, set[str]] = {}  # names of the buffers that share a member
+        for program in programs:
+            for buffer in program.buffers:
+                self.users.setdefault((program.name, buffer.memory, _shared(buffer)), set()).add(buffer.name)
         self.lines: dict[tuple[str, str], dict[tuple[int, str], str]] = {key: {} for key in self.members}
 
     def name(self, memory: str) -> str:
@@ -29,10 +33,16 @@ class Arenas:
         return [self.name(memory) for memory in self.capacity]
 
     def member(self, program: str, buffer: Buffer) -> str:
-        """The member of a transient buffer; buffers of one role at one place share it."""
+        """The member of a transient buffer; buffers of one role at one place share it.
+
+        It has the name of the only buffer that is there, or as much of it as all have in common.
+        """
         assert buffer.offset is not None
-        key = (short(buffer.name), buffer.offset, buffer.dtype, buffer.elements)
-        name = self.members[program, buffer.memory].of(key, short(buffer.name))
+        key = _shared(buffer)
+        users = self.users.get((program, buffer.memory, key), {buffer.name})
+        roles = {role(user) for user in users}
+        wish = identifier(buffer.name) if len(users) == 1 else roles.pop() if len(roles) == 1 else short(buffer.name)
+        name = self.members[program, buffer.memory].of(key, wish)
         pad = f"unsigned char at[{buffer.offset}]; " if buffer.offset else ""
         text = f"struct {{ {pad}{buffer.dtype.ctype} v[{max(1, buffer.elements)}]; }} {name};"
         self.lines[program, buffer.memory][buffer.offset, name] = text
@@ -59,3 +69,8 @@ class Arenas:
             return ""
         body.append(f"{INDENT}unsigned char all[{self.capacity[memory]}];")
         return "static union {\n" + "\n".join(body) + f"\n}} {self.name(memory)}{self.attribute};"
+
+
+def _shared(buffer: Buffer) -> Hashable:
+    """Equal for buffers of one role at one place."""
+    return short(buffer.name), buffer.offset, buffer.dtype, buffer.elements

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from ..ir.types import Expr
@@ -9,6 +11,7 @@ from ..targets.base import Scalar
 
 INDENT = "    "
 WIDTH = 118
+_BLOCK = re.compile(r"(?<=^blocks\.)\d+(?=\.)")  # the number of a block of a language model
 
 
 def expression(value: Scalar, ctype: str = "") -> str:
@@ -27,6 +30,11 @@ def expression(value: Scalar, ctype: str = "") -> str:
     return (" + ".join(terms) + (f" + {constant}" if constant > 0 else f" - {-constant}" if constant else "")) or "0"
 
 
+def wide(value: int) -> str:
+    """A number that may be an address, as C: large ones in hexadecimal, as memory maps have them."""
+    return f"{'-' if value < 0 else ''}0x{abs(value):x}" if 1 << 24 <= abs(value) < 1 << 31 else expression(value)
+
+
 def wrap(text: str, indent: int) -> str:
     """Break a line at commas so that no line is longer than 118 characters."""
     lines = []
@@ -40,12 +48,9 @@ def wrap(text: str, indent: int) -> str:
 
 
 def comment(names: list[str], depth: int, loop: bool) -> str:
-    """Names of nodes, in a loop with `i` for the numbers of its first block."""
-    import re
-
-    text = ", ".join(dict.fromkeys(names))
-    if loop:
-        text = re.sub(r"(?<![^./_])\d+(?![^./_])", "i", text)
+    """Names of nodes, in a loop those of its first round: a block's number is told by that of the round, `i`."""
+    found = [_BLOCK.sub(lambda m: f"i+{m[0]}" if int(m[0]) else "i", name) if loop else name for name in names]
+    text = ", ".join(dict.fromkeys(found))
     text = text.replace("*/", "* /").replace("/*", "/ *")
     room = WIDTH - len(INDENT) * depth - len("/*  */")
     return f"{INDENT * depth}/* {text if len(text) <= room else text[: room - 3] + '...'} */"

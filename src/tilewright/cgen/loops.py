@@ -9,7 +9,7 @@ from ..ir.types import Kind
 from ..targets.base import Kernel
 from .addresses import Addresses
 from .layout import INDENT, expression, wrap
-from .names import Names, short
+from .names import Names, role
 from .parts import anchors, used_columns
 from .tables import Tables, designated, words_of
 
@@ -66,7 +66,7 @@ class LoopTable:
         names = Names()
         for call in struct_calls(loop.body):
             self._place(call, names)
-        self.columns = {k: names.of(k, short(loop.table.columns[k])) for k in sorted(self._anchors())}
+        self.columns = {k: names.of(k, role(loop.table.columns[k])) for k in sorted(self._anchors())}
 
     def _anchors(self, *more: int) -> set[int]:
         """Columns that have members, where structs of calls do not have the addresses; of `more`, by identity, too."""

@@ -26,6 +26,12 @@ def short(text: str) -> str:
     return identifier(parts[-1] if parts else text)
 
 
+def role(text: str) -> str:
+    """As `short`, with the node whose own buffer it is: `blocks.3.gate.constants` -> `gate_constants`."""
+    owner, _, part = text.rpartition(".")
+    return identifier(f"{short(owner)}_{part}") if owner and part in ("constants", "scratch") else short(text)
+
+
 class Names:
     """Gives each key one name; a name that is taken gets a number."""
 

@@ -279,14 +279,18 @@ class _Printer:
 
     def queue(self, program: Program) -> tuple[list[str], list[str]]:
         """The declaration of what a program starts on an asynchronous engine, and lines that complete its table."""
-        found = queue(program.steps, self.engines, self.tables.numbers, lambda ref: self.places.address(ref)[1])
+        found = queue(
+            program.steps, self.engines, lambda numbers: self.tables.numbers(numbers, "registers"),
+            lambda ref: self.places.address(ref)[1],
+        )  # fmt: skip
         if found is None:
             return [], []
         name = self.places.names.of((program.name, "jobs"), f"{self.prefix}_{program.name}_jobs")
         constant = "" if found.later else "const "
         rows = [wrap(f"{INDENT}{{{', '.join(row)}}},", len(INDENT) + 4) for row in found.rows]
         kind = f"{constant}tw_{found.engine}_job"
-        self.tables.queue(name, kind, rows, sum(map(len, found.rows)))
+        about = f"/* What {program.name} starts on {found.engine}, in this order; tw_cores.h has the fields. */"
+        self.tables.queue(name, kind, rows, sum(map(len, found.rows)), about)
         lines = [f"{name}[{row}].{field} = {value};" for row, field, value in found.later]
         lines.append(f"tw_{found.engine}_describe({name});")
         local = [f"{INDENT}tw_{found.engine}_queue queue = {{{name} + 1, {name} + {len(rows)}, 1}};"]

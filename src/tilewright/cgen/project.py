@@ -6,20 +6,18 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..errors import UserError
 from ..files import umask
-from ..ir.plan import EntryPlan
 from ..ir.types import Kind
 from ..report.html import html
-from ..report.timeline import entry_record, on_cores
+from ..report.timeline import entry_record
 from ..report.timeline import text as schedule_text
-from ..schedule.estimate import Event, Timeline, estimate
+from ..schedule.estimate import Timeline, estimate
 from ..solve.place import peak_step
 from ..solve.record import record
 from .constants import literal
@@ -28,6 +26,7 @@ from .language import language_files
 from .layout import wrap
 from .names import Names, identifier
 from .prototypes import prototypes
+from .rounds import named
 from .skeleton import guard, render, summary
 
 if TYPE_CHECKING:
@@ -150,33 +149,6 @@ def _timelines(compiled: Compiled) -> dict[str, Timeline]:
     return {program.name: estimate(program, compiled.target) for program in compiled.programs}
 
 
-def _named(entry: EntryPlan, events: Sequence[Event]) -> list[Event]:
-    """Calls under the names of their own nodes: a loop's calls have the names of its first round.
-
-    Phases of the cores come in the order of the graph, as many for a node as it has tiles, and so do jobs; where they
-    do not, names stay.
-    """
-    owners: tuple[list[tuple[str, str]], list[tuple[str, str]]] = [], []  # (node, kernel) of phases, and of jobs
-    for node in entry.graph.nodes:
-        choice = entry.choices.get(node.name)
-        if choice is None or choice.tiled is None:
-            continue
-        way, mate = choice.tiled, choice.tiled.partner
-        for _ in range(way.count):
-            if mate is not None:
-                owners[True].append((node.name, mate.kernel.symbol))
-            owners[way.aside and mate is None].append((node.name, choice.kernel.symbol))
-            if mate is not None and mate.then is not None:
-                owners[False].append((node.name, mate.then.symbol))
-    names: dict[int, str] = {}
-    for jobs in (False, True):
-        calls = {e.phase: e.kernel for e in events if e.phase >= 0 and on_cores(e) != jobs}
-        if [calls[phase] for phase in sorted(calls)] != [kernel for _, kernel in owners[jobs]]:
-            return list(events)
-        names |= dict(zip(sorted(calls), (name for name, _ in owners[jobs]), strict=True))
-    return [event if event.phase < 0 else replace(event, name=names[event.phase]) for event in events]
-
-
 def _schedule(compiled: Compiled, timelines: Mapping[str, Timeline]) -> dict[str, Any] | None:
     """schedule.json: when each call and each transfer is predicted to begin and end."""
     if not timelines:
@@ -186,10 +158,10 @@ def _schedule(compiled: Compiled, timelines: Mapping[str, Timeline]) -> dict[str
         "cores": compiled.target.cores,
         "entries": {
             entry.graph.name: entry_record(
-                function, timelines[entry.graph.name].cycles, _named(entry, timelines[entry.graph.name].events),
+                function, timelines[program.name].cycles, named(entry, program.steps, timelines[program.name].events),
                 (k.symbol for c in entry.choices.values() for k in c.kernels if not k.costed),
             )
-            for entry, function in zip(compiled.plan.entries, functions, strict=True)
+            for entry, program, function in zip(compiled.plan.entries, compiled.programs, functions, strict=True)
         },
     }  # fmt: skip
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from ..ir.program import Barrier, Call, Column, Job, Loop, Ref, Step
 from ..ir.types import Kind
 from ..targets.base import Engine
+from .layout import wide
 
 Row = Sequence[Ref | None]
 
@@ -70,7 +71,7 @@ def queue(
                 if not isinstance(operand, Ref):
                     row.append("0")
                     continue
-                text = f"TW_AT({address(operand)}, {added})"
+                text = f"TW_AT({address(operand)}, {wide(added)})"
                 known = isinstance(operand.offset, int) and operand.buffer.kind not in (Kind.INPUT, Kind.OUTPUT)
                 row.append(text if known else "0")
                 if not known:

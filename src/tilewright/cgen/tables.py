@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from ..targets.base import Kernel
-from .layout import INDENT, expression, wrap
+from .layout import INDENT, wide, wrap
 from .names import Names
 
 WIDE = ("int64_t", "uint64_t", "double")  # two words each
@@ -22,12 +22,12 @@ class Tables:
     def text(self) -> str:
         return "\n\n".join(self.texts.values())
 
-    def numbers(self, values: tuple[int, ...]) -> str:
-        """The name of a table of numbers."""
-        name = self.names.of(values, f"{self.prefix}_table")
+    def numbers(self, values: tuple[int, ...], what: str = "table") -> str:
+        """The name of a table of numbers; equal ones are one, whatever they are."""
+        name = self.names.of(values, f"{self.prefix}_{what}")
         if name not in self.texts:
             head = f"static const int32_t {name}[{len(values)}]{self.where(len(values))}"
-            self.texts[name] = wrap(f"{head} = {{{', '.join(map(expression, values))}}};", 4)
+            self.texts[name] = wrap(f"{head} = {{{', '.join(map(wide, values))}}};", 4)
         return name
 
     def rows(self, variable: str, fields: Sequence[str], rows: Sequence[str], words: int, *, near: bool = True) -> str:
@@ -54,10 +54,10 @@ class Tables:
             self.texts[name] = f"{head}\n{wrap(f'{INDENT}{text[1:-1]},', 4)}\n}};"
         return name
 
-    def queue(self, name: str, kind: str, rows: Sequence[str], words: int) -> None:
+    def queue(self, name: str, kind: str, rows: Sequence[str], words: int, about: str) -> None:
         """What an asynchronous engine is asked to do in a program, one call a row; calls may change it."""
         where = self.where(words, "" if kind.startswith("const ") else "_CHANGING")
-        self.texts[name] = "\n".join([f"static {kind} {name}[{len(rows)}]{where} = {{", *rows, "};"])
+        self.texts[name] = "\n".join([about, f"static {kind} {name}[{len(rows)}]{where} = {{", *rows, "};"])
 
     def where(self, words: int, kind: str = "") -> str:
         """The attribute of a table: in the scratchpad, as long as there is room for tables."""

@@ -32,7 +32,7 @@ def compile_(
 
     from ..report.html import html
     from ..report.record import read
-    from ..report.summary import facts, fields, lines
+    from ..report.summary import facts, fields, lines, pace, room
     from ..report.timeline import read as read_timeline
 
     plan, _ = read(folder)
@@ -41,4 +41,4 @@ def compile_(
         replace_file(folder / "report.html", html(plan, sizes, schedule))
     outcome.add(**fields(plan, sizes, schedule))
     click.echo(f"{plan['name']} for {target}: {folder}")
-    click.echo(table(lines(facts(plan, sizes), seconds)))
+    click.echo(table(lines([*facts(plan, sizes), *room(plan), *pace(plan, schedule)], seconds)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -14,35 +15,34 @@ from ..files import replace_file
 from ..output import Outcome
 from .common import FILE, FOLDER, json_option, table
 
+_OF_TYPES = re.compile(r"\w+ must be \w+, it is \w+")  # the rule that a kernel's row states by its types
+
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @click.option("--html", "html_file", type=FILE, help="Write the report as one HTML file.")
-@click.option("--top", type=click.IntRange(0), default=12, show_default=True, help="Layers to show, 0: all.")
+@click.option(
+    "--top", type=click.IntRange(0), default=12, show_default=True, help="Blocks, phases and layers to show, 0: all."
+)
 @json_option
 @click.pass_obj
 def report(outcome: Outcome, folder: Path, html_file: Path | None, top: int) -> None:
     """Show totals, the memory peak and the largest layers of the compiled network in DIR."""
     from ..report.record import read
-    from ..report.summary import alive, facts, fields, lines, peak
+    from ..report.summary import alive, facts, fields, lines, pace, peak, room
     from ..report.timeline import read as read_timeline
 
     plan, sizes = read(folder)
     schedule, simulated = read_timeline(folder)
     outcome.add(**fields(plan, sizes, schedule, simulated))
     click.echo(f"{plan['name']} for {plan['target']}")
-    click.echo(table(lines(facts(plan, sizes))))
+    click.echo(table(lines([*facts(plan, sizes), *room(plan), *pace(plan, schedule)])))
     for entry in plan["entries"]:
         near = plan["levels"]["act"]
         found = peak(entry, near)
         click.echo(f"\n{entry['name']}: {found.bytes:,} bytes alive at step {found.step}, {found.node}")
-        rows = [
-            (f"  {b['name']}", f"{b['bytes']:,}", f"at {b['offset']:,}")
-            for b in alive(entry, found.step)
-            if b["memory"] == near
-        ]
-        click.echo(table(rows, right=(1,)))
-    _phases(schedule, simulated, top)
+        click.echo(_blocks([b for b in alive(entry, found.step) if b["memory"] == near], top))
+    _phases(plan, schedule, simulated, top)
     nodes = sorted(plan["entries"][-1]["nodes"], key=lambda n: -n["macs"])
     shown = nodes[:top] if top else nodes
     click.echo(f"\n{len(shown)} of {len(nodes)} layers of {plan['entries'][-1]['name']}, most work first")
@@ -55,16 +55,36 @@ def report(outcome: Outcome, folder: Path, html_file: Path | None, top: int) -> 
         replace_file(html_file, html(plan, sizes, schedule, simulated))
 
 
-def _phases(schedule: Mapping[str, Any] | None, simulated: Mapping[str, Any] | None, top: int) -> None:
+def _blocks(blocks: Sequence[Mapping[str, Any]], top: int) -> str:
+    """The largest blocks, those of equal layers together, and how much the others are."""
+    from ..report.summary import alike
+
+    groups = alike(blocks)
+    shown = groups[:top] if top and len(groups) > top + 1 else groups  # one line for others is one line as well
+    rows = [
+        (f"  {name}", f"{count * b['bytes']:,}", f"at {b['offset']:,}" if count == 1 else f"{count} of {b['bytes']:,}")
+        for name, count, b in shown
+    ]
+    if rest := groups[len(shown) :]:
+        count = sum(count for _, count, _ in rest)
+        rows.append((f"  {count} others", f"{sum(c * b['bytes'] for _, c, b in rest):,}", ""))
+    return table(rows, right=(1,))
+
+
+def _phases(
+    plan: Mapping[str, Any], schedule: Mapping[str, Any] | None, simulated: Mapping[str, Any] | None, top: int
+) -> None:
     """The longest phases of each entry with a schedule; simulated cycles where there was a run."""
     from ..report.timeline import phases
 
+    sizes = {e["name"]: ", ".join(f"{sym['name']} {sym['nominal']:,}" for sym in e["syms"]) for e in plan["entries"]}
     for name, entry in schedule["entries"].items() if schedule else ():
         rows = phases(entry, simulated["entries"].get(name) if simulated else None)
         rows.sort(key=lambda p: -(p["cycles_simulated"] or p["cycles_predicted"] or 0))
         shown = rows[:top] if top else rows
-        click.echo(f"\n{len(shown)} of {len(rows)} phases of {name}, longest first; cycles")
-        head = ("  nodes", "kernel", "tiles", "predicted", "simulated")
+        at = f", predicted for {sizes[name]}" if sizes[name] else ""
+        click.echo(f"\n{len(shown)} of {len(rows)} phases of {name}, longest first; cycles{at}")
+        head = ("  nodes", "kernel", "calls", "predicted", "simulated")
         lines = [
             (
                 f"  {p['name']}", ", ".join(p["kernels"]), str(p["tiles"]),
@@ -101,7 +121,7 @@ def explain(outcome: Outcome, folder: Path, node: str) -> None:
         for entry, at, record in found
     ]
     outcome.add(target=plan["target"], nodes=explained)
-    click.echo("\n\n".join(map(_text, explained)))
+    click.echo("\n\n".join(_text(told, entry) for told, (entry, _, _) in zip(explained, found, strict=True)))
 
 
 def _explained(plan: Mapping[str, Any], entry: Mapping[str, Any], step: int, node: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,15 +171,19 @@ def _elsewhere(plan: Mapping[str, Any], entry: Mapping[str, Any], name: str) -> 
     return {"kind": "the caller's"} if name in interface else {"kind": "state, updated in place"}
 
 
-def _text(found: Mapping[str, Any]) -> str:
+def _text(found: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
+    from ..report.summary import alike
+
     origin = f", from {found['origin']}" if found["origin"] and found["origin"] != found["name"] else ""
     lines = [f"{found['name']} in {found['entry']}: {found['op']}, step {found['step']}{origin}"]
     if found["kernel"]:
         cycles = f", predicted {found['cycles']:,.0f} cycles" if found["cycles"] is not None else ""
         lines.append(f"  runs as {found['kernel']} on {found['engine'].split(', ')[0]}{cycles}; {found['macs']:,} MACs")
         lines += [f"  {_shared(found['shared'])} at the same time"] if found.get("shared") else []
-        lines += _cut(found) if "tiles" in found else []
-        lines += [f"  not {other['kernel']}: {other['why']}" for other in found["others"]]
+        lines += _cut(found, sized=bool(entry["syms"])) if "tiles" in found else []
+        types = [other["kernel"] for other in found["others"] if _OF_TYPES.fullmatch(other["why"])]
+        lines += [f"  not {o['kernel']}: {o['why']}" for o in found["others"] if not _OF_TYPES.fullmatch(o["why"])]
+        lines += [f"  for other types: {', '.join(dict.fromkeys(types))}"] if types else []
         if not found["others"]:
             lines.append("  no other kernel of the target is for this operator")
     else:
@@ -175,13 +199,18 @@ def _text(found: Mapping[str, Any]) -> str:
             layout = f", laid out as {place['layout']}" if place.get("layout") else ""
             where = f", in {place['memory']}" if place.get("memory") else ""
             lines.append(f"  {name}: {place['kind']}{size}{layout}{where}")
+    beside = alike([b for b in entry["blocks"] if b["name"] in found["alive"]])
+    names = ", ".join(f"{name} ({count})" if count > 1 else name for name, count, _ in beside)
     where = "the peak" if found["at_peak"] else f"the peak has {found['peak_bytes']:,}"
-    lines.append(f"  alive at this step: {found['alive_bytes']:,} bytes ({where}): {', '.join(found['alive'])}")
+    lines.append(f"  alive at this step: {found['alive_bytes']:,} bytes ({where}): {names}")
     return "\n".join(lines)
 
 
-def _cut(found: Mapping[str, Any]) -> list[str]:
-    """How a node is cut, what moves for it, how long it takes and what bounds it, and the other tilings."""
+def _cut(found: Mapping[str, Any], *, sized: bool) -> list[str]:
+    """How a node is cut, what moves for it, how long it takes and what bounds it, and the other tilings.
+
+    `sized`: a run has sizes of its own, MACs and predictions are of nominal ones.
+    """
     lines = [f"  {_tile(found['tile'])}, {found['tiles']:,} tiles" if found["tile"] else "  not cut"]
     lines[0] += f", buffers per stream: {found['buffers']}" if found["tiles"] > 1 else ""
     for s in found["streams"]:
@@ -195,11 +224,12 @@ def _cut(found: Mapping[str, Any]) -> list[str]:
         lines.append("  its constants stay in the scratchpad from the first call on")
     for side in ("predicted", "simulated"):
         if found[f"cycles_{side}"] is not None:
-            cycles = max(found[f"cycles_{side}"], 1e-9)
-            lines.append(
-                f"  {side}: {cycles:,.0f} cycles with waits, {found[f'kernel_cycles_{side}']:,.0f} in the kernel; "
+            cycles, computing = max(found[f"cycles_{side}"], 1e-9), found[f"kernel_cycles_{side}"]
+            rate = (
                 f"{found['macs'] / cycles:.2f} MAC/cycle, {100 * found['least_cycles'] / cycles:.0f} % of the roofline"
             )
+            rate = "sizes of the run" if sized and side == "simulated" else rate
+            lines.append(f"  {side}: {cycles:,.0f} cycles with waits, {computing:,.0f} in the kernel; {rate}")
     bound = f"bound by {found['bound']}" if found["bound"] else "what bounds it is not known, the kernel states no cost"
     lines.append(f"  {bound}; at least {found['least_cycles']:,.0f} cycles whatever the program")
     lines += [

@@ -9,7 +9,7 @@ import click
 
 from ..errors import UserError
 from ..output import DIFFERS, OK, Outcome, say, step
-from .common import FILE, compile_options, json_option, scratch_folder, target_option, timing_option, write
+from .common import FILE, compile_options, json_option, scratch_folder, table, target_option, timing_option, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,22 +60,10 @@ def _run(
     outcome: Outcome, folder: Path, plan: dict[str, Any], inputs_file: Path | None, outputs_file: Path | None,
     expect_file: Path | None, repeat: int, perfetto_file: Path | None, timing: str,
 ) -> int:  # fmt: skip
-    from ..arrays import cast, match, read_npz, shaped, write_npz
+    from ..arrays import match, read_npz, shaped, write_npz
 
-    ports, results = _ports(plan, "inputs"), _ports(plan, "outputs")
-    given = read_npz(inputs_file) if inputs_file else None
+    arrays, results = _given(plan, inputs_file), _ports(plan, "outputs")
     expected = match(read_npz(expect_file), results, "output", expect_file) if expect_file else None
-    if given is None:
-        arrays = _zeros(ports, plan)
-    elif plan["language"] is not None:
-        arrays = [_prompt(given, ports[0], inputs_file)]
-    else:
-        matched = match(given, ports, "input", inputs_file, surplus=True)
-        arrays = [cast(array, port) for array, port in zip(matched, ports, strict=True)]
-        if len(given) > len(ports):
-            say(
-                f"note: {inputs_file} has {len(given)} arrays for {len(ports)} inputs; the last are taken for constants"
-            )
 
     from dataclasses import asdict
 
@@ -102,6 +90,9 @@ def _run(
             say(f"error: {verdict.first}")
             return DIFFERS
     click.echo(_told(results, last, expected is not None, repeat, verdict.worst))
+    rows = network.rows(outcome.fields)
+    if rows:
+        click.echo(table([(f"  {name}", value, note) for name, value, note in rows]), err=True)
     return OK
 
 
@@ -127,6 +118,22 @@ def _timeline(
     replace_file(folder / "report.html", html(plan, sizes, schedule, simulated))
     if perfetto_file is not None:
         replace_file(perfetto_file, text(perfetto(schedule, simulated)))
+
+
+def _given(plan: dict[str, Any], source: Path | None) -> list[Array]:
+    """The inputs of a run from an npz file: arrays of the interface, or a prompt; zeros without a file."""
+    from ..arrays import cast, match, read_npz
+
+    ports = _ports(plan, "inputs")
+    if source is None:
+        return _zeros(ports, plan)
+    given = read_npz(source)
+    if plan["language"] is not None:
+        return [_prompt(given, ports[0], source)]
+    matched = match(given, ports, "input", source, surplus=True)
+    if len(given) > len(ports):
+        say(f"note: {source} has {len(given)} arrays for {len(ports)} inputs; the last are taken for constants")
+    return [cast(array, port) for array, port in zip(matched, ports, strict=True)]
 
 
 def _prompt(given: dict[str, Array], port: Port, source: object) -> Array:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..schedule.estimate import Event
 from .pages import environment
-from .summary import facts, peak
+from .summary import facts, memories, pace, peak
 from .timeline import CORES, TRANSFERS, by_node, engines_of, events_of, on_cores, phases
 
 SKELETON = Path(__file__).parent / "skeleton"
@@ -34,9 +34,9 @@ def chip(
         "timing": simulated["timing"] if simulated else None,
     }
     return environment().get_template("chip.html.j2").render(
-        plan=plan, facts=facts(plan, sizes), data=_inside_html(data),
+        plan=plan, facts=[*facts(plan, sizes), *pace(plan, schedule)], data=_inside_html(data),
         style=_part("chip.css"), script=_part("chart.js") + _part("chip.js"),
-        run=simulated, levels=_levels(plan), number="{:,}".format, bytes_per_cycle=plan["dma_bytes_per_cycle"],
+        run=simulated, levels=memories(plan), number="{:,}".format, bytes_per_cycle=plan["dma_bytes_per_cycle"],
         engine=plan["engines"]["cpu"],
     )  # fmt: skip
 
@@ -50,18 +50,6 @@ def _inside_html(data: Mapping[str, Any]) -> str:
 @cache
 def _part(name: str) -> str:
     return (SKELETON / name).read_text()
-
-
-def _levels(plan: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, int]], int]]:
-    """(memory, what is in it, bytes there are) for each memory."""
-    found = []
-    for memory, limit in plan["memories"].items():
-        uses = [("buffers and values", plan["capacity"].get(memory, 0))]
-        for kind, use, what in (("const", "weights", "constants"), ("state", "state", "state")):
-            if plan["levels"].get(kind) == memory:
-                uses.append((what, plan["memory"][use]))
-        found.append((memory, [use for use in uses if use[1]], limit))
-    return found
 
 
 def _entry(

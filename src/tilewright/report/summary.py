@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .timeline import by_node, cycles_of, phases
+
+WIDE = 30  # characters of a name that the column of figures has room for
+_LAYER = re.compile(r"\.\d+\.")  # the number in `blocks.3.wq`
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,15 @@ def alive(entry: Mapping[str, Any], step: int) -> list[Mapping[str, Any]]:
     """Blocks alive at a step, largest first."""
     found = [b for b in entry["blocks"] if b["first"] <= step <= b["last"]]
     return sorted(found, key=lambda b: (-b["bytes"], b["name"]))
+
+
+def alike(blocks: Sequence[Mapping[str, Any]]) -> list[tuple[str, int, Mapping[str, Any]]]:
+    """Blocks by name, how many there are and one of them, most bytes first: those of equal layers are one line."""
+    groups: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
+    for block in blocks:
+        groups.setdefault((_LAYER.sub(".*.", block["name"], count=1), block["bytes"]), []).append(block)
+    found = [(name if len(b) > 1 else b[0]["name"], len(b), b[0]) for (name, _), b in groups.items()]
+    return sorted(found, key=lambda group: (-group[1] * group[2]["bytes"], group[0]))
 
 
 def peak(entry: Mapping[str, Any], memory: str | None = None) -> Peak:
@@ -139,8 +152,10 @@ def facts(plan: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> list[Fact
         )
         unseen = f"; not counting {', '.join(sizes['unknown'])}" if sizes["unknown"] else ""
         found.append(Fact("stack", bytes_text(sizes["stack"]), f"at most{unseen}"))
-    if top.bytes:
+    if top.bytes and len(top.node) <= WIDE:
         found.append(Fact("peak", top.node, f"{top.bytes:,} bytes alive in {top.entry}"))
+    elif top.bytes:
+        found.append(Fact("peak", bytes_text(top.bytes), f"alive in {top.entry} at {top.node}"))
     made = plan.get("quantisation")
     if made is not None and made["snr_db"] is not None:
         note = f"signal to noise at the outputs, {made['samples']} samples; greatest error {made['max_abs_error']:.3g}"
@@ -148,6 +163,40 @@ def facts(plan: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> list[Fact
     per = "per decoded token" if plan["language"] is not None else "per run"
     found.append(Fact("MACs", f"{plan['macs']:,}", f"{per}, at nominal sizes"))
     return found
+
+
+def memories(plan: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, int]], int | None]]:
+    """(memory, what the plan has in it, bytes there are) for each memory of a chip."""
+    found = []
+    for memory, limit in plan["memories"].items():
+        uses = [("buffers and values", plan["capacity"].get(memory, 0))]
+        for kind, use, what in (("const", "weights", "constants"), ("state", "state", "state")):
+            if plan["levels"].get(kind) == memory:
+                uses.append((what, plan["memory"][use]))
+        found.append((memory, [use for use in uses if use[1]], limit))
+    return found
+
+
+def room(plan: Mapping[str, Any]) -> list[Fact]:
+    """How much of each memory the plan takes, where there is a scratchpad."""
+    found = []
+    for memory, uses, limit in memories(plan) if plan.get("dma_bytes_per_cycle") else ():
+        of = f"{sum(size for _, size in uses):,}" + (f" of {limit:,}" if limit else "") + " bytes"
+        if uses:
+            found.append(Fact(memory, of, " + ".join(f"{what} {size:,}" for what, size in uses)))
+    return found
+
+
+def pace(plan: Mapping[str, Any], schedule: Mapping[str, Any] | None) -> list[Fact]:
+    """What the last entry is predicted to take, where the target tells it."""
+    if schedule is None:
+        return []
+    cycles, clock = cycles_of(schedule["entries"][plan["entries"][-1]["name"]]), plan["engines"]["cpu"]["clock_mhz"]
+    if cycles is None:
+        return [Fact("predicted", "-", "not known: a kernel states no cost")]
+    per, rate = ("decoded token", "tokens/s") if plan["language"] is not None else ("run", "runs/s")
+    note = f"per {per}, at nominal sizes; {clock * 1e6 / max(cycles, 1):,.0f} {rate} at {clock:.0f} MHz (assumed clock)"
+    return [Fact("predicted", f"{cycles:,.0f} cycles", note)]
 
 
 def bytes_text(count: int) -> str:

@@ -304,6 +304,9 @@ class Runner(Protocol):
     def measured(self) -> dict[str, Any]:
         """Fields about the latest series: cycles, energy ..., where the target tells them."""
 
+    def rows(self, fields: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+        """What people read about the latest series, as rows of a table: name, value, note. `fields` as of `--json`."""
+
     def reset(self) -> None:
         """State back to what it was before the first run."""
 

@@ -38,5 +38,6 @@ def render(skeleton: str, **values: Any) -> str:
 
 def summary(compiled: Compiled) -> str:
     """One line on what this is."""
-    text = f"{compiled.model.name}, compiled by Tilewright {__version__} for {compiled.target.name}"
+    named = f"{compiled.model.name}, " if compiled.model.name != compiled.prefix else ""
+    text = f"{named}compiled by Tilewright {__version__} for {compiled.target.name}"
     return text.replace("*/", "* /")

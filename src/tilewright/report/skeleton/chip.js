@@ -168,7 +168,7 @@ function phaseTable(entry) {
     { title: "calls", n: true, value: p => p.tiles, about: "tiles in a row" },
     { title: "cycles, predicted", n: true, value: p => p.predicted, meter: p => p.predicted / most },
     { title: "simulated", n: true, value: p => p.simulated, meter: p => p.simulated / most, second: true, unless: !real },
-    { title: "off by", n: true, value: off, text: p => off(p) === null ? "" : signed(off(p)), unless: !real },
+    { title: "off by", n: true, value: off, text: p => off(p) === null ? "" : signed(off(p)), unless: !real || entry.syms.length > 0 },
     { title: "computing", n: true, value: p => real ? p.kernel_cycles_simulated : p.kernel_cycles_predicted,
       about: "cycles that the busiest core spends in kernels" },
     { title: "share", n: true, value: p => (p.simulated ?? p.predicted) / (entry.simulated ?? entry.cycles),
@@ -179,7 +179,8 @@ function phaseTable(entry) {
 function layerTable(entry) {
   const parent = document.getElementById("layers");
   parent.replaceChildren();
-  const rows = entry.nodes.map((n, step) => ({ ...n, step, took: n.simulated ?? n.predicted }));
+  const sized = entry.syms.length > 0; // MACs are those of nominal sizes, and so are predictions; a run has its own
+  const rows = entry.nodes.map((n, step) => ({ ...n, step, took: sized ? n.predicted : n.simulated ?? n.predicted }));
   const real = entry.simulated !== null, most = Math.max(1, ...rows.map(n => n.took || 0));
   const roof = n => n.took && n.least_cycles !== undefined ? n.least_cycles / n.took : null;
   const rate = n => n.took && n.macs ? n.macs / n.took : null;
@@ -273,10 +274,11 @@ function open(entry) {
   charts = [];
   for (const button of document.getElementById("tabs").children) button.setAttribute("aria-pressed", button.textContent === entry.name);
   const sizes = entry.syms.map(s => `${s.name} up to ${number(s.max)} (nominal ${number(s.nominal)})`).join(", ");
-  const macs = entry.nodes.reduce((sum, n) => sum + n.macs, 0), cycles = entry.simulated ?? entry.cycles;
+  const macs = entry.nodes.reduce((sum, n) => sum + n.macs, 0), cycles = sizes ? entry.cycles : entry.simulated ?? entry.cycles;
   document.getElementById("about").textContent = `Entry ${entry.name}: ${entry.nodes.length} nodes, ${number(macs)} ` +
     `multiply-accumulates${sizes ? ` at nominal sizes; run-time sizes: ${sizes}` : ""}. Predicted ${number(entry.cycles)} cycles` +
-    (entry.simulated ? `, simulated ${number(entry.simulated)} (off by ${signed(entry.cycles / entry.simulated - 1)})` : "") +
+    (entry.simulated ? `, simulated ${number(entry.simulated)}` +
+      (sizes ? " (a run of sizes of its own)" : ` (off by ${signed(entry.cycles / entry.simulated - 1)})`) : "") +
     `: ${(macs / cycles).toFixed(2)} MAC/cycle. Most bytes of ${entry.peak.memory} are alive at step ${entry.peak.step}, ${entry.peak.node}: ` +
     `${number(entry.peak.bytes)}.`;
   document.getElementById("uncosted").textContent = entry.uncosted.length

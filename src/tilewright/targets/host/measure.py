@@ -10,6 +10,7 @@ from typing import Any
 RETURN_ADDRESS = 8  # bytes that a call pushes on x86-64; on other hosts the frame holds it
 SHF_WRITE, SHF_ALLOC = 1, 2
 CALLS = {"EM_X86_64": {2, 4}, "EM_AARCH64": {282, 283}, "EM_RISCV": {17, 18, 19}}  # relocations of calls and tail calls
+BEHIND = {"EM_X86_64": 4}  # calls are relative to the next instruction
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,9 @@ def measure(objects: Sequence[Path], entries: Sequence[str], without: Collection
         with path.open("rb") as file:
             elf = ELFFile(file)
             _sections(elf, path.name, sections, globals_)
-            symbols = elf.get_section_by_name(".symtab").iter_symbols()
-            known = frozenset(symbol.name for symbol in symbols if symbol["st_info"]["bind"] != "STB_LOCAL")
-            _frames(elf, path.name, known, frames)
-            _calls(elf, path.name, known, calls)
+            functions = _Functions(elf, path.name)
+            _frames(elf, functions, frames)
+            _calls(elf, functions, calls)
     total = {"code": 0, "constants": 0, "variables": 0}
     for section in _reachable(sections, globals_, entries):
         total[sections[section].kind] += sections[section].bytes
@@ -111,21 +111,40 @@ def _objects(elf: Any, section: Any) -> int:
     return sum(s["st_size"] for s in symbols if s["st_shndx"] == index and s["st_info"]["type"] == "STT_OBJECT")
 
 
-def _function_at(elf: Any, file: str, symbol: Any) -> str | None:
-    """The function that a relocation names, by symbol or by its own section; file-local names carry the file's."""
-    kind = symbol["st_info"]["type"]
-    if kind == "STT_SECTION" or symbol.name.startswith(".L"):
-        if not isinstance(symbol["st_shndx"], int):
-            return None
-        name = str(elf.get_section(symbol["st_shndx"]).name)
-        return f"{file}:{name.removeprefix('.text.')}" if name.startswith(".text.") else None
-    if kind == "STT_OBJECT" or not symbol.name:
-        return None
-    local = symbol["st_info"]["bind"] == "STB_LOCAL"
-    return f"{file}:{symbol.name}" if local else str(symbol.name)
+class _Functions:
+    """The functions of an object file by where they are; names of file-local ones carry the file's.
+
+    Sections need not have a function's name: kernels put what is hot into sections of their own.
+    """
+
+    def __init__(self, elf: Any, file: str) -> None:
+        self.file = file
+        self.found: dict[int, dict[int, list[str]]] = {}  # section, address in it: a function and its other names
+        for symbol in elf.get_section_by_name(".symtab").iter_symbols():
+            if symbol["st_info"]["type"] == "STT_FUNC" and isinstance(symbol["st_shndx"], int):
+                self.found.setdefault(symbol["st_shndx"], {}).setdefault(symbol["st_value"], []).append(
+                    self.name(symbol)
+                )
+
+    def name(self, symbol: Any) -> str:
+        local = symbol["st_info"]["bind"] == "STB_LOCAL"
+        return f"{self.file}:{symbol.name}" if local else str(symbol.name)
+
+    def at(self, section: int, address: int) -> list[str]:
+        """All names of the function that an address is in."""
+        here = self.found.get(section, {})
+        begins = [start for start in here if start <= max(0, address)]
+        return here[max(begins)] if begins else []
+
+    def meant(self, symbol: Any, added: int) -> list[str]:
+        """The function that a relocation names: by its symbol, or by a section or a label and what is added to it."""
+        if symbol["st_info"]["type"] == "STT_SECTION" or symbol.name.startswith(".L"):
+            section = symbol["st_shndx"]
+            return self.at(section, symbol["st_value"] + added) if isinstance(section, int) else []
+        return [self.name(symbol)] if symbol.name and symbol["st_info"]["type"] != "STT_OBJECT" else []
 
 
-def _frames(elf: Any, file: str, known: frozenset[str], frames: dict[str, int]) -> None:
+def _frames(elf: Any, functions: _Functions, frames: dict[str, int]) -> None:
     """Frame size of every function, from .stack_sizes (address by relocation, then ULEB128)."""
     sections = list(elf.iter_sections())
     for section in sections:
@@ -135,7 +154,6 @@ def _frames(elf: Any, file: str, known: frozenset[str], frames: dict[str, int]) 
         symbols = sections[section["sh_link"]]
         for relocation in section.iter_relocations():
             symbol = symbols.get_symbol(relocation["r_info_sym"])
-            name = _function_at(elf, file, symbol)
             at, size, shift = relocation["r_offset"] + elf.elfclass // 8, 0, 0
             while True:
                 byte = data[at]
@@ -143,30 +161,25 @@ def _frames(elf: Any, file: str, known: frozenset[str], frames: dict[str, int]) 
                 at, shift = at + 1, shift + 7
                 if byte < 128:
                     break
-            if name:
-                frames[_canonical(file, name, known)] = size
+            frames |= dict.fromkeys(functions.meant(symbol, relocation["r_addend"]), size)
 
 
-def _canonical(file: str, name: str, known: frozenset[str]) -> str:
-    """`file:f` and `f` are the same where f is global (`known`): give the global spelling."""
-    plain = name.removeprefix(f"{file}:")
-    return plain if plain in known else name
-
-
-def _calls(elf: Any, file: str, known: frozenset[str], calls: dict[str, set[str]]) -> None:
+def _calls(elf: Any, functions: _Functions, calls: dict[str, set[str]]) -> None:
+    machine = elf["e_machine"]
     sections = list(elf.iter_sections())
     for section in sections:
-        if not section.name.startswith(".rela.text."):
+        if not section.name.startswith(".rela.text"):
             continue
-        caller = _canonical(file, f"{file}:{section.name.removeprefix('.rela.text.')}", known)
         symbols = sections[section["sh_link"]]
         for relocation in section.iter_relocations():
+            if relocation["r_info_type"] not in CALLS.get(machine, ()):
+                continue
             symbol = symbols.get_symbol(relocation["r_info_sym"])
             if symbol.name.startswith(".L") and symbol["st_shndx"] == section["sh_info"]:
                 continue  # a jump within a function, where the linker shortens code
-            callee = _function_at(elf, file, symbol)
-            if callee and relocation["r_info_type"] in CALLS.get(elf["e_machine"], ()):
-                calls.setdefault(caller, set()).add(_canonical(file, callee, known))
+            callees = functions.meant(symbol, relocation["r_addend"] + BEHIND.get(machine, 0))
+            for caller in functions.at(section["sh_info"], relocation["r_offset"]):
+                calls.setdefault(caller, set()).update(callees[:1])
 
 
 def _deepest(frames: dict[str, int], calls: dict[str, set[str]], entries: Sequence[str]) -> tuple[int, set[str]]:

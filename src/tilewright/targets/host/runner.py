@@ -47,6 +47,10 @@ class HostRunner:
         """Nothing: wall time of one call says little."""
         return {}
 
+    def rows(self, fields: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+        """Nothing, as `measured`."""
+        return []
+
     def prepared(self, inputs: Sequence[Array]) -> Callable[[], list[Array]]:
         """The same as a call without arguments that only runs, for measuring; results are overwritten."""
         given = [_fitting(a, about) for a, about in zip(inputs, self.inputs, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from .target import STACKS
@@ -27,3 +28,8 @@ def used(elf: Path) -> dict[str, int]:
                 if section["sh_flags"] & SH_FLAGS.SHF_ALLOC and size and start <= begin < start + length:
                     found[name] = max(found[name], begin + size - start)
     return found
+
+
+def rows(taken: Mapping[str, int]) -> list[tuple[str, str, str]]:
+    """What `used` found, as rows of a table for people: memory, bytes, what it holds."""
+    return [(name, f"{taken[name]:,} of {size:,} bytes", HOLDS[name]) for name, (_, size) in REGIONS.items()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ...report.timeline import read as read_timeline
 from ...sim import SimOptions, SimResult, Simulation
 from ..host.build import read_plan
 from .build import Built, build
+from .memories import rows, used
 from .observe import simulated
 from .program import Job
 from .target import CLOCK_MHZ
@@ -62,6 +63,23 @@ class SiracusaRunner:
             "timing": self.timing, "clock_mhz": CLOCK_MHZ, "cycles": self.cycles[-1], "first_cycles": self.cycles[0],
             "energy_uj": self.energy_uj,
         }  # fmt: skip
+
+    def rows(self, fields: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+        """Cycles of the last run beside the prediction and the first one, its energy, and the memories as linked."""
+        if not self.cycles:
+            return []
+        last, whole = self.cycles[-1], self.plan["language"] is not None
+        notes = [f"--timing {self.timing}, {last / CLOCK_MHZ:,.1f} us at {CLOCK_MHZ:.0f} MHz (assumed clock)"]
+        predicted = fields.get("cycles_predicted")
+        if predicted is not None and not whole:
+            notes.append(f"predicted {predicted:,.0f} ({predicted / last - 1:+.1%})")
+        if len(self.cycles) > 1:
+            notes.append(f"the first run {self.cycles[0]:,}")
+        found = [("cycles", f"{last:,} {'for the prompt' if whole else 'per run'}", "; ".join(notes))]
+        if self.energy_uj is not None:
+            what = "of the whole program, " if whole else ""
+            found.append(("energy", f"{self.energy_uj:,.1f} uJ", f"{what}an energy model, not measured"))
+        return found + rows(used(self.built.executable))
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """One run from the first state on."""

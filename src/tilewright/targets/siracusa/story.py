@@ -12,7 +12,7 @@ from typing import Any
 from ...sim import SimOptions, find
 from ..base import Story
 from .build import build
-from .memories import HOLDS, REGIONS, used
+from .memories import REGIONS, rows, used
 from .program import Job
 from .target import CLOCK_MHZ
 
@@ -57,9 +57,7 @@ class ChipTold:
                 ("cycles", f"{fields['cycles_per_token']:,} per token", "decoding, sampler and tokenizer included"),
                 ("energy", f"{fields['energy_uj_per_token']:,.1f} uJ per token", "an energy model, not measured"),
             ]
-        return found + [
-            (name, f"{self.bytes_used[name]:,} of {size:,} bytes", HOLDS[name]) for name, (_, size) in REGIONS.items()
-        ]
+        return found + rows(self.bytes_used)
 
 
 class SiracusaStoryteller:

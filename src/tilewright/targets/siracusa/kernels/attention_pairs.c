@@ -375,7 +375,7 @@ static __attribute__((noinline)) int SMALL hides_some(const int8_t *mask, int n)
 
 /* Of a pair of heads, from the one at `at` of the row, without a mask; `few`: whether there are few positions. */
 #define ATTEND_PAIR(few)                                                                                               \
-    int cached = at >> (given->spread - 2) & -4, apart = given->apart;                             \
+    int cached = at >> (given->spread - 2) & -4, apart = given->apart;                                                 \
     const int32_t *numbers = given->numbers;                                                                           \
     const int8_t *q = given->q + at;                                                                                   \
     int8_t *p = (int8_t *)(scratch + seen);                                                                            \

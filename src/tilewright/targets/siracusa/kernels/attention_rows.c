@@ -39,16 +39,18 @@ TW_X void scores(const struct rows *f, struct head *heads, int count, const int8
         "li %[value], -128\n" TW_LOOP("0", "%[seen]", "12")
         TW_LW_BY("%[v]", "%[at]", "%[stride]") "mv %[sum], %[add]\n" TW_DOT(TW_DOTSP, "%[v]", "%[v]", "%[word]")
         TW_MAC("%[sum]", "%[v]", "%[mul]") TW_LB("%[v]", "%[h]", "1") "sra %[sum], %[sum], %[shift]\n"
-        TW_CLIP("%[sum]", "%[sum]", "8") TW_LB_AT("%[sum]", "%[scale]", "%[sum]") TW_MAX("%[most]", "%[most]", "%[value]")
-        TW_SB("%[value]", "%[a]", "1") "add %[sum], %[sum], %[v]\n" TW_LB_AT("%[value]", "%[join]", "%[sum]")
+        TW_CLIP("%[sum]", "%[sum]", "8") TW_LB_AT("%[sum]", "%[scale]", "%[sum]")
+        TW_MAX("%[most]", "%[most]", "%[value]") TW_SB("%[value]", "%[a]", "1") "add %[sum], %[sum], %[v]\n"
+        TW_LB_AT("%[value]", "%[join]", "%[sum]")
         TW_MAX("%[most]", "%[most]", "%[value]") TW_SB("%[value]", "%[a]", "1")
         ".insn r 0x57, 5, 0, %[v], x0, %[most]\n" /* pv.add.sc.b */
         "slli %[sum], %[most], 2\nsw %[v], 0(%[a])\nsub %[sum], %[exp], %[sum]\n"
         TW_SW_BY("%[sum]", "%[to]", "%[next]") "add %[a], %[a], %[gap]\n" TW_ASM_END
         : [q] "+r"(q), [k] "+r"(k), [a] "+r"(a), [to] "+r"(heads), [at] "=&r"(at), [h] "=&r"(h), [word] "=&r"(word),
           [most] "=&r"(most), [value] "=&r"(value), [sum] "=&r"(sum), [v] "=&r"(v)
-        : [n] "r"(count), [seen] "r"(f->seen), [stride] "r"(f->stride), [mul] "r"(f->numbers[0]), [add] "r"(f->numbers[1]),
-          [shift] "r"(f->shift), [scale] "r"(f->scale + 128), [join] "r"(f->join + 256), [hidden] "r"(hidden),
+        : [n] "r"(count), [seen] "r"(f->seen), [stride] "r"(f->stride), [mul] "r"(f->numbers[0]),
+          [add] "r"(f->numbers[1]), [shift] "r"(f->shift), [scale] "r"(f->scale + 128), [join] "r"(f->join + 256),
+          [hidden] "r"(hidden),
           [exp] "r"(f->exp + 255), [next] "r"(sizeof *heads), [gap] "r"(f->room + GAP - 1)
         : "memory");
     /* clang-format on */

@@ -119,8 +119,8 @@ void SMALL tw_enter_row(const struct tw_enter_row *given, int first, int last)
                              TW_MAC("%[v]", "%[p]", "%[mul]") "sra %[v], %[v], %[shift]\n" TW_CLIP("%[v]", "%[v]",     \
                                  "8") TW_SB("%[v]", "%[y]", "1") TW_ASM_END                                            \
                      : [a] "+r"(a), [b] "+r"(b), [y] "+r"(y), [p] "=&r"(p), [q] "=&r"(q), [v] "=&r"(v)                 \
-                     : [n] "r"(last - first), [ta] "r"(table_a), [tb] "r"(table_b), [mul] "r"(mul),                   \
-                       [add] "r"(add), [shift] "r"(shift)                                            \
+                     : [n] "r"(last - first), [ta] "r"(table_a), [tb] "r"(table_b), [mul] "r"(mul),                    \
+                       [add] "r"(add), [shift] "r"(shift)                                                              \
                      : "memory")
 void SMALL tw_join_tables(const struct tw_join_tables *given, int first, int last)
 {

@@ -84,7 +84,7 @@ void __attribute__((minsize)) tw_few_sums(const struct tw_few_sums *given, int f
                 "sra %[b], %[b], %[shift]\n" TW_MAX("%[b]", "%[b]", "%[low]") TW_MIN("%[b]", "%[b]", "%[high]") put)
 /* x: [64], w: [rows][64], mul: [rows], add: [1], y: [rows]. */
 #define STREAM_SCALED(name, type, put)                                                                                 \
-    __attribute__((noinline)) void name(const int8_t *restrict x, const int8_t *restrict w,                     \
+    __attribute__((noinline)) void name(const int8_t *restrict x, const int8_t *restrict w,                            \
                                                const uint8_t *restrict mul, const int32_t *restrict add,               \
                                                type *restrict y, int shift, int32_t low, int32_t high, int first,      \
                                                int last)                                                               \

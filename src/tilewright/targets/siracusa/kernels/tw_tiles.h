@@ -38,7 +38,7 @@ struct tw_tile {
     TW_LW_BY("%[p]", "%[a]", "%[b]") TW_LW_BY("%[q]", "%[s1]", "%[s2]")                                                \
     "and %[p], %[p], %[c]\nsw %[q], " add "(" t ")\nsw %[p], " mul "(" t ")\n"
 #define TW_T_NUMBERS(t)                                                                                                \
-    "lw %[a], 108(" t ")\nlw %[b], 112(" t ")\nlw %[c], 116(" t ")\nlw %[s1], 120(" t ")\nlw %[s2], 124(" t ")\n"     \
+    "lw %[a], 108(" t ")\nlw %[b], 112(" t ")\nlw %[c], 116(" t ")\nlw %[s1], 120(" t ")\nlw %[s2], 124(" t ")\n"      \
     TW_T_TAKE(t, "0", "16") TW_T_TAKE(t, "4", "20") TW_T_TAKE(t, "8", "24") TW_T_TAKE(t, "12", "28")                   \
     "sw %[a], 108(" t ")\nsw %[s1], 120(" t ")\n"
 /* The first inputs and results of a block. */
@@ -48,12 +48,12 @@ struct tw_tile {
 #define TW_T_SUMS(code)                                                                                                \
     "li %[s0], 0\nli %[s1], 0\nli %[s2], 0\nli %[s3], 0\nli %[s4], 0\nli %[s5], 0\nli %[s6], 0\nli %[s7], 0\n"         \
     "lw %[a], 80(%[t])\n" TW_LOOP("0", "%[a]", "14") TW_T_INNER(code)                                                  \
-    "lw %[a], 128(%[t])\nlw %[b], 88(%[t])\nadd %[w0], %[w0], %[a]\nadd %[w1], %[w1], %[a]\n"                         \
+    "lw %[a], 128(%[t])\nlw %[b], 88(%[t])\nadd %[w0], %[w0], %[a]\nadd %[w1], %[w1], %[a]\n"                          \
     "add %[w2], %[w2], %[a]\nadd %[w3], %[w3], %[a]\nadd %[x], %[x], %[b]\nadd %[z], %[z], %[b]\n"
 /* On to the next block, whose numbers are its own or not. */
 #define TW_T_NEXT                                                                                                      \
-    "lw %[a], 84(%[t])\nlw %[b], 104(%[t])\nlw %[c], 100(%[t])\nadd %[a], %[a], %[b]\naddi %[c], %[c], -1\n"          \
-    "sw %[a], 84(%[t])\nsw %[c], 100(%[t])\nlw %[b], 132(%[t])\nslli %[a], %[pitch], 2\nadd %[w0], %[w0], %[a]\n"     \
+    "lw %[a], 84(%[t])\nlw %[b], 104(%[t])\nlw %[c], 100(%[t])\nadd %[a], %[a], %[b]\naddi %[c], %[c], -1\n"           \
+    "sw %[a], 84(%[t])\nsw %[c], 100(%[t])\nlw %[b], 132(%[t])\nslli %[a], %[pitch], 2\nadd %[w0], %[w0], %[a]\n"      \
     "add %[w1], %[w1], %[a]\nadd %[w2], %[w2], %[a]\nadd %[w3], %[w3], %[a]\nbeqz %[c], 3f\nbeqz %[b], 2b\nj 1b\n3:\n"
 /* One channel's pair of sums: multiplier, addend, shift, bounds; 11 instructions. */
 #define TW_T_SCALE(mul, add, s, z)                                                                                     \
@@ -94,7 +94,7 @@ struct tw_tile {
     ".insn r 0x57, 0, 0x68, %[s4], %[s5], %[s4]\n.insn r 0x57, 0, 0x68, %[s6], %[s7], %[s6]\n"                         \
     "sw %[s2], 4(%[y])\n" TW_SW_BY("%[s0]", "%[y]", "%[a]") "sw %[s6], 4(%[y])\n" TW_SW_BY("%[s4]", "%[y]", "%[a]")
 #define TW_T_STORE_32                                                                                                  \
-    "lw %[a], 72(%[t])\nsw %[s1], 4(%[y])\nsw %[s2], 8(%[y])\nsw %[s3], 12(%[y])\n" TW_SW_BY("%[s0]", "%[y]", "%[a]") \
+    "lw %[a], 72(%[t])\nsw %[s1], 4(%[y])\nsw %[s2], 8(%[y])\nsw %[s3], 12(%[y])\n" TW_SW_BY("%[s0]", "%[y]", "%[a]")  \
     "sw %[s5], 4(%[y])\nsw %[s6], 8(%[y])\nsw %[s7], 12(%[y])\n" TW_SW_BY("%[s4]", "%[y]", "%[a]")
 /* Residuals of 16 bits added, saturating: 12 instructions for a row, 28 in all. */
 #define TW_T_JOIN_ROW(s, z, u, v)                                                                                      \

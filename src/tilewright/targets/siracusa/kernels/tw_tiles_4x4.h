@@ -31,7 +31,7 @@
     f("8", "24", "40", "%[s2]", "%[s6]", "%[s10]", "%[s14]") f("12", "28", "44", "%[s3]", "%[s7]", "%[s11]", "%[s15]")
 /* Sums: the first words, the inner loop, weights back to their beginning, inputs on; 55 instructions. */
 #define TW_Q_SUMS(signs)                                                                                               \
-    TW_Q_INNER(TW_DOT##signs, "lw %[p], %[more]\n") TW_LOOP("0", "%[p]", "24") TW_Q_INNER(TW_SDOT##signs, "")           \
+    TW_Q_INNER(TW_DOT##signs, "lw %[p], %[more]\n") TW_LOOP("0", "%[p]", "24") TW_Q_INNER(TW_SDOT##signs, "")          \
     "lw %[d], %[t]\nlw %[a], %[w_step]\nlw %[b], 88(%[d])\nadd %[w], %[w], %[a]\nadd %[x], %[x], %[b]\n"
 /* Multiplier, addend, shift: 41 instructions, 38 where the addend is the same. In 64 bits, of which the upper 32 are
  * shifted: 125. */
@@ -46,10 +46,12 @@
 /* With one addend. */
 #define TW_Q_SCALES_ONE                                                                                                \
     "lw %[p], 0(%[d])\nlw %[q], 4(%[d])\nlw %[a], 16(%[d])\nlw %[c], 64(%[d])\n"                                       \
-    TW_Q_SCALE_ALL("%[p]", "%[s0]", "%[s4]", "%[s8]", "%[s12]") TW_Q_SCALE_ALL("%[q]", "%[s1]", "%[s5]", "%[s9]", "%[s13]") \
+    TW_Q_SCALE_ALL("%[p]", "%[s0]", "%[s4]", "%[s8]", "%[s12]")                                                        \
+    TW_Q_SCALE_ALL("%[q]", "%[s1]", "%[s5]", "%[s9]", "%[s13]")                                                        \
     "lw %[p], 8(%[d])\nlw %[q], 12(%[d])\n"                                                                            \
     TW_Q_SHIFT("%[s0]", "%[s4]", "%[s8]", "%[s12]") TW_Q_SHIFT("%[s1]", "%[s5]", "%[s9]", "%[s13]")                    \
-    TW_Q_SCALE_ALL("%[p]", "%[s2]", "%[s6]", "%[s10]", "%[s14]") TW_Q_SCALE_ALL("%[q]", "%[s3]", "%[s7]", "%[s11]", "%[s15]") \
+    TW_Q_SCALE_ALL("%[p]", "%[s2]", "%[s6]", "%[s10]", "%[s14]")                                                       \
+    TW_Q_SCALE_ALL("%[q]", "%[s3]", "%[s7]", "%[s11]", "%[s15]")                                                       \
     TW_Q_SHIFT("%[s2]", "%[s6]", "%[s10]", "%[s14]") TW_Q_SHIFT("%[s3]", "%[s7]", "%[s11]", "%[s15]")
 #define TW_Q_WIDE_ONE(s)                                                                                               \
     "mulh %[c], " s ", %[p]\nmul " s ", " s ", %[p]\nadd %[c], %[c], %[b]\nadd " s ", " s ", %[a]\n"                   \
@@ -86,8 +88,8 @@
 
 /* Weights and results of the next block. Numbers that are the same for all blocks are taken once. */
 #define TW_Q_NEXT                                                                                                      \
-    "lw %[d], %[t]\nslli %[a], %[pitch], 2\nlw %[p], 100(%[d])\nadd %[w], %[w], %[a]\nlw %[a], 84(%[d])\n"            \
-    "lw %[b], 104(%[d])\naddi %[p], %[p], -1\nsw %[p], 100(%[d])\nadd %[a], %[a], %[b]\nlw %[b], 132(%[d])\n"         \
+    "lw %[d], %[t]\nslli %[a], %[pitch], 2\nlw %[p], 100(%[d])\nadd %[w], %[w], %[a]\nlw %[a], 84(%[d])\n"             \
+    "lw %[b], 104(%[d])\naddi %[p], %[p], -1\nsw %[p], 100(%[d])\nadd %[a], %[a], %[b]\nlw %[b], 132(%[d])\n"          \
     "sw %[a], 84(%[d])\nbeqz %[p], 3f\nbeqz %[b], 2b\nj 1b\n3:\n"
 
 /* Bytes: multipliers alone are taken, and columns of tiles go along the rows of weights or the rows of inputs. */
@@ -110,41 +112,41 @@
     ".insn r 0x33, 1, 0x0a, " s ", %[a], x8\n.insn r 0x33, 1, 0x0a, " z ", %[b], x8\n"
 #define TW_Q_ROUND(mul, s, z, u, v) TW_Q_ROUND_TWO(mul, s, z) TW_Q_ROUND_TWO(mul, u, v)
 #define TW_Q_ROUNDED                                                                                                   \
-    "lw %[p], 0(%[d])\nlw %[q], 4(%[d])\nlw %[c], 8(%[d])\n" TW_Q_ROUND("%[p]", "%[s0]", "%[s4]", "%[s8]", "%[s12]")  \
+    "lw %[p], 0(%[d])\nlw %[q], 4(%[d])\nlw %[c], 8(%[d])\n" TW_Q_ROUND("%[p]", "%[s0]", "%[s4]", "%[s8]", "%[s12]")   \
     "lw %[p], 12(%[d])\n" TW_Q_ROUND("%[q]", "%[s1]", "%[s5]", "%[s9]", "%[s13]")                                      \
     TW_Q_ROUND("%[c]", "%[s2]", "%[s6]", "%[s10]", "%[s14]") TW_Q_ROUND("%[p]", "%[s3]", "%[s7]", "%[s11]", "%[s15]")
 #define TW_Q_PACK_8(s, z, u, v)                                                                                        \
     ".insn r 0x57, 1, 0x70, " s ", " z ", " s "\n.insn r 0x57, 1, 0x6c, " s ", " v ", " u "\n"
 #define TW_Q_STORES_8 /* 16 instructions */                                                                            \
-    "lw %[a], 72(%[d])\nlw %[b], 84(%[d])\nlw %[c], 144(%[d])\n" TW_Q_ROWS(TW_Q_PACK_8)                               \
+    "lw %[a], 72(%[d])\nlw %[b], 84(%[d])\nlw %[c], 144(%[d])\n" TW_Q_ROWS(TW_Q_PACK_8)                                \
     TW_SW_BY("%[s0]", "%[b]", "%[a]") TW_SW_BY("%[s4]", "%[b]", "%[a]") TW_SW_BY("%[s8]", "%[b]", "%[a]")              \
     TW_SW_BY("%[s12]", "%[b]", "%[c]") "sw %[b], 84(%[d])\n"
 #define TW_Q_NEXT_COLUMN                                                                                               \
     "lw %[a], 136(%[d])\nlw %[b], 140(%[d])\nlw %[c], 92(%[d])\nadd %[w], %[w], %[a]\nlw %[p], 100(%[d])\n"            \
-    "add %[c], %[c], %[b]\nlw %[a], 84(%[d])\nlw %[b], 104(%[d])\nsw %[c], 92(%[d])\naddi %[p], %[p], -1\n"           \
-    "add %[a], %[a], %[b]\nlw %[b], 132(%[d])\nsw %[p], 100(%[d])\nsw %[a], 84(%[d])\nbeqz %[p], 3f\n"               \
+    "add %[c], %[c], %[b]\nlw %[a], 84(%[d])\nlw %[b], 104(%[d])\nsw %[c], 92(%[d])\naddi %[p], %[p], -1\n"            \
+    "add %[a], %[a], %[b]\nlw %[b], 132(%[d])\nsw %[p], 100(%[d])\nsw %[a], 84(%[d])\nbeqz %[p], 3f\n"                 \
     "beqz %[b], 2b\nj 1b\n3:\n"
 
 /* Tiles begin with a line of the instruction cache. */
-#define TW_TILES_4X4_OF(kind, name, signs, numbers, size, tail, next) \
-    kind __attribute__((unused, noinline)) void name(struct tw_tile *t, const int8_t *w, int pitch, int cols)       \
+#define TW_TILES_4X4_OF(kind, name, signs, numbers, size, tail, next)                                                  \
+    kind __attribute__((unused, noinline)) void name(struct tw_tile *t, const int8_t *w, int pitch, int cols)          \
     {                                                                                                                  \
         const void *x;                                                                                                 \
-        int32_t more = t->columns.words - 1, w_step = t->columns.w_step;                                                                                \
+        int32_t more = t->columns.words - 1, w_step = t->columns.w_step;                                               \
         int32_t s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15, a, b, c, d, p, q;                \
         __asm__ volatile(TW_ASM_BEGIN "lw %[d], %[t]\n1:\n" numbers ".p2align 4\nnop\n2:\nlw %[s0], 96(%[d])\n"        \
                                       "lw %[x], 92(%[d])\n" TW_LOOP("1", "%[s0]", "55+" size)                          \
-                             TW_Q_SUMS(signs) tail next TW_ASM_END                                                \
+                             TW_Q_SUMS(signs) tail next TW_ASM_END                                                     \
                          : [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3), [s4] "=&r"(s4),             \
                            [s5] "=&r"(s5), [s6] "=&r"(s6), [s7] "=&r"(s7), [s8] "=&r"(s8), [s9] "=&r"(s9),             \
                            [s10] "=&r"(s10), [s11] "=&r"(s11), [s12] "=&r"(s12), [s13] "=&r"(s13), [s14] "=&r"(s14),   \
                            [s15] "=&r"(s15), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [p] "=&r"(p),     \
                            [q] "=&r"(q), [x] "=&r"(x), [w] "+r"(w)                                                     \
                          : [pitch] "r"(pitch), [back] "r"(4 - 3 * pitch), [cols] "r"(cols),                            \
-                           [across] "r"(4 - 3 * cols), [t] "m"(t), [more] "m"(more), [w_step] "m"(w_step)                                    \
+                           [across] "r"(4 - 3 * cols), [t] "m"(t), [more] "m"(more), [w_step] "m"(w_step)              \
                          : "memory");                                                                                  \
     }
-#define TW_TILES_4X4(name, signs, numbers, size, tail)                                                                  \
+#define TW_TILES_4X4(name, signs, numbers, size, tail)                                                                 \
     TW_TILES_4X4_OF(static, name, signs, numbers, size, tail, TW_Q_NEXT)
 /* The usual ones stand beside what layers call, the others do not: few networks have them. */
 TW_TILES_4X4_OF(static, tw_fours_bytes, SP, TW_Q_MULS, "38+16+16",
@@ -152,8 +154,10 @@ TW_TILES_4X4_OF(static, tw_fours_bytes, SP, TW_Q_MULS, "38+16+16",
 TW_TILES_4X4_OF(TW_HELPER, tw_fours_rounded, SP, TW_Q_HALVES, "52+16", TW_Q_ROUNDED TW_Q_STORES_8, TW_Q_NEXT_COLUMN)
 TW_TILES_4X4(tw_fours_i8, SP, TW_T_NUMBERS("%[d]"), "41+17+15", TW_Q_SCALES TW_Q_CLIP TW_Q_STORES(TW_Q_STORE_8))
 TW_TILES_4X4(tw_fours_u8, USP, TW_T_NUMBERS("%[d]"), "41+17+15", TW_Q_SCALES TW_Q_CLIP TW_Q_STORES(TW_Q_STORE_8))
-TW_TILES_4X4(tw_fours_between_i8, SP, TW_T_NUMBERS("%[d]"), "41+34+15", TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))
-TW_TILES_4X4(tw_fours_between_u8, USP, TW_T_NUMBERS("%[d]"), "41+34+15", TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))
+TW_TILES_4X4(tw_fours_between_i8, SP, TW_T_NUMBERS("%[d]"), "41+34+15",
+             TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))
+TW_TILES_4X4(tw_fours_between_u8, USP, TW_T_NUMBERS("%[d]"), "41+34+15",
+             TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))
 TW_TILES_4X4(tw_fours_bounded_i8, SP, TW_T_NUMBERS("%[d]"), "34+41+34+15",
              TW_Q_BOUND_SUMS TW_Q_SCALES TW_Q_BOUND TW_Q_STORES(TW_Q_STORE_8))
 TW_TILES_4X4(tw_fours_bounded_u8, USP, TW_T_NUMBERS("%[d]"), "34+41+34+15",
