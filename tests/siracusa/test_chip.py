@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from elftools.elf.elffile import ELFFile
 
+from tests.llamas import SHAPES, model
 from tests.shared import QUANTLIB, needs_shared
 from tilewright.api import compile_file, compile_model
 from tilewright.cgen.project import write
@@ -108,6 +109,17 @@ def test_text_equals_the_hosts(temperature: float, top_p: float, seed: int, tmp_
         texts.append(done.stdout.partition(teller.separator)[0] if teller.separator else done.stdout)
     assert texts[0] == texts[1]
     assert len(texts[0]) > len(story.prompt) + 12
+
+
+def test_tokens_that_transfers_fetch_lie_where_they_reach(tmp_path: Path) -> None:
+    """A network of floats that leaves room in L1 for the sampler's data: the token to decode is not among them."""
+    texts = []
+    for target in ("host", "siracusa"):
+        write(compile_model(model(SHAPES[0]), find(target), Options(quant="none")), tmp_path / target)
+        teller = storyteller(target, tmp_path / target, Story("abc", 6, ignore_eos=True))
+        done = subprocess.run(teller.command, capture_output=True, check=True)
+        texts.append(done.stdout.partition(teller.separator)[0] if teller.separator else done.stdout)
+    assert texts[0] == texts[1]
 
 
 @needs_shared
