@@ -111,11 +111,15 @@ def test_text_equals_the_hosts(temperature: float, top_p: float, seed: int, tmp_
     assert len(texts[0]) > len(story.prompt) + 12
 
 
-def test_tokens_that_transfers_fetch_lie_where_they_reach(tmp_path: Path) -> None:
+@pytest.mark.parametrize("chunk", [1, 8])
+def test_tokens_that_transfers_fetch_lie_where_they_reach(chunk: int, tmp_path: Path) -> None:
     """A network of floats that leaves room in L1 for the sampler's data: the token to decode is not among them."""
     texts = []
-    for target in ("host", "siracusa"):
-        write(compile_model(model(SHAPES[0]), find(target), Options(quant="none")), tmp_path / target)
+    for target, tokens in (("host", 8), ("siracusa", chunk)):
+        write(
+            compile_model(model(replace(SHAPES[0], chunk=tokens)), find(target), Options(quant="none")),
+            tmp_path / target,
+        )
         teller = storyteller(target, tmp_path / target, Story("abc", 6, ignore_eos=True))
         done = subprocess.run(teller.command, capture_output=True, check=True)
         texts.append(done.stdout.partition(teller.separator)[0] if teller.separator else done.stdout)

@@ -60,8 +60,14 @@ def build(importer: Importer, model: Model, inputs: Mapping[str, TensorType], ba
     for name, kind in inputs.items():
         scope.values[name] = importer.builder.input(name, kind)
     run_nodes(importer, graph, scope)
-    outputs = []
+    outputs: list[Value] = []
+    names = [proto.name for proto in graph.output]
     for proto in graph.output:
+        if proto.name in inputs or names.count(proto.name) > 1:
+            raise UserError(
+                f"{proto.name} is an output, and an input or another output as well",
+                rule="inputs and outputs have names of their own", hint="put an Identity between",
+            )  # fmt: skip
         value = scope.find(proto.name)
         if value is None:
             raise UserError(
@@ -70,7 +76,7 @@ def build(importer: Importer, model: Model, inputs: Mapping[str, TensorType], ba
                 hint=DAMAGED,
             )
         outputs.append(value)
-    return verify(finished(importer, outputs, [p.name for p in graph.output]))
+    return verify(finished(importer, outputs, names))
 
 
 def finished(importer: Importer, values: list[Value], names: list[str]) -> Graph:
