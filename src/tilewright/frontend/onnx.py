@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 
 from ..errors import UserError
@@ -76,7 +77,20 @@ def build(importer: Importer, model: Model, inputs: Mapping[str, TensorType], ba
                 hint=DAMAGED,
             )
         outputs.append(value)
-    return verify(finished(importer, outputs, names))
+    return verify(finite(finished(importer, outputs, names)))
+
+
+def finite(graph: Graph) -> Graph:
+    """The graph; UserError where weights, or the scales of quantised values, hold NaN or infinity."""
+    for node in graph.nodes:
+        for name in ("w", "scale"):
+            value = node.operands.get(name)
+            if value is not None and value.data is not None and not np.isfinite(value.data).all():
+                raise UserError(
+                    f"{value.name} holds NaN or infinity", where=node.name, origin=node.origin,
+                    rule="weights and scales are finite numbers", hint=DAMAGED,
+                )  # fmt: skip
+    return graph
 
 
 def finished(importer: Importer, values: list[Value], names: list[str]) -> Graph:
