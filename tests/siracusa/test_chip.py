@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -124,6 +125,12 @@ def test_tokens_that_transfers_fetch_lie_where_they_reach(chunk: int, tmp_path: 
         done = subprocess.run(teller.command, capture_output=True, check=True)
         texts.append(done.stdout.partition(teller.separator)[0] if teller.separator else done.stdout)
     assert texts[0] == texts[1]
+
+
+def test_a_prompt_may_be_bytes_that_are_no_text(tmp_path: Path) -> None:
+    write(compile_file("tinystories", "siracusa", Options(quant="int8")), tmp_path)
+    teller = storyteller("siracusa", tmp_path, Story(os.fsdecode(b"\xff\xfe!"), 1))
+    assert subprocess.run(teller.command, capture_output=True, check=True).stdout.startswith(b"\xff\xfe!")
 
 
 @needs_shared
