@@ -58,21 +58,26 @@ void Dma::push_word(int channel, std::uint32_t word, Cycle now) {
         commands_[c.open].channel = channel;
     }
     Command &command = commands_[c.open];
+    Side &side = command.outside.lines && command.words < 5 ? command.outside : command.local;   // whose lines come next
     switch (command.words++) {
         case 0:
             command.control = word, command.size = command.unread = command.unwritten = word & 0x1ffff;
             command.counter = c.counter;
+            command.outside.lines = word >> 19 & 1;
+            command.local.lines = timing_ == Timing::chip && (word >> 23 & 1);   // the reference knows no lines in L1
             break;
-        case 1: command.local = word; break;
-        case 2: command.outside = command.line_start = word; break;
-        case 3: command.line = command.line_left = word; break;
-        default: command.stride = word; break;
+        case 1: command.local.at = command.local.start = word; break;
+        case 2: command.outside.at = command.outside.start = word; break;
+        case 3:
+        case 5: side.size = side.left = word; break;
+        default: side.stride = word; break;
     }
     if (!complete(command)) return;
     command.begin = now;
     const Slot slot = c.open;
     c.open = kNone;
-    if (command.size == 0 || (command.two_d() && command.line == 0)) {
+    const auto empty = [](const Side &s) { return s.lines && s.size == 0; };
+    if (command.size == 0 || empty(command.outside) || empty(command.local)) {
         unused_.push_back(slot);               // nothing to move, and never a completion
         return;
     }
@@ -82,7 +87,9 @@ void Dma::push_word(int channel, std::uint32_t word, Cycle now) {
     schedule(now);
 }
 
-bool Dma::complete(Command &command) const { return command.words == (command.two_d() ? 5u : 3u); }
+bool Dma::complete(const Command &command) const {
+    return command.words == 3u + (command.outside.lines ? 2u : 0u) + (command.local.lines ? 2u : 0u);
+}
 
 // What has to happen next, each at the earliest in the following cycle.
 void Dma::schedule(Cycle now) {
@@ -140,16 +147,13 @@ Dma::Burst Dma::next_burst(Slot slot, Cycle now) {
     Command &c = commands_[slot];
     Burst burst;
     burst.command = slot;
-    burst.size = std::min({c.two_d() ? c.line_left : c.unread, c.unread, kBurst});
-    burst.local = c.local & (kL1Size - 1), burst.outside = c.outside;
+    burst.size = c.local.most(c.outside.most(std::min(c.unread, kBurst)));
+    burst.local = c.local.at & (kL1Size - 1), burst.outside = c.outside.at;
     burst.ready = now;
     if (timing_ == Timing::chip && !c.started) burst.ready += kFirstData;
     c.started = true;
-    c.local += burst.size, c.outside += burst.size, c.unread -= burst.size;
-    if (c.two_d()) {
-        c.line_left -= burst.size;
-        if (c.line_left == 0) c.line_left = c.line, c.outside = c.line_start += c.stride;
-    }
+    c.local.advance(burst.size), c.outside.advance(burst.size);
+    c.unread -= burst.size;
     return burst;
 }
 

@@ -52,15 +52,23 @@ class Dma {
     static constexpr std::uint32_t kCounters = 16, kCoreQueue = 2, kGlobalQueue = 8, kOutstanding = 8, kBurst = 256;
     static constexpr std::uint32_t kFirstData = 14;       // chip: cycles before the first data of a transfer
 
+    // Where the next bytes of a transfer are on one side: all in one piece, or lines that begin `stride` bytes apart.
+    struct Side {
+        bool lines = false;
+        std::uint32_t at = 0, start = 0, size = 0, left = 0, stride = 0;
+        std::uint32_t most(std::uint32_t bytes) const { return lines && left < bytes ? left : bytes; }
+        void advance(std::uint32_t bytes) {
+            at += bytes, left -= bytes;
+            if (lines && left == 0) left = size, at = start += stride;
+        }
+    };
     struct Command {
-        std::uint32_t words = 0, control = 0, local = 0, outside = 0, line = 0, stride = 0;
-        std::uint32_t size = 0, unread = 0, unwritten = 0, line_left = 0, line_start = 0;
-        std::uint32_t counter = 0;
+        std::uint32_t words = 0, control = 0, size = 0, unread = 0, unwritten = 0, counter = 0;
+        Side local, outside;
         int channel = 0;
         Cycle begin = 0;
         bool started = false;
         bool to_l1() const { return control >> 17 & 1; }
-        bool two_d() const { return control >> 19 & 1; }
     };
     using Slot = std::uint32_t;                           // index into commands_
     struct Channel {
@@ -79,7 +87,7 @@ class Dma {
     static constexpr Slot kNone = ~0u;
 
     void push_word(int channel, std::uint32_t word, Cycle now);
-    bool complete(Command &command) const;
+    bool complete(const Command &command) const;
     void move_to_global(bool to_l1, Cycle now);
     void issue_read(Cycle now);
     void issue_write(Cycle now);

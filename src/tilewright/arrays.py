@@ -19,6 +19,7 @@ from .files import replace_with
 from .ir.types import Array
 
 MAX_BYTES = 1 << 31  # of all arrays in one file
+MAX_UNPACKED, MAX_RATIO = 1 << 27, 100  # bytes, of a file that has next to nothing in it
 MAX_ARRAYS = 4096
 MAX_HEADER = 1 << 16
 RTOL = ATOL = 1e-4  # floats agree where |got - expected| <= ATOL + RTOL |expected|
@@ -35,6 +36,8 @@ class Port:
 
 def read_npz(path: Path) -> dict[str, Array]:
     """All arrays of an npz file, in the file's order. Never unpickles; sizes are checked before memory is taken."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UserError(f"{path} is not a regular file", rule="arrays are read from files")
     try:
         with warnings.catch_warnings(), zipfile.ZipFile(path) as archive:
             warnings.simplefilter("ignore")
@@ -61,6 +64,12 @@ def _arrays(archive: zipfile.ZipFile, path: Path) -> dict[str, Array]:
         raise UserError(
             f"{path} holds {len(entries)} arrays of {total:,} bytes",
             rule=f"at most {MAX_ARRAYS} of {MAX_BYTES:,} bytes",
+        )
+    packed = sum(entry.compress_size for entry in entries)
+    if total > MAX_UNPACKED and total > MAX_RATIO * packed:
+        raise UserError(
+            f"{path} unpacks {packed:,} bytes to {total:,}",
+            rule=f"what is compressed more than {MAX_RATIO} times has at most {MAX_UNPACKED:,} bytes",
         )
     found: dict[str, Array] = {}
     for entry in entries:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import struct
 import warnings
 import zipfile
@@ -126,6 +127,18 @@ def test_an_archive_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest
 
 def port(name: str, *shape: int, dtype: str = "float32") -> Port:
     return Port(name, shape, np.dtype(dtype))
+
+
+def test_an_archive_with_next_to_nothing_in_it(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "a.npz", a=np.zeros((1 << 25) + 1, np.float32))
+    with pytest.raises(UserError, match="unpacks"):
+        read_npz(tmp_path / "a.npz")
+
+
+def test_a_pipe_is_no_archive(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.npz")
+    with pytest.raises(UserError, match="not a regular file"):
+        read_npz(tmp_path / "a.npz")
 
 
 def test_matching_by_name_then_by_order() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,10 @@ from tilewright.options import Options
 from tilewright.targets.host.runner import HostRunner
 from tilewright.targets.host.target import HOST
 
+ONE_AT_ONCE = replace(SHAPES[1], chunk=1)
 
-@pytest.fixture(scope="module", params=SHAPES, ids=lambda s: f"dim{s.dim}")
+
+@pytest.fixture(scope="module", params=(*SHAPES, ONE_AT_ONCE), ids=lambda s: f"dim{s.dim}_{s.chunk}")
 def shape(request: pytest.FixtureRequest) -> Shape:
     return request.param
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import random
 import resource
 import time
@@ -178,6 +179,28 @@ def test_a_cycle_is_named(tmp_path: Path) -> None:
     error = refusal(model(nodes, [2], result="b"), tmp_path)
     assert "cycle" in str(error)
     assert error.where in ("first", "second")
+
+
+@pytest.mark.parametrize("nodes", [[], [helper.make_node("Relu", ["x"], ["y"])]])
+def test_an_output_that_is_an_input(nodes: list[Any], tmp_path: Path) -> None:
+    assert "names of their own" in refusal(model(nodes, [2], result="x"), tmp_path).rule
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_weights_and_scales_that_are_no_numbers(bad: float, tmp_path: Path) -> None:
+    weights = onnx.numpy_helper.from_array(np.array([[1, bad], [0, 1]], np.float32), "w")
+    error = refusal(model([helper.make_node("MatMul", ["x", "w"], ["y"], "here")], [3, 2], [weights]), tmp_path)
+    assert "finite" in error.rule
+    assert error.where == "here"
+    scale = onnx.numpy_helper.from_array(np.array(bad, np.float32), "s")
+    nodes = [helper.make_node("QuantizeLinear", ["x", "s"], ["q"]), helper.make_node("Cast", ["q"], ["y"], to=1)]
+    assert "finite" in refusal(model(nodes, [3], [scale]), tmp_path).rule
+
+
+def test_a_pipe_is_no_model(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "model.onnx")
+    with pytest.raises(UserError, match="not a regular file"):
+        load_quantlib(tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize("shape", [[1, "height"], [1, None], [2, -5], [1 << 40, 1 << 40], [1 << 33]])

@@ -16,7 +16,7 @@ from tilewright.frontend.onnx_write import write
 from tilewright.interp.graph import run
 from tilewright.ir.graph import Builder, Graph
 from tilewright.ir.types import F32, TensorType, const
-from tilewright.ops import Expand, Gather, LayerNorm, MatMul, Pad, RMSNorm, Slice, Softmax, Transpose, Unary
+from tilewright.ops import Binary, Expand, Gather, LayerNorm, MatMul, Pad, RMSNorm, Slice, Softmax, Transpose, Unary
 from tilewright.options import Options
 from tilewright.passes.pipeline import apply
 from tilewright.quant.network import decide, prepared, quantised
@@ -91,6 +91,7 @@ def test_moves_and_transformer_parts(tmp_path: Path) -> None:
     normal = b(LayerNorm(1e-5), turned, const("w", rng.random(4, np.float32)), const("c", rng.random(4, np.float32)))
     scores = b(Softmax(-1), b(MatMul(transpose_b=True), normal, turned))
     y = b(MatMul(), scores, b(Unary("gelu"), normal))
+    y = b(Binary("prelu"), y, const("slopes", rng.random((2, 1), np.float32)))
     y = b(Pad((0, 1, 0), (1, 0, 2), 0.5), b(Unary("silu"), y))
     y = b(Slice((3, 0, 5), (-1, 1, -2), (4, 3, 3)), y)
     y = b(Expand((2, 4, 3, 3)), b(Transpose((0, 2, 1)), y))

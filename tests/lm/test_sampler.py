@@ -197,6 +197,11 @@ def test_settings_out_of_range(wrong: tuple[float, float, int]) -> None:
         Sampling.of(LOGIT_SCALE, *wrong)
 
 
+@pytest.mark.parametrize("temperature", [1e-300, 1e-308, 5e-324])
+def test_a_temperature_next_to_nothing(temperature: float, c: LanguageLibrary) -> None:
+    assert Sampling.of(1.0, temperature, 1.0, 0).multiplier == c.settings(1.0, temperature, 1.0, 0).multiplier
+
+
 def test_xorshift32(c: LanguageLibrary) -> None:
     """The known sequence from state 1."""
     native = CSampler(multiplier=2**30, shift=40, top_p=2**32 - 1, state=1)

@@ -271,16 +271,21 @@ def test_peripherals_that_are_not_modelled_keep_what_is_written(tmp_path: Path, 
 # --- DMA: any command moves what its definition says
 
 
-def moved(
-    memory: dict[str, bytearray], to_l1: bool, local: int, outside: int, size: int, line: int, stride: int
-) -> None:
-    """The definition: `size` bytes, dense in L1; outside in lines of `line` bytes, `stride` apart (line 0: dense)."""
+Side = tuple[int, int, int]  # of a transfer: its first byte, bytes of a line, from line to line; line 0: in one piece
+
+
+def moved(memory: dict[str, bytearray], to_l1: bool, local: Side, outside: Side, size: int) -> None:
+    """The definition: `size` bytes, one after the other."""
+
+    def at(side: Side, k: int) -> int:
+        first, line, stride = side
+        return first + k if line == 0 else first + k // line * stride + k % line
+
     for k in range(size):
-        far = outside + k if line == 0 else outside + k // line * stride + k % line
         if to_l1:
-            memory["l1"][local + k] = memory["l2"][far]
+            memory["l1"][at(local, k)] = memory["l2"][at(outside, k)]
         else:
-            memory["l2"][far] = memory["l1"][local + k]
+            memory["l2"][at(outside, k)] = memory["l1"][at(local, k)]
 
 
 @pytest.mark.parametrize("timing", ["gvsoc", "chip"])
@@ -300,12 +305,15 @@ def test_dma_moves_what_its_commands_say(tmp_path: Path, seed: int, timing: str)
         if line:
             size = max(line, size // line * line)
         stride = line + random_.choice([0, 1, 5, 12])
-        local = random_.randrange(size_l1 - size)
+        near = random_.choice([0, 0, 3, 16, 290]) if timing == "chip" else 0  # the reference knows no lines in L1
+        apart = near + random_.choice([0, 1, 7])
+        local = random_.randrange(size_l1 - (size if not near else size // near * apart + near))
         outside = random_.randrange(size_l2 - (size if not line else size // line * stride + line))
-        moved(memory, to_l1, local, outside, size, line, stride)
-        words = [size | to_l1 << 17 | 1 << 18 | bool(line) << 19 | 1 << 20, 0x10000000 + local, DATA + outside]
+        moved(memory, to_l1, (local, near, apart), (outside, line, stride), size)
+        control = size | to_l1 << 17 | 1 << 18 | bool(line) << 19 | 1 << 20 | bool(near) << 23
+        lines = [*([line, stride] if line else []), *([near, apart] if near else [])]
         program.lw(6, 0, 5)
-        for word in [*words, line, stride] if line else words:
+        for word in (control, 0x10000000 + local, DATA + outside, *lines):
             program.li(7, word)
             program.sw(7, 0, 5)
         program.addi(8, asm.ZERO, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from elftools.elf.elffile import ELFFile
 
+from tests.llamas import SHAPES, model
 from tests.shared import QUANTLIB, needs_shared
 from tilewright.api import compile_file, compile_model
 from tilewright.cgen.project import write
@@ -108,6 +110,27 @@ def test_text_equals_the_hosts(temperature: float, top_p: float, seed: int, tmp_
         texts.append(done.stdout.partition(teller.separator)[0] if teller.separator else done.stdout)
     assert texts[0] == texts[1]
     assert len(texts[0]) > len(story.prompt) + 12
+
+
+@pytest.mark.parametrize("chunk", [1, 8])
+def test_tokens_that_transfers_fetch_lie_where_they_reach(chunk: int, tmp_path: Path) -> None:
+    """A network of floats that leaves room in L1 for the sampler's data: the token to decode is not among them."""
+    texts = []
+    for target, tokens in (("host", 8), ("siracusa", chunk)):
+        write(
+            compile_model(model(replace(SHAPES[0], chunk=tokens)), find(target), Options(quant="none")),
+            tmp_path / target,
+        )
+        teller = storyteller(target, tmp_path / target, Story("abc", 6, ignore_eos=True))
+        done = subprocess.run(teller.command, capture_output=True, check=True)
+        texts.append(done.stdout.partition(teller.separator)[0] if teller.separator else done.stdout)
+    assert texts[0] == texts[1]
+
+
+def test_a_prompt_may_be_bytes_that_are_no_text(tmp_path: Path) -> None:
+    write(compile_file("tinystories", "siracusa", Options(quant="int8")), tmp_path)
+    teller = storyteller("siracusa", tmp_path, Story(os.fsdecode(b"\xff\xfe!"), 1))
+    assert subprocess.run(teller.command, capture_output=True, check=True).stdout.startswith(b"\xff\xfe!")
 
 
 @needs_shared

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from ..ir.plan import Plan, aligned
+from ..ir.program import Copy, Loop, Once, Ref, Step
 from ..ir.types import Kind
 from ..lm.emit import vocabulary_c
 from ..lm.sampler import fixed_unit
@@ -55,6 +57,16 @@ def near(language: Language, plan: Plan, target: Target) -> bool:
     return taken + sampler_bytes(language, target) <= memory.bytes
 
 
+def fetched(steps: Sequence[Step]) -> bool:
+    """Whether inputs come by a transfer: the caller has them outside the scratchpad then."""
+    for step in steps:
+        if isinstance(step, Copy) and isinstance(step.source, Ref) and step.source.buffer.kind is Kind.INPUT:
+            return True
+        if isinstance(step, Loop | Once) and fetched(step.body if isinstance(step, Loop) else step.steps):
+            return True
+    return False
+
+
 def language_files(compiled: Compiled) -> dict[str, str]:
     """Path -> content."""
     language = compiled.model.language
@@ -74,6 +86,7 @@ def language_files(compiled: Compiled) -> dict[str, str]:
         "scale": language.logit_scale,
         "cores": compiled.source.cores,
         "place": "near" if near(language, compiled.plan, compiled.target) else "far",
+        "apart": any(fetched(program.steps) for program in compiled.programs),
         "unit": fixed_unit(language.logit_scale) if language.logit_scale is not None else (0, 0),
     }
     hand_written = HAND_WRITTEN if language.logit_scale is not None else HAND_WRITTEN + FOR_FLOATS

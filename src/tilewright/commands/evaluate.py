@@ -74,6 +74,8 @@ def evaluate(
 def read_text(path: Path) -> str:
     """A text of stories. UserError where it is missing or too large."""
     try:
+        if not path.is_file() and path.exists():
+            raise UserError(f"{path} is not a regular file", rule="texts are read from files")
         if path.stat().st_size > MAX_TEXT:
             raise UserError(f"{path} has {path.stat().st_size:,} bytes", rule=f"at most {MAX_TEXT:,}")
         return path.read_bytes().decode("utf-8", "surrogateescape")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 
 from ..errors import UserError
@@ -60,8 +61,14 @@ def build(importer: Importer, model: Model, inputs: Mapping[str, TensorType], ba
     for name, kind in inputs.items():
         scope.values[name] = importer.builder.input(name, kind)
     run_nodes(importer, graph, scope)
-    outputs = []
+    outputs: list[Value] = []
+    names = [proto.name for proto in graph.output]
     for proto in graph.output:
+        if proto.name in inputs or names.count(proto.name) > 1:
+            raise UserError(
+                f"{proto.name} is an output, and an input or another output as well",
+                rule="inputs and outputs have names of their own", hint="put an Identity between",
+            )  # fmt: skip
         value = scope.find(proto.name)
         if value is None:
             raise UserError(
@@ -70,7 +77,20 @@ def build(importer: Importer, model: Model, inputs: Mapping[str, TensorType], ba
                 hint=DAMAGED,
             )
         outputs.append(value)
-    return verify(finished(importer, outputs, [p.name for p in graph.output]))
+    return verify(finite(finished(importer, outputs, names)))
+
+
+def finite(graph: Graph) -> Graph:
+    """The graph; UserError where weights, or the scales of quantised values, hold NaN or infinity."""
+    for node in graph.nodes:
+        for name in ("w", "scale"):
+            value = node.operands.get(name)
+            if value is not None and value.data is not None and not np.isfinite(value.data).all():
+                raise UserError(
+                    f"{value.name} holds NaN or infinity", where=node.name, origin=node.origin,
+                    rule="weights and scales are finite numbers", hint=DAMAGED,
+                )  # fmt: skip
+    return graph
 
 
 def finished(importer: Importer, values: list[Value], names: list[str]) -> Graph:

@@ -11,6 +11,7 @@ import onnx
 
 from ..errors import UserError
 from ..ir.types import TensorType
+from .files import read_file
 from .onnx_import import LARGEST, element_type
 
 NEWEST_OPSET = 28
@@ -29,14 +30,7 @@ class Model:
 
 def read_model(path: Path) -> Model:
     """Read and check a file. External data may lie in the model's folder and below, nowhere else."""
-    try:
-        size = path.stat().st_size
-        if size > LARGEST:
-            raise UserError(f"{path.name} has {size:,} bytes", rule=f"a model file has at most {LARGEST:,} bytes")
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}", hint="check the path") from None
-    model = parse_model(data, path.name)
+    model = parse_model(read_file(path, LARGEST, "a model file"), path.name)
     _load_external(model.proto, path.parent)
     return model
 

@@ -60,6 +60,7 @@ UNARY = {
 BINARY = {
     "add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "pow": "Pow", "max": "Max", "min": "Min",
     "less": "Less", "greater": "Greater", "equal": "Equal", "and": "And", "or": "Or", "xor": "Xor",
+    "prelu": "PRelu",
 }  # fmt: skip
 REDUCTIONS = {"sum": "ReduceSum", "mean": "ReduceMean", "max": "ReduceMax", "min": "ReduceMin", "prod": "ReduceProd"}
 

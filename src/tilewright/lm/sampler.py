@@ -54,7 +54,7 @@ class Sampling:
             factor = scale / temperature * BINS_PER_NAT
             while factor < 2.0**30 and shift < 62:
                 factor, shift = factor * 2.0, shift + 1
-            multiplier = min(max(int(factor + 0.5), 1), 2**31 - 1)
+            multiplier = max(int(min(factor, 2.0**31 - 1) + 0.5), 1)
         return cls(multiplier, shift, min(int(top_p * 2.0**32 + 0.5), 2**32 - 1), seed_state(seed))
 
     @classmethod

@@ -223,7 +223,20 @@ def _lifetimes(entry: EntryPlan) -> None:
                 raise PlanError(f"{node!r} writes {value!r} outside the life of {block.name}")
             if maximum(home.offset) * value.type.dtype.bits // 8 + value.type.bytes > block.bytes:
                 raise PlanError(f"{value!r} does not fit into {block.name}")
+            _overwritten(entry, node, value)
             holds[home.block] = _source(entry.graph, value)
+
+
+def _overwritten(entry: EntryPlan, node: Node, result: Value) -> None:
+    """A result lies where no operand does, but for the one that its kernel may overwrite."""
+    if node.op.view:
+        return
+    home, allowed = entry.homes[result], entry.choices[node.name].kernel.in_place
+    for name, value in node.operands.items():
+        if value in node.outputs or value not in entry.homes or entry.homes[value].block != home.block:
+            continue
+        if all(node.operands.get(made) is not result or name != taken for made, taken in allowed.items()):
+            raise PlanError(f"{node!r} overwrites its operand {name}, {value!r}, in {home.block}")
 
 
 def _source(graph: Graph, value: Value) -> Value:

@@ -124,6 +124,8 @@ def _host(
     if source is None or source.kind is not Kind.ACT or last[source] != step:
         return None
     home = homes[source]
+    if any(homes[v].block == home.block for name, v in node.operands.items() if name != operand and v in homes):
+        return None  # the node also reads it as something else
     mine = node.operands[result]
     sharers = [v for v, h in homes.items() if h.block == home.block and last.get(v, -1) > step]
     same = source.type.bytes == mine.type.bytes and source.type.shape == mine.type.shape

@@ -313,7 +313,9 @@ def _in_place(graph: Graph, decision: Decision, spans: Mapping[Value, Life], out
             dies = home in spans and spans[home].last == step
             same = home.type.bytes == mine.type.bytes and offset == 0
             near = home in decision.near and mine in decision.near
-            if dies and same and near and home.kind is Kind.ACT and home not in outputs and mine not in outputs:
+            others = {root(graph, value)[0] for name, value in node.operands.items() if name != operand}
+            inside = home.kind is Kind.ACT and home not in outputs and mine not in outputs
+            if dies and same and near and inside and home not in others:
                 hosted[mine] = home
     return hosted
 

@@ -110,10 +110,10 @@ def _story(plan: Mapping[str, Any], story: Story) -> str:
     else:
         settings = f"{_thousandths(story.temperature)}, {_thousandths(story.top_p)}"
     options = f"{{{story.tokens}, {settings}, {story.seed & 0xFFFFFFFF}u, {int(story.ignore_eos)}}}"
+    prompt = _text(story.prompt.encode("utf-8", "surrogateescape"))
     text = (RUNTIME / "story.c").read_text()
     for name, value in (
-        ("TW_HEADER", f'"{prefix}_lm.h"'), ("TW_PROMPT", _text(story.prompt.encode())), ("TW_OPTIONS", options),
-        ("PREFIX", prefix),
+        ("TW_HEADER", f'"{prefix}_lm.h"'), ("TW_PROMPT", prompt), ("TW_OPTIONS", options), ("PREFIX", prefix),
     ):  # fmt: skip
         text = text.replace(name, value)
     return text
