@@ -60,6 +60,7 @@ def language_files(compiled: Compiled) -> dict[str, str]:
     language = compiled.model.language
     assert language is not None
     prefix, vocabulary = compiled.prefix, language.vocabulary
+    graphs = [entry.graph for entry in compiled.plan.entries]
     values = {
         "prefix": prefix,
         "guard": guard(prefix),
@@ -68,6 +69,7 @@ def language_files(compiled: Compiled) -> dict[str, str]:
         "vocabulary": len(vocabulary),
         "context": language.context,
         "chunk": language.chunk,
+        "few": next((s.max for graph in graphs if graph.name == "prefill_few" for s in graph.syms if s.name == "n"), 0),
         "bos": vocabulary.bos,
         "eos": vocabulary.eos,
         "symbols": symbols(language.context),

@@ -1,0 +1,67 @@
+"""Prompts of any length on the chip: those that one job takes at once, and longer ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.llamas import Shape, checkpoint, vocabulary
+from tilewright.api import compile_model
+from tilewright.cgen.project import write
+from tilewright.compiled import Compiled
+from tilewright.options import Options
+from tilewright.quant.calibrate import CalibrationText
+from tilewright.quant.lower import Recipe, language_model
+from tilewright.targets.host.runner import HostRunner
+from tilewright.targets.registry import find
+from tilewright.targets.siracusa.runner import SiracusaRunner
+
+CHUNK, ROWS = 64, 36
+
+
+def compiled(target: str, chunk: int = CHUNK, npu: str = "on") -> Compiled:
+    shape, options = Shape(64, 96, 2, 4, 2, 128, tied=True, chunk=chunk), Options(npu=npu)
+    model = language_model(checkpoint(shape), vocabulary(), chunk, Recipe("int8", CalibrationText.read()))
+    return compile_model(model, find(target, options), options)
+
+
+@pytest.fixture(scope="module")
+def runners(tmp_path_factory: pytest.TempPathFactory) -> tuple[HostRunner, SiracusaRunner]:
+    host, chip = (tmp_path_factory.mktemp(target) / "c" for target in ("host", "siracusa"))
+    write(compiled("host"), host)
+    write(compiled("siracusa"), chip)
+    return HostRunner(host), SiracusaRunner(chip)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 35, 36, 37, 64, 65, 100, 101])
+def test_logits_are_the_hosts(count: int, runners: tuple[HostRunner, SiracusaRunner]) -> None:
+    host, chip = runners
+    tokens = np.random.default_rng(count).integers(3, 259, count).tolist()
+    host.reset()
+    chip.reset()
+    np.testing.assert_array_equal(chip.prefill(tokens).reshape(-1), host.prefill(tokens))
+    parts = [min(CHUNK, count - first) for first in range(0, count, CHUNK)]
+    ran = json.loads((Path(chip.folder) / "build" / "simulated.json").read_text())["entries"]
+    assert set(ran) == {"decode" if n == 1 else "prefill_few" if n <= ROWS else "prefill" for n in parts}
+
+
+@pytest.mark.parametrize(
+    ("target", "chunk", "npu"), [("host", 64, "on"), ("siracusa", ROWS, "on"), ("siracusa", 64, "off")]
+)
+def test_there_is_one_function_for_prompts_where_no_job_runs_in_vain(target: str, chunk: int, npu: str) -> None:
+    assert [program.name for program in compiled(target, chunk, npu).programs] == ["prefill", "decode"]
+
+
+def test_few_tokens_take_no_more_memory_and_half_the_jobs() -> None:
+    made = compiled("siracusa")
+    assert [program.name for program in made.programs] == ["prefill", "prefill_few", "decode"]
+    alone = compiled("siracusa", ROWS)
+    assert made.memory["weights"] == alone.memory["weights"]
+    graph = made.plan.entries[1].graph
+    assert [(s.name, s.max) for s in graph.syms if s.name == "n"] == [("n", ROWS)]
+    text = made.source.tables
+    few, prefill = (text.partition(f"toy_{name}_jobs[")[2].partition("]")[0] for name in ("prefill_few", "prefill"))
+    assert int(prefill) - 1 > 1.5 * (int(few) - 1)
