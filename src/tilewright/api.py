@@ -16,7 +16,7 @@ from .ir.text import program_text
 from .model import Model
 from .options import Options
 from .passes import pipeline
-from .passes.few import with_few
+from .passes.few import affordable, with_few, without_few
 from .schedule.lower import lower
 from .solve.plan import solve
 from .solve.trace import kernels_text, plan_text
@@ -33,6 +33,9 @@ def compile_model(model: Model, target: Target, options: Options, dump: Path | N
     debug(1, lambda: plan_text(plan))
     debug(2, lambda: "\n".join(map(kernels_text, plan.entries)))
     programs = lower(plan, target)
+    if not affordable(programs, target):
+        plan = without_few(plan)
+        programs = lower(plan, target)
     if dump is not None:
         for program in programs:
             (dump / f"{program.name}.program.txt").write_text(program_text(program))

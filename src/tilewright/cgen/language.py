@@ -6,9 +6,10 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from ..ir.plan import Plan, aligned
-from ..ir.types import Kind
+from ..ir.types import Kind, maximum
 from ..lm.emit import vocabulary_c
 from ..lm.sampler import fixed_unit
+from ..passes.few import FEW
 from ..solve.scratchpad import state_bytes
 from .skeleton import guard, render, summary
 
@@ -55,12 +56,17 @@ def near(language: Language, plan: Plan, target: Target) -> bool:
     return taken + sampler_bytes(language, target) <= memory.bytes
 
 
+def few(plan: Plan) -> int:
+    """Tokens of a prompt, at most, for which there is a function of their own; 0: there is none."""
+    graph = next((entry.graph for entry in plan.entries if entry.graph.name == f"prefill{FEW}"), None)
+    return 0 if graph is None else maximum(graph.inputs[0].type.shape[0])
+
+
 def language_files(compiled: Compiled) -> dict[str, str]:
     """Path -> content."""
     language = compiled.model.language
     assert language is not None
     prefix, vocabulary = compiled.prefix, language.vocabulary
-    graphs = [entry.graph for entry in compiled.plan.entries]
     values = {
         "prefix": prefix,
         "guard": guard(prefix),
@@ -69,7 +75,7 @@ def language_files(compiled: Compiled) -> dict[str, str]:
         "vocabulary": len(vocabulary),
         "context": language.context,
         "chunk": language.chunk,
-        "few": next((s.max for graph in graphs if graph.name == "prefill_few" for s in graph.syms if s.name == "n"), 0),
+        "few": few(compiled.plan),
         "bos": vocabulary.bos,
         "eos": vocabulary.eos,
         "symbols": symbols(language.context),
