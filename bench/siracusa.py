@@ -9,8 +9,8 @@ of the target `host`. `first` is the first run, with cold caches and constants t
 columns are of the second. `predicted` is the compiler's own figure and does not depend on the timing; `off` compares
 it with the second run. The language model writes 250 tokens greedily, sampler and tokenizer included; its prediction
 is of a decode at the nominal position and has neither. Energy is a model's, tokens/s are at an assumed clock of
-360 MHz. Of a prompt of 64 tokens, the cycles and the
-energy are per token of it. Without the shared data only the bundled model runs.
+360 MHz. Of prompts, one of 64 tokens and a short one of five, cycles and energy are per token of theirs. Without the
+shared data only the bundled model runs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ PROMPT = (
     "day she saw a big red ball under the old tree. She ran to it and picked it up. Her mom said that she "
     "could take the ball."
 )
-PROMPT_TOKENS = 64
+SHORT = "Once upon a time"
+PROMPTS = {"tinystories prompt": (PROMPT, 64), "tinystories short prompt": (SHORT, 5)}  # with their tokens
 PUBLISHED = {
     "tinystories": "340 tokens/s, 490 uJ/token [1]",
     "tinystories prompt": "goal: 10,000 cycles per token",
@@ -153,7 +154,7 @@ def resnet(bench: Bench, name: str, timings: Sequence[str]) -> list[tuple[str, .
 
 def story(bench: Bench, name: str, timings: Sequence[str]) -> list[tuple[str, ...]]:
     """The bundled model: 250 tokens behind a prompt, beside the host's text; figures are per token."""
-    words = ("--option", "quant=int8", "--prompt", "Once upon a time", "-n", 250, "--ignore-eos")
+    words = ("--option", "quant=int8", "--prompt", SHORT, "-n", 250, "--ignore-eos")
     wanted = call(bench, "generate", name, "-t", "host", *words)["text"]
     made, rows = bench.folder / name, []
     chip = ("-t", "siracusa", "--option", f"npu={bench.npu}")
@@ -175,13 +176,14 @@ def story(bench: Bench, name: str, timings: Sequence[str]) -> list[tuple[str, ..
 
 
 def prompt(bench: Bench, name: str, timings: Sequence[str]) -> list[tuple[str, ...]]:
-    """A prompt of 64 tokens, and one token drawn: cycles per token of the prompt, tokenizer included."""
-    words = ("--option", "quant=int8", "--prompt", PROMPT, "-n", 1, "--ignore-eos")
+    """A prompt, and one token drawn: cycles per token of the prompt, tokenizer included."""
+    said, tokens = PROMPTS[name]
+    words = ("--option", "quant=int8", "--prompt", said, "-n", 1, "--ignore-eos")
     wanted, rows = call(bench, "generate", BUNDLED, "-t", "host", *words)["text"], []
     chip = ("-t", "siracusa", "--option", f"npu={bench.npu}")
     for timing in timings:
         told = call(bench, "generate", BUNDLED, *chip, *words, "--timing", timing)
-        told |= {"energy_uj": told["energy_uj"] / PROMPT_TOKENS, "cycles_predicted": None}
+        told |= {"energy_uj": told["energy_uj"] / tokens, "cycles_predicted": None}
         exact = "yes" if told["text"] == wanted else "other text"
         rows.append(row(bench, name, timing, exact, (None, told["prompt_cycles_per_token"]), told))
     return rows
@@ -195,7 +197,7 @@ NETWORKS: dict[str, Callable[[Bench, str, Sequence[str]], list[tuple[str, ...]]]
     "KeywordSpotting": quantlib("MLPerf/KeywordSpotting"),
     "ResNet-8 int8": resnet,
     "tinystories": story,
-    "tinystories prompt": prompt,
+    **dict.fromkeys(PROMPTS, prompt),
 }
 
 

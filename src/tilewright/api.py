@@ -16,6 +16,7 @@ from .ir.text import program_text
 from .model import Model
 from .options import Options
 from .passes import pipeline
+from .passes.few import affordable, with_few, without_few
 from .schedule.lower import lower
 from .solve.plan import solve
 from .solve.trace import kernels_text, plan_text
@@ -26,12 +27,15 @@ from .targets.registry import find
 def compile_model(model: Model, target: Target, options: Options, dump: Path | None = None) -> Compiled:
     """Passes, plan, programs and C for a model on a target."""
     began = time.process_time()
-    graphs = [pipeline.apply(graph, target, dump) for graph in model.entries]
+    graphs = [*with_few([pipeline.apply(graph, target, dump) for graph in model.entries], target)]
     drawing = sampler_bytes(model.language, target) if model.language else 0
     plan = solve(graphs, target, outputs_near=model.language is not None, room=drawing)
     debug(1, lambda: plan_text(plan))
     debug(2, lambda: "\n".join(map(kernels_text, plan.entries)))
     programs = lower(plan, target)
+    if not affordable(programs, target):
+        plan = without_few(plan)
+        programs = lower(plan, target)
     if dump is not None:
         for program in programs:
             (dump / f"{program.name}.program.txt").write_text(program_text(program))

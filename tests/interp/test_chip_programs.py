@@ -46,21 +46,26 @@ def test_all_cores_give_the_bits_of_the_graph(shape: Shape) -> None:
 
 
 def test_prompts_in_two_parts_give_the_bits_of_the_graph() -> None:
-    """Any number of tokens: fewer than the first part has, as many, and a second part beside it."""
+    """Any number of tokens: fewer than the first part has, as many, and a second part beside it.
+
+    So do those of the entry for few, behind prompts in two parts and before them.
+    """
     made = compiled(Shape(64, 96, 3, 4, 2, 80, tied=True, chunk=64))
-    prefill, graph = made.programs[0], made.plan.entries[0].graph
+    prefill, few, _ = made.programs
+    graph = made.plan.entries[0].graph
     rows = {s.name for step in all_steps(prefill.steps) if isinstance(step, Phase) and step.share is not None
             for s in syms_of(step.share.total)}  # fmt: skip
     assert {"n_first", "n_rest"} <= rows
     rng = np.random.default_rng(0)
-    for n, pos in ((1, 0), (35, 2), (36, 0), (37, 40), (64, 0), (64, 16)):
+    lengths = ((1, 0), (35, 2), (36, 0), (37, 40), (64, 0), (64, 16))
+    for program, (n, pos) in ((p, length) for p in (prefill, few) for length in lengths):
         cores, state = machine(made, *made.programs), interpreter.initial_state(graph)
         done = 0
         for count in (pos, n):
             some, env = rng.integers(0, 200, count).astype(np.int32), {"n": count, "pos": done}
             if count:
                 expected = interpreter.run(graph, {"tokens": some}, state, env)["logits"]
-                (got,) = cores.run(prefill, [some], env)
+                (got,) = cores.run(program if count <= program.syms[0].max else prefill, [some], env)
                 np.testing.assert_array_equal(got, expected.reshape(-1))
             done += count
 

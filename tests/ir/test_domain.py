@@ -63,6 +63,13 @@ def test_expressions_are_affine(const: int, factor: int, n: int, pos: int) -> No
     assert Expr.of(5).simplified() == 5
 
 
+def test_a_sym_may_take_the_place_of_another() -> None:
+    few, rest = Sym("n", 4, 1), Sym("n_rest", 12, 0, "n", 4)
+    assert maximum(substitute(N * 2 + POS, {"n": few})) == 8 + 255
+    assert substitute(rest + 1, {"n": few}) == rest + 1  # what lies beyond stays, until the number is known
+    assert substitute(rest + 1, {"n": 6}) == 3
+
+
 def test_products_of_grouped_attention_are_counted_once() -> None:
     """Every query head meets every cached row once for its score and once for its mixture."""
     shapes = {"q": (1, 64), "k": (256, 32), "v": (256, 32), "mul": (4,), "out": (4,), "table": (256,), "y": (1, 64)}

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from ..ir.plan import Plan, aligned
 from ..ir.program import Copy, Loop, Once, Ref, Step
-from ..ir.types import Kind
+from ..ir.types import Kind, maximum
 from ..lm.emit import vocabulary_c
 from ..lm.sampler import fixed_unit
+from ..passes.few import FEW
 from ..solve.scratchpad import state_bytes
 from .skeleton import guard, render, summary
 
@@ -67,6 +68,12 @@ def fetched(steps: Sequence[Step]) -> bool:
     return False
 
 
+def few(plan: Plan) -> int:
+    """Tokens of a prompt, at most, for which there is a function of their own; 0: there is none."""
+    graph = next((entry.graph for entry in plan.entries if entry.graph.name == f"prefill{FEW}"), None)
+    return 0 if graph is None else maximum(graph.inputs[0].type.shape[0])
+
+
 def language_files(compiled: Compiled) -> dict[str, str]:
     """Path -> content."""
     language = compiled.model.language
@@ -80,6 +87,7 @@ def language_files(compiled: Compiled) -> dict[str, str]:
         "vocabulary": len(vocabulary),
         "context": language.context,
         "chunk": language.chunk,
+        "few": few(compiled.plan),
         "bos": vocabulary.bos,
         "eos": vocabulary.eos,
         "symbols": symbols(language.context),

@@ -146,8 +146,11 @@ class Graph:
             value = node.operands[operand]
         return value
 
-    def specialise(self, name: str, env: Mapping[str, int]) -> Graph:
-        """The graph with some Syms fixed: for instance decode is prefill of one token. Constants are shared."""
+    def specialise(self, name: str, env: Mapping[str, int | Sym]) -> Graph:
+        """The graph with some Syms fixed, or others in their place. Constants are shared.
+
+        For instance decode is prefill of one token.
+        """
         new: dict[Value, Value] = {}
 
         def of(value: Value) -> Value:
@@ -166,14 +169,14 @@ class Graph:
             )
             for n in self.nodes
         )
-        left = tuple(s for s in self.syms if s.name not in env)
+        left = (env.get(s.name, s) for s in self.syms)
         return Graph(
             name,
             nodes,
             tuple(map(of, self.inputs)),
             tuple(map(of, self.outputs)),
             tuple(map(of, self.states)),
-            left,
+            tuple(s for s in left if isinstance(s, Sym)),
             tuple(replace(b, value=of(b.value), state=of(b.state)) for b in self.bound),
         )
 

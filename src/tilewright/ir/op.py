@@ -109,8 +109,8 @@ class Op:
         """First value and one past the last that an operand of indices may hold; None: any."""
         return None
 
-    def at(self, env: Mapping[str, int]) -> Op:
-        """The operator with Syms in its attributes replaced by numbers where the environment has them."""
+    def at(self, env: Mapping[str, Dim]) -> Op:
+        """The operator with Syms in its attributes replaced where the environment has them."""
         changed: dict[str, Any] = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)

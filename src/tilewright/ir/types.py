@@ -101,6 +101,13 @@ class Sym:
         """Its value under an environment that maps names to values. KeyError names a missing one."""
         return min(max(0, env[self.of] - self.first), self.max) if self.of else env[self.name]
 
+    def become(self, env: Mapping[str, Dim]) -> Dim:
+        """What an environment has for it; the Sym itself where there is nothing."""
+        new = env.get(self.of or self.name, self)
+        if not self.of:
+            return new
+        return self.value({self.of: new}) if isinstance(new, int) else self
+
     def __add__(self, other: Dim) -> Expr:
         return Expr.of(self) + other
 
@@ -174,13 +181,13 @@ def resolve(dim: Dim, env: Mapping[str, int]) -> int:
     return dim if isinstance(dim, int) else Expr.of(dim).at(env)
 
 
-def substitute(dim: Dim, env: Mapping[str, int]) -> Dim:
-    """The dimension with some Syms replaced by numbers, others left."""
+def substitute(dim: Dim, env: Mapping[str, Dim]) -> Dim:
+    """The dimension with some Syms replaced by numbers, or by other dimensions, the rest left."""
     if isinstance(dim, int):
         return dim
     result = Expr(Expr.of(dim).const)
     for sym, coefficient in Expr.of(dim).terms:
-        result = result + (sym.value(env) * coefficient if sym.known(env) else Expr(0, ((sym, coefficient),)))
+        result = result + Expr.of(sym.become(env)) * coefficient
     return result.simplified()
 
 
@@ -248,7 +255,7 @@ class TensorType:
     def with_dtype(self, dtype: DType) -> TensorType:
         return TensorType(self.shape, dtype, self.quant)
 
-    def substitute(self, env: Mapping[str, int]) -> TensorType:
+    def substitute(self, env: Mapping[str, Dim]) -> TensorType:
         return self.with_shape(tuple(substitute(d, env) for d in self.shape))
 
     def __repr__(self) -> str:
