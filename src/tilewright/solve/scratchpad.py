@@ -157,7 +157,7 @@ def _entry(
     for decision, seconds in _decisions(graph, choices, menus, budget, spare):
         repeat = layers(graph, {name: way.does for name, way in decision.ways.items()})
         runs = unmet(graph, decision.ways, menus.target.cores)
-        turns = [found for steps in range(budget.behind, 0, -1) if (found := in_turns(graph, menus.target, steps))]
+        turns = [some for steps in range(budget.behind, 0, -1) if (some := in_turns(graph, menus.target, steps))]
         for ahead, lasting, apart in product(AHEAD, [*turns, {}], [runs, []] if runs else [[]]):
             room = int(capacity * ahead)
             blocks, homes, early = _blocks(graph, decision, budget, room, repeat, menus.target, lasting)
