@@ -54,6 +54,7 @@ _BYTES = {
     "tw_new_heads": 800,
     "tw_pad_part": 896,
     "tw_product_f32": 1904,
+    "tw_prompt_attention": 1360,
     "tw_rest_join": 150,
     "tw_rms_norm_one": 190,
     "tw_rms_norm_row": 240,

@@ -45,12 +45,12 @@ TW_X int32_t *weights_in_turns(const int32_t *scores, int32_t *p, const uint8_t 
     "sub " sum ", " sum ", " w "\n"
     /* clang-format off */
     __asm__ volatile(
-        TW_ASM_BEGIN "li %[sum0], 0\nli %[sum1], 0\n" TW_LOOP("0", "%[words]", "48")
+        "li %[sum0], 0\nli %[sum1], 0\n" TW_ASM_BEGIN TW_LOOP("0", "%[words]", "48")
         TW_LW("%[s0]", "%[scores]", "32") SCORE("s1", "-24") SCORE("s2", "-16") SCORE("s3", "-8")
         WEIGHTS("%[a]", "%[sum0]", "%[less0]", "%[base0]")
         SCORE("s0", "-28") SCORE("s1", "-20") SCORE("s2", "-12") SCORE("s3", "-4")
         WEIGHTS("%[b]", "%[sum1]", "%[less1]", "%[base1]")
-        WITHOUT_REST("%[a]", "%[sum0]", "-8") WITHOUT_REST("%[b]", "%[sum1]", "-4") TW_ASM_END
+        TW_ASM_END WITHOUT_REST("%[a]", "%[sum0]", "-8") WITHOUT_REST("%[b]", "%[sum1]", "-4")
         : [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3), [a] "=&r"(a), [b] "=&r"(b),
           [sum0] "=&r"(sum0), [sum1] "=&r"(sum1), [scores] "+&r"(scores), [p] "+&r"(p)
         : [less0] "r"(less[0]), [less1] "r"(less[1]), [base0] "r"(base[0]), [base1] "r"(base[1]), [shift] "r"(shift),
