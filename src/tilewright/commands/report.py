@@ -225,13 +225,13 @@ def _cut(found: Mapping[str, Any], *, sized: bool) -> list[str]:
     for side in ("predicted", "simulated"):
         if found[f"cycles_{side}"] is not None:
             cycles, computing = max(found[f"cycles_{side}"], 1e-9), found[f"kernel_cycles_{side}"]
-            rate = (
-                f"{found['macs'] / cycles:.2f} MAC/cycle, {100 * found['least_cycles'] / cycles:.0f} % of the roofline"
-            )
+            share = found["least_cycles"] / cycles
+            roof = f"{100 * share:.0f} % of the roofline" if share <= 1 else "transfers run beside nodes before it"
+            rate = f"{found['macs'] / cycles:.2f} MAC/cycle, {roof}"
             rate = "sizes of the run" if sized and side == "simulated" else rate
             lines.append(f"  {side}: {cycles:,.0f} cycles with waits, {computing:,.0f} in the kernel; {rate}")
     bound = f"bound by {found['bound']}" if found["bound"] else "what bounds it is not known, the kernel states no cost"
-    lines.append(f"  {bound}; at least {found['least_cycles']:,.0f} cycles whatever the program")
+    lines.append(f"  {bound}: at least {found['least_cycles']:,.0f} cycles, whatever the program")
     lines += [
         f"  not {_tile(other['tile'])}{_by(found, other)} with buffers per stream: {other['buffers']} "
         f"({other['bytes']:,} bytes, {other['cycles']:,.0f} cycles): {other['why']}"

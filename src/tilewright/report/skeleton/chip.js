@@ -201,7 +201,8 @@ function layerTable(entry) {
     { title: "cycles, predicted", n: true, value: n => n.predicted, meter: n => n.predicted / most },
     { title: "simulated", n: true, value: n => n.simulated, meter: n => n.simulated / most, second: true, unless: !real },
     { title: "MAC/cycle", n: true, value: rate, text: n => rate(n) === null ? "" : rate(n).toFixed(rate(n) < 9.95 ? 2 : 1) },
-    { title: "roofline", n: true, value: roof, text: n => roof(n) === null ? "" : percent(roof(n)) },
+    { title: "roofline", n: true, value: roof, text: n => roof(n) === null ? "" : roof(n) > 1 ? "hidden" : percent(roof(n)),
+      about: "hidden: transfers that take longer than the layer run beside those before it" },
     { title: "bound by", value: n => n.bound || "" },
   ], rows, {
     more: details, filter: n => `${n.name} ${n.origin || ""} ${n.op} ${n.kernel || ""}`,
@@ -215,7 +216,7 @@ function details(n) {
   if (n.computing !== null || n.simulated_computing !== null) {
     found.push(make("p", `The busiest core computes ${[[n.computing, "predicted"], [n.simulated_computing, "simulated"]]
       .filter(([c]) => c !== null).map(([c, side]) => `${number(c)} cycles (${side})`).join(", ")}` +
-      `; no program takes fewer than ${number(n.least_cycles)}. ` +
+      `; what bounds it takes at least ${number(n.least_cycles)}. ` +
       (n.resident ? "Its constants stay in the scratchpad." : n.early ? `Its constants begin to arrive ${n.early} steps ahead.` : "")));
   }
   if (n.operands) {
