@@ -174,7 +174,7 @@ def _rmsnorm_cycles(node: Node) -> float:
 
 
 def _swiglu_cycles(node: Node) -> float:
-    fixed, each = (195, 5.93) if cast(QuantisedSwiGLU, node.op).shift in SWIGLU_SHIFTS else (150, 15.0)
+    fixed, each = (195, 5.93) if cast(QuantisedSwiGLU, node.op).shift in SWIGLU_SHIFTS else (200, 18.0)
     return fixed + each * per_core(elements(node))
 
 
@@ -238,7 +238,7 @@ def _embed_cycles(node: Node) -> float:
 
 def _embed_rows_cycles(node: Node) -> float:
     chunk, cols = per_core(elements(node)), maximum(type_of(node, "table").shape[1])
-    return 130 + 58 * -(-chunk // cols) + 4.5 * chunk
+    return 150 + 56 * -(-chunk // cols) + 4.5 * chunk
 
 
 def _append_cycles(fixed: float, each: float) -> Callable[[Node], float]:

@@ -199,9 +199,9 @@ void __attribute__((minsize)) tw_cluster_rope_sums(const int32_t *restrict x, co
 }
 
 #ifdef __riscv
-/* tw_cluster_swiglu of four elements `fours` times, at least once, with a shift that is part of the instructions; `more`
- * is 8 more. A product with `four` makes a byte of a its place in the table. Bytes 1 and 3 of b are numbers in halves of
- * one word, 0 and 2 those times 256 in another: the entries of 2 and 3 are taken from the upper halves. */
+/* tw_cluster_swiglu of four elements `fours` times, at least once, with a shift that is part of the instructions;
+ * `more` is 8 more. A product with `four` makes a byte of a its place in the table. Bytes 1 and 3 of b are numbers in
+ * halves of one word, 0 and 2 those times 256 in another: products of 2 and 3 take the upper halves of entries. */
 #define SWIGLU_BY(shift, more)                                                                                         \
     static __attribute__((noinline)) void swiglu_by_##shift(const int8_t *a, const int8_t *b, const int16_t *table,   \
                                                             int8_t *y, int fours)                                      \
@@ -250,8 +250,9 @@ static void __attribute__((noinline)) swiglu(const int8_t *a, const int8_t *rest
 }
 
 /* y = clip((table[a + 128] * b + half) >> shift); y may be a. table: [256][2], each entry twice. */
-void __attribute__((minsize)) tw_cluster_swiglu(const int8_t *a, const int8_t *restrict b, const int16_t *restrict table,
-                                                int8_t *y, int shift, int first, int last)
+void __attribute__((minsize)) tw_cluster_swiglu(const int8_t *a, const int8_t *restrict b,
+                                                const int16_t *restrict table, int8_t *y, int shift, int first,
+                                                int last)
 {
 #ifdef __riscv
     unsigned which = (unsigned)(shift - LEAST_SHIFT);

@@ -44,7 +44,8 @@ TW_X uint64_t with_squares(uint64_t total, const uint32_t sums[2], int32_t high)
 }
 
 /* Exact sum of the squares of n elements and total; those of each word of a pair go onto sums, modulo 2^32. */
-static uint64_t __attribute__((noinline, minsize)) sum_of_squares(const int16_t *x, int n, uint64_t total, uint32_t sums[2])
+static uint64_t __attribute__((noinline, minsize)) sum_of_squares(const int16_t *x, int n, uint64_t total,
+                                                                  uint32_t sums[2])
 {
     for (int words; n >= 4; n -= 4 * words) {
         uint32_t found[2];
@@ -210,21 +211,39 @@ TW_X scaling *scaling_of(int shift, int n, int i, int left)
     return which < sizeof scalings / sizeof *scalings && ((n | i | left) & 3) == 0 ? scalings[which] : 0;
 }
 
-/* The reciprocal for such a loop and how far products are shifted down; 0 for rows that the loops are not for: no
- * element may have as good as all of the squares, for the quotient would be 2^15, nor may the reciprocal be 2^15. */
-TW_X int32_t factor_of(const int16_t *x, int n, uint64_t eps, int *down)
+/* What a row is multiplied by, and how far that is shifted down. */
+struct factor {
+    int32_t reciprocal;
+    int down;
+};
+
+/* That for such a loop; a reciprocal of 0 for rows that the loops are not for: no element may have as good as all of
+ * the squares, for the quotient would be 2^15, nor may the reciprocal be 2^15. */
+TW_X struct factor factor_of(uint64_t total, const uint32_t sums[2])
+{
+    if (!spread(total, sums))
+        return (struct factor){0, 0};
+    int down = tw_pfl1((int32_t)total) >> 1;
+    int32_t reciprocal = reciprocal_of_root((uint32_t)total << (30 - 2 * down));
+    return (struct factor){reciprocal != 32768 ? reciprocal : 0, down};
+}
+
+/* That of a row of more than 64 elements, and of any. */
+static struct factor __attribute__((noinline, minsize)) factor_of_long(const int16_t *x, int n, uint64_t eps)
 {
     uint32_t sums[2] = {0, 0};
-    uint64_t total;
-    if (n <= 64) {
-        int32_t high;
-        square_pairs(x, n >> 2, sums, &high);
-        total = with_squares(eps, sums, high);
-    } else
-        total = sum_of_squares(x, n, eps, sums);
-    *down = tw_pfl1((int32_t)total) >> 1;
-    int32_t reciprocal = reciprocal_of_root((uint32_t)total << (30 - 2 * *down));
-    return spread(total, sums) && reciprocal != 32768 ? reciprocal : 0;
+    uint64_t total = sum_of_squares(x, n, eps, sums);
+    return factor_of(total, sums);
+}
+
+TW_X struct factor factor_of_row(const int16_t *x, int n, uint64_t eps)
+{
+    uint32_t sums[2];
+    int32_t high;
+    if (n > 64)
+        return factor_of_long(x, n, eps);
+    square_pairs(x, n >> 2, sums, &high);
+    return factor_of(with_squares(eps, sums, high), sums);
 }
 #endif
 
@@ -239,18 +258,19 @@ static void __attribute__((noinline, minsize)) any_row(const int16_t *x, const i
 }
 
 /* The same for every row. x, y: [rows][n], w: [n]. */
-void __attribute__((minsize)) tw_cluster_rmsnorm(const int16_t *restrict x, const int16_t *restrict w,
-                                                 int8_t *restrict y, int n, int shift, int64_t eps, int first, int last)
+void tw_cluster_rmsnorm(const int16_t *restrict x, const int16_t *restrict w, int8_t *restrict y, int n, int shift,
+                        int64_t eps, int first, int last)
 {
     int i = first < n ? first : first % n, left = i + last - first; /* of a row at x and y */
     TW_SAY(scaling *loop = scaling_of(shift, n, i, left), );
     for (x += first - i, y += first - i; i < left; i = 0, left -= n, x += n, y += n) {
         int stop = left < n ? left : n;
 #ifdef __riscv
-        int down;
-        int32_t reciprocal = loop == 0 ? 0 : factor_of(x, n, (uint64_t)eps, &down);
-        if (reciprocal != 0) {
-            loop(x + i, w + i, y + i, (stop - i) >> 2, tw_vpack_h(reciprocal, reciprocal), down);
+        struct factor factor = {0, 0};
+        if (loop != 0)
+            factor = factor_of_row(x, n, (uint64_t)eps);
+        if (factor.reciprocal != 0) {
+            loop(x + i, w + i, y + i, (stop - i) >> 2, tw_vpack_h(factor.reciprocal, factor.reciprocal), factor.down);
             continue;
         }
 #endif
