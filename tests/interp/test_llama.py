@@ -10,6 +10,7 @@ from tilewright.api import compile_model
 from tilewright.frontend.llama import graph as llama_graph
 from tilewright.interp import graph as graph_interpreter
 from tilewright.interp.program import Machine
+from tilewright.ir.program import Loop
 from tilewright.lm.reference import Reference
 from tilewright.options import Options
 from tilewright.targets.host.target import HOST
@@ -52,6 +53,11 @@ def test_program_equals_graph_twice(shape: Shape) -> None:
 
 
 def test_blocks_become_one_loop() -> None:
-    compiled = compile_model(model(SHAPES[2]), HOST, Options())
-    for program in compiled.programs:
-        assert [type(step).__name__ for step in program.steps] == ["Phase", "Loop", "Phase", "Phase"]
+    """All of a token; of a prompt all but the last, of which one row is computed."""
+    prefill, decode = compile_model(model(SHAPES[2]), HOST, Options()).programs
+    assert [type(step).__name__ for step in decode.steps] == ["Phase", "Loop", "Phase", "Phase"]
+    kinds = [type(step).__name__ for step in prefill.steps]
+    assert kinds[:2] == ["Phase", "Loop"]
+    assert set(kinds[2:]) == {"Phase"}
+    loops = [step for program in (prefill, decode) for step in program.steps if isinstance(step, Loop)]
+    assert [len(loop.table.rows) for loop in loops] == [SHAPES[2].layers - 1, SHAPES[2].layers]

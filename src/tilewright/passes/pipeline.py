@@ -24,6 +24,7 @@ from .order import ordered, shared_views, together
 from .own import own_constants
 from .quantised import lower_quantised
 from .recognise import recognise
+from .rows import rows_read
 from .saturate import saturate_apart
 from .tables import joins, tables
 from .tidy import outputs, tidy
@@ -35,6 +36,7 @@ PIPELINE: tuple[Pass, ...] = (
     recognise,
     layout,
     tidy,
+    rows_read,
     lower_quantised,
     widen,
     fuse,

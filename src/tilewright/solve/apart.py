@@ -1,7 +1,8 @@
-"""Steps of cores that need not meet between: each core touches nothing of what another one does in those before.
+"""What keeps its place beyond its last use, so that no bytes that are used again make anybody wait.
 
-Barriers stand where bytes demand them. So that none is demanded by bytes that are used again, what such steps touch
-keeps its place until the last of them.
+Cores need not meet between steps of which each core touches nothing of what another one does. And where rows are
+computed in two parts, a step of the first part may begin while an earlier one of the second part is still at work. Both
+hold as long as bytes allow it.
 """
 
 from __future__ import annotations
@@ -9,50 +10,72 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from sys import maxsize
 
 from ..ir.domain import Box
 from ..ir.footprint import core_boxes, share_of
 from ..ir.graph import Graph, Node
 from ..ir.plan import Block, Tiled
 from ..ir.program import Call
-from ..ir.types import Value
+from ..ir.types import Value, syms_of
+from ..targets.base import Target
 from .tilings import root
 
 Parts = list[dict[str, list[Box]]]  # per core, of every operand
 
+Lasting = Mapping[int, tuple[int, int]]  # step: what dies there lives until which, if it has at most so many bytes
+
 SMALL = 4096  # bytes of what may keep its place: to meet costs less than a plan that has no room
+BEHIND = 2  # steps by which the second part of the rows is behind the first one, where there is room
 
 
-def unmet(graph: Graph, ways: Mapping[str, Tiled], cores: int) -> dict[int, int]:
-    """Steps that may begin on a core as soon as that core is done with the one before; with the first of such a run."""
+def unmet(graph: Graph, ways: Mapping[str, Tiled], cores: int) -> list[list[int]]:
+    """Runs of steps: a core begins each of them as soon as it is done with the one before."""
     parts: dict[int, Parts | None] = {}
-    found: dict[int, int] = {}
-    run: list[int] = []
+    runs: list[list[int]] = []
     for step, node in enumerate(graph.nodes):
         if node.op.view:
             continue
         way = ways[node.name]
         parts[step] = _parts(node, way, cores) if _usual(way) else None
-        if run and all(_apart(graph, before, step, parts) for before in run):
-            found[step] = run[0]
-            run.append(step)
+        if runs and all(_apart(graph, before, step, parts) for before in runs[-1]):
+            runs[-1].append(step)
         else:
-            run = [step]
+            runs.append([step])
+    return [run for run in runs if len(run) > 1]
+
+
+def undisturbed(blocks: Sequence[Block], runs: Sequence[Sequence[int]]) -> bool:
+    """Whether no constants begin to arrive within such runs: cores would meet before they do."""
+    within = {step for run in runs for step in run[1:]}
+    return not any(block.first in within for block in blocks if block.name.endswith(".constants"))
+
+
+def through(runs: Sequence[Sequence[int]]) -> Lasting:
+    """What dies in a run lives until it ends."""
+    return {step: (run[-1], SMALL) for run in runs for step in run[:-1]}
+
+
+def in_turns(graph: Graph, target: Target, behind: int) -> Lasting:
+    """What dies where rows are computed in two parts lives through so many steps that begin meanwhile."""
+    parted = [
+        not node.op.view and any(0 < target.rows < s.max for v in node.outputs for s in syms_of(v.type.shape[0]))
+        for node in graph.nodes
+    ]
+    found: dict[int, tuple[int, int]] = {}
+    for step in range(len(parted)):
+        later = [s for s in range(step + 1, step + 1 + behind) if s < len(parted) and parted[s]]
+        if later and any(parted[max(0, step - behind) : step + 1]):
+            found[step] = later[-1], maxsize
     return found
 
 
-def undisturbed(blocks: Sequence[Block], pairs: Mapping[int, int]) -> bool:
-    """Whether no constants begin to arrive at such steps: cores would meet before they do."""
-    return not any(block.first in pairs for block in blocks if block.name.endswith(".constants"))
-
-
-def kept(blocks: dict[str, Block], pairs: Mapping[int, int], memory: str) -> None:
-    """Small blocks that die in such a run live until it ends; not constants: others are on their way to their place."""
-    for step, first in sorted(pairs.items()):
-        for name, block in blocks.items():
-            dies = first <= block.last < step and block.bytes <= SMALL
-            if dies and block.memory == memory and not name.endswith(".constants"):
-                blocks[name] = replace(block, last=step)
+def kept(blocks: dict[str, Block], lasting: Lasting, memory: str) -> None:
+    """Blocks live longer; not constants: others are on their way to their place."""
+    for name, block in blocks.items():
+        last, most = lasting.get(block.last, (0, 0))
+        if last and block.bytes <= most and block.memory == memory and not name.endswith(".constants"):
+            blocks[name] = replace(block, last=last)
 
 
 def _usual(way: Tiled) -> bool:

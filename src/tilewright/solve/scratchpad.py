@@ -14,7 +14,7 @@ from ..ir.plan import Block, Choice, EntryPlan, Home, Plan, Tiled, aligned, pack
 from ..ir.repeats import Repeat, layers
 from ..ir.types import Kind, Value
 from ..targets.base import Memory, Target
-from .apart import kept, undisturbed, unmet
+from .apart import BEHIND, Lasting, in_turns, kept, through, undisturbed, unmet
 from .arrange import arrange
 from .decide import Decision, Life, Menus, ScratchpadError, alone, decide, lives, whole
 from .flights import Flight, flights
@@ -79,7 +79,10 @@ def _attempt(
                 plans = _plans(entries, choices, menus, replace(budget, stays=stays))
             left = budget.capacity - max(_end(plan.blocks, pad.name) for plan in plans)
             if state and (more := further(plans[-1], stays, left)):
-                plans = _plans(entries, choices, menus, replace(budget, stays={**stays, **more}))
+                stays = {**stays, **more}
+                plans = _plans(entries, choices, menus, replace(budget, stays=stays))
+            if any(in_turns(graph, target, BEHIND) for graph in entries):  # in the room that is left
+                plans = _plans(entries, choices, menus, replace(budget, stays=stays, behind=BEHIND))
         used = {m.name: max(_end(plan.blocks, m.name) for plan in plans) for m in (pad, far)}
         levels = {
             Kind.CONST: next(m for m in target.memories if m.holds in ("const", "both")).name,
@@ -110,6 +113,7 @@ class Budget:
     """What a plan may use: the scratchpad less state and outputs, and constants that stay there, by what they are.
 
     `steady`: the only entry of a network that is called again and again: its calls find what those before left.
+    `behind`: steps, at most, by which one part of the rows may be behind the other.
     """
 
     pad: Memory
@@ -119,6 +123,7 @@ class Budget:
     outputs_near: bool
     steady: Graph | None = None
     stays: Mapping[Bundle, int] = field(default_factory=dict)  # bytes of each, in the order in which they lie
+    behind: int = 0
 
     @property
     def taken(self) -> int:
@@ -151,12 +156,14 @@ def _entry(
     pad, far, capacity = budget.pad, budget.far, budget.capacity - budget.taken
     for decision, seconds in _decisions(graph, choices, menus, budget, spare):
         repeat = layers(graph, {name: way.does for name, way in decision.ways.items()})
-        pairs = unmet(graph, decision.ways, menus.target.cores)
-        for ahead, apart in product(AHEAD, (pairs, {}) if pairs else ({},)):
+        runs = unmet(graph, decision.ways, menus.target.cores)
+        turns = [found for steps in range(budget.behind, 0, -1) if (found := in_turns(graph, menus.target, steps))]
+        for ahead, lasting, apart in product(AHEAD, [*turns, {}], [runs, []] if runs else [[]]):
             room = int(capacity * ahead)
-            blocks, homes, early = _blocks(graph, decision, budget, room, repeat, menus.target, {})
+            blocks, homes, early = _blocks(graph, decision, budget, room, repeat, menus.target, lasting)
             if apart and undisturbed(blocks, apart):
-                blocks, homes, early = _blocks(graph, decision, budget, room, repeat, menus.target, apart)
+                longer = {**lasting, **through(apart)}
+                blocks, homes, early = _blocks(graph, decision, budget, room, repeat, menus.target, longer)
             near = {b.name: b for b in blocks if b.memory == pad.name and b.offset < 0}
             if lower_bound([*near.values()]) > capacity:
                 continue
@@ -220,11 +227,11 @@ def _choice(way: Tiled, early: int | None, offered: tuple[Tiled, ...]) -> Choice
 
 def _blocks(
     graph: Graph, decision: Decision, budget: Budget, ahead: int, repeat: Repeat | None, target: Target,
-    apart: Mapping[int, int],
+    lasting: Lasting,
 ) -> tuple[list[Block], dict[Value, Home], dict[str, int]]:  # fmt: skip
     """Blocks, where each value lives, and how many steps ahead the constants of nodes begin to arrive.
 
-    Blocks of what stays have their offsets. What dies before steps that are `apart` dies behind them.
+    Blocks of what stays have their offsets. `lasting`: what lives longer than it is used.
     """
     pad, far = budget.pad, budget.far
     found: dict[str, Block] = {}
@@ -272,7 +279,7 @@ def _blocks(
             label = f"{node.name}.{name}"
             flight = flying.get(step, Flight(step, step)) if name in ("constants", "between") else Flight(step, step)
             found[label] = Block(label, pad.name, size, flight.first, flight.last)
-    kept(found, apart, pad.name)
+    kept(found, lasting, pad.name)
     early = _send_ahead(graph, found, pad.name, ahead, repeat)
     return [*fixed, *found.values()], homes, early
 

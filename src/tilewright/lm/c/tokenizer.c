@@ -1,4 +1,5 @@
 #include "tokenizer.h"
+#include <string.h>
 
 #define NO_MERGE UINT32_MAX
 #define WINDOW 256u /* bytes of the text that are at hand */
@@ -22,8 +23,7 @@ static __attribute__((noinline)) void look(input *in, uint32_t at)
     in->from = at;
     if (at < in->lead)
         in->window[i++] = ' ';
-    for (const uint8_t *text = in->text + at + i - in->lead; i < end; i++)
-        in->window[i] = *text++;
+    memcpy(in->window + i, in->text + at + i - in->lead, end - i);
 }
 
 static inline uint8_t byte_at(input *in, uint32_t at)
@@ -371,10 +371,11 @@ static int is_token(const tw_vocabulary *v, const input *in, uint32_t at, uint32
     return 1;
 }
 
-int32_t tw_encode(const tw_vocabulary *v, const uint8_t *text, uint32_t length, int bos, uint16_t *tokens,
+int32_t tw_encode(const tw_vocabulary *vocabulary, const uint8_t *text, uint32_t length, int bos, uint16_t *tokens,
                   uint32_t *work, uint32_t capacity)
 {
-    input in; /* nobody clears the window */
+    const tw_vocabulary near = *vocabulary, *v = &near; /* every word reads it: it is not to lie in a slow memory */
+    input in;                                           /* nobody clears the window */
     int bytes = v->symbol_count == 0 && (v->split == TW_SPLIT_GPT2 || v->split == TW_SPLIT_NONE);
     uint16_t space = space_token(v), first[4];
     uint32_t at = 0, added;
