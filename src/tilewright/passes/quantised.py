@@ -26,12 +26,14 @@ from ..ops import (
     LookUp,
     MatMul,
     MaxPool2D,
+    Pad,
     Quantize,
     QuantizedAdd,
     QuantizedMul,
     Reduce,
     Requant,
     Requantise,
+    Reshape,
     Unary,
 )  # fmt: skip
 from ..quant.requant import fixed_point, half, multipliers
@@ -337,9 +339,12 @@ def mean(r: Rewriter, node: Node) -> Results:
     x = scaled(r, maker.inputs[0]) if maker is not None else None
     if maker is None or goal is None or x is None or not x.single or x.stored.type.dtype not in SMALL:
         return None
-    if x.stored.type.rank != 4:
+    shape = x.stored.type.static_shape
+    if isinstance(maker.op, Reduce) and maker.op.function == "mean" and maker.op.axes == _last(maker):
+        return _mean_of_last(r, node, x, len(maker.op.axes), goal)
+    if len(shape) != 4:
         return None
-    _, h, w, c = x.stored.type.static_shape
+    _, h, w, c = shape
     if isinstance(maker.op, AveragePool2D):
         pool = maker.op
         if not pool.count_pad or pool.over != (0, 0):
@@ -350,10 +355,7 @@ def mean(r: Rewriter, node: Node) -> Results:
     else:
         return None
     scale, zero, dtype = goal
-    count = kernel[0] * kernel[1]
-    parameters = _parameters(
-        np.asarray([float(x.scale[0]) / scale / count]), np.asarray([-float(x.zero[0]) * count]), zero
-    )
+    parameters = _mean_parameters(x, kernel[0] * kernel[1], scale, zero)
     if parameters is None:
         return None
     mul, add, shift = parameters
@@ -361,6 +363,34 @@ def mean(r: Rewriter, node: Node) -> Results:
     ones = r.const(f"{node.name}.ones", np.ones((*kernel, c), np.int8), I8)
     consts = [r.const(f"{node.name}.mul", mul, I32), r.const(f"{node.name}.add", add, _addend(add))]
     return r.add(op, [x.stored, ones, None, *consts], node)
+
+
+def _last(node: Node) -> tuple[int, ...]:
+    """As many of the last axes as a reduction has axes."""
+    assert isinstance(node.op, Reduce)
+    rank = node.inputs[0].type.rank if node.inputs[0] is not None else 0
+    return tuple(range(rank - len(node.op.axes), rank))
+
+
+def _mean_parameters(x: Scaled, count: int, scale: float, zero: int) -> tuple[Array, Array, int] | None:
+    """Requantisation of a sum of `count` stored integers to their mean."""
+    return _parameters(np.asarray([float(x.scale[0]) / scale / count]), np.asarray([-float(x.zero[0]) * count]), zero)
+
+
+def _mean_of_last(r: Rewriter, node: Node, x: Scaled, axes: int, goal: tuple[float, int, DType]) -> Results:
+    """The mean over the last axes: a product with a row of ones."""
+    scale, zero, dtype = goal
+    shape = x.stored.type.static_shape
+    lead, count = shape[: len(shape) - axes], math.prod(shape[len(shape) - axes :])
+    parameters = _mean_parameters(x, count, scale, zero)
+    if parameters is None or not axes:
+        return None
+    mul, add, shift = parameters
+    rows = r.add(Reshape((*lead, count)), [x.stored], node)[0]
+    ones = r.const(f"{node.name}.ones", np.ones((1, count), np.int8), I8)
+    consts = [r.const(f"{node.name}.mul", mul, I32), r.const(f"{node.name}.add", add, _addend(add))]
+    y = r.add(Linear(Requantise(shift, dtype.low, dtype.high, dtype)), [rows, ones, None, *consts], node)[0]
+    return r.add(Reshape(node.outputs[0].type.static_shape), [y], node)
 
 
 def unary_table(r: Rewriter, node: Node) -> Results:
@@ -418,6 +448,17 @@ def moved(r: Rewriter, node: Node) -> Results:
     return r.add(Dequantize(), [y, *maker.inputs[1:]], node)
 
 
+def padded(r: Rewriter, node: Node) -> Results:
+    """Zeros around what was dequantised with one scale are its zero point around the stored integers."""
+    if not isinstance(node.op, Pad) or node.op.value != 0:
+        return None
+    maker, x = r.producer(node.inputs[0], Dequantize), scaled(r, node.inputs[0])
+    if maker is None or x is None or not x.single or x.stored.type.dtype not in SMALL:
+        return None
+    y = r.add(replace(node.op, value=int(x.zero[0])), [x.stored], node)[0]
+    return r.add(Dequantize(), [y, *maker.inputs[1:]], node)
+
+
 def joined(r: Rewriter, node: Node) -> Results:
     """Quantize(join of dequantised parts): each part is brought to the scale of the result."""
     if not isinstance(node.op, Quantize):
@@ -454,7 +495,7 @@ def work_before_reshape(r: Rewriter, node: Node) -> Results:
 
 QUANTISED_RULES = (
     fold_rule, past_dequantize, requantised_twice, joined_bias, joined_clamp, weighted, product, sum_of_two, mean,
-    joined, unary_table, moved, work_before_reshape,
+    joined, unary_table, moved, padded, work_before_reshape,
 )  # fmt: skip
 
 
