@@ -9,8 +9,9 @@ of the target `host`. `first` is the first run, with cold caches and constants t
 columns are of the second. `predicted` is the compiler's own figure and does not depend on the timing; `off` compares
 it with the second run. The language model writes 250 tokens greedily, sampler and tokenizer included; its prediction
 is of a decode at the nominal position and has neither. Energy is a model's, tokens/s are at an assumed clock of
-360 MHz. Of prompts, one of 64 tokens and a short one of five, cycles and energy are per token of theirs. Without the
-shared data only the bundled model runs.
+360 MHz. Of prompts, one of 64 tokens and a short one of five, cycles and energy are per token of theirs, tokenizer
+and sampler included; the prediction, of as many as are read at once, has neither. Without the shared data only the
+bundled model runs.
 """
 
 from __future__ import annotations
@@ -181,9 +182,12 @@ def prompt(bench: Bench, name: str, timings: Sequence[str]) -> list[tuple[str, .
     words = ("--option", "quant=int8", "--prompt", said, "-n", 1, "--ignore-eos")
     wanted, rows = call(bench, "generate", BUNDLED, "-t", "host", *words)["text"], []
     chip = ("-t", "siracusa", "--option", f"npu={bench.npu}")
+    call(bench, "compile", BUNDLED, *chip, "-o", bench.folder / name, "--no-build")
+    entries = json.loads((bench.folder / name / "plan.json").read_text())["entries"]
+    predicted = {sym["nominal"]: e["cycles"] for e in entries for sym in e["syms"] if sym["name"] == "n"}.get(tokens)
     for timing in timings:
         told = call(bench, "generate", BUNDLED, *chip, *words, "--timing", timing)
-        told |= {"energy_uj": told["energy_uj"] / tokens, "cycles_predicted": None}
+        told |= {"energy_uj": told["energy_uj"] / tokens, "cycles_predicted": predicted and predicted / tokens}
         exact = "yes" if told["text"] == wanted else "other text"
         rows.append(row(bench, name, timing, exact, (None, told["prompt_cycles_per_token"]), told))
     return rows

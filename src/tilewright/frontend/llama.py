@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..ir.graph import Builder, Graph
@@ -14,8 +16,14 @@ from .checkpoint import LlamaCheckpoint
 
 def entries(model: LlamaCheckpoint, chunk: int) -> tuple[Graph, Graph]:
     """`prefill` of up to `chunk` tokens, and `decode` of one: the same graph, with the same weights and state."""
-    whole = graph(model, chunk)
-    return whole.specialise("prefill", {}), whole.specialise("decode", {"n": 1})
+    return prefill_and_decode(graph(model, chunk))
+
+
+def prefill_and_decode(whole: Graph) -> tuple[Graph, Graph]:
+    """The entries of a forward pass: usually as many of a text's first tokens as there can be, and one further on."""
+    n, pos = (next(sym for sym in whole.syms if sym.name == name) for name in ("n", "pos"))
+    first = {"n": replace(n, nominal=n.max), "pos": replace(pos, nominal=0)}
+    return whole.specialise("prefill", first), whole.specialise("decode", {"n": 1})
 
 
 def graph(model: LlamaCheckpoint, chunk: int, *, all_logits: bool = False) -> Graph:

@@ -27,7 +27,7 @@ def with_few(graphs: Sequence[Graph], target: Target) -> Iterator[Graph]:
     for graph in graphs:
         yield graph
         rows = rows_of(graph, target)
-        some = {sym.name: replace(sym, max=target.rows) for sym in graph.syms if sym.name in rows}
+        some = {s.name: replace(s, max=target.rows, nominal=target.rows) for s in graph.syms if s.name in rows}
         if some:
             yield verify(graph.specialise(graph.name + FEW, some))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import UserError
 from ..frontend.checkpoint import LlamaCheckpoint
+from ..frontend.llama import prefill_and_decode
 from ..ir.graph import Graph
 from ..lm.vocabulary import Vocabulary
 from ..model import Language, Model
@@ -59,7 +60,7 @@ class QuantisedLlama:
     @property
     def entries(self) -> tuple[Graph, Graph]:
         """`prefill` of a chunk of tokens and `decode` of one, with the same weights and state."""
-        return self.graph.specialise("prefill", {}), self.graph.specialise("decode", {"n": 1})
+        return prefill_and_decode(self.graph)
 
 
 def quantised(

@@ -196,7 +196,23 @@ def pace(plan: Mapping[str, Any], schedule: Mapping[str, Any] | None) -> list[Fa
         return [Fact("predicted", "-", "not known: a kernel states no cost")]
     per, rate = ("decoded token", "tokens/s") if plan["language"] is not None else ("run", "runs/s")
     note = f"per {per}, at nominal sizes; {clock * 1e6 / max(cycles, 1):,.0f} {rate} at {clock:.0f} MHz (assumed clock)"
-    return [Fact("predicted", f"{cycles:,.0f} cycles", note)]
+    return [Fact("predicted", f"{cycles:,.0f} cycles", note), *_first_tokens(plan, schedule)]
+
+
+def _first_tokens(plan: Mapping[str, Any], schedule: Mapping[str, Any]) -> list[Fact]:
+    """What a token of a prompt takes, where a language model reads several at once."""
+    first = plan["entries"][0]
+    tokens = {sym["name"]: sym["nominal"] for sym in first["syms"]}.get("n", 1)
+    cycles = cycles_of(schedule["entries"][first["name"]])
+    if plan["language"] is None or tokens == 1 or cycles is None:
+        return []
+    return [
+        Fact(
+            "",
+            f"{cycles / tokens:,.0f} cycles",
+            f"per token of a prompt of {tokens:,}; both without tokenizer and sampler",
+        )
+    ]
 
 
 def bytes_text(count: int) -> str:
