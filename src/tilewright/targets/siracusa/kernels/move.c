@@ -113,6 +113,25 @@ TW_FLAT void copy_block(unsigned char *to, const unsigned char *from, int n, int
         copy(to, from, n);
 }
 
+/* The same word n times, to an aligned address; returns where they end. */
+static __attribute__((noinline)) unsigned char *fill_words(unsigned char *to, uint32_t word, int n)
+{
+#ifdef __riscv
+    int fours = n >> 2;
+    if (fours > 0)
+        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[fours]", "4") TW_SW("%[word]", "%[to]", "4")
+                             TW_SW("%[word]", "%[to]", "4") TW_SW("%[word]", "%[to]", "4") TW_SW("%[word]", "%[to]", "4")
+                                 TW_ASM_END
+                         : [to] "+r"(to)
+                         : [fours] "r"(fours), [word] "r"(word)
+                         : "memory");
+    n &= 3;
+#endif
+    for (; n > 0; n--, to += 4)
+        *(uint32_t *)(void *)to = word;
+    return to;
+}
+
 /* n times the element of `size` bytes at `value`. */
 static void fill(unsigned char *to, const void *value, int n, int size)
 {
@@ -122,10 +141,9 @@ static void fill(unsigned char *to, const void *value, int n, int size)
         for (; n > 0 && ((uintptr_t)to & 3) != 0; n--, to += size)
             for (int i = 0; i < size; i++)
                 to[i] = ((const unsigned char *)value)[i];
-        uint32_t *words = (uint32_t *)(void *)to;
-        for (; n * size >= 4; n -= 4 / size)
-            *words++ = word;
-        to = (unsigned char *)words;
+        int words = n > 0 ? n * size >> 2 : 0;
+        to = fill_words(to, word, words);
+        n -= words * 4 / size;
     }
     for (; n > 0; n--, to += size)
         for (int i = 0; i < size; i++)
