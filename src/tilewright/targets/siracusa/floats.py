@@ -168,12 +168,22 @@ def _byte_examples(dtype: str) -> Callable[[Any], Any]:
 _LAYOUT = f"int channels, int inner, int scale_step, int zero_step, {RANGE}"
 
 
+def _rounded(each: float) -> Callable[[Node], float]:
+    """Cycles of elements that are rounded; each run of a channel divides once, and the cores share what does."""
+
+    def cycles(node: Node) -> float:
+        runs = math.ceil(_own(node) / cast(int, scaled(node)["inner"]))
+        return CALL + 120.0 + each * _own(node) + 165.0 * (runs - 1)
+
+    return cycles
+
+
 def _quantised(dtype: str) -> Kernel:
     t = CTYPES[dtype]
     return Kernel(
         Quantize, "floats.c", f"tw_quantize_part_{dtype}",
         f"const float *x, const float *scale, const {t} *zero, {t} *y, {_LAYOUT}", {"zero": dtype}, _channels,
-        cycles=lambda node: CALL + 80.0 + (19.5 if dtype in ("i8", "u8") else 26.5) * _own(node), split=flat,
+        cycles=_rounded(16.0 if dtype in ("i8", "u8") else 26.0), split=flat,
         examples=retyped(Quantize, "zero", dtypes=(dtype,)),
     )  # fmt: skip
 

@@ -11,8 +11,9 @@
 static inline float fused(float a, float b, float c)
 {
 #ifdef __riscv
-    __asm__("fmadd.s %0, %1, %2, %0" : "+f"(c) : "f"(a), "f"(b));
-    return c;
+    float sum;
+    __asm__("fmadd.s %0, %1, %2, %3" : "=f"(sum) : "f"(a), "f"(b), "f"(c));
+    return sum;
 #else
     return a * b + c;
 #endif
@@ -204,26 +205,76 @@ static __attribute__((noinline)) int32_t quotient(float x, float scale, int32_t 
     return v == v ? (int32_t)(top > -1e6f ? top : -1e6f) : -zero;
 }
 
-/* clip(round(x / scale) + zero), not-a-number becomes 0. The cores share one unit that divides, so the product by the
- * reciprocal `by` is rounded, where it cannot be another number: it is at most 3 * 2^-24 of itself away from the
- * quotient. Bytes are clipped from 2^10 on, where that is 0.0002, halves from 2^17 on, where it is 0.024. */
-#define QUANTIZE(T, TYPE, LOW, HIGH)                                                                                   \
+/* What quotients by a scale are computed with: products by its reciprocal `by` are rounded, where what is rounded off is
+ * less than `near` and the quotient cannot be rounded to another number. The cores share one unit that divides. */
+struct grid {
+    float scale, by, near;
+    int32_t zero;
+};
+
+/* The product is at most 3 * 2^-24 of itself away from the quotient. Bytes are clipped from 2^10 on, where that is
+ * 0.0002, halves from 2^17 on, where it is 0.024. */
+TW_X struct grid grid_of(float scale, int32_t zero, int bytes)
+{
+    float by = 1.0f / scale; /* the last bits of the least ones are lost */
+    return (struct grid){scale, by, by < 0x1p-100f ? 0.0f : bytes > 1 ? 0.47f : 0.4997f, zero};
+}
+
+/* A sum with MAGIC is rounded to an integer, which its lowest bits are unless it is FAR from there. */
+#define MAGIC 0x1.8p23f
+enum { MAGIC_BITS = 0x4b400000, FAR = 1 << 21 };
+
+/* Four rounded quotients and their zero; 0 where the products do not tell. */
+TW_X int four_quotients(const float *x, const struct grid *g, int32_t *q)
+{
+    int32_t most = 0, least = 0;
+    uint32_t off = 0; /* twice the bits, for the sign does not count */
+    for (int k = 0; k < 4; k++) {
+        float sum = fused(x[k], g->by, MAGIC), rest = fused(x[k], g->by, MAGIC - sum);
+        q[k] = (int32_t)tw_bits_of_float(sum) - (MAGIC_BITS - g->zero);
+        off = (uint32_t)tw_pmaxu((int32_t)off, (int32_t)(tw_bits_of_float(rest) << 1));
+        most = tw_pmax(most, q[k]), least = tw_pmin(least, q[k]);
+    }
+    return off < tw_bits_of_float(g->near) << 1 && most < FAR && least > -FAR;
+}
+
+/* clip(round(x / scale) + zero) of n elements, not-a-number becomes 0. */
+#define ROUNDED(T, TYPE, LOW, HIGH)                                                                                    \
+    static __attribute__((noinline)) void rounded_##T(const float *x, const struct grid *g, TYPE *y, int n)            \
+    {                                                                                                                  \
+        int32_t low = LOW - g->zero, high = HIGH - g->zero;                                                            \
+        for (; n > 0; n--, x++) {                                                                                      \
+            float t = *x * g->by;                                                                                      \
+            int32_t q = nearest(t);                                                                                    \
+            if (__builtin_expect(!(__builtin_fabsf(t - (float)q) < g->near), 0))                                       \
+                q = quotient(*x, g->scale, g->zero);                                                                   \
+            *y++ = (TYPE)(tw_limited(q, low, high) + g->zero);                                                         \
+        }                                                                                                              \
+    }
+
+/* The same of bytes, four at a time where products tell. */
+#define ROUNDED_BYTES(T, TYPE, LOW, HIGH, CLIPPED)                                                                     \
+    ROUNDED(one_##T, TYPE, LOW, HIGH)                                                                                  \
+    static void rounded_##T(const float *x, const struct grid *g, TYPE *y, int n)                                      \
+    {                                                                                                                  \
+        for (int32_t q[4]; n >= 4; n -= 4, x += 4, y += 4)                                                             \
+            if (__builtin_expect(four_quotients(x, g, q), 1))                                                          \
+                for (int k = 0; k < 4; k++)                                                                            \
+                    y[k] = (TYPE)CLIPPED(q[k]);                                                                        \
+            else                                                                                                       \
+                rounded_one_##T(x, g, y, 4);                                                                           \
+        rounded_one_##T(x, g, y, n);                                                                                   \
+    }
+
+#define QUANTIZE(T, TYPE)                                                                                              \
     void tw_quantize_part_##T(const float *x, const float *scale, const TYPE *zero, TYPE *y, int channels, int inner,  \
                               int scale_step, int zero_step, int first, int last)                                      \
     {                                                                                                                  \
         for (int i = first; i < last;) {                                                                               \
             CHANNELS(i);                                                                                               \
-            float s = scale[c * scale_step], by = 1.0f / s, near = sizeof(TYPE) > 1 ? 0.47f : 0.4997f;                 \
-            int32_t z = zero[c * zero_step], low = LOW - z, high = HIGH - z;                                           \
-            if (by < 0x1p-100f) /* its last bits are lost */                                                           \
-                near = 0.0f;                                                                                           \
-            for (; n > 0; n--, i++) {                                                                                  \
-                float t = x[i] * by;                                                                                   \
-                int32_t q = nearest(t);                                                                                \
-                if (__builtin_expect(!(__builtin_fabsf(t - (float)q) < near), 0))                                      \
-                    q = quotient(x[i], s, z);                                                                          \
-                y[i] = (TYPE)(tw_limited(q, low, high) + z);                                                           \
-            }                                                                                                          \
+            const struct grid g = grid_of(scale[c * scale_step], zero[c * zero_step], sizeof(TYPE));                   \
+            rounded_##T(x + i, &g, y + i, n);                                                                          \
+            i += n;                                                                                                    \
         }                                                                                                              \
     }
 
@@ -259,12 +310,18 @@ static inline float difference(int32_t x, int32_t zero)
         }                                                                                                              \
     }
 
-#define CONVERT(T, TYPE, LOW, HIGH)                                                                                    \
-    QUANTIZE(T, TYPE, LOW, HIGH)                                                                                       \
+#define CONVERT(T, TYPE)                                                                                               \
+    QUANTIZE(T, TYPE)                                                                                                  \
     DEQUANTIZE(T, TYPE)
+#define CLIPPED_I8(q) tw_pclip(q, 8)
+#define CLIPPED_U8(q) tw_pclipu(q, 9)
 
-CONVERT(i8, int8_t, INT8_MIN, INT8_MAX)
-CONVERT(u8, uint8_t, 0, UINT8_MAX)
-CONVERT(i16, int16_t, INT16_MIN, INT16_MAX)
-CONVERT(u16, uint16_t, 0, UINT16_MAX)
+ROUNDED_BYTES(i8, int8_t, INT8_MIN, INT8_MAX, CLIPPED_I8)
+ROUNDED_BYTES(u8, uint8_t, 0, UINT8_MAX, CLIPPED_U8)
+ROUNDED(i16, int16_t, INT16_MIN, INT16_MAX)
+ROUNDED(u16, uint16_t, 0, UINT16_MAX)
+CONVERT(i8, int8_t)
+CONVERT(u8, uint8_t)
+CONVERT(i16, int16_t)
+CONVERT(u16, uint16_t)
 DEQUANTIZE(i32, int32_t)
