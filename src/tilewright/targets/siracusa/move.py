@@ -94,6 +94,17 @@ def turns_bytes(node: Node) -> bool:
     return size(node, "x") == 1 and found is not None and found[0] % 4 == found[1] % 4 == 0
 
 
+def turns_colours(node: Node) -> bool:
+    """Matrices of bytes are turned that have three rows"""
+    found = _matrices(node)
+    return size(node, "x") == 1 and found is not None and found[0] == 3
+
+
+def _colours_cycles(node: Node) -> float:
+    """Words of two rows begin anywhere where columns are no multiple of 4."""
+    return 175.0 + (1.3 if _turned(node)["columns"] % 4 == 0 else 1.8) * per_core(elements(node), 12)
+
+
 def _turned(node: Node) -> dict[str, int]:
     rows, columns = _matrices(node) or (4, 4)
     return {"rows": rows, "columns": columns}
@@ -110,6 +121,14 @@ def _bytes_turned(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
 
     count, rows, columns = draw(st.integers(1, 3)), 4 * draw(st.integers(1, 12)), 4 * draw(st.integers(1, 12))
     return Transpose((0, 2, 1)), (TensorType((count, rows, columns), DTYPES[draw(st.sampled_from(["i8", "u8"]))]),)
+
+
+def _colours_turned(draw: Any) -> tuple[Op, tuple[TensorType | None, ...]]:
+    """Examples of matrices of three rows of bytes."""
+    from hypothesis import strategies as st
+
+    count, columns = draw(st.integers(1, 3)), draw(st.integers(2, 200))
+    return Transpose((0, 2, 1)), (TensorType((count, 3, columns), DTYPES[draw(st.sampled_from(["i8", "u8"]))]),)
 
 
 def _concat(node: Node) -> Arguments:
@@ -272,6 +291,13 @@ MOVE = (
         f"const uint8_t *x, uint8_t *y, int rows, int columns, {_RANGE}", {}, _turned, (turns_bytes,),
         split=lambda node: Split(flat(node).dims, 4 * _turned(node)["rows"]), cycles=_turned_cycles,
         examples=_bytes_turned,
+    ),
+    Kernel(
+        Transpose, "turn_bytes.c", "tw_turn_three",
+        f"const uint8_t *restrict x, uint8_t *restrict y, int columns, {_RANGE}", {},
+        lambda node: {"columns": _turned(node)["columns"]}, (turns_colours,),
+        split=lambda node: Split(flat(node).dims, 12), examples=_colours_turned,
+        cycles=_colours_cycles,
     ),
     Kernel(
         Windows, "windows.c", "tw_windows_of_bytes",
