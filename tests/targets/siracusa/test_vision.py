@@ -89,6 +89,23 @@ def depthwise(rng: np.random.Generator) -> Instance:
     return settled(op, [x, TensorType((*kernel, channels), I8), *rest], rng)
 
 
+def means(rng: np.random.Generator) -> Instance:
+    """Weights that are all one, at times over the whole image; also of channels that fill no word."""
+    kernel, size = (
+        (int(rng.integers(1, 6)), int(rng.integers(1, 6))),
+        (int(rng.integers(5, 9)), int(rng.integers(5, 9))),
+    )
+    if rng.random() < 0.3:
+        kernel = size
+    n, channels = int(rng.integers(1, 3)), int(rng.choice([1, 3, 4, 8, 10, 40]))
+    epilogue, rest = requantisation(rng, channels, rng.choice([I8, U8, I16]))
+    op = DepthwiseConv2D((int(rng.integers(1, 3)), int(rng.integers(1, 4))), epilogue=epilogue)
+    x = TensorType((n, *size, channels), rng.choice([I8, U8]))
+    node, arrays = settled(op, [x, TensorType((*kernel, channels), I8), *rest], rng)
+    arrays["w"] = np.ones_like(arrays["w"])
+    return with_constants(node, arrays), arrays
+
+
 def single_pixels(rng: np.random.Generator) -> Instance:
     """Kernels of one element, and results of few pixels: what the cores share by channel."""
     n, h, width = int(rng.integers(1, 3)), int(rng.integers(1, 6)), int(rng.integers(1, 6))
@@ -126,7 +143,7 @@ def floats(rng: np.random.Generator) -> Instance:
     return instance(ResidualConv2D(**attributes, epilogue=clamp), [*types, None, None, y], rng)  # type: ignore[arg-type]
 
 
-FAMILIES = (convolution, residual_convolution, depthwise, single_pixels, pool, floats)
+FAMILIES = (convolution, residual_convolution, depthwise, means, single_pixels, pool, floats)
 
 
 def random_cases(count: int, seed: int) -> list[Case]:
@@ -144,25 +161,25 @@ def row_of(kernel: Kernel) -> tuple[str, str, str]:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_every_row_is_exact(seed: int) -> None:
-    cases = random_cases(120, seed)
+    cases = random_cases(140, seed)
     check(cases)
     assert {row_of(k) for k in VISION} == {row_of(c.kernel) for c in cases}
 
 
 @pytest.mark.parametrize("cores", [1, 3])
 def test_any_number_of_cores_does(cores: int) -> None:
-    check(random_cases(36, 9), cores)
+    check(random_cases(42, 9), cores)
 
 
 def test_every_way_to_requantise_is_tried() -> None:
-    used = {(c.kernel.symbol, c.kernel.arguments(c.node).get("product")) for c in random_cases(120, 0)}
+    used = {(c.kernel.symbol, c.kernel.arguments(c.node).get("product")) for c in random_cases(140, 0)}
     ways = {NONE, NARROW, TOP, HIGH, WIDE}
     for symbol, all_ways in (("tw_cluster_conv2d", {*ways, HALVES}), ("tw_cluster_depthwise", ways)):
         assert {product for name, product in used if name == symbol} == all_ways
 
 
 def test_a_core_with_one_pixel_holds_one_window() -> None:
-    cases = [c for c in random_cases(120, 0) if "windows" in c.kernel.arguments(c.node)]
+    cases = [c for c in random_cases(420, 0) if "windows" in c.kernel.arguments(c.node)]
     single = [c for c in cases if c.kernel.arguments(c.node)["windows"] == 1]
     assert 4 <= len(single) < len(cases)
     assert all(math.prod(c.node.operands["y"].type.static_shape[:3]) <= 8 for c in single)

@@ -19,7 +19,7 @@ from ..host.arguments import type_of
 from ..host.integer import finish
 from ..host.vision import IMAGE, WINDOW, filters, single_filters
 from .share import CORES
-from .vision_cost import HALVES, HIGH, NARROW, NONE, TOP, WIDE, conv_cycles, depthwise_cycles
+from .vision_cost import HALVES, HIGH, NARROW, NONE, TOP, WIDE, conv_cycles, depthwise_cycles, window_sums_cycles
 from .vision_float import FLOAT
 
 FINISH = "int x_signed, int product, int mul_step, int add_bytes, int add_step, int shift, int low, int high"
@@ -239,6 +239,41 @@ def _depthwise_rows(dtype: str) -> tuple[Kernel, ...]:
     )  # fmt: skip
 
 
+def sums_of_windows(node: Node) -> bool:
+    """Weights that are all one, no border, no dilation"""
+    op, w = cast(DepthwiseConv2D, node.op), node.operands["w"].data
+    return w is not None and bool((w == 1).all()) and not any(op.pad) and op.dilation == (1, 1)
+
+
+def _sums(by_channel: int) -> Callable[[Node], Mapping[str, Scalar]]:
+    def arguments(node: Node) -> Mapping[str, Scalar]:
+        found = {**single_filters(node), **finished(node, _single_channel), "by_channel": by_channel}
+        return {name: value for name, value in found.items() if name not in ("dy", "dx", "top", "left")}
+
+    return arguments
+
+
+def _sums_cycles(by_channel: int) -> Callable[[Node], float]:
+    return lambda node: window_sums_cycles(node, product(node, _single_channel), by_channel=bool(by_channel))
+
+
+def _window_sums(dtype: str) -> tuple[Kernel, ...]:
+    signature = (
+        "const void *restrict x, const int32_t *restrict b, const int32_t *restrict mul, const void *restrict add,"
+        f" void *restrict y, int32_t *restrict scratch, {IMAGE}, int channels, int oy, int ox, int ky, int kx, int sy,"
+        f" int sx, {FINISH}, int y_bytes, int by_channel, int first, int last"
+    )
+    return tuple(
+        Kernel(
+            DepthwiseConv2D, "cluster_means.c", "tw_cluster_window_sums", signature,
+            {"x": dtype, "w": "i8", "b": "i32", "mul": "i32"}, _sums(by_channel), (sums_of_windows,),
+            scratch=lambda node: 16 * type_of(node, "y").static_shape[2],
+            split=_by_channel if by_channel else _by_row, cycles=_sums_cycles(by_channel),
+        )
+        for by_channel in (1, 0)
+    )  # fmt: skip
+
+
 def _rows(dtype: str) -> tuple[Kernel, ...]:
     types = {"x": dtype, "w": "i8", "b": "i32", "mul": "i32"}
     return (
@@ -263,4 +298,12 @@ def _rows(dtype: str) -> tuple[Kernel, ...]:
     )  # fmt: skip
 
 
-VISION = (*_rows("i8"), *_rows("u8"), *_depthwise_rows("i8"), *_depthwise_rows("u8"), *FLOAT)
+VISION = (
+    *_window_sums("i8"),
+    *_window_sums("u8"),
+    *_rows("i8"),
+    *_rows("u8"),
+    *_depthwise_rows("i8"),
+    *_depthwise_rows("u8"),
+    *FLOAT,
+)

@@ -103,6 +103,20 @@ def depthwise_cycles(node: Node, mode: int, *, by_channel: bool, along: int) -> 
     return float(BANKS * (CALL + quads * (build + work)))
 
 
+def window_sums_cycles(node: Node, mode: int, *, by_channel: bool) -> float:
+    """Cycles of the sums of windows, of four channels at a time, and of what becomes of them."""
+    n, oy, ox, channels = type_of(node, "y").static_shape
+    ky, kx, _ = type_of(node, "w").static_shape
+    quads, few, bare = channels // 4, channels % 4, mode == NONE and "b" not in node.operands
+    rows, groups = (n * oy, -(-quads // CORES)) if by_channel else (-(-n * oy // CORES), quads)
+    four = 85.0 + ox * (25.5 + ky * (3.0 + 6.4 * kx))
+    if not bare:
+        four += 225.0 + ox * (18.5 + 4 * (PLAIN[mode] + 6))
+    some = 280.0 + few * ox * (34.0 + ky * (10.3 + 6.8 * kx) + PLAIN[mode]) if few else 0.0
+    each = max(groups * four, some) if by_channel else groups * four + some
+    return BANKS * (300.0 + rows * each)
+
+
 FLOAT_CALL = 500.0
 PAIR = 415.0  # two pixels: where their windows begin, which takes divisions
 RESULT = 52.0  # bias, clip, store
