@@ -10,6 +10,7 @@ import math
 from typing import cast
 
 from ...ir.graph import Node
+from ...ops import MaxPool2D
 from ..host.arguments import type_of
 from .share import CORES
 
@@ -141,6 +142,10 @@ def pool_cycles(node: Node, *, by_channel: bool, lanes: int) -> float:
     n, oy, ox, channels = type_of(node, "y").static_shape
     total = n * oy * ox
     pixels, mine = (total, -(-channels // CORES)) if by_channel else (-(-total // CORES), channels)
-    base, tap = (25.0, 8.5) if lanes > 1 else (50.0, 7.8)
-    taps = math.prod(cast(tuple[int, int], node.op.attributes["kernel"]))
-    return 400.0 + pixels * (140.0 + -(-mine // lanes) * (base + tap * taps))
+    ky, kx = cast(tuple[int, int], node.op.attributes["kernel"])
+    if lanes == 1:
+        base, tap = (26.0, 12.5) if isinstance(node.op, MaxPool2D) else (30.0, 7.8)
+        return 400.0 + pixels * (110.0 + mine * (base + tap * ky * kx))
+    mine = -(-mine // lanes) * lanes if by_channel else mine
+    words, rest = divmod(min(mine, channels), lanes)
+    return 400.0 + pixels * (101.0 + words * (14.5 + ky * (3 + 3 * kx)) + rest * (65 + 11 * ky * kx))

@@ -22,56 +22,94 @@ static struct span clip(int start, int taps, int dilation, int size)
     return s;
 }
 
+/* Where a pixel of the results is; only of the first one are indices divided. */
+struct place {
+    int image, line, column;
+};
+
+static struct place place_of(const struct pool *p, int pixel)
+{
+    int row = pixel / p->ox, image = row / p->oy;
+    return (struct place){image, row - image * p->oy, pixel - row * p->ox};
+}
+
+TW_X void go_on(const struct pool *p, struct place *at)
+{
+    if (++at->column == p->ox) {
+        at->column = 0;
+        if (++at->line == p->oy)
+            at->line = 0, at->image++;
+    }
+}
+
 /* The part of a pixel's window that lies inside: where it begins in x, counted in elements, and its extents. */
 struct window {
     int at, rows, columns, y0, x0;
 };
 
-static struct window window(const struct pool *p, int pixel)
+static struct window window(const struct pool *p, struct place at)
 {
-    int row = pixel / p->ox, column = pixel - row * p->ox, image = row / p->oy;
-    struct window w = {0, 0, 0, (row - image * p->oy) * p->sy - p->top, column * p->sx - p->left};
+    struct window w = {0, 0, 0, at.line * p->sy - p->top, at.column * p->sx - p->left};
     struct span rows = clip(w.y0, p->ky, p->dy, p->h), columns = clip(w.x0, p->kx, p->dx, p->width);
     w.rows = rows.end - rows.begin;
     w.columns = columns.end - columns.begin;
-    w.at = ((image * p->h + w.y0 + rows.begin * p->dy) * p->width + w.x0 + columns.begin * p->dx) * p->c;
+    w.at = ((at.image * p->h + w.y0 + rows.begin * p->dy) * p->width + w.x0 + columns.begin * p->dx) * p->c;
     return w;
 }
 
-/* Four channels, or the `count` that are left, which are gathered byte by byte. */
-TW_X void largest(const struct pool *p, const uint8_t *x, struct window w, uint8_t *y, int32_t least, int count,
-                       int is_signed)
+/* The largest bytes of four channels of a window. */
+TW_X int32_t largest(const struct pool *p, const uint8_t *x, struct window w, int32_t m, const int is_signed)
 {
-    int32_t m = least;
-    int row = p->dy * p->width * p->c, column = p->dx * p->c;
-    for (int i = 0; i < w.rows; i++, x += row) {
-        const uint8_t *at = x;
-        for (int j = 0; j < w.columns; j++, at += column) {
-            int32_t v = least;
-            if (count == 4)
-                v = tw_load_word(at);
-            else
-                memcpy(&v, at, (size_t)count);
-            m = is_signed ? tw_vmax_b(m, v) : tw_vmaxu_b(m, v);
-        }
-    }
-    if (count == 4)
-        tw_store_word(y, m);
+    int column = p->dx * p->c, skip = p->dy * p->width * p->c - w.columns * column;
+#ifdef __riscv
+    int32_t v;
+#define GREATEST(code)                                                                                                 \
+    __asm__ volatile(TW_ASM_BEGIN TW_LOOP("1", "%[rows]", "6") TW_LOOP("0", "%[columns]", "3")                         \
+                         TW_LW_BY("%[v]", "%[x]", "%[column]") "nop\n.insn r 0x57, 1, " code ", %[m], %[m], %[v]\n"    \
+                                                               "add %[x], %[x], %[skip]\nnop\n" TW_ASM_END             \
+                     : [v] "=&r"(v), [m] "+r"(m), [x] "+r"(x)                                                          \
+                     : [rows] "r"(w.rows), [columns] "r"(w.columns), [column] "r"(column), [skip] "r"(skip)            \
+                     : "memory")
+    if (is_signed)
+        GREATEST("0x0c<<1"); /* pv.max.b */
     else
-        memcpy(y, &m, (size_t)count);
+        GREATEST("0x0e<<1"); /* pv.maxu.b */
+#else
+    for (; w.rows > 0; w.rows--, x += skip)
+        for (int i = 0; i < w.columns; i++, x += column)
+            m = is_signed ? tw_vmax_b(m, tw_load_word(x)) : tw_vmaxu_b(m, tw_load_word(x));
+#endif
+    return m;
+}
+
+/* The same of the `count` channels that are left, byte by byte. */
+static __attribute__((noinline)) void largest_of_few(const struct pool *p, const uint8_t *x, struct window w,
+                                                     uint8_t *y, int count, int is_signed)
+{
+    int flip = is_signed ? 0x80 : 0; /* as if without a sign */
+    for (int k = 0; k < count; k++) {
+        int m = 0;
+        for (int i = 0; i < w.rows; i++)
+            for (int j = 0; j < w.columns; j++)
+                m = tw_pmax(m, x[k + (i * p->dy * p->width + j * p->dx) * p->c] ^ flip);
+        y[k] = (uint8_t)(m ^ flip);
+    }
 }
 
 TW_X void max_bytes(const struct pool *p, const uint8_t *x, uint8_t *y, int pixels, int by_channel, int first,
-                         int last, int32_t least, int is_signed)
+                    int last, int32_t least, const int is_signed)
 {
     int begin = by_channel ? first : 0, end = by_channel ? last : p->c;
-    for (int pixel = by_channel ? 0 : first; pixel < (by_channel ? pixels : last); pixel++) {
-        struct window w = window(p, pixel);
+    int pixel = by_channel ? 0 : first, stop = by_channel ? pixels : last;
+    for (struct place at = place_of(p, pixel); pixel < stop; pixel++, go_on(p, &at)) {
+        struct window w = window(p, at);
+        const uint8_t *from = x + w.at;
+        uint8_t *to = y + pixel * p->c;
         int c = begin;
         for (; c + 4 <= end; c += 4)
-            largest(p, x + w.at + c, w, y + pixel * p->c + c, least, 4, is_signed);
+            tw_store_word(to + c, largest(p, from + c, w, least, is_signed));
         if (c < end)
-            largest(p, x + w.at + c, w, y + pixel * p->c + c, least, end - c, is_signed);
+            largest_of_few(p, from + c, w, to + c, end - c, is_signed);
     }
 }
 
@@ -101,8 +139,9 @@ void tw_cluster_max_pool_f32(const float *restrict x, float *restrict y, int n, 
 {
     const struct pool p = {h, width, c, oy, ox, ky, kx, sy, sx, dy, dx, top, left};
     int begin = by_channel ? first : 0, end = by_channel ? last : c, pixels = by_channel ? n * oy * ox : last;
-    for (int pixel = by_channel ? 0 : first; pixel < pixels && first < last; pixel++) {
-        struct window w = window(&p, pixel);
+    int pixel = by_channel ? 0 : first;
+    for (struct place at = place_of(&p, pixel); pixel < pixels && first < last; pixel++, go_on(&p, &at)) {
+        struct window w = window(&p, at);
         for (int k = begin; k < end; k++) {
             float m = least;
             for (int i = 0; i < w.rows; i++)
@@ -126,8 +165,9 @@ void tw_cluster_average_pool_f32(const float *restrict x, float *restrict y, int
     int begin = by_channel ? first : 0, end = by_channel ? last : c, pixels = by_channel ? n * oy * ox : last;
     int known = 1;
     float share = 1.0f;
-    for (int pixel = by_channel ? 0 : first; pixel < pixels && first < last; pixel++) {
-        struct window w = window(&p, pixel);
+    int pixel = by_channel ? 0 : first;
+    for (struct place at = place_of(&p, pixel); pixel < pixels && first < last; pixel++, go_on(&p, &at)) {
+        struct window w = window(&p, at);
         struct span by = clip(w.y0 + margin_y, ky, dy, extent_y), bx = clip(w.x0 + margin_x, kx, dx, extent_x);
         int count = (by.end - by.begin) * (bx.end - bx.begin);
         if (count != known) { /* the cores share one divider */
