@@ -11,7 +11,7 @@ from .addresses import Addresses
 from .layout import INDENT, expression, wrap
 from .names import Names, role
 from .parts import anchors, used_columns
-from .tables import Tables, designated, words_of
+from .tables import Tables, designated, words_of_row
 
 Row = tuple[Ref | None, ...]
 
@@ -72,10 +72,11 @@ class LoopTable:
         """Columns that have members, where structs of calls do not have the addresses; of `more`, by identity, too."""
         return {self.anchors[k][0] for k in used_columns(self.loop.body, frozenset((*self.placed, *more)))}
 
-    def _left(self, call: Call) -> int:
-        """Bytes that the scratchpad has for a struct of the call in each round."""
-        words = sum(words_of(kernel) for _, kernel, _ in self.members) + len(self._anchors(id(call)))
-        return self.tables.left - 4 * words * len(self.loop.table.rows) if self.near else 0
+    def _fits(self, call: Call) -> bool:
+        """Whether the scratchpad has room for a struct of the call in each round."""
+        kernels = [*(kernel for _, kernel, _ in self.members), call.kernel]
+        words = words_of_row(kernels, len(self._anchors(id(call))))
+        return self.near and 4 * words * len(self.loop.table.rows) <= self.tables.left
 
     def _place(self, call: Call, names: Names) -> None:
         """Decide where the struct of a call is."""
@@ -87,7 +88,7 @@ class LoopTable:
         if all(row == present[0] for row in present):
             self.placed[id(call)] = f"&{self.tables.given(kernel, present[0])}"
             return
-        if self.cores == 1 or 4 * words_of(kernel) * len(rows) > self._left(call):
+        if self.cores == 1 or not self._fits(call):
             return
         name = names.of(id(call), kernel.symbol.removeprefix("tw_"))
         self.members.append((name, kernel, present))
@@ -120,7 +121,7 @@ class LoopTable:
         rows = [self._row(i, chosen) for i in range(len(self.loop.table.rows))]
         fields = [f"struct {kernel.symbol} {name};" for name, kernel, _ in self.members]
         fields += [self._field(k) for k in chosen]
-        words = sum(words_of(kernel) for _, kernel, _ in self.members) + len(chosen)
+        words = words_of_row((kernel for _, kernel, _ in self.members), len(chosen))
         return self.tables.rows(variable, fields, rows, words, near=self.near)
 
     def _row(self, i: int, chosen: Sequence[int]) -> str:

@@ -78,5 +78,23 @@ def designated(kernel: Kernel, values: Mapping[str, str]) -> str:
 
 
 def words_of(kernel: Kernel) -> int:
-    """Words of the scratchpad that the struct of a call takes at most."""
-    return sum(2 if ctype in WIDE else 1 for ctype, _ in kernel.fields)
+    """Words of the scratchpad that the struct of a call takes."""
+    return _laid_out((2, 2) if ctype in WIDE else (1, 1) for ctype, _ in kernel.fields)
+
+
+def words_of_row(kernels: Iterable[Kernel], pointers: int) -> int:
+    """Words of a row of a loop's table: structs of calls, then pointers."""
+    return _laid_out([*((words_of(k), 2 if _is_wide(k) else 1) for k in kernels), *[(1, 1)] * pointers])
+
+
+def _is_wide(kernel: Kernel) -> bool:
+    return any(ctype in WIDE for ctype, _ in kernel.fields)
+
+
+def _laid_out(parts: Iterable[tuple[int, int]]) -> int:
+    """Words of a C struct of members of so many words, each aligned to so many."""
+    at, widest = 0, 1
+    for words, align in parts:
+        at = -(-at // align) * align + words
+        widest = max(widest, align)
+    return -(-at // widest) * widest

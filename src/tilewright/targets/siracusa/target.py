@@ -37,7 +37,7 @@ CLOCK_MHZ = 360.0  # assumed: the published figures do not name theirs
 FIRST_STACK = 6144  # bytes, in L1: core 0 runs kernels that nobody shares, sampler and tokenizer
 CORE_STACK = 2048  # of each other core
 STACKS = FIRST_STACK + (CORES - 1) * CORE_STACK
-TABLES = 5632  # bytes, in L1: what cores read at every call
+TABLES = 5632  # bytes, in L1: what cores read at every call; the first 16 of L1 are nobody's, the rest begins at 64
 L1_BYTES = 0x3FFF0 - STACKS - TABLES
 L2_BYTES = 0x1F0000 - (192 << 10)  # the rest is for code, text and the caller's data
 WEIGHT_BYTES = 8 << 20
@@ -106,7 +106,7 @@ SIRACUSA = Target(
     language_quant="int8",
     language_chunk=64,
     scratchpad="l1",
-    tables=TABLES,
+    tables=TABLES - 16,
     # beside eight busy cores; a start's code has to be fetched
     dma=Dma(issue=40.0, block=11.0, queue=10, latency=18.0, bytes_per_cycle=7.5, width=8, burst=256),
     overhead=Overhead(barrier=12.0, wait=10.0, phase=8.0, argument=1.2, turn=6.0),
