@@ -8,10 +8,13 @@ import pytest
 
 from tilewright.api import compile_file
 from tilewright.compiled import Compiled
+from tilewright.ir.graph import Builder
 from tilewright.ir.program import Job, Loop, Once, Phase, Step
-from tilewright.ops import QuantisedAttention
+from tilewright.ir.types import F32, TensorType
+from tilewright.ops import QuantisedAttention, Reduce
 from tilewright.options import Options
 from tilewright.solve.apart import BEHIND, in_turns
+from tilewright.targets.registry import find
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +56,9 @@ def test_what_dies_is_not_overwritten_while_the_other_part_reads_it(bundled: Com
     for other in entry.blocks:
         if other is not attention and other.memory == attention.memory and other.overlaps_in_time(attention):
             assert other.offset >= attention.offset + attention.bytes or other.offset + other.bytes <= attention.offset
+
+
+def test_results_without_axes_have_no_rows() -> None:
+    b = Builder("run")
+    graph = b.finish((b(Reduce("mean", (0, 1)), b.input("x", TensorType((3, 4), F32))),))
+    assert in_turns(graph, find("siracusa"), BEHIND) == {}

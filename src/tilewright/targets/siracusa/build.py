@@ -23,7 +23,7 @@ from .toolchain import BOOT, CFLAGS, CLUSTER, FABRIC, LINK, ZIG
 
 ENTRIES = ("run", "reset", "position", "prefill", "decode", "generate", "encode", "piece")
 FIRST_FRAMES = 1024  # bytes of core 0's stack beside the network's: harness, boot, output, the compiler's functions
-CORE_FRAMES = 512  # of another core's
+CORE_FRAMES = 256  # of another core's: the harness, which has less than 128 there
 ALONE = ("tw_encode", "tw_decode", "tw_sampler_set", "tw_sampler_fixed")  # core 0
 
 
