@@ -3,32 +3,6 @@
 #include "tw_kernels.h"
 #include "tw_llama.h"
 
-/* y[t] = row tokens[t] of the table * its multiplier. table: [vocabulary][pitch], as products read it; y:
- * [count][cols]. */
-void __attribute__((minsize)) tw_cluster_embed(const int32_t *restrict tokens, const int8_t *restrict table,
-                                               const uint8_t *restrict mul, int16_t *restrict y, int cols, int pitch,
-                                               int shift, int first, int last)
-{
-    int t = first < cols ? 0 : first / cols, c = first - t * cols;
-    for (y += first; first < last; c = 0, t++) {
-        int32_t token = tokens[t], scale = mul[token], left = last - first, n = left < cols - c ? left : cols - c;
-        const int8_t *restrict row = table + token * pitch + c;
-        first += n;
-#ifdef __riscv
-        int32_t a;
-        __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "5") TW_LB("%[a]", "%[row]", "1")
-                         "mul %[a], %[a], %[scale]\n" TW_ADDRN("%[a]", "x0", "%[shift]") TW_CLIP("%[a]", "%[a]", "16")
-                         TW_SH("%[a]", "%[y]", "2") TW_ASM_END
-                         : [a] "=&r"(a), [row] "+&r"(row), [y] "+&r"(y)
-                         : [n] "r"(n), [scale] "r"(scale), [shift] "r"(shift)
-                         : "memory");
-#else
-        for (; n > 0; n--)
-            *y++ = (int16_t)tw_pclip(tw_pmac(tw_half(shift), *row++, scale) >> shift, 16);
-#endif
-    }
-}
-
 #ifdef __riscv
 /* y = row * scale, shifted, of `fours` times four bytes, at least once. A byte times one without sign fits 16 bits. */
 TW_X void scaled_bytes(const int8_t *row, int16_t *y, int fours, int32_t scale, int shift)
@@ -49,10 +23,9 @@ TW_X void scaled_bytes(const int8_t *row, int16_t *y, int fours, int32_t scale, 
 }
 #endif
 
-/* tw_cluster_embed of several rows, with more code. */
-void __attribute__((minsize)) tw_cluster_embed_rows(const int32_t *restrict tokens, const int8_t *restrict table,
-                                                    const uint8_t *restrict mul, int16_t *restrict y, int cols,
-                                                    int pitch, int shift, int first, int last)
+/* Rows of a table, each times a multiplier of its own; of `several`, by more code. */
+TW_X void embedded(const int32_t *restrict tokens, const int8_t *restrict table, const uint8_t *restrict mul,
+                   int16_t *restrict y, int cols, int pitch, int shift, int first, int last, const int several)
 {
     int t = first < cols ? 0 : first / cols, c = first - t * cols;
     for (y += first; first < last; c = 0, t++) {
@@ -60,14 +33,43 @@ void __attribute__((minsize)) tw_cluster_embed_rows(const int32_t *restrict toke
         const int8_t *restrict row = table + token * pitch + c;
         first += n;
 #ifdef __riscv
+        if (!several) {
+            int32_t a;
+            __asm__ volatile(TW_ASM_BEGIN TW_LOOP("0", "%[n]", "5") TW_LB("%[a]", "%[row]", "1")
+                             "mul %[a], %[a], %[scale]\n" TW_ADDRN("%[a]", "x0", "%[shift]")
+                             TW_CLIP("%[a]", "%[a]", "16") TW_SH("%[a]", "%[y]", "2") TW_ASM_END
+                             : [a] "=&r"(a), [row] "+&r"(row), [y] "+&r"(y)
+                             : [n] "r"(n), [scale] "r"(scale), [shift] "r"(shift)
+                             : "memory");
+            continue;
+        }
         if (n >= 4) {
             scaled_bytes(row, y, n >> 2, scale, shift);
             row += n & ~3, y += n & ~3, n &= 3;
         }
+#else
+        (void)several;
 #endif
-        for (; n > 0; n--)
+        for (; n > 0; n--) /* a byte times one without sign fits 16 bits */
             *y++ = (int16_t)(tw_pmac(tw_half(shift), *row++, scale) >> shift);
     }
+}
+
+/* y[t] = row tokens[t] of the table * its multiplier. table: [vocabulary][pitch], as products read it; y:
+ * [count][cols]. */
+void __attribute__((minsize)) tw_cluster_embed(const int32_t *restrict tokens, const int8_t *restrict table,
+                                               const uint8_t *restrict mul, int16_t *restrict y, int cols, int pitch,
+                                               int shift, int first, int last)
+{
+    embedded(tokens, table, mul, y, cols, pitch, shift, first, last, 0);
+}
+
+/* The same of several rows. */
+void __attribute__((minsize)) tw_cluster_embed_rows(const int32_t *restrict tokens, const int8_t *restrict table,
+                                                    const uint8_t *restrict mul, int16_t *restrict y, int cols,
+                                                    int pitch, int shift, int first, int last)
+{
+    embedded(tokens, table, mul, y, cols, pitch, shift, first, last, 1);
 }
 
 /* Turn `pairs` pairs by an angle each; at least one. */

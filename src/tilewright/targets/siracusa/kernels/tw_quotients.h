@@ -60,21 +60,32 @@ static struct reciprocal reciprocal_of(uint32_t d)
 static const uint8_t roots[(1 << 14) + 2] = {RUNS_64(0, 0) RUNS_64(64, 1) 128, 128};
 /* clang-format on */
 
-/* Sum of x^2 over n bytes. */
-static int32_t squares_of(const int8_t *x, int n)
+/* Sum over n bytes of x, or of x^2. */
+TW_X int32_t summed(const int8_t *x, int n, const int squared)
 {
+    const int32_t ones = 0x01010101;
     int32_t sum = 0;
     int i = 0;
     for (; i + 16 <= n; i += 16) {
         int32_t a = tw_word(x + i), b = tw_word(x + i + 4), c = tw_word(x + i + 8), d = tw_word(x + i + 12);
-        sum = tw_vsdotsp_b(sum, a, a);
-        sum = tw_vsdotsp_b(sum, b, b);
-        sum = tw_vsdotsp_b(sum, c, c);
-        sum = tw_vsdotsp_b(sum, d, d);
+        sum = tw_vsdotsp_b(sum, a, squared ? a : ones);
+        sum = tw_vsdotsp_b(sum, b, squared ? b : ones);
+        sum = tw_vsdotsp_b(sum, c, squared ? c : ones);
+        sum = tw_vsdotsp_b(sum, d, squared ? d : ones);
     }
     for (; i < n; i++)
-        sum += x[i] * x[i];
+        sum += squared ? x[i] * x[i] : x[i];
     return sum;
+}
+
+static int32_t squares_of(const int8_t *x, int n)
+{
+    return summed(x, n, 1);
+}
+
+static int32_t sum_of(const int8_t *x, int n)
+{
+    return summed(x, n, 0);
 }
 
 /* Sum of x^2 over a multiple of eight bytes, in a loop of few words. */
@@ -92,24 +103,6 @@ TW_X int32_t squares_of_eights(const int8_t *x, int n)
     for (int i = 0; i < n; i++)
         sum += x[i] * x[i];
 #endif
-    return sum;
-}
-
-/* Sum of n bytes. */
-static int32_t sum_of(const int8_t *x, int n)
-{
-    const int32_t ones = 0x01010101;
-    int32_t sum = 0;
-    int i = 0;
-    for (; i + 16 <= n; i += 16) {
-        int32_t a = tw_word(x + i), b = tw_word(x + i + 4), c = tw_word(x + i + 8), d = tw_word(x + i + 12);
-        sum = tw_vsdotsp_b(sum, a, ones);
-        sum = tw_vsdotsp_b(sum, b, ones);
-        sum = tw_vsdotsp_b(sum, c, ones);
-        sum = tw_vsdotsp_b(sum, d, ones);
-    }
-    for (; i < n; i++)
-        sum += x[i];
     return sum;
 }
 
