@@ -10,7 +10,7 @@ visit touches. Tile footprints, halos, work splits, MAC counts and the tests of 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -115,6 +115,18 @@ class Domain:
             (0, size) if axis.whole else axis.interval(ranges)
             for axis, size in zip(self.access[operand], shape, strict=True)
         )
+
+    def cut_by(self, dim: str, operands: Iterable[str]) -> frozenset[str] | None:
+        """Operands whose first axis is the dimension; None where one is indexed by it in another way."""
+        found = set()
+        for name in operands:
+            axes = self.access.get(name, ())
+            uses = [dim in dict(axis.terms) for axis in axes]
+            if any(uses):
+                if axes[0].plain != dim or any(uses[1:]):
+                    return None
+                found.add(name)
+        return frozenset(found)
 
     def macs(self, shapes: Mapping[str, Shape]) -> Dim:
         """Multiply-accumulates of the whole operator; affine in at most one Sym, others at their maximum."""

@@ -35,7 +35,7 @@ def with_few(graphs: Sequence[Graph], target: Target) -> Iterator[Graph]:
 def rows_of(graph: Graph, target: Target) -> set[str]:
     """Run-time numbers of rows, of which engines have more than they take at once."""
     firsts = (v.type.shape[0] for node in graph.nodes if target.beside(node) for v in node.outputs if v.type.shape)
-    return {s.name for dim in firsts for s in syms_of(dim) if 0 < target.rows < s.max}
+    return {s.name for dim in firsts for s in syms_of(dim) if target.parts(s)}
 
 
 def affordable(programs: Sequence[Program], target: Target) -> bool:

@@ -55,9 +55,8 @@ def _alone(node: Node, row: Dim) -> _Alone | None:
     dim, extents = domain.access[result][0].plain, domain.extents(shapes)
     if dim not in domain.parallel or extents[dim] != y.type.shape[0]:
         return None
-    dims = {name: [dim in dict(axis.terms) for axis in domain.access[name]] for name in shapes}
-    by_row = frozenset(name for name in shapes if name != result and any(dims[name]))
-    if not by_row or any(dims[n] != [True, False] or domain.access[n][0].plain != dim for n in {*by_row, result}):
+    by_row = (domain.cut_by(dim, shapes) or frozenset()) - {result}
+    if not by_row or any(len(shapes[name]) != 2 for name in by_row):
         return None
     ranges: dict[str, tuple[Dim, Dim]] = {name: (0, maximum(extent)) for name, extent in extents.items()}
     ranges[dim] = row, (Expr.of(row) + 1).simplified()

@@ -32,7 +32,7 @@ def in_halves(steps: Sequence[Work], syms: Sequence[Sym], target: Target) -> lis
 
     What touches the same bytes, of which one writes, stays in order.
     """
-    parts = [parts_of(sym, target.rows) for sym in syms if 0 < target.rows < sym.max]
+    parts = [parts_of(sym, target.rows) for sym in syms if target.parts(sym)]
     if not parts or not any(isinstance(step, Job) for step in steps):
         return None
     assert target.scratchpad is not None
@@ -127,18 +127,15 @@ def _call_of(call: Call, part: Sym) -> Call | None:
     if len(dims) != 1:
         return None
     (dim,) = dims
+    by_row = domain.cut_by(dim, shapes)
+    if by_row is None:
+        return None
     cut: dict[str, Value] = {}
     for name, value in node.operands.items():
-        axes = domain.access.get(name)
-        used = axes is not None and any(dim in dict(axis.terms) for axis in axes)
-        if not used:
-            if value in node.outputs and any(not isinstance(d, int) for d in value.type.shape):
-                return None
-            continue
-        assert axes is not None
-        if axes[0].plain != dim or any(dim in dict(axis.terms) for axis in axes[1:]):
+        if name in by_row:
+            cut[name] = replace(value, type=value.type.with_shape((part, *value.type.shape[1:])))
+        elif value in node.outputs and any(not isinstance(d, int) for d in value.type.shape):
             return None
-        cut[name] = replace(value, type=value.type.with_shape((part, *value.type.shape[1:])))
     ranges = {name: (0, maximum(extent)) for name, extent in extents.items()}
     try:
         op = node.op.tiled(ranges | {dim: (part.first, part.first + part.max)})

@@ -59,8 +59,7 @@ def through(runs: Sequence[Sequence[int]]) -> Lasting:
 def in_turns(graph: Graph, target: Target, behind: int) -> Lasting:
     """What dies where rows are computed in two parts lives through so many steps that begin meanwhile."""
     parted = [
-        not node.op.view
-        and any(0 < target.rows < s.max for v in node.outputs for d in v.type.shape[:1] for s in syms_of(d))
+        not node.op.view and any(target.parts(s) for v in node.outputs for d in v.type.shape[:1] for s in syms_of(d))
         for node in graph.nodes
     ]
     found: dict[int, tuple[int, int]] = {}

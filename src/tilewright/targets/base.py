@@ -390,6 +390,10 @@ class Target:
         """Rows of a product that an engine beside the cores takes at once."""
         return max((engine.rows for engine in self.engines if engine.asynchronous), default=0)
 
+    def parts(self, rows: Sym) -> bool:
+        """Whether there may be more rows than that, so that they are computed in parts."""
+        return 0 < self.rows < rows.max
+
     @property
     def inputs_at_once(self) -> int:
         """Inputs of a product that an engine beside the cores takes in at once; 0: there is none such."""
